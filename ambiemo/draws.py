@@ -1,0 +1,120 @@
+"""What crosses every boundary of a run: a decoding, a draw, and the candidates that a draw brings back.
+
+A *draw* is one request to an ALM. Its key is a SHA-256 over all that may change the answer, so an answer found under a key is
+the answer to exactly that question; a changed prompt, clip, revision or seed is another key, never a stale hit.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from ambiemo.durable import sha256
+from ambiemo.seeds import seed
+
+FinishReason = Literal["stop", "length", "filtered"]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How an answer is read off a model: `greedy`, `beam` with `count` beams, or `sample` with `count` samples.
+
+    temperature and top_p matter for `sample` only and are 0 and 1 elsewhere; max_tokens bounds one answer.
+    """
+
+    kind: Literal["greedy", "beam", "sample"]
+    count: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+
+    def __str__(self) -> str:
+        if self.kind == "greedy":
+            return "greedy"
+        if self.kind == "beam":
+            return f"beam({self.count})"
+        return f"sample({self.count}, T={self.temperature:g}, top_p={self.top_p:g})"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One request: which model hears which clip, is asked what, and answers by which decoding.
+
+    audio_sha256 is the clip that is heard, and utterance_id whose clip that is (a control may ask about another one's clip, or
+    about silence: then `audio` says so). `purpose` is "answer" or "score"; `about` names the judged candidate ("KEY#INDEX")
+    when a verifier is asked, so that every candidate is judged by a draw of its own.
+    """
+
+    model: str
+    revision: str
+    engine: str
+    corpus: str
+    utterance_id: str
+    audio_sha256: str
+    audio_path: str
+    prompt_id: str
+    prompt: str
+    decoding: Decoding
+    plan_seed: int
+    audio: Literal["clip", "silence"] = "clip"
+    purpose: Literal["answer", "score"] = "answer"
+    about: str = ""
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Hash of the prompt's text, before the model's chat template."""
+        return sha256(self.prompt.encode("utf-8"))
+
+    @property
+    def key(self) -> str:
+        """Content address of the draw (64 hex digits): not the path, the corpus' name or the utterance's id, which change no answer."""
+        parts = [
+            self.model,
+            self.revision,
+            self.engine,
+            self.audio_sha256,
+            self.audio,
+            self.prompt_sha256,
+            asdict(self.decoding),
+            self.plan_seed,
+            self.about,
+        ]
+        return sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode("ascii"))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the draw's own random stream; equal for every `count`, so the first k of N samples are the k samples."""
+        unlike_count = replace(self.decoding, count=0)
+        return seed("draw", self.model, self.audio_sha256, self.audio, self.prompt_sha256, asdict(unlike_count), self.plan_seed, self.about)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One answer of a draw, as the engine gave it.
+
+    log_likelihood is the sum of the log-probabilities (nats) of the answer's tokens, the end-of-text token included where one was
+    produced, under the model's own distribution (temperature 1, nothing cut off); None where an engine cannot tell.
+    """
+
+    text: str
+    tokens: int
+    log_likelihood: float | None
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one draw: its candidates in order, or the reason why there are none (`failure`).
+
+    `decoding` is what the engine says it applied, `rendered_prompt_sha256` the hash of the text the model read (chat template
+    included), `prompt_tokens` the length of its input, `heard_s` the seconds of audio it was given.
+    """
+
+    key: str
+    candidates: tuple[Candidate, ...]
+    decoding: Decoding
+    failure: str = ""
+    rendered_prompt_sha256: str = ""
+    prompt_tokens: int = 0
+    heard_s: float = 0.0
+    truncated: bool = False
+    extra: dict = field(default_factory=dict)

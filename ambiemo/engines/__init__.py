@@ -1,0 +1,74 @@
+"""Engines: what runs an ALM. One file an engine, one small protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
+
+from ambiemo.draws import Answer, Decoding
+from ambiemo.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ambiemo.models import ModelSpec
+
+
+@dataclass(frozen=True)
+class Request:
+    """One draw as an engine sees it: key, prompt text, the decoded audio (float32, mono, 16 kHz) and the draw's seed."""
+
+    key: str
+    prompt: str
+    audio: "np.ndarray"
+    seed: int
+    audio_sha256: str = ""
+    truncated: bool = False
+
+
+class Engine(Protocol):
+    """Holds one ALM. Made inside an actor by `Class(spec: ModelSpec, **options)`, which loads the weights.
+
+    `draw` answers a group of requests with one decoding. It returns one Answer per request, in order; a request that cannot be
+    answered is an Answer with `failure` set, never an exception. An exception means that the engine itself is dead.
+    Every Answer's `decoding` is what the engine really applied: the pipeline compares it with what was asked for.
+    """
+
+    def __init__(self, spec: "ModelSpec", **options: object) -> None: ...
+
+    def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """Where an engine lives, the module it needs, the extra that installs it, whether it needs a GPU for real sizes."""
+
+    target: str
+    needs: str
+    extra: str
+    local: bool
+
+
+ENGINES: dict[str, EngineRow] = {
+    "transformers": EngineRow("ambiemo.engines.transformers:TransformersEngine", "transformers", "transformers", local=True),
+    "vllm": EngineRow("ambiemo.engines.vllm:VLLMEngine", "vllm", "vllm", local=True),
+    "openai": EngineRow("ambiemo.engines.openai:OpenAIEngine", "openai", "openai", local=False),
+    "null": EngineRow("ambiemo.engines.null:NullEngine", "numpy", "", local=False),
+}
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The class behind an engine's name. Raises BadInput for an unknown name."""
+    if name not in ENGINES:
+        raise BadInput(f"engine '{name}': unknown; there are {', '.join(ENGINES)}")
+    module, _, attribute = ENGINES[name].target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def missing_module(name: str) -> str | None:
+    """Name of the module an engine lacks on this machine, or None. Imports nothing heavy."""
+    needs = ENGINES[name].needs
+    return None if find_spec(needs) else needs

@@ -1,0 +1,55 @@
+"""An engine that answers at once without a model: it measures the pipeline, and stands in for a gated model in a dry rehearsal.
+
+Its answers are a fixed function of the request's seed. They hear nothing, and every table they reach says engine `null`.
+"""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from ambiemo.draws import Answer, Candidate, Decoding
+from ambiemo.durable import sha256
+from ambiemo.engines import Request
+from ambiemo.models import ModelSpec
+
+
+class NullEngine:
+    """Answers with a seeded random distribution over the labels the prompt lists (or a score, where the prompt asks for one)."""
+
+    def __init__(self, spec: ModelSpec, **options: object) -> None:
+        self.spec = spec
+
+    def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        """One answer per request; candidate i depends on (seed, i) alone."""
+        return [self._answer(request, decoding) for request in requests]
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _answer(self, request: Request, decoding: Decoding) -> Answer:
+        labels = _labels(request.prompt)
+        candidates = tuple(_candidate(request, index, labels) for index in range(decoding.count))
+        return Answer(
+            key=request.key,
+            candidates=candidates,
+            decoding=decoding,
+            rendered_prompt_sha256=sha256(request.prompt.encode("utf-8")),
+            prompt_tokens=len(request.prompt.split()),
+            heard_s=len(request.audio) / 16000,
+            truncated=request.truncated,
+        )
+
+
+def _labels(prompt: str) -> list[str]:
+    start = prompt.find("these emotions: ") + len("these emotions: ")
+    return prompt[start : prompt.find(".", start)].split(", ")
+
+
+def _candidate(request: Request, index: int, labels: list[str]) -> Candidate:
+    random = np.random.Generator(np.random.Philox(key=[request.seed, index]))
+    if '"score"' in request.prompt:
+        text = json.dumps({"score": int(random.integers(0, 11))})
+    else:
+        text = json.dumps(dict(zip(labels, random.dirichlet(np.ones(len(labels))).round(3).tolist(), strict=True)))
+    return Candidate(text=text, tokens=len(text) // 4, log_likelihood=-float(random.exponential(10)), finish_reason="stop")

@@ -1,0 +1,22 @@
+"""The two ways a command ends badly, each with the exit code the command line promises."""
+
+
+class AmbiemoError(Exception):
+    """Base of the errors that reach a person as one line on stderr, never as a traceback."""
+
+    exit_code = 1
+
+
+class BadInput(AmbiemoError):
+    """Something given from outside cannot be used: exit 2.
+
+    The message names the file, row or key, what was found, what was expected and what to do next.
+    """
+
+    exit_code = 2
+
+
+class Broken(AmbiemoError):
+    """The work itself failed, or a check does not hold: exit 1."""
+
+    exit_code = 1
