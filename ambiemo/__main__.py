@@ -1,0 +1,5 @@
+"""`python -m ambiemo` is the `ambiemo` command."""
+
+from ambiemo.cli import main
+
+main()
