@@ -1,0 +1,162 @@
+"""What a model is: one frozen row of facts. What runs it is an engine; what it is asked is a prompt file."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+import ambiemo
+from ambiemo.durable import sha256, sha256_file
+
+Capability = Literal["beam", "likelihood", "sampling", "label_logprobs", "verifier"]
+CAPABILITIES: tuple[Capability, ...] = ("beam", "likelihood", "sampling", "label_logprobs", "verifier")
+
+# What an engine takes away from a model that could do more: the OpenAI-compatible protocol has no beams and does not
+# score a given text.
+ENGINE_LACKS: dict[str, frozenset[Capability]] = {"openai": frozenset({"beam", "label_logprobs"})}
+
+PACKAGE, FOLDER = "package:", "file:"
+HASHED = {".json", ".safetensors", ".jinja", ".txt", ".model"}
+COMMIT = re.compile(r"[0-9a-f]{40}")
+BRANCHES = {"main", "master", "latest", "head"}
+
+
+class Price(BaseModel):
+    """US dollars per 1,000,000 tokens, as published on `date` (ISO) at `where`. If one number is unknown, there is no Price."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text_in: float = Field(ge=0)
+    audio_in: float = Field(ge=0)
+    out: float = Field(ge=0)
+    audio_tokens_per_second: float = Field(gt=0)
+    date: str
+    where: str
+
+    def dollars(self, text_tokens: float, audio_seconds: float, answer_tokens: float) -> float:
+        """Price of one request in US dollars."""
+        audio_tokens = audio_seconds * self.audio_tokens_per_second
+        return (text_tokens * self.text_in + audio_tokens * self.audio_in + answer_tokens * self.out) / 1e6
+
+
+class ModelSpec(BaseModel):
+    """One ALM as data: weights, the revision that is meant, what it needs and what it can do.
+
+    weights is a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo package) or
+    `file:PATH` (a folder of one's own). `revision` is a 40-hex commit for a repository, a dated snapshot name for an
+    API, and the hash of the files for a folder; None means that nobody has pinned it yet: `revision_note` says why,
+    and the plan lists it as missing. audio_seconds is the longest clip the model hears (None: no limit known); what is
+    longer is cut and counted. engines: the first is the default. memory_gib is what the weights need, before the
+    cache. key_env and base_url_env name environment variables; the key itself is never part of a specification.
+    source is the grade (P read in a primary text, S second-hand, I inferred) and the place the facts come from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    id: str
+    title: str
+    weights: str
+    pinned: str | None = Field(default=None, alias="revision")
+    revision_note: str = ""
+    family: str
+    parameters: str
+    licence: str
+    gated: str = ""
+    engines: tuple[str, ...]
+    audio_seconds: float | None
+    prompts: str = ""
+    capabilities: frozenset[Capability]
+    memory_gib: float = 0.0
+    dtype: str = "bfloat16"
+    trust_remote_code: bool = False
+    key_env: str | None = None
+    base_url: str | None = None
+    base_url_env: str | None = None
+    price: Price | None = None
+    price_note: str = ""
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    default_on: bool = True
+    stands_in_for: str = ""
+    source: str
+
+    @field_validator("pinned")
+    @classmethod
+    def _no_branch(cls, value: str | None) -> str | None:
+        if value is not None and value.lower() in BRANCHES:
+            raise ValueError(
+                f"revision '{value}' is a branch; pin the commit (40 hex digits). `ambiemo models --resolve` prints it"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _a_repository_is_pinned_by_a_commit(self) -> "ModelSpec":
+        if self.is_repository and self.pinned is not None and not COMMIT.fullmatch(self.pinned):
+            raise ValueError(
+                f"revision '{self.pinned}' is no commit of {self.weights}; pin 40 hex digits. "
+                "`ambiemo models --resolve` prints them"
+            )
+        return self
+
+    @property
+    def is_repository(self) -> bool:
+        """True where the weights are named by a Hugging Face repository (`owner/name`)."""
+        return "/" in self.weights and not self.weights.startswith((PACKAGE, FOLDER))
+
+    @property
+    def is_remote(self) -> bool:
+        """True where somebody else's server runs the model, so that audio leaves this machine."""
+        return self.engines[0] == "openai"
+
+    @property
+    def revision(self) -> str | None:
+        """The pinned revision; for a folder of weights the hash of its files (64 hex digits), None while absent."""
+        folder = self.path()
+        if folder is None:
+            return self.pinned
+        return folder_sha256(folder) if folder.is_dir() else None
+
+    def path(self) -> Path | None:
+        """Folder of the weights where they are files of ours or the user's; None for a repository or an API."""
+        if self.weights.startswith(PACKAGE):
+            return Path(ambiemo.__file__).parent / self.weights.removeprefix(PACKAGE)
+        if self.weights.startswith(FOLDER):
+            return Path(self.weights.removeprefix(FOLDER)).expanduser()
+        return None
+
+    def location(self) -> str:
+        """What `from_pretrained` or vLLM is given: the folder, else the repository's or the API model's name."""
+        folder = self.path()
+        return str(folder) if folder else self.weights
+
+    def can(self, engine: str) -> frozenset[Capability]:
+        """What the model can do when `engine` runs it."""
+        return self.capabilities - ENGINE_LACKS.get(engine, frozenset())
+
+    def changed(self, **fields: object) -> "ModelSpec":
+        """A validated copy with some fields replaced (`revision`, `base_url`, `price`, `weights`, …).
+
+        Raises pydantic's ValidationError for an unknown field or a value that does not fit.
+        """
+        known = {name: getattr(self, name) for name in type(self).model_fields}
+        if "revision" in fields:
+            fields["pinned"] = fields.pop("revision")
+        return type(self).model_validate(known | fields)
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hash over the names and bytes of a checkpoint's files (weights, configurations, tokenizer; not its model card).
+
+    Remembered by the files' sizes and times of change, so a plan of many draws reads the weights once.
+    """
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix in HASHED)
+    stamp = tuple((file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return _hash_of_files(folder, stamp)
+
+
+@cache
+def _hash_of_files(folder: Path, stamp: tuple[tuple[str, int, int], ...]) -> str:
+    lines = [f"{sha256_file(folder / name)}  {name}\n" for name, _, _ in stamp]
+    return sha256("".join(lines).encode("utf-8"))
