@@ -1,0 +1,52 @@
+"""Options that every corpus has, and reading them from a plan or the command line."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ambiemo.errors import BadInput
+
+
+class CommonOptions(BaseModel):
+    """What may be said of any corpus; each corpus adds its own. Unknown keys are errors.
+
+    audio: "required" keeps only utterances whose audio file is there (a run's default; the others are counted),
+    "optional" keeps all and fills in what is there (the default of `ambiemo data import`), "ignore" does not look
+    for audio. bad_audio: "keep" leaves a clip that cannot be heard in the table, so that its draws fail and are
+    counted (a run's default); "stop" refuses the import and names the file (the default of `ambiemo data import`).
+    splits: the owner's splits (or sessions) to keep; empty = all. limit: at most so many utterances, drawn by a
+    hash of their ids, so that they are spread over the corpus, the same on every machine, and the first k of n.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    audio: Literal["required", "optional", "ignore"] = "required"
+    bad_audio: Literal["keep", "stop"] = "keep"
+    splits: tuple[str, ...] = ()
+    limit: int | None = Field(default=None, ge=1)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], given: Mapping[str, Any], where: str) -> Model:
+    """Options of `model` from a mapping. Raises BadInput naming `where`, the key, what was found and what was
+    expected."""
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"][:1])
+        if first["type"] == "extra_forbidden":
+            known = sorted(model.model_fields)
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            raise BadInput(f"{where}: option '{key}': unknown; {hint}") from None
+        raise BadInput(f"{where}: option '{key}': found {first['input']!r}; {first['msg']}") from None
+
+
+def resolved(options: BaseModel) -> dict[str, Any]:
+    """Every option with its value, as JSON values: what goes into the manifest and the bundle."""
+    return options.model_dump(mode="json")
