@@ -24,7 +24,7 @@ BRANCHES = {"main", "master", "latest", "head"}
 
 
 class Price(BaseModel):
-    """US dollars per 1,000,000 tokens, as published on `date` (ISO) at `where`. If one number is unknown, there is no Price."""
+    """US dollars per 1,000,000 tokens, as published on `date` at `where`; no Price where a number is unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,10 +47,11 @@ class ModelSpec(BaseModel):
     weights is a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo package) or
     `file:PATH` (a folder of one's own). `revision` is a 40-hex commit for a repository, a dated snapshot name for an
     API, and the hash of the files for a folder; None means that nobody has pinned it yet: `revision_note` says why,
-    and the plan lists it as missing. audio_seconds is the longest clip the model hears (None: no limit known); what is
-    longer is cut and counted. engines: the first is the default. memory_gib is what the weights need, before the
-    cache. key_env and base_url_env name environment variables; the key itself is never part of a specification.
-    source is the grade (P read in a primary text, S second-hand, I inferred) and the place the facts come from.
+    and the plan lists it as missing. audio_seconds is the longest clip the model hears (None: no limit known); what
+    is longer is cut and counted. engines: the first is the default. memory_gib is what the weights need, before the
+    cache. availability: what is known of a shut-down. key_env and base_url_env name environment variables; the key
+    itself is never part of a specification. source is the grade (P read in a primary text, S second-hand, I inferred)
+    and the place the facts come from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -74,6 +75,7 @@ class ModelSpec(BaseModel):
     key_env: str | None = None
     base_url: str | None = None
     base_url_env: str | None = None
+    availability: str = ""
     price: Price | None = None
     price_note: str = ""
     requests_per_minute: float | None = None
