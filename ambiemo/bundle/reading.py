@@ -1,0 +1,182 @@
+"""What lies in a bundle's folder and what its manifests say lies there: read, never believed.
+
+Nothing here follows a symbolic link, opens a special file or leaves the folder, whatever a manifest names.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ambiemo.bundle.bag import manifest
+from ambiemo.errors import BadInput
+
+LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISCHR, "a character device"),
+)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What is there: `files` path -> size in bytes, `strange` path -> what it is instead of a file."""
+
+    root: Path
+    files: dict[str, int]
+    strange: dict[str, str]
+
+    def read(self, path: str) -> bytes:
+        """Bytes of one of `files`; BadInput where this user may not read them."""
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise unreadable(self.root / path, error) from error
+
+
+def look(folder: Path | str) -> Disk:
+    """Walk a bundle's folder. Raises BadInput where there is none, it is no bag, or it may not be read."""
+    root = Path(folder)
+    if not root.is_dir():
+        what = "a file" if root.exists() else "nothing"
+        raise BadInput(
+            f"{folder}: found {what}, expected a bundle's folder; `ambiemo run PLAN` prints where it wrote one"
+        )
+    disk = Disk(root, {}, {})
+    walk(root, "", disk)
+    if "bagit.txt" not in disk.files:
+        raise BadInput(
+            f"{folder}: found no bagit.txt, expected a bundle; name the folder that holds bagit.txt and data/"
+        )
+    return disk
+
+
+def walk(folder: Path, prefix: str, disk: Disk) -> None:
+    """Add everything below `folder` to `disk`, by path from the bundle's root."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    if not inside and prefix:
+        disk.strange[prefix.rstrip("/")] = "an empty folder"
+    for entry in inside:
+        path = prefix + entry.name
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            walk(folder / entry.name, f"{path}/", disk)
+        elif stat.S_ISREG(status.st_mode):
+            disk.files[path] = status.st_size
+        else:
+            disk.strange[path] = next((name for is_kind, name in KINDS if is_kind(status.st_mode)), "no plain file")
+
+
+def unreadable(path: Path, error: OSError) -> BadInput:
+    """The one-line error for something that cannot be read, so cannot be judged."""
+    why = error.strerror or type(error).__name__
+    return BadInput(
+        f"{shown(str(path))}: cannot read: {why}; give this user read permission, or verify a copy of the bundle"
+    )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one manifest says: `digests` path -> hex SHA-256, `line` path -> its line number, and what is wrong with it.
+
+    A fault is (line number or 0 for the whole file, what was found, what was expected).
+    """
+
+    name: str
+    digests: dict[str, str] = field(default_factory=dict)
+    line: dict[str, int] = field(default_factory=dict)
+    faults: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+def read_listing(name: str, data: bytes, payload: bool) -> Listing:
+    """A manifest's entries and faults. payload: whether every path must lie below `data/` (else: none may).
+
+    Lines that are no entry become faults, as do paths that leave the bundle, come twice, or sit on the wrong side of
+    `data/`. Whatever remains must be in the one form that `bag.manifest` writes, so an upper-case digit, a carriage
+    return or two swapped lines show too.
+    """
+    listing = Listing(name)
+    for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), start=1):
+        for found, expected in entry_faults(raw, listing, number, payload):
+            listing.faults.append((number, found, expected))
+    if not listing.faults and manifest(listing.digests) != data:
+        listing.faults.append(
+            (0, "lines in another order or without a last line feed", "lines sorted by path, each ended by a line feed")
+        )
+    return listing
+
+
+def entry_faults(raw: bytes, listing: Listing, number: int, payload: bool) -> Iterator[tuple[str, str]]:
+    """Put one line into the listing, or yield (found, expected) for what is wrong with it."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        yield shown(raw.decode("utf-8", "backslashreplace")), "UTF-8"
+        return
+    match = LINE.fullmatch(text)
+    if not match or not text.isprintable():
+        yield shown(text) or "an empty line", "64 lower-case hex digits, two spaces, a path"
+        return
+    digest, path = match.groups()
+    if decoded(path) is None:
+        yield path, "a path whose only percent signs are %0A, %0D and %25 (BagIt 1.0)"
+    elif decoded(path) in listing.digests:
+        yield f"{path} again", f"each path once (first on line {listing.line[decoded(path) or path]})"
+    elif escapes(path):
+        yield path, "a path inside the bundle, without '..', '.', '//' or a leading '/' or '~'"
+    elif path.startswith("data/") != payload:
+        yield path, "only paths below data/" if payload else "only files beside data/"
+    else:
+        listing.digests[decoded(path) or path] = digest
+        listing.line[decoded(path) or path] = number
+
+
+def decoded(path: str) -> str | None:
+    """A manifest's path with BagIt's three percent codes undone; None where another percent sign stands."""
+    if re.search(r"%(?!0[AaDd]|25)", path):
+        return None
+    return re.sub(r"%0[Aa]|%0[Dd]|%25", lambda code: chr(int(code.group()[1:], 16)), path)
+
+
+def escapes(path: str) -> bool:
+    """Whether a path could name something outside the bundle, or one file in two ways."""
+    return path.startswith("~") or "\\" in path or any(part in ("", ".", "..") for part in path.split("/"))
+
+
+def shown(text: str, longest: int = 160) -> str:
+    """Text of unknown origin as one printable line, cut where it is long."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return line if len(line) <= longest else f"{line[:longest]}…"
+
+
+class Payload(Mapping[str, bytes]):
+    """The files below `data/`, by path below it; each is read when it is asked for."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._paths = sorted(path.removeprefix("data/") for path in disk.files if path.startswith("data/"))
+
+    def __getitem__(self, path: str) -> bytes:
+        if f"data/{path}" not in self._disk.files:
+            raise KeyError(path)
+        return self._disk.read(f"data/{path}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def payload(folder: Path | str) -> Payload:
+    """The files below `data/` of a bundle, unverified. Raises BadInput where `folder` is none."""
+    return Payload(look(folder))

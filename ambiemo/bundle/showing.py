@@ -1,0 +1,66 @@
+"""How a verification is printed: one line a check, below a broken one what was found, expected, and what to do."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from io import TextIOWrapper
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from ambiemo.bundle.reading import look, shown
+from ambiemo.bundle.verify import Finding, Outcome, examine
+
+SHOWN_A_CHECK = 10
+
+
+def show(folder: Path, as_json: bool) -> bool:
+    """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it cannot be read."""
+    outcomes = examine(folder)
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no tick must not turn a verdict into a traceback
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if as_json:
+        print(as_object(folder, outcomes))
+    else:
+        as_lines(folder, outcomes)
+    return holds(outcomes)
+
+
+def holds(outcomes: Sequence[Outcome]) -> bool:
+    """Whether no check found anything."""
+    return not any(outcome.findings for outcome in outcomes)
+
+
+def as_object(folder: Path, outcomes: Sequence[Outcome]) -> str:
+    """The outcome as one JSON object; its keys are a contract that scripts rely on."""
+    checks = [{**asdict(outcome), "holds": not outcome.findings} for outcome in outcomes]
+    return json.dumps({"bundle": folder.name, "holds": holds(outcomes), "checks": checks}, indent=1)
+
+
+def as_lines(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """The outcome for people, coloured where stdout is a terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    good, bad = ("✓", "✗") if console.encoding.lower().startswith("utf") else ("ok", "NO")
+    sizes = look(folder).files.values()
+    console.print(Text(f"{shown(str(folder))}: {len(sizes)} files, {sum(sizes):,} bytes"))
+    for outcome in outcomes:
+        mark, style = (bad, "bold red") if outcome.findings else (good, "green")
+        console.print(Text.assemble((f"{mark} ", style), outcome.title))
+        for finding in outcome.findings[:SHOWN_A_CHECK]:
+            console.print(detail(finding))
+        if (more := len(outcome.findings) - SHOWN_A_CHECK) > 0:
+            console.print(Text(f"    and {more} more; --json prints them all"))
+    broken = sum(bool(outcome.findings) for outcome in outcomes)
+    verdict = f"broken: {broken} of {len(outcomes)} checks" if broken else "holds"
+    console.print(Text(verdict, "bold red" if broken else "bold green"))
+
+
+def detail(finding: Finding) -> Text:
+    """One finding as an indented block."""
+    rows = (("found", finding.found), ("expected", finding.expected), ("do", finding.advice))
+    block = Text.assemble("    ", (finding.file, "bold"))
+    for name, text in rows:
+        block.append(f"\n      {name:<9}", "dim").append(text)
+    return block

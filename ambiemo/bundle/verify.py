@@ -1,0 +1,207 @@
+"""Does a bundle hold? Asked of the folder alone, believing nothing that it says about itself.
+
+Six questions, a table of them below: is it a bag, are its manifests well formed, is every listed file there and
+unchanged, is nothing there that is not listed, do compressed files unpack, and do predictions and tables follow from
+the answers. The last one is the one a forger cannot answer by making the checksums again.
+"""
+
+import gzip
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
+from ambiemo.bundle.difference import GZIP_ERRORS, first_difference
+from ambiemo.bundle.reading import Disk, Listing, Payload, look, read_listing, shown, unreadable
+from ambiemo.durable import CHUNK, sha256_file
+from ambiemo.errors import AmbiemoError
+
+Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
+TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
+AGAIN = "get the bundle again from its source, or run its plan again"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not hold: which check, in which file, what was found and expected there, what to do."""
+
+    check: str
+    file: str
+    found: str
+    expected: str
+    advice: str = AGAIN
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check's name, its title for people, and what it found (nothing: it holds)."""
+
+    check: str
+    title: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What the checks look at: the folder, its two manifests (None where one is not there), and how to recompute."""
+
+    disk: Disk
+    payload: Listing | None
+    tags: Listing | None
+    recompute: Recompute
+
+    @property
+    def listings(self) -> list[Listing]:
+        return [listing for listing in (self.payload, self.tags) if listing is not None]
+
+
+def verify(folder: Path | str, recompute: Recompute | None = None) -> list[Finding]:
+    """Everything in a bundle that does not hold; an empty list means that it holds.
+
+    recompute: contents below `data/` -> the derived files among them; by default that of `ambiemo.results.tables`.
+    Raises BadInput where there is no bundle or this user may not read it.
+    """
+    return [finding for outcome in examine(folder, recompute) for finding in outcome.findings]
+
+
+def examine(folder: Path | str, recompute: Recompute | None = None) -> list[Outcome]:
+    """The outcome of every check of `CHECKS`, in that order; arguments and errors as for `verify`."""
+    disk = look(folder)
+    bundle = Bundle(disk, listing(disk, MANIFEST, True), listing(disk, TAG_MANIFEST, False), recompute or from_results)
+    return [
+        Outcome(name, title, tuple(Finding(name, *finding) for finding in run(bundle))) for name, title, run in CHECKS
+    ]
+
+
+def listing(disk: Disk, name: str, payload: bool) -> Listing | None:
+    """A manifest of the bundle, None where it is not a file of it."""
+    return read_listing(name, disk.read(name), payload) if name in disk.files else None
+
+
+def from_results(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """The package's own recomputation, imported only when it is needed."""
+    from ambiemo.results.tables import recompute
+
+    return recompute(files)
+
+
+Findings = Iterator[tuple[str, str, str] | tuple[str, str, str, str]]
+
+
+def declared(bundle: Bundle) -> Findings:
+    """bagit.txt says BagIt 1.0, every tag file is there, and bag-info.txt counts the payload right."""
+    if (found := bundle.disk.read("bagit.txt")) != DECLARATION:
+        yield "bagit.txt", shown(found.decode("utf-8", "backslashreplace")), shown(DECLARATION.decode())
+    for name in (*TAGS, TAG_MANIFEST):
+        if name not in bundle.disk.files:
+            yield name, bundle.disk.strange.get(name, "no such file"), "a file"
+    if not any(path.startswith("data/") for path in bundle.disk.files):
+        yield "data", "no files", "the payload"
+    if "bag-info.txt" in bundle.disk.files:
+        yield from oxum(bundle.disk)
+
+
+def oxum(disk: Disk) -> Findings:
+    """`Payload-Oxum` of bag-info.txt is octets.files of what lies in data/."""
+    sizes = [size for path, size in disk.files.items() if path.startswith("data/")]
+    expected = f"Payload-Oxum: {sum(sizes)}.{len(sizes)}"
+    lines = disk.read("bag-info.txt").decode("utf-8", "backslashreplace").split("\n")
+    found = [line for line in lines if line.lower().startswith("payload-oxum")]
+    if found != [expected]:
+        yield "bag-info.txt", shown("; ".join(found)) or "no Payload-Oxum", f"{expected} (bytes and files now in data/)"
+
+
+def well_formed(bundle: Bundle) -> Findings:
+    """Both manifests have the one form that a bundle's manifests have, and name only what they may name."""
+    for each in bundle.listings:
+        for number, found, expected in each.faults:
+            yield f"{each.name}, line {number}" if number else each.name, found, expected
+    if bundle.tags is not None:
+        for name in TAGS:
+            if name not in bundle.tags.digests:
+                yield TAG_MANIFEST, f"no line for {name}", f"a line for {name}"
+
+
+def unchanged(bundle: Bundle) -> Findings:
+    """Every listed file is there and has the listed hash."""
+    for each in bundle.listings:
+        for path, digest in each.digests.items():
+            source = f"({each.name}, line {each.line[path]})"
+            if path not in bundle.disk.files:
+                yield shown(path), bundle.disk.strange.get(path, "no such file"), f"a file {source}"
+            elif (found := hashed(bundle.disk.root / path)) != digest:
+                yield shown(path), f"sha256 {found}", f"sha256 {digest} {source}"
+
+
+def hashed(path: Path) -> str:
+    """Hex SHA-256 of a file, BadInput where this user may not read it."""
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def closed(bundle: Bundle) -> Findings:
+    """Nothing is there that no manifest lists; a signature, made last, comes with its list of signers or not at all."""
+    known = {TAG_MANIFEST}.union(*(each.digests for each in bundle.listings))
+    if all(name in bundle.disk.files for name in SIGNATURE):
+        known |= set(SIGNATURE)
+    incomplete = {each.name for each in bundle.listings if each.faults} | {
+        name for name, each in ((MANIFEST, bundle.payload), (TAG_MANIFEST, bundle.tags)) if each is None
+    }
+    for path in sorted(bundle.disk.files):
+        manifest = MANIFEST if path.startswith("data/") else TAG_MANIFEST
+        if path not in known and manifest not in incomplete:  # else its fault is told already, once and not per file
+            yield shown(path), "a file that no manifest lists", "no such file", "move it out of the bundle, or " + AGAIN
+    for path, what in sorted(bundle.disk.strange.items()):
+        yield shown(path), what, "plain files only", "move it out of the bundle, or " + AGAIN
+
+
+def readable(bundle: Bundle) -> Findings:
+    """Every .gz file unpacks to its end."""
+    for path in sorted(path for path in bundle.disk.files if path.endswith(".gz")):
+        try:
+            with gzip.open(bundle.disk.root / path) as file:
+                while file.read(CHUNK):
+                    pass
+        except PermissionError as error:
+            raise unreadable(bundle.disk.root / path, error) from error
+        except GZIP_ERRORS as error:
+            yield shown(path), str(error), "a whole gzip file"
+
+
+def recomputed(bundle: Bundle) -> Findings:
+    """Predictions and tables, made again from the answers in the bundle, are the bundle's to the last byte."""
+    files = Payload(bundle.disk)
+    try:
+        derived = bundle.recompute(files)
+    except AmbiemoError as error:
+        yield "data", shown(str(error), 400), "answers that predictions and tables can be made from"
+        return
+    except Exception as error:  # whatever a forged file sets off, it is the bundle that is broken and not the check
+        name = f"{type(error).__name__}: {error}"
+        yield "data", shown(name, 400), "answers that predictions and tables can be made from"
+        return
+    for path, expected in sorted(derived.items()):
+        if path not in files:
+            yield f"data/{path}", "no such file", "a file, as the answers give one"
+        elif difference := first_difference(path, files[path], expected):
+            yield (
+                f"data/{path}, {difference.where}",
+                difference.found,
+                f"{difference.expected} (recomputed from the answers)",
+            )
+    for path in files:
+        if path.startswith(DERIVED) and path not in derived:
+            yield shown(f"data/{path}"), "a file that the answers do not give", "no such file"
+
+
+CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (
+    ("bag", "it is a BagIt 1.0 bag", declared),
+    ("manifests", "the manifests are well formed", well_formed),
+    ("checksums", "every listed file is there, unchanged", unchanged),
+    ("closed-world", "nothing else is there", closed),
+    ("compression", "every compressed file unpacks", readable),
+    ("recomputation", "predictions and tables follow from the answers", recomputed),
+)
