@@ -1,0 +1,193 @@
+"""CREMA-D as its owners ship it: `processedResults/tabulatedVotes.csv` and `AudioWAV/` (ODbL 1.0, contents DbCL 1.0).
+
+Cao et al. 2014, doi 10.1109/TAFFC.2014.2336244. Each clip was judged in three queries: its voice alone, its face
+alone, both. Known traps, handled here and counted: raters heard the MP3s, not the WAVs; 1076_MTI_SAD_XX has no
+usable audio; three pairs of WAVs are one recording under two names. Clips whose WAV is known to be wrong keep their
+votes but are treated as without audio.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ambiemo.corpora.assembling import Labelled, assemble
+from ambiemo.corpora.options import CommonOptions
+from ambiemo.corpora.reading import Source
+from ambiemo.corpora.recognising import STEMS, check
+from ambiemo.corpora.schema import Imported, build
+from ambiemo.labels import SIX
+
+NAME = "crema-d"
+LAYOUT = "processedResults/tabulatedVotes.csv and AudioWAV/*.wav"
+VOTES = "processedResults/tabulatedVotes.csv"
+VOTES_SHA256 = "774d9d759cb5caf2542758a39eca8c0f1d2777f9987ff5d5adf8066d192f377b"
+"""Hash of the owner's released vote table: 22,326 rows, three queries of 7,442 clips."""
+CLIPS = 7_442
+
+LETTERS = "ADFHNS"
+QUERIES = {"voice": 1, "face": 2, "audio_visual": 3}
+INTENDED = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+SENTENCES = {
+    "IEO": "It's eleven o'clock.",
+    "TIE": "That is exactly what happened.",
+    "IOM": "I'm on my way to the meeting.",
+    "IWW": "I wonder what this is about.",
+    "TAI": "The airplane is almost full.",
+    "MTI": "Maybe tomorrow it will be cold.",
+    "IWL": "I would like a new alarm clock.",
+    "ITH": "I think I have a doctor's appointment.",
+    "DFA": "Don't forget a jacket.",
+    "ITS": "I think I've seen this before.",
+    "TSI": "The surface is slick.",
+    "WSI": "We'll stop in a couple of minutes.",
+}
+SAME_RECORDING = (
+    ("1006_TIE_HAP_XX", "1006_TIE_NEU_XX"),
+    ("1013_WSI_DIS_XX", "1013_WSI_SAD_XX"),
+    ("1017_IWW_ANG_XX", "1017_IWW_FEA_XX"),
+)
+"""Pairs of WAVs with the same bytes: the audio of at least one is wrong, and nothing tells which."""
+NO_SOUND = ("1076_MTI_SAD_XX",)
+WRONG_AUDIO = frozenset(NO_SOUND).union(*SAME_RECORDING)
+
+
+class Options(CommonOptions):
+    """query: what the raters judged; the paper's group uses the voice alone. known_wrong_audio: "drop" treats the
+    seven clips whose WAV is known to be wrong as without audio (their votes stay), "keep" uses the WAVs as they
+    are.
+    """
+
+    query: Literal["voice", "face", "audio_visual"] = "voice"
+    label_set: Literal["six"] = "six"
+    known_wrong_audio: Literal["drop", "keep"] = "drop"
+
+
+def load(root: Path, options: Options) -> Imported:
+    """The utterance table of one query (SIX labels). Every row of the vote table is checked against its own totals
+    and winner.
+
+    Raises BadInput naming the file and line of a row that does not parse or contradicts itself, and of a clip that
+    occurs twice.
+    """
+    check(root, NAME, LAYOUT)
+    source = Source(root, VOTES)
+    names, votes, other_queries = _votes(source, QUERIES[options.query])
+    order = [LETTERS.index(label[0].upper()) for label in SIX]
+    wrong = sorted(WRONG_AUDIO.intersection(names)) if options.known_wrong_audio == "drop" else []
+    parts = [name.split("_") for name in names]
+    table = build(
+        {
+            "utterance_id": names,
+            "corpus": NAME,
+            "speaker": [part[0] for part in parts],
+            "cluster": [part[0] for part in parts],
+            "audio_path": ["" if name in wrong else f"AudioWAV/{name}" for name in names],
+            "transcript": [SENTENCES.get(part[1]) for part in parts],
+            "intended_label": [INTENDED[part[2]] for part in parts],
+        },
+        SIX,
+        votes[:, order],
+    )
+    notes = ["the raters heard the MP3s, not the WAVs"]
+    if wrong:
+        notes.append(
+            f"{len(wrong)} clips have votes but a WAV that is known to be wrong, so no audio: {', '.join(wrong)}"
+        )
+    if source.sha256 != VOTES_SHA256:
+        notes.append(f"{VOTES} is not the owner's released table (SHA-256 {VOTES_SHA256[:12]}…)")
+    if len(names) != CLIPS:
+        notes.append(f"{len(names)} of the {CLIPS} released clips are in the vote table")
+    return _checked_hashes(
+        assemble(
+            NAME,
+            root,
+            options,
+            Labelled(
+                table=table,
+                audio_folders=("AudioWAV",),
+                counts={
+                    "rows": len(names) + other_queries,
+                    "rows_of_other_queries": other_queries,
+                    "known_wrong_audio": len(wrong),
+                },
+                sources=[source.entry],
+                set_aside=frozenset(f"AudioWAV/{name}" for name in wrong),
+                notes=notes,
+            ),
+        )
+    )
+
+
+def pinned() -> dict[str, tuple[str, int]]:
+    """The released WAVs: {path relative to the corpus folder: (SHA-256, size in bytes)}, from their own Git LFS
+    pointers."""
+    text = files("ambiemo.corpora").joinpath("crema_d_manifest.csv").read_text(encoding="utf-8")
+    rows = (line.split(",") for line in text.splitlines()[1:])
+    return {path: (digest, int(size)) for path, digest, size in rows}
+
+
+def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
+    rows = source.rows()
+    _, header = next(rows)
+    places = source.columns(header, [*LETTERS, "fileName", "numResponses", "agreement", "emoVote"])
+    names: list[str] = []
+    votes: list[list[int]] = []
+    seen: dict[tuple[int, str], int] = {}
+    others = 0
+    for line, fields in rows:
+        if len(fields) != len(header):
+            source.bad(line, f"found {len(fields)} fields", f"{len(header)}", "is the file cut short?")
+        try:
+            asked = int(float(fields[0])) // 100_000
+            counts = [int(fields[place]) for place in places[:6]]
+            said, agreement = int(fields[places[7]]), float(fields[places[8]])
+        except ValueError as error:
+            source.bad(line, f"found {error}", "numbers in the columns id, A to S, numResponses, agreement")
+        name, winner = fields[places[6]], fields[places[9]]
+        if asked not in QUERIES.values():
+            source.bad(line, f"found row id {fields[0]}", "1xxxxx (voice), 2xxxxx (face) or 3xxxxx (audio-visual)")
+        if not STEMS[NAME].fullmatch(name):
+            source.bad(line, f"found clip '{name}'", "ACTOR_SENTENCE_EMOTION_LEVEL such as 1001_IEO_NEU_XX")
+        if (asked, name) in seen:
+            source.bad(line, f"found clip '{name}' again (first on line {seen[asked, name]})", "each clip once a query")
+        seen[asked, name] = line
+        problem = _contradiction(counts, said, agreement, winner)
+        if problem:
+            source.bad(line, f"'{name}': {problem}", "a row that agrees with itself")
+        if asked == query:
+            names.append(name)
+            votes.append(counts)
+        else:
+            others += 1
+    if not names:
+        source.bad(1, "found no row of this query", f"row ids {query}00001 and on", "is the file cut short?")
+    return names, np.array(votes, dtype=np.int64), others
+
+
+def _contradiction(counts: list[int], said: int, agreement: float, winner: str) -> str:
+    most, total = max(counts), sum(counts)
+    if min(counts) < 0 or total == 0:
+        return f"found votes {counts}"
+    if total != said:
+        return f"found {total} votes but numResponses {said}"
+    if abs(most / total - agreement) > 1e-6:
+        return f"found agreement {agreement} but the largest share is {most / total:.6f}"
+    if set(winner.split(":")) != {letter for letter, count in zip(LETTERS, counts, strict=True) if count == most}:
+        return f"found emoVote '{winner}' but votes {counts}"
+    return ""
+
+
+def _checked_hashes(imported: Imported) -> Imported:
+    # A clip that is not the released one is kept (it may be a re-encoding on purpose), but never unnoticed.
+    known = pinned()
+    pairs = zip(
+        imported.table.column("audio_path").to_pylist(), imported.table.column("audio_sha256").to_pylist(), strict=True
+    )
+    other = [path for path, digest in pairs if path and known.get(path, ("", 0))[0] != digest]
+    imported.counts["audio_not_as_released"] = len(other)
+    if not other:
+        return imported
+    note = f"{len(other)} audio files are not the released ones (first: {other[0]}); `ambiemo data fetch crema-d` renews them"
+    return Imported(**{**imported.__dict__, "notes": (*imported.notes, note)})
