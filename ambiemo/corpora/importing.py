@@ -1,0 +1,78 @@
+"""From a corpus folder to `utterances.parquet` with its manifest beside it: the same input gives the same bytes."""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ambiemo import __version__, durable
+from ambiemo.corpora import corpus, load
+from ambiemo.corpora.schema import SCHEMA, Imported
+from ambiemo.errors import BadInput
+
+DEFAULTS = {"audio": "optional", "bad_audio": "stop"}
+"""Where an import differs from a run: it keeps utterances without audio, and refuses audio that cannot be heard."""
+
+ROW_GROUP = 65_536
+
+
+def import_corpus(name: str, root: Path | None, out: Path, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Load a corpus and write OUT (Parquet, `schema.SCHEMA`) and its manifest; returns the manifest.
+
+    Nothing is written unless the whole corpus loads. Raises BadInput as `load` does and for an OUT that is a
+    folder, lies where no file can be, or is inside the corpus folder's label files; Broken when the disk refuses.
+    """
+    corpus(name)
+    if out.is_dir():
+        raise BadInput(
+            f"{out}: is a folder; expected the name of the Parquet file, such as {out / 'utterances.parquet'}"
+        )
+    if out.suffix != ".parquet":
+        raise BadInput(f"{out}: expected a name that ends in .parquet")
+    imported = load(name, root, {**DEFAULTS, **(options or {})})
+    data = parquet_bytes(imported)
+    manifest = manifest_of(name, imported, data)
+    durable.write(out, data)
+    durable.write(manifest_path(out), (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+    return manifest
+
+
+def parquet_bytes(imported: Imported) -> bytes:
+    """The table as Parquet; the same table gives the same bytes under the same pyarrow."""
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(
+        imported.table,
+        sink,
+        row_group_size=ROW_GROUP,
+        version="2.6",
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=True,
+        write_statistics=True,
+        data_page_version="1.0",
+    )
+    return sink.getvalue()
+
+
+def manifest_of(name: str, imported: Imported, data: bytes) -> dict[str, Any]:
+    """What stands beside the Parquet file: how it was made and what it holds. No date, no machine path."""
+    row = corpus(name)
+    return {
+        "corpus": name,
+        "licence": row.licence,
+        "ambiemo": __version__,
+        "parquet_sha256": durable.sha256(data),
+        "columns": SCHEMA.names,
+        "counts": imported.counts,
+        "options": imported.options,
+        "sources": [{"path": path, "sha256": digest} for path, digest in imported.sources],
+        "notes": list(imported.notes),
+    }
+
+
+def manifest_path(out: Path) -> Path:
+    """Where the manifest of a Parquet file is: utterances.parquet -> utterances.manifest.json."""
+    return out.with_suffix(".manifest.json")
