@@ -33,22 +33,34 @@ PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Pat
 @PLAN
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many utterances of each corpus.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def plan(plan_file: Path, limit: int | None, as_json: bool) -> None:
+@click.option("--in-image", is_flag=True, help="The run will be in the container image: do not look for engines here.")
+def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> None:
     """Dry run: cells, draws before and after sharing, tokens, cost, and what is missing. Exit 0 ready, 2 something missing."""
-    from ambiemo import plan as plans
+    from ambiemo.plan.expand import expand
+    from ambiemo.plan.schema import read
     from ambiemo.results import dry_run
 
-    ready = dry_run.show(plans.expand(plans.read(plan_file), limit=limit), as_json=as_json)
+    ready = dry_run.show(expand(read(plan_file), limit=limit, in_image=in_image), as_json=as_json)
     sys.exit(0 if ready else 2)
 
 
 @main.command()
 @PLAN
-@click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder. Default: artifacts/<name of the plan>.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where answers are kept between runs. Default: .store beside the bundle.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The bundle's folder. Default: artifacts/<name of the plan>."
+)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Where answers are kept between runs. Default: .store beside the bundle.",
+)
 @click.option("--address", help="A Ray cluster to run on (such as 'auto'). Default: Ray on this machine.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many utterances of each corpus; the bundle says so.")
-@click.option("--allow-missing", is_flag=True, help="Leave out what this machine lacks; every table names what was left out.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="At most this many utterances of each corpus; the bundle says so."
+)
+@click.option(
+    "--allow-missing", is_flag=True, help="Leave out what this machine lacks; every table names what was left out."
+)
 def run(
     plan_file: Path, out: Path | None, store: Path | None, address: str | None, limit: int | None, allow_missing: bool
 ) -> None:
@@ -60,12 +72,37 @@ def run(
 
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(bundle: Path, as_json: bool) -> None:
+    """Does a bundle hold: unchanged, nothing added, tables follow from answers. Exit 0 holds, 1 broken, 2 unreadable."""
+    from ambiemo.bundle import showing
+
+    sys.exit(0 if showing.show(bundle, as_json=as_json) else 1)
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables into this folder too.")
 def tables(bundle: Path, out: Path | None) -> None:
     """The tables of a bundle again, from its answers."""
-    from ambiemo.results import tables as results
+    from ambiemo.results.reading import show
 
-    results.show(bundle, out)
+    show(bundle, out)
+
+
+@main.command()
+@click.argument("votes", metavar="VOTES.csv", type=click.Path(path_type=Path))
+@click.argument("predictions", metavar="PREDICTIONS.csv", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; null where a metric is not estimable.")
+def score(votes: Path, predictions: Path, as_json: bool) -> None:
+    """Every metric for your own predictions. Both files: utterance_id, then one column per label."""
+    from ambiemo.results import score as scoring
+
+    scored = scoring.score(votes, predictions)
+    if as_json:
+        click.echo(scoring.as_json(scored))
+    else:
+        scoring.show(scored)
 
 
 @main.command()
@@ -87,3 +124,61 @@ def models() -> None:
 @main.group()
 def data() -> None:
     """Corpora: import as the owner ships them, fetch the open ones, describe."""
+
+
+ROOT = click.option("--root", type=click.Path(path_type=Path), required=True, help="The corpus' folder, as its owner ships it.")
+JOBS = click.option("--jobs", type=click.IntRange(1, 32), default=8, show_default=True, help="Downloads at once.")
+
+
+@data.command("import")
+@click.argument("corpus")
+@click.option("--root", type=click.Path(path_type=Path), help="The corpus' folder, as its owner ships it.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The Parquet file to write; its manifest goes beside it.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the corpus (docs/corpora.md); may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as one JSON object.")
+def data_import(corpus: str, root: Path | None, out: Path, options: tuple[str, ...], as_json: bool) -> None:
+    """A corpus as its owner ships it -> utterances.parquet. Exit 0, or 2 for a folder or row that is not as expected."""
+    from ambiemo.corpora import importing
+    from ambiemo.corpora.options import from_command_line
+
+    manifest = importing.import_corpus(corpus, root, out, from_command_line(options))
+    click.echo(importing.as_json(manifest) if as_json else "\n".join(importing.lines(manifest, out)))
+
+
+@data.command("fetch")
+@click.argument("corpus")
+@ROOT
+@JOBS
+@click.option("--base-url", help="Where the files are, in place of the owner's public address.")
+@click.option("--match", default="*", show_default=True, metavar="GLOB", help="Only files whose path matches, such as 'AudioWAV/1001_*'.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+def data_fetch(corpus: str, root: Path, jobs: int, base_url: str | None, match: str, as_json: bool) -> None:
+    """The openly licensed corpora, each file checked against its pinned hash. Exit 0 whole, 1 not; 2 licensed: says where to ask."""
+    from ambiemo.corpora import fetching
+
+    fetched = fetching.fetch(corpus, root, base_url=base_url, jobs=jobs, match=match, report=lambda line: click.echo(line, err=True))
+    click.echo(fetching.as_json(fetched) if as_json else "\n".join(fetching.lines(fetched)))
+    sys.exit(0 if fetched.whole else 1)
+
+
+@data.command("describe")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--rule", default="bits", show_default=True, help="Ambiguity rule: bits, tertiles, 2409.18339 or 2601.14620.")
+@click.option("--threshold", "thresholds", multiple=True, metavar="KEY=BITS", help="For rule bits: medium_from, high_from.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def data_describe(file: Path, rule: str, thresholds: tuple[str, ...], as_json: bool) -> None:
+    """Counts, votes per utterance, entropy, ambiguity levels of an imported corpus."""
+    from ambiemo.corpora import describing
+    from ambiemo.corpora.options import from_command_line
+
+    description = describing.describe(describing.read(file), rule, from_command_line(thresholds))
+    click.echo(describing.as_json(description) if as_json else "\n".join(describing.lines(description)))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def corpora(as_json: bool) -> None:
+    """The corpora: licence, labels, options with defaults, where to get each."""
+    from ambiemo.corpora import listing
+
+    click.echo(listing.as_json() if as_json else "\n".join(listing.lines()))

@@ -84,7 +84,16 @@ class Draw:
     def seed(self) -> int:
         """Seed of the draw's own random stream; equal for every `count`, so the first k of N samples are the k samples."""
         unlike_count = replace(self.decoding, count=0)
-        return seed("draw", self.model, self.audio_sha256, self.audio, self.prompt_sha256, asdict(unlike_count), self.plan_seed, self.about)
+        return seed(
+            "draw",
+            self.model,
+            self.audio_sha256,
+            self.audio,
+            self.prompt_sha256,
+            asdict(unlike_count),
+            self.plan_seed,
+            self.about,
+        )
 
 
 @dataclass(frozen=True)
@@ -118,3 +127,10 @@ class Answer:
     heard_s: float = 0.0
     truncated: bool = False
     extra: dict = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: dict) -> "Answer":
+        """The answer that `dataclasses.asdict` wrote as `row`."""
+        rest = {name: value for name, value in row.items() if name not in ("candidates", "decoding")}
+        candidates = tuple(Candidate(**one) for one in row["candidates"])
+        return cls(candidates=candidates, decoding=Decoding(**row["decoding"]), **rest)

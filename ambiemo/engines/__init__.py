@@ -53,7 +53,9 @@ class EngineRow:
 
 
 ENGINES: dict[str, EngineRow] = {
-    "transformers": EngineRow("ambiemo.engines.transformers:TransformersEngine", "transformers", "transformers", local=True),
+    "transformers": EngineRow(
+        "ambiemo.engines.transformers:TransformersEngine", "transformers", "transformers", local=True
+    ),
     "vllm": EngineRow("ambiemo.engines.vllm:VLLMEngine", "vllm", "vllm", local=True),
     "openai": EngineRow("ambiemo.engines.openai:OpenAIEngine", "openai", "openai", local=False),
     "null": EngineRow("ambiemo.engines.null:NullEngine", "numpy", "", local=False),

@@ -52,4 +52,6 @@ def _candidate(request: Request, index: int, labels: list[str]) -> Candidate:
         text = json.dumps({"score": int(random.integers(0, 11))})
     else:
         text = json.dumps(dict(zip(labels, random.dirichlet(np.ones(len(labels))).round(3).tolist(), strict=True)))
-    return Candidate(text=text, tokens=len(text) // 4, log_likelihood=-float(random.exponential(10)), finish_reason="stop")
+    return Candidate(
+        text=text, tokens=len(text) // 4, log_likelihood=-float(random.exponential(10)), finish_reason="stop"
+    )

@@ -1,0 +1,231 @@
+"""The transformers engine: any audio-language checkpoint that `AutoProcessor` and its own model class load.
+
+The clip is encoded once per draw: the prompt with its audio is run once, the cache is repeated for the N samples or B beams, and decoding goes
+on from there (`generate(num_return_sequences=N)` would encode the clip N times).
+
+Sampling is the inverse of the cumulative distribution at uniform numbers from a Philox stream keyed by (draw's seed, sample's index): a
+sample depends on no batch mate's randomness, and the first k of N samples are the k samples.
+
+Known limits: padding and batch size move logits by rounding, so another group size can flip a near tie; the answer records both.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoConfig, AutoProcessor, GenerationConfig
+from transformers.utils import logging as transformers_logging
+
+from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
+from ambiemo.durable import sha256
+from ambiemo.engines import Request
+from ambiemo.models import ModelSpec
+
+RATE = 16_000
+SILENT_FAULTS = ("right-padding was detected", "audios", "Expanding inputs for audio tokens")
+"""Parts of warnings after which a model answers without hearing, or from a broken context. Here they are errors."""
+
+
+class _FaultFilter(logging.Filter):
+    """Turns the library's warnings about a broken input into exceptions: as log lines nobody reads them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING and any(fault in message for fault in SILENT_FAULTS):
+            raise RuntimeError(f"transformers warns of an input the model would answer wrongly: {message}")
+        return True
+
+
+class TransformersEngine:
+    """One checkpoint held by transformers. Options: `threads` (CPU threads of torch), `device` ("cpu", "cuda"; default: a GPU if there is one)."""
+
+    def __init__(self, spec: ModelSpec, threads: int | None = None, device: str | None = None) -> None:
+        torch.set_num_threads(threads or os.cpu_count() or 1)  # Ray sets OMP_NUM_THREADS=1 in its workers
+        transformers_logging.disable_progress_bar()
+        faults = _FaultFilter()
+        for name in ("transformers.generation.utils", f"transformers.models.{self._family(spec)}"):
+            logging.getLogger(name).addFilter(faults)
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        source, revision = str(spec.path() or spec.weights), None if spec.path() else spec.revision
+        config = AutoConfig.from_pretrained(source, revision=revision)
+        model_class = getattr(transformers, config.architectures[0])
+        loaded = model_class.from_pretrained(source, revision=revision, dtype=getattr(torch, spec.dtype))
+        self.model: Any = loaded.to(self.device).eval()
+        self.processor: Any = AutoProcessor.from_pretrained(source, revision=revision)
+        self.tokenizer: Any = self.processor.tokenizer
+        self.tokenizer.padding_side = "left"  # a reloaded processor may say "right": a decoder would go on from padding
+        ends = self.model.generation_config.eos_token_id
+        self.ends: list[int] = list(ends) if isinstance(ends, list) else [ends]
+        pad = self.model.generation_config.pad_token_id
+        self.pad: int = pad if pad is not None else self.ends[0]
+
+    @staticmethod
+    def _family(spec: ModelSpec) -> str:
+        source, revision = str(spec.path() or spec.weights), None if spec.path() else spec.revision
+        return AutoConfig.from_pretrained(source, revision=revision).model_type
+
+    def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        """Answer a group of requests in one batch. Shapes inside: b requests, n = decoding.count candidates each."""
+        rendered = [self.render(request.prompt) for request in requests]
+        inputs = self.inputs(rendered, [request.audio for request in requests])
+        with torch.inference_mode():
+            found = (
+                self._beams(inputs, decoding) if decoding.kind == "beam" else self._stepwise(inputs, requests, decoding)
+            )
+        prompt_tokens = inputs["attention_mask"].sum(1).tolist()
+        n = decoding.count
+        return [
+            Answer(
+                key=request.key,
+                candidates=tuple(found[i * n : (i + 1) * n]),
+                decoding=decoding,
+                rendered_prompt_sha256=sha256(rendered[i].encode("utf-8")),
+                prompt_tokens=prompt_tokens[i],
+                heard_s=round(len(request.audio) / RATE, 4),
+                truncated=request.truncated,
+            )
+            for i, request in enumerate(requests)
+        ]
+
+    def close(self) -> None:
+        """Give the memory back."""
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def render(self, prompt: str) -> str:
+        """The text the model reads: the checkpoint's own chat template around one clip and the prompt."""
+        turn = [{"role": "user", "content": [{"type": "audio"}, {"type": "text", "text": prompt}]}]
+        return self.processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+
+    def inputs(self, rendered: Sequence[str], audio: Sequence[np.ndarray]) -> Any:
+        """Token ids and audio features of a batch, padded on the left.
+
+        The argument is `audio=`: the older `audios=` is dropped without an error, and the model answers deaf.
+        """
+        inputs = self.processor(
+            text=list(rendered), audio=list(audio), sampling_rate=RATE, return_tensors="pt", padding=True
+        )
+        if not {"input_features", "input_values"} & set(inputs):
+            raise RuntimeError(
+                f"{type(self.processor).__name__} returned no audio features (only {', '.join(sorted(inputs))})"
+            )
+        return inputs.to(self.device)
+
+    def _prefill(self, inputs: Any, upto: int | None = None) -> tuple[torch.Tensor, Any]:
+        """Run the prompt (its first `upto` positions) with the audio once: logits (b, vocabulary) after it, and the cache."""
+        positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        cut = {
+            name: value[:, :upto] if name in ("input_ids", "attention_mask") else value
+            for name, value in inputs.items()
+        }
+        output = self.model(**cut, position_ids=positions[:, :upto], use_cache=True)
+        return output.logits[:, -1], output.past_key_values
+
+    def _stepwise(self, inputs: Any, requests: Sequence[Request], decoding: Decoding) -> list[Candidate]:
+        """Greedy or sampled candidates, (b·n) of them, request by request."""
+        n, longest = decoding.count, decoding.max_tokens
+        logits, cache = self._prefill(inputs)
+        mask = inputs["attention_mask"]
+        if n > 1:
+            cache.batch_repeat_interleave(n)
+            logits, mask = logits.repeat_interleave(n, 0), mask.repeat_interleave(n, 0)
+        chance = uniforms([request.seed for request in requests], n, longest) if decoding.kind == "sample" else None
+        rows = len(logits)
+        ends = torch.tensor(self.ends, device=self.device)
+        tokens = torch.full((rows, longest), self.pad, device=self.device)
+        likelihood = torch.zeros(rows, dtype=torch.float64, device=self.device)
+        length = torch.zeros(rows, dtype=torch.long, device=self.device)
+        open_rows = torch.ones(rows, dtype=torch.bool, device=self.device)
+        position = mask.sum(1, keepdim=True)
+        for step in range(longest):
+            logits = logits.double()
+            if chance is None:
+                chosen = logits.argmax(-1)
+            else:
+                chosen = inverse_cdf(logits, chance[:, step].to(self.device), decoding.temperature, decoding.top_p)
+            chosen = torch.where(open_rows, chosen, self.pad)
+            gained = logits.log_softmax(-1).gather(1, chosen[:, None])[:, 0]
+            likelihood += torch.where(open_rows, gained, 0.0)
+            tokens[:, step] = chosen
+            length += open_rows
+            open_rows = open_rows & ~torch.isin(chosen, ends)
+            if step + 1 == longest or not open_rows.any():
+                break
+            mask = torch.cat([mask, mask.new_ones(rows, 1)], 1)
+            output = self.model(
+                input_ids=chosen[:, None],
+                attention_mask=mask,
+                position_ids=position + step,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            logits = output.logits[:, -1]
+        return self._candidates(tokens, length.tolist(), likelihood.tolist(), (~open_rows).tolist())
+
+    def _beams(self, inputs: Any, decoding: Decoding) -> list[Candidate]:
+        """Beam search by the library, from a cache of the prompt; beams in order of their plain sum of log-probabilities."""
+        _, cache = self._prefill(inputs, upto=-1)
+        cache.batch_repeat_interleave(decoding.count)
+        prompt = inputs["input_ids"]
+        output = self.model.generate(
+            input_ids=prompt,
+            attention_mask=inputs["attention_mask"],
+            past_key_values=cache,
+            # made from nothing: a checkpoint's own generation_config may carry a repetition penalty or a temperature
+            generation_config=GenerationConfig(
+                num_beams=decoding.count,
+                num_return_sequences=decoding.count,
+                do_sample=False,
+                length_penalty=0.0,
+                early_stopping=False,
+                max_new_tokens=decoding.max_tokens,
+                eos_token_id=self.ends,
+                pad_token_id=self.pad,
+                return_dict_in_generate=True,
+                output_scores=True,
+            ),
+        )
+        tokens = output.sequences[:, prompt.shape[1] :]
+        steps = self.model.compute_transition_scores(output.sequences, output.scores, output.beam_indices)
+        is_end = torch.isin(tokens, torch.tensor(self.ends, device=self.device))
+        stopped = is_end.any(1)
+        length = torch.where(stopped, is_end.int().argmax(1) + 1, tokens.shape[1])
+        inside = torch.arange(steps.shape[1], device=self.device)[None] < length[:, None]
+        likelihood = torch.where(inside, steps.double(), 0.0).sum(1)
+        return self._candidates(tokens, length.tolist(), likelihood.tolist(), stopped.tolist())
+
+    def _candidates(
+        self, tokens: torch.Tensor, length: list[int], likelihood: list[float], stopped: list[bool]
+    ) -> list[Candidate]:
+        texts = self.tokenizer.batch_decode(
+            [row[:size] for row, size in zip(tokens.tolist(), length, strict=True)], skip_special_tokens=True
+        )
+        reasons: list[FinishReason] = ["stop" if done else "length" for done in stopped]
+        return [Candidate(*fields) for fields in zip(texts, length, likelihood, reasons, strict=True)]
+
+
+def uniforms(seeds: Sequence[int], samples: int, steps: int) -> torch.Tensor:
+    """Uniform numbers in [0, 1), (b·samples, steps): row i·samples + j is the Philox stream of key (seeds[i], j)."""
+    rows = [np.random.Generator(np.random.Philox(key=[one, j])).random(steps) for one in seeds for j in range(samples)]
+    return torch.from_numpy(np.stack(rows))
+
+
+def inverse_cdf(logits: torch.Tensor, chance: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    """The token at which the cumulative probability passes `chance`, (rows,).
+
+    logits (rows, vocabulary) float64; chance (rows,) in [0, 1). Tokens are taken in order of their ids; with top_p < 1 only the smallest set of the
+    likeliest tokens whose probability reaches top_p stays.
+    """
+    probability = (logits / temperature).softmax(-1)
+    if top_p < 1:
+        ordered, index = probability.sort(-1, descending=True, stable=True)
+        beyond = ordered.cumsum(-1) - ordered >= top_p
+        probability = probability.scatter(-1, index, ordered.masked_fill(beyond, 0.0))
+    cumulative = probability.cumsum(-1)
+    passed = cumulative > (chance * cumulative[:, -1])[:, None]
+    return passed.int().argmax(-1)

@@ -1,0 +1,187 @@
+"""A plan as it stands on this machine: corpora loaded, what is missing, and every cell with the reason if it cannot be filled."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ambiemo import corpora, models
+from ambiemo.errors import BadInput
+from ambiemo.models import ModelSpec
+from ambiemo.plan.preflight import lacks
+from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
+from ambiemo.strategies import Strategy
+
+NO_CONTROL = "none"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something a plan needs and this machine lacks: what, why it matters, and what to do."""
+
+    kind: Literal["model", "corpus", "verifier"]
+    id: str
+    what: str
+    do: str
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What the pipeline needs of one utterance of the corpus table."""
+
+    id: str
+    speaker: str
+    cluster: str
+    audio_path: str
+    audio_sha256: str
+    duration_s: float | None
+    votes: tuple[int, ...]
+    truth_source: str = "votes"
+
+
+@dataclass(frozen=True)
+class LoadedCorpus:
+    """A corpus as the run uses it: labels, utterances sorted by id, and the loader's account of itself."""
+
+    id: str
+    labels: tuple[str, ...]
+    utterances: tuple[Utterance, ...]
+    root: str = ""
+    counts: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    sources: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (model, corpus, strategy) with its control; `skipped` says why it cannot be filled ("" = it can)."""
+
+    model: str
+    corpus: str
+    strategy: Strategy
+    control: str = NO_CONTROL
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A plan as it stands on this machine."""
+
+    plan: Plan
+    specs: dict[str, ModelSpec]
+    corpora: dict[str, LoadedCorpus]
+    cells: tuple[Cell, ...]
+    missing: tuple[Missing, ...]
+
+    def entry(self, model_id: str) -> ModelEntry:
+        """The plan's entry of a model (a verifier named only as such gets a default one)."""
+        return next((entry for entry in self.plan.models if entry.id == model_id), ModelEntry(id=model_id))
+
+    def engine(self, model_id: str) -> str:
+        """Name of the engine that runs a model in this plan."""
+        return self.entry(model_id).engine or self.specs[model_id].engines[0]
+
+    def verifier(self, model_id: str) -> str:
+        """Which model judges the candidates of `model_id`."""
+        return model_id if self.plan.verifier == "self" else self.plan.verifier
+
+
+def expand(plan: Plan, limit: int | None = None, in_image: bool = False) -> Expanded:
+    """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
+    wanted = [entry.id for entry in plan.models]
+    if plan.verifier != "self" and any(entry.row().verified for entry in plan.strategies):
+        wanted.append(plan.verifier)
+    specs = {model_id: models.model(model_id) for model_id in wanted}
+    missing: list[Missing] = []
+    loaded: dict[str, LoadedCorpus] = {}
+    for entry in plan.corpora:
+        try:
+            loaded[entry.id] = load_corpus(entry, limit)
+        except BadInput as error:
+            missing.append(Missing("corpus", entry.id, str(error), corpora.CORPORA[entry.id].where))
+    bare = Expanded(plan, specs, loaded, (), ())
+    for model_id in dict.fromkeys(wanted):
+        kind: Literal["model", "verifier"] = "model" if model_id in {m.id for m in plan.models} else "verifier"
+        missing += [Missing(kind, model_id, what, do) for what, do in lacks(specs[model_id], bare.engine(model_id), in_image)]
+    without = {(item.kind, item.id) for item in missing}
+    cells = tuple(_cells(bare, without))
+    return replace(bare, cells=cells, missing=tuple(missing))
+
+
+def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
+    """Load one corpus of a plan. Raises BadInput: an unset variable, a bad folder, no utterance, or not the expected count."""
+    root = _root(entry)
+    imported = corpora.load(entry.id, root, dict(entry.options))
+    rows = sorted(imported.table.to_pylist(), key=lambda row: row["utterance_id"])
+    if entry.expect is not None and len(rows) != entry.expect:
+        raise BadInput(
+            f"corpus {entry.id}: found {len(rows)} utterances, expected {entry.expect} (key `expect` of the plan)"
+        )
+    taken = [n for n in (entry.limit, limit) if n is not None]
+    rows = rows[: min(taken)] if taken else rows
+    if not rows:
+        raise BadInput(
+            f"corpus {entry.id}: no utterance with votes and audio in {root or 'the package'}; name the owner's folder"
+        )
+    return LoadedCorpus(
+        id=entry.id,
+        labels=tuple(rows[0]["labels"]),
+        utterances=tuple(
+            Utterance(
+                row["utterance_id"],
+                row["speaker"],
+                row["cluster"],
+                row["audio_path"],
+                row["audio_sha256"],
+                row["duration_s"],
+                tuple(row["votes"]),
+                row["truth_source"],
+            )
+            for row in rows
+        ),
+        root=str(imported.root or ""),
+        counts=dict(imported.counts),
+        options=dict(imported.options),
+        sources=tuple(tuple(source) for source in imported.sources),
+    )
+
+
+def _root(entry: CorpusEntry) -> Path | None:
+    if not entry.root:
+        return None
+    unset = [name for name in re.findall(r"\$\{(\w+)\}", entry.root) if not os.environ.get(name)]
+    if unset:
+        raise BadInput(
+            f"corpus {entry.id}: environment variable {unset[0]} is not set; it names the folder in '{entry.root}'"
+        )
+    return Path(re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], entry.root)).expanduser()
+
+
+def _cells(expanded: Expanded, without: set[tuple[str, str]]) -> Iterator[Cell]:
+    plan = expanded.plan
+    controls = [(NO_CONTROL, tuple(e.name for e in plan.strategies))] + [(c.name, c.strategies) for c in plan.controls]
+    for entry in plan.models:
+        for corpus in plan.corpora:
+            for control, names in controls:
+                for row in (one.row() for one in plan.strategies if one.name in names):
+                    why = _why_not(expanded, entry.id, corpus.id, row, without)
+                    yield Cell(entry.id, corpus.id, row, control, why)
+
+
+def _why_not(expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: set[tuple[str, str]]) -> str:
+    if ("model", model_id) in without:
+        return "model missing"
+    if ("corpus", corpus_id) in without:
+        return "corpus missing"
+    lacking = sorted(row.needs - expanded.specs[model_id].can(expanded.engine(model_id)))
+    if lacking:
+        return f"{model_id} cannot: {', '.join(lacking)}"
+    if row.verified:
+        judge = expanded.verifier(model_id)
+        if ("verifier", judge) in without or ("model", judge) in without:
+            return f"verifier {judge} missing"
+        if "verifier" not in expanded.specs[judge].can(expanded.engine(judge)):
+            return f"{judge} cannot: verifier"
+    return ""

@@ -1,0 +1,76 @@
+"""What this machine lacks to run a model: looked for in seconds, with nothing heavy loaded."""
+
+import os
+import shutil
+import subprocess
+
+from ambiemo import engines
+from ambiemo.models import ModelSpec
+
+CPU_LIMIT_GIB = 4.0
+"""A local model whose weights need more than this is asked to have a GPU: on a CPU it would take weeks."""
+
+
+def lacks(spec: ModelSpec, engine: str, in_image: bool = False) -> list[tuple[str, str]]:
+    """What is missing to run a model through an engine: (what, what to do) each, in the order to mend them.
+
+    in_image: the run will be in the container image, which brings the engines' modules.
+    """
+    if engine == "null":
+        return []
+    row = engines.ENGINES[engine]
+    found = []
+    if not in_image and (module := engines.missing_module(engine)):
+        found.append(
+            (f"engine {engine}: Python module '{module}' is not installed", f"pip install 'ambiemo[{row.extra}]'")
+        )
+    if spec.revision is None:
+        why = "its folder is not there" if spec.path() else spec.revision_note or "nobody has pinned it yet"
+        found.append(
+            (
+                f"no pinned revision: {why}",
+                "`ambiemo models --resolve` prints the commit to pin, on a machine with network",
+            )
+        )
+    if spec.gated and row.local and not spec.path() and not (os.environ.get("HF_TOKEN") or _cached(spec)):
+        found.append((f"gated weights: {spec.gated}", "accept the terms there, then set HF_TOKEN"))
+    if row.local and spec.memory_gib > CPU_LIMIT_GIB:
+        gib = gpu_memory_gib()
+        if gib is None:
+            found.append(
+                (
+                    f"no GPU: {spec.parameters} parameters need {spec.memory_gib:g} GiB of GPU memory",
+                    "run on a machine with one",
+                )
+            )
+        elif gib < spec.memory_gib:
+            found.append(
+                (f"GPU too small: {gib:.0f} GiB, the weights alone need {spec.memory_gib:g} GiB", "use a larger GPU")
+            )
+    if spec.key_env and not row.local and not os.environ.get(spec.key_env):
+        found.append((f"no key: environment variable {spec.key_env} is not set", f"export {spec.key_env}=…"))
+    if spec.base_url_env and not row.local and not spec.base_url and not os.environ.get(spec.base_url_env):
+        found.append(
+            (
+                f"no server: environment variable {spec.base_url_env} is not set",
+                "name the address of the server that runs it",
+            )
+        )
+    return found
+
+
+def gpu_memory_gib() -> float | None:
+    """Memory of the largest GPU here in GiB, asked of nvidia-smi; None where there is none."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+        return max(float(line) for line in lines) / 1024
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def _cached(spec: ModelSpec) -> bool:
+    home = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
+    return os.path.isdir(os.path.join(home, "hub", "models--" + spec.weights.replace("/", "--")))

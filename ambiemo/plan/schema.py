@@ -1,0 +1,279 @@
+"""What a plan file may say: every key, its default and its bounds; and reading one.
+
+A plan is data: which models, corpora, strategies and controls, with which seeds. What this machine has of it is `expand`'s matter.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ambiemo import corpora, engines, models
+from ambiemo.errors import BadInput
+from ambiemo.labels import AMBIGUITY_RULES
+from ambiemo.strategies import Strategy, strategy
+from ambiemo.strategies.baselines import BASELINES
+
+T = TypeVar("T")
+
+
+class Part(BaseModel):
+    """A part of a plan: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelEntry(Part):
+    """One model: its id, the engine (default: the specification's first), and how its actor pool is made."""
+
+    id: str
+    engine: str = ""
+    actors: int = Field(1, ge=1)
+    cpus: float = Field(1, gt=0)
+    gpus: float = Field(0, ge=0)
+    options: dict[str, Any] = {}
+
+
+class CorpusEntry(Part):
+    """One corpus: its name, its folder (`${NAME}` is an environment variable), the loader's options, and the count it must have.
+
+    `expect` is the number of utterances that must be there (a loader that loses some is found out); `limit` takes the first that many
+    by id.
+    """
+
+    id: str
+    root: str = ""
+    options: dict[str, Any] = {}
+    expect: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1)
+
+
+class StrategyEntry(Part):
+    """One strategy of the table, with another name and count where the plan wants a variant (`base` is then the table's row)."""
+
+    name: str
+    base: str = ""
+    count: int | None = Field(None, ge=1, le=256)
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        return _name(value)
+
+    def row(self) -> Strategy:
+        """The table's row, under this entry's name and count."""
+        row = strategy(self.base or self.name)
+        return replace(row, name=self.name, count=self.count or row.count)
+
+
+class ControlEntry(Part):
+    """A control and the strategies it is applied to: the same question about another one's clip, or about silence."""
+
+    name: Literal["shuffled_audio", "silence"]
+    strategies: tuple[str, ...] = ("greedy",)
+
+
+class Sampling(Part):
+    """Temperature and nucleus of every `sample` decoding."""
+
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+
+
+class MaxTokens(Part):
+    """Longest answer in tokens, by prompt."""
+
+    direct: int = Field(128, ge=1)
+    cot: int = Field(384, ge=1)
+    verifier: int = Field(32, ge=1)
+
+
+class Weights(Part):
+    """tau: temperature of W-BoN's softmax over log-likelihoods (nats)."""
+
+    tau: float = Field(1.0, gt=0)
+
+
+class Dirichlet(Part):
+    """Components Dir(concentration · p + epsilon) of the weighted strategies."""
+
+    concentration: float = Field(10.0, gt=0)
+    epsilon: float = Field(0.01, gt=0)
+
+
+class Ambiguity(Part):
+    """The rule that makes ambiguity levels of the votes (labels.AMBIGUITY_RULES), and its thresholds where it has any."""
+
+    rule: str = "bits"
+    thresholds: dict[str, float] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _every_threshold_written_out(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        rule = value.get("rule", "bits")
+        if rule not in AMBIGUITY_RULES:
+            raise ValueError(f"unknown rule '{rule}'; there are {', '.join(AMBIGUITY_RULES)}")
+        known = AMBIGUITY_RULES[rule].thresholds
+        given = value.get("thresholds") or {}
+        if unknown := sorted(set(given) - set(known)):
+            raise ValueError(f"rule '{rule}' has no threshold '{unknown[0]}'; it has {', '.join(known) or 'none'}")
+        return {**value, "rule": rule, "thresholds": {**known, **given}}
+
+
+class Bootstrap(Part):
+    """Seeded bootstrap over speakers: how many resamples, and the interval's level."""
+
+    resamples: int = Field(2000, ge=100)
+    level: float = Field(0.95, gt=0, lt=1)
+
+
+class Assumptions(Part):
+    """What the dry run assumes to turn tokens into GPU-hours (grade I: not measured on your machine)."""
+
+    tokens_per_gpu_second: float = Field(2000.0, gt=0)
+    seconds_per_utterance: float = Field(5.0, gt=0)
+
+
+class Plan(Part):
+    """A whole plan, every default written out. See reproduce/quick.yaml for one with comments."""
+
+    name: str
+    title: str = ""
+    seed: int = 0
+    models: tuple[ModelEntry, ...] = Field(min_length=1)
+    corpora: tuple[CorpusEntry, ...] = Field(min_length=1)
+    strategies: tuple[StrategyEntry, ...] = Field(min_length=1)
+    controls: tuple[ControlEntry, ...] = ()
+    baselines: tuple[str, ...] = tuple(BASELINES)
+    verifier: str = "self"
+    sampling: Sampling = Sampling()
+    max_tokens: MaxTokens = MaxTokens()
+    weights: Weights = Weights()
+    dirichlet: Dirichlet = Dirichlet()
+    ambiguity: Ambiguity = Ambiguity.model_validate({})
+    group_size: int = Field(16, ge=1, le=4096)
+    bootstrap: Bootstrap = Bootstrap()
+    assume: Assumptions = Assumptions()
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        return _name(value)
+
+    @field_validator("models", "corpora", mode="before")
+    @classmethod
+    def _bare_ids(cls, value: Any) -> Any:
+        return [{"id": item} if isinstance(item, str) else item for item in value] if isinstance(value, list) else value
+
+    @field_validator("strategies", "controls", mode="before")
+    @classmethod
+    def _bare_names(cls, value: Any) -> Any:
+        return (
+            [{"name": item} if isinstance(item, str) else item for item in value] if isinstance(value, list) else value
+        )
+
+    @field_validator("models", "corpora", "strategies", "controls", "baselines")
+    @classmethod
+    def _no_twins(cls, value: Any) -> Any:
+        names = [item if isinstance(item, str) else getattr(item, "name", None) or item.id for item in value]
+        twins = sorted({name for name in names if names.count(name) > 1})
+        if twins:
+            raise ValueError(f"named twice: {', '.join(twins)}")
+        return value
+
+    @field_validator("baselines")
+    @classmethod
+    def _known_baselines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in BASELINES]
+        if unknown:
+            raise ValueError(f"unknown baseline {', '.join(unknown)}; there are {', '.join(BASELINES)}")
+        return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value):
+        raise ValueError(f"'{value}' is no plain name: use small letters, digits, '.', '_' and '-'")
+    return value
+
+
+def read(path: Path) -> Plan:
+    """Read and validate a plan file.
+
+    Raises BadInput naming the file, the key, what was found and what is expected: no such file, no YAML, an unknown key, model, corpus,
+    strategy, control, engine or rule.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise BadInput(
+            f"{path}: cannot read the plan: {reason}; name a YAML file such as reproduce/quick.yaml"
+        ) from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" line {place.line + 1}" if place else ""
+        raise BadInput(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}; mend the line") from error
+    return check(content, str(path))
+
+
+def check(content: Any, name: str) -> Plan:
+    """A plan from a parsed YAML or JSON value; `name` is what errors call it. Raises BadInput."""
+    if not isinstance(content, dict):
+        raise BadInput(
+            f"{name}: found {type(content).__name__}, expected keys such as name, models, corpora, strategies"
+        )
+    try:
+        plan = Plan.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
+    for index, entry in enumerate(plan.strategies):
+        _named(f"{name}: strategies.{index}", entry.row)
+    for index, model in enumerate(plan.models):
+        spec = _named(f"{name}: models.{index}", lambda model=model: models.model(model.id))  # type: ignore[misc]
+        if model.engine and model.engine not in engines.ENGINES:
+            raise BadInput(
+                f"{name}: models.{index}.engine: unknown '{model.engine}'; there are {', '.join(engines.ENGINES)}"
+            )
+        if model.engine and model.engine not in (*spec.engines, "null"):
+            raise BadInput(
+                f"{name}: models.{index}.engine: '{model.engine}' does not run {model.id}; choose {', '.join(spec.engines)}"
+            )
+    if plan.verifier != "self":
+        _named(f"{name}: verifier", lambda: models.model(plan.verifier))
+    for index, corpus in enumerate(plan.corpora):
+        _named(f"{name}: corpora.{index}", lambda corpus=corpus: corpora.corpus(corpus.id))  # type: ignore[misc]
+    known = {entry.name for entry in plan.strategies}
+    for control in plan.controls:
+        unknown = [one for one in control.strategies if one not in known]
+        if unknown:
+            raise BadInput(f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan")
+    return plan
+
+
+def _named(place: str, look: Callable[[], T]) -> T:
+    try:
+        return look()
+    except BadInput as error:
+        raise BadInput(f"{place}: {error}") from error
+
+
+def _place(location: Iterable[Any]) -> str:
+    return ".".join(str(part) for part in location) or "top level"
+
+
+def _complaint(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key; remove it or mend its spelling"
+    if error["type"] == "missing":
+        return "missing; add it"
+    return f"{error['msg'].removeprefix('Value error, ')} (found {error['input']!r})"

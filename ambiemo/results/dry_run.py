@@ -1,0 +1,179 @@
+"""What a plan would do, before it is done: the grid, the draws before and after sharing, their cost, and what is missing."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from ambiemo.plan import sharing
+from ambiemo.plan.expand import NO_CONTROL, Expanded, Missing
+
+CHARACTERS_PER_TOKEN = 4
+"""Rough length of a token in a prompt (grade I)."""
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """An upper bound of what a model's draws cost: every answer taken as long as the plan allows. None = unknown."""
+
+    model: str
+    engine: str
+    draws: int
+    answers: int
+    prompt_tokens: int
+    answer_tokens: int
+    gpu_hours: float | None
+    dollars: float | None
+
+
+def costs(expanded: Expanded) -> list[ModelCost]:
+    """Cost of each model's draws, the verifiers' included, on an empty store."""
+    found = []
+    for model in expanded.specs:
+        draws = answers = prompt = answer = 0
+        seconds = dollars = 0.0
+        spec = expanded.specs[model]
+        for one, purpose in _questions(expanded):
+            asked = one.model if purpose == "answer" else expanded.verifier(one.model)
+            if asked != model:
+                continue
+            judged = sharing.judged_candidates(expanded, one)
+            each = 1 if purpose == "answer" else judged
+            n = len(expanded.corpora[one.corpus].utterances) * each
+            count = one.decoding.count if purpose == "answer" else 1
+            longest = one.decoding.max_tokens if purpose == "answer" else expanded.plan.max_tokens.verifier
+            text = sharing.models.prompt(spec, one.prompt_id if purpose == "answer" else "verifier")
+            tokens = len(text) // CHARACTERS_PER_TOKEN
+            hear = sum(u.duration_s or 0.0 for u in expanded.corpora[one.corpus].utterances) * each
+            draws, answers, seconds = draws + n, answers + n * count, seconds + hear
+            prompt, answer = prompt + n * tokens, answer + n * count * longest
+            if spec.price is not None:
+                dollars += spec.price.dollars(n * tokens, hear, n * count * longest)
+        local = expanded.engine(model) in ("transformers", "vllm")
+        rate = expanded.plan.assume.tokens_per_gpu_second * 3600
+        found.append(
+            ModelCost(
+                model,
+                expanded.engine(model),
+                draws,
+                answers,
+                prompt,
+                answer,
+                round(answer / rate, 3) if local else None,
+                round(dollars, 2) if spec.price is not None and not local else 0.0 if local else None,
+            )
+        )
+    return found
+
+
+def _questions(expanded: Expanded) -> Iterable[tuple[sharing.DrawSet, str]]:
+    for one in sharing.draw_sets(expanded):
+        yield one, "answer"
+        if sharing.judged_candidates(expanded, one):
+            yield one, "score"
+
+
+def show(expanded: Expanded, as_json: bool) -> bool:
+    """Print the dry run; True if nothing is missing."""
+    counts = sharing.count_draws(expanded)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "plan": expanded.plan.name,
+                    "draws_alone": counts.alone,
+                    "draws_shared": counts.shared,
+                    "answers_shared": counts.answers,
+                    "scores_shared": counts.scores,
+                    "costs": [asdict(one) for one in costs(expanded)],
+                    "cells": [
+                        {
+                            "model": c.model,
+                            "corpus": c.corpus,
+                            "strategy": c.strategy.name,
+                            "control": c.control,
+                            "skipped": c.skipped,
+                        }
+                        for c in expanded.cells
+                    ],
+                    "missing": [asdict(item) for item in expanded.missing],
+                },
+                indent=2,
+            )
+        )
+    else:
+        _print(expanded, counts)
+    return not expanded.missing
+
+
+def _print(expanded: Expanded, counts: sharing.Counts) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=max(Console().width if Console().is_terminal else 150, 100))
+    plan = expanded.plan
+    console.print(f"[bold]{plan.name}[/bold]  {plan.title}", highlight=False)
+    sizes = [f"{name}: {len(corpus.utterances)} utterances" for name, corpus in expanded.corpora.items()]
+    console.print("; ".join(sizes) or "no corpus is here", highlight=False)
+
+    names = [entry.name for entry in plan.strategies]
+    controls = [f"{name}·{control.name}" for control in plan.controls for name in control.strategies]
+    grid = Table(box=box.SIMPLE_HEAD, title="cells (✓ can be filled here)", title_justify="left", pad_edge=False)
+    for title in ("model", "corpus", *names, *controls):
+        grid.add_column(
+            title.replace("_", "_\u200b").replace("·", " "),
+            justify="left" if title in ("model", "corpus") else "center",
+        )
+    marks = {(c.model, c.corpus, c.strategy.name, c.control): "✓" if not c.skipped else "·" for c in expanded.cells}
+    for entry in plan.models:
+        for corpus in plan.corpora:
+            own = [marks[(entry.id, corpus.id, name, NO_CONTROL)] for name in names]
+            own += [
+                marks[(entry.id, corpus.id, name, control.name)]
+                for control in plan.controls
+                for name in control.strategies
+            ]
+            grid.add_row(entry.id, corpus.id, *own)
+    console.print(grid)
+    reasons: dict[str, int] = {}
+    for cell in expanded.cells:
+        if cell.skipped:
+            reasons[cell.skipped] = reasons.get(cell.skipped, 0) + 1
+    for reason, number in reasons.items():
+        console.print(f"· {number} cells: {reason}", highlight=False)
+
+    console.print(
+        f"\ndraws: {counts.alone} if every strategy made its own, [bold]{counts.shared}[/bold] after sharing"
+        f" ({counts.answers} answers, {counts.scores} verifier scores)",
+        highlight=False,
+    )
+    priced = Table(
+        box=box.SIMPLE_HEAD,
+        title="at most (every answer as long as the plan allows)",
+        title_justify="left",
+        pad_edge=False,
+    )
+    for title in ("model", "engine", "draws", "answers", "prompt tokens", "answer tokens", "GPU-hours", "dollars"):
+        priced.add_column(title, justify="left" if title in ("model", "engine") else "right")
+    for one in costs(expanded):
+        hours = "–" if one.gpu_hours is None else f"{one.gpu_hours:.2f}"
+        dollars = "unknown" if one.dollars is None else f"{one.dollars:.2f}"
+        numbers = (one.draws, one.answers, one.prompt_tokens, one.answer_tokens)
+        priced.add_row(one.model, one.engine, *(f"{number:,}" for number in numbers), hours, dollars)
+    console.print(priced)
+    console.print(
+        f"GPU-hours assume {plan.assume.tokens_per_gpu_second:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
+        highlight=False,
+    )
+    print_missing(expanded.missing)
+
+
+def print_missing(missing: Sequence[Missing]) -> None:
+    """The whole list of what is missing, with what to do about each."""
+    if not missing:
+        print("nothing is missing")
+        return
+    print(f"\nmissing ({len(missing)}):")
+    for item in missing:
+        print(f"  {item.kind} {item.id}: {item.what}")
+        print(f"      do: {item.do}")

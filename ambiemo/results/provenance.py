@@ -1,0 +1,60 @@
+"""The files of a bundle that say where its numbers come from: models, corpora, prompts, environment, failures."""
+
+import csv
+import io
+from dataclasses import asdict
+
+from ambiemo import __version__, models
+from ambiemo.plan.expand import Expanded
+from ambiemo.results.evidence import Evidence, document
+
+
+def describing_files(expanded: Expanded, evidence: Evidence, limit: int | None) -> dict[str, bytes]:
+    """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and answers."""
+    from ambiemo.bundle.environment import machine
+    from ambiemo.bundle.texts import readme
+
+    files = {
+        "inputs/models.json": document({name: _model(expanded, name) for name in expanded.specs}),
+        "inputs/corpora.json": document(
+            {
+                name: {"counts": corpus.counts, "options": corpus.options, "sources": [list(s) for s in corpus.sources]}
+                for name, corpus in expanded.corpora.items()
+            }
+        ),
+        "config/run.json": document(
+            {
+                "ambiemo": __version__,
+                "limit": limit,
+                "missing": [asdict(item) for item in expanded.missing],
+                "partial": limit is not None or bool(expanded.missing),
+            }
+        ),
+        "env/machine.json": document(machine()),
+        "log/failures.csv": failures(evidence),
+        "README.md": readme(expanded.plan.name).encode("utf-8"),
+    }
+    for name, spec in expanded.specs.items():
+        for prompt in ("direct", "cot", "verifier"):
+            files[f"config/prompts/{name}/{prompt}.txt"] = (models.prompt(spec, prompt) + "\n").encode("utf-8")
+    return files
+
+
+def _model(expanded: Expanded, name: str) -> dict:
+    spec = expanded.specs[name]
+    said = spec.model_dump(mode="json", exclude={"base_url"})
+    said["capabilities"] = sorted(said["capabilities"])
+    return said | {"revision": spec.revision, "engine": expanded.engine(name)}
+
+
+def failures(evidence: Evidence) -> bytes:
+    """Every draw that brought nothing, with its reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("kind", "model", "corpus", "utterance_id", "draw", "failure"))
+    for kind, folder in (("answer", evidence.answers), ("score", evidence.scores)):
+        for (model, corpus), rows in sorted(folder.items()):
+            for row in rows:
+                if row.get("failure"):
+                    writer.writerow((kind, model, corpus, row["utterance_id"], row["draw"], row["failure"]))
+    return text.getvalue().encode("utf-8")

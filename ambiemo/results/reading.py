@@ -1,0 +1,150 @@
+"""Tables for people: the one on the terminal at the end of a run, and the Markdown one in the bundle. The numbers come from the CSV's rows."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ambiemo.plan.expand import NO_CONTROL
+from ambiemo.results.evidence import Evidence, Row
+
+SHOWN = (
+    ("js_divergence_bits", "JS bits ↓", True),
+    ("bhattacharyya", "BC ↑", False),
+    ("r2_pearson", "R² ↑", False),
+    ("accuracy", "accuracy ↑", False),
+    ("macro_f1", "macro F1 ↑", False),
+    ("ece_10", "ECE ↓", False),
+)
+LEVELS = ("low", "medium", "high")
+
+
+def heading() -> list[str]:
+    """Column heads of the table for people."""
+    return [
+        "strategy",
+        *(title for _, title, _ in SHOWN),
+        *(f"JS {level}" for level in LEVELS),
+        "n",
+        "failed",
+        "unparsed",
+    ]
+
+
+def grouped(results: Sequence[Row]) -> dict[tuple[str, str], list[list[str]]]:
+    """The table for people, one a (corpus, model): baselines first, then the strategies, then the controls."""
+    by_level = {(_name(row), row["level"]): row for row in results}
+    groups: dict[tuple[str, str], list[list[str]]] = {}
+    for corpus, model in dict.fromkeys((row["corpus"], row["model"]) for row in results if row["model"] != "baselines"):
+        wanted = [
+            row
+            for row in results
+            if row["level"] == "all" and row["corpus"] == corpus and row["model"] in ("baselines", model)
+        ]
+        groups[(corpus, model)] = [_line(row, by_level) for row in wanted]
+    return groups
+
+
+def _name(row: Row) -> tuple[str, str, str, str]:
+    return (row["corpus"], row["model"], row["strategy"], row["control"])
+
+
+def _line(row: Row, by_level: Mapping[tuple, Row]) -> list[str]:
+    control = "" if row["control"] == NO_CONTROL else f" · {row['control'].replace('_', ' ')}"
+    cells = [f"{row['strategy']}{control}"]
+    for name, _, with_interval in SHOWN:
+        cells.append(_interval(row, name) if with_interval else _number(row[name]))
+    cells += [_number(by_level[(_name(row), level)]["js_divergence_bits"]) for level in LEVELS]
+    return [
+        *cells,
+        str(row["n"]),
+        str(row["failed"]),
+        f"{row['unparsed']}/{row['candidates']}" if row["candidates"] else "",
+    ]
+
+
+def _interval(row: Row, name: str) -> str:
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    return _number(value) if math.isnan(low) else f"{_number(value)} [{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def markdown(evidence: Evidence, results: Sequence[Row]) -> str:
+    """The table for people as Markdown, with what it can and cannot say."""
+    plan = evidence.plan
+    parts = [f"# {plan.title or plan.name}", "", *notes(evidence, results), ""]
+    for (corpus, model), table in grouped(results).items():
+        parts += [f"## {model} on {corpus}", "", _row(heading()), _row(["---", *["---:"] * (len(heading()) - 1)])]
+        parts += [_row(line) for line in table] + [""]
+    skipped = [cell for cell in evidence.cells if cell.skipped]
+    if skipped:
+        parts += ["## Left out", ""]
+        parts += [f"- {c.model} × {c.corpus} × {c.strategy.name} ({c.control}): {c.skipped}" for c in skipped] + [""]
+    return "\n".join(parts)
+
+
+def notes(evidence: Evidence, results: Sequence[Row]) -> list[str]:
+    """What a reader must know before the numbers."""
+    plan = evidence.plan
+    failed = sum(row["failed"] for row in results if row["level"] == "all")
+    level = f"{plan.bootstrap.level:.0%}"
+    return [
+        f"JS is the Jensen-Shannon divergence in bits, with a {level} interval by bootstrap over speakers ({plan.bootstrap.resamples} resamples).",
+        f"Levels of ambiguity by rule `{plan.ambiguity.rule}`. Weights of the weighted strategies are our reading of the paper (grade I).",
+        "`prior` and `prior_one_hot` are made from the very votes they are scored on: a hard bar, not a method.",
+        f"Failed predictions are in no metric: {failed} here." if failed else "No prediction failed.",
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def show(bundle: Path, out: Path | None) -> None:
+    """Make the tables of a bundle again from its answers, print the one for people, and write all of them where asked."""
+    from ambiemo.bundle.reading import payload
+    from ambiemo.durable import write
+    from ambiemo.results.tables import recompute
+
+    made = recompute(payload(bundle))
+    for path, content in made.items():
+        if out is not None and path.startswith("tables/"):
+            write(out / path.removeprefix("tables/"), content)
+    print_table(from_csv(made["tables/results.csv"]))
+    if out is not None:
+        print(f"{sum(path.startswith('tables/') for path in made)} tables in {out}")
+
+
+def from_csv(data: bytes) -> list[Row]:
+    """Rows of a table's CSV, numbers as numbers ("" = NaN)."""
+    words = {"corpus", "model", "strategy", "control", "level"}
+    counts = {"n", "failed", "candidates", "unparsed", "speakers"}
+    return [
+        {
+            name: value if name in words else int(value) if name in counts else float(value or "nan")
+            for name, value in row.items()
+        }
+        for row in csv.DictReader(io.StringIO(data.decode("utf-8")))
+    ]
+
+
+def print_table(results: Sequence[Row]) -> None:
+    """The table for people on the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    width = console.width if console.is_terminal else 160
+    console = Console(width=max(width, 100))
+    for (corpus, model), lines in grouped(results).items():
+        table = Table(title=f"{model} on {corpus}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for index, title in enumerate(heading()):
+            table.add_column(title, justify="left" if index == 0 else "right", no_wrap=index == 0)
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)

@@ -1,0 +1,32 @@
+"""Predictions that hear nothing. They belong beside every row: a uniform answer alone reaches a base-2 JS of about .31 to .39."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def uniform(truth: np.ndarray) -> np.ndarray:
+    """The same share for every label. truth (n, K) gives the shape only; returns (n, K)."""
+    return np.full(truth.shape, 1 / truth.shape[1])
+
+
+def prior(truth: np.ndarray) -> np.ndarray:
+    """The corpus' own mean distribution for every utterance, (n, K).
+
+    It is made from the very votes it is scored on, so it is the best that any constant answer can do in mean squares: a deliberately hard bar.
+    """
+    return np.repeat(truth.mean(axis=0, keepdims=True), len(truth), axis=0)
+
+
+def prior_one_hot(truth: np.ndarray) -> np.ndarray:
+    """All on the label that is most common in the corpus' mean distribution (equal ones share), (n, K). It peeks as `prior` does."""
+    mean = truth.mean(axis=0)
+    top = (mean == mean.max()).astype(float)
+    return np.repeat((top / top.sum())[None, :], len(truth), axis=0)
+
+
+BASELINES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "uniform": uniform,
+    "prior": prior,
+    "prior_one_hot": prior_one_hot,
+}
