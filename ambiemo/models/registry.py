@@ -195,9 +195,10 @@ _ROWS = (
             out=10,
             audio_tokens_per_second=32,
             date="2026-09-20",
-            where="Google's price page as transcribed by api-evangelist/gemini; output: crate gemini-cost 0.1.0",
+            where="Google's price page by way of api-evangelist/gemini; output: crate gemini-cost 0.1.0",
         ),
         price_note="up to 200k tokens; one input price for text and audio is our reading (I); thinking counts as output",
+        thinking_tokens=4096,
         source="S: named in the paper; 32 tokens a second and 9.5 h of audio: ai.google.dev/gemini-api/docs/audio (P)",
     ),
 )

@@ -49,9 +49,10 @@ class ModelSpec(BaseModel):
     API, and the hash of the files for a folder; None means that nobody has pinned it yet: `revision_note` says why,
     and the plan lists it as missing. audio_seconds is the longest clip the model hears (None: no limit known); what
     is longer is cut and counted. engines: the first is the default. memory_gib is what the weights need, before the
-    cache. availability: what is known of a shut-down. key_env and base_url_env name environment variables; the key
-    itself is never part of a specification. source is the grade (P read in a primary text, S second-hand, I inferred)
-    and the place the facts come from.
+    cache. availability: what is known of a shut-down. thinking_tokens: hidden reasoning that an answer's
+    token limit must leave room for. key_env and base_url_env name environment variables; the key itself is never part
+    of a specification. source is the grade (P read in a primary text, S second-hand, I inferred) and the place the
+    facts come from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -80,6 +81,7 @@ class ModelSpec(BaseModel):
     price_note: str = ""
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    thinking_tokens: int = 0
     default_on: bool = True
     stands_in_for: str = ""
     source: str

@@ -1,0 +1,344 @@
+"""The engine for models behind an OpenAI-compatible server: GPT-4o audio, Gemini, any vLLM server, any gateway.
+
+One request a sample, each with a seed of its own, so the first k of N samples are the k samples wherever the server honours seeds.
+Every attempt of a sample carries the same Idempotency-Key (draw key and index): a gateway that knows the header replays an answer
+whose delivery was cut off instead of making, and billing, it again. Where the server does not, the lost attempt counts as paid.
+"""
+
+import asyncio
+import base64
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
+from ambiemo.durable import sha256
+from ambiemo.engines import Request
+from ambiemo.engines.chat import (
+    RATE,
+    BadAnswer,
+    canonical,
+    log_likelihood,
+    message_of,
+    messages,
+    read_completion,
+    retry_after_seconds,
+    same_model,
+    to_wav,
+)
+from ambiemo.engines.journal import Journal
+from ambiemo.engines.pacing import Ledger, Pace
+from ambiemo.errors import BadInput
+from ambiemo.seeds import seed
+
+if TYPE_CHECKING:
+    from ambiemo.models import ModelSpec
+
+FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
+SLOW_DOWN = {429, 503, 529}
+RETRY = {408, 409, 425, 429} | set(range(500, 600))
+REFUSED = {
+    401: "the server refuses the key",
+    403: "the server refuses the key for this model",
+    404: "the server knows no such model",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One sample as the server gave it, or the reason why there is none.
+
+    transient: the reason is no property of the draw (outage, ceiling, key): a later run should ask again.
+    """
+
+    candidate: Candidate | None = None
+    failure: str = ""
+    transient: bool = False
+    prompt_tokens: int = 0
+    model: str = ""
+    fingerprint: str = ""
+    dollars: float = 0.0
+    attempts: int = 0
+
+
+class OpenAIEngine:
+    """An ALM behind an OpenAI-compatible chat endpoint; audio travels as base64 wav (16-bit, 16 kHz, mono).
+
+    base_url: else the environment variable spec.base_url_env, else spec.base_url. model_name: the name the server knows, else the
+    specification's. concurrency: most requests at a time. requests_per_minute, tokens_per_minute: else the specification's.
+    max_dollars: a ceiling for this engine; no request is sent that could cross it. timeout_s bounds one attempt as a whole (a slow
+    drip included); attempts bounds the tries for one sample. journal: folder where each paid answer is kept at once.
+    Raises BadInput for a missing key, a missing address or a ceiling without a price.
+    """
+
+    def __init__(
+        self,
+        spec: "ModelSpec",
+        *,
+        base_url: str | None = None,
+        model_name: str | None = None,
+        concurrency: int = 16,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        max_dollars: float | None = None,
+        timeout_s: float = 120.0,
+        attempts: int = 8,
+        backoff_s: float = 1.0,
+        longest_wait_s: float = 60.0,
+        journal: str | Path | None = None,
+    ) -> None:
+        from openai import AsyncOpenAI
+
+        self.spec = spec
+        self.model_name = model_name or spec.location()
+        self.address = base_url or os.environ.get(spec.base_url_env or "") or spec.base_url
+        if not self.address:
+            raise BadInput(
+                f"model {spec.id}: no address of its server; set {spec.base_url_env or 'base_url in the plan'} to one "
+                "that speaks the OpenAI chat protocol (http://HOST:PORT/v1)"
+            )
+        self._key = key_from_environment(spec)
+        if max_dollars is not None and spec.price is None:
+            raise BadInput(
+                f"model {spec.id}: a ceiling of ${max_dollars:g} needs a price, and the price is unknown; "
+                f"give models.{spec.id}.price in the plan, or leave the ceiling out"
+            )
+        self.ledger = Ledger(max_dollars)
+        self.pace = Pace(
+            concurrency,
+            requests_per_minute or spec.requests_per_minute,
+            tokens_per_minute or spec.tokens_per_minute,
+        )
+        self.attempts = attempts
+        self.timeout_s = timeout_s
+        self.backoff_s = backoff_s
+        self.longest_wait_s = longest_wait_s
+        self.requests_sent = 0
+        self.journal = Journal(journal)
+        self._dead = ""
+        self._runner = asyncio.Runner()
+        # The retries are ours: the library's would hide every 429 from the pace and the ledger.
+        self._client = AsyncOpenAI(api_key=self._key, base_url=self.address, max_retries=0, timeout=timeout_s)
+
+    def __repr__(self) -> str:
+        return f"OpenAIEngine({self.spec.id} at {self.address})"
+
+    def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        """One answer per request, in order. A sample that never came is a failure; what was paid for is always returned.
+
+        Where some samples of a draw are missing, the answer holds the ones that came, `failure` says how many are missing and
+        why, and extra["indexes"] which ones there are. extra["transient"] is True where a later run should ask again.
+        """
+        if decoding.kind == "beam":
+            reason = "this server has no beam search: draw samples, or leave the strategy out"
+            return [Answer(request.key, (), decoding, failure=reason) for request in requests]
+        return self._runner.run(self._draw(requests, decoding))
+
+    def close(self) -> None:
+        """Close the connections and the journal."""
+        self._runner.run(self._client.close())
+        self._runner.close()
+        self.journal.close()
+
+    async def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        return list(await asyncio.gather(*(self._answer(request, decoding) for request in requests)))
+
+    async def _answer(self, request: Request, decoding: Decoding) -> Answer:
+        wav = base64.b64encode(to_wav(request.audio)).decode("ascii")
+        replies = await asyncio.gather(
+            *(self._sample(request, wav, index, decoding) for index in range(decoding.count))
+        )
+        came = [(index, reply) for index, reply in enumerate(replies) if reply.candidate is not None]
+        missing = [reply for reply in replies if reply.candidate is None]
+        failure = missing[0].failure if missing else ""
+        if missing and came:
+            failure = f"{len(missing)} of {len(replies)} samples are missing: {failure}"
+        return Answer(
+            key=request.key,
+            candidates=tuple(reply.candidate for _, reply in came if reply.candidate is not None),
+            decoding=decoding,
+            failure=failure,
+            rendered_prompt_sha256=sha256(canonical(messages(request.prompt, "")).encode("utf-8")),
+            prompt_tokens=max((reply.prompt_tokens for reply in replies), default=0),
+            heard_s=len(request.audio) / RATE,
+            truncated=request.truncated,
+            extra={
+                "served_model": sorted({reply.model for _, reply in came if reply.model}),
+                "system_fingerprint": sorted({reply.fingerprint for _, reply in came if reply.fingerprint}),
+                "dollars": round(sum(reply.dollars for reply in replies), 9),
+                "attempts": sum(reply.attempts for reply in replies),
+                **(
+                    {"indexes": [index for index, _ in came], "transient": any(r.transient for r in missing)}
+                    if missing
+                    else {}
+                ),
+            },
+        )
+
+    async def _sample(self, request: Request, wav: str, index: int, decoding: Decoding) -> Reply:
+        identity = f"{request.key}#{index}"
+        if kept := self.journal.get(identity):
+            return Reply(**{**kept, "candidate": Candidate(**kept["candidate"])})
+        body = self._body(request, wav, index, decoding)
+        most = self._highest_price(request, decoding)
+        dollars, reason, retry_after = 0.0, "", None
+        for attempt in range(1, self.attempts + 1):
+            if attempt > 1:
+                await asyncio.sleep(self._wait(identity, attempt, retry_after))
+            async with self.pace.turn(self._tokens(request, decoding)):
+                if self._dead:
+                    return Reply(failure=self._dead, transient=True, dollars=dollars, attempts=attempt - 1)
+                if not await self.ledger.reserve(most):
+                    return Reply(
+                        failure=f"not asked: the ceiling of ${self.ledger.ceiling:g} leaves no room for it",
+                        transient=True,
+                        dollars=dollars,
+                        attempts=attempt - 1,
+                    )
+                reply, paid, reason, retry_after = await self._attempt(body, identity, most, request)
+            dollars += paid
+            if reply is not None:
+                done = replace(reply, dollars=dollars, attempts=attempt)
+                if done.candidate is not None:
+                    self.journal.put(identity, asdict(done))
+                return done
+        return Reply(
+            failure=f"no answer after {self.attempts} attempts: {reason}",
+            transient=True,
+            dollars=dollars,
+            attempts=self.attempts,
+        )
+
+    async def _attempt(
+        self, body: dict[str, Any], identity: str, most: float, request: Request
+    ) -> tuple[Reply | None, float, str, float | None]:
+        """One request: (reply or None = try again, dollars paid, reason, Retry-After in seconds)."""
+        from openai import APIConnectionError, APIStatusError
+
+        reply: Reply | None = None
+        retry_after: float | None = None
+        reason = ""
+        paid = most  # until we know better, it may have been billed
+        self.requests_sent += 1
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                response = await self._client.chat.completions.with_raw_response.create(
+                    **body, extra_headers={"Idempotency-Key": identity}
+                )
+            completion = read_completion(response.http_response.text)
+            paid = self._price(completion, request, most)
+            reply = self._reply(completion)
+            self.pace.speed_up()
+        except APIStatusError as error:
+            paid = 0.0
+            reason = self._clean(f"HTTP {error.status_code}: {message_of(error.body) or 'no message'}")
+            retry_after = retry_after_seconds(error.response.headers)
+            if error.status_code in SLOW_DOWN:
+                self.pace.slow_down(retry_after)
+            if error.status_code in REFUSED or "insufficient_quota" in str(error.body):
+                self._dead = f"{REFUSED.get(error.status_code, 'the account has no quota left')} ({reason})"
+                reply = Reply(failure=self._dead, transient=True)
+            elif error.status_code not in RETRY:
+                reply = Reply(failure=f"the server refuses the request: {reason}")
+        except APIConnectionError as error:
+            cause = type(error.__cause__).__name__ if error.__cause__ else "connection error"
+            reason = self._clean(f"{cause}: {error.__cause__ or error}")
+            if "Connect" in cause:  # nothing was sent
+                paid = 0.0
+        except TimeoutError:
+            reason = f"no whole answer in {self.timeout_s:g} s"
+        except BadAnswer as error:
+            reason = self._clean(str(error))
+        finally:
+            await self.ledger.settle(most, paid)
+        return reply, paid, reason, retry_after
+
+    def _body(self, request: Request, wav: str, index: int, decoding: Decoding) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.model_name,
+            "messages": messages(request.prompt, wav),
+            "max_tokens": decoding.max_tokens + self.spec.thinking_tokens,
+            "temperature": decoding.temperature if decoding.kind == "sample" else 0.0,
+            "seed": seed("sample", request.seed, index) >> 32,  # 31 bits: some servers take no more
+        }
+        if decoding.kind == "sample":
+            body["top_p"] = decoding.top_p
+        if "likelihood" in self.spec.can("openai"):
+            body["logprobs"] = True
+        return body
+
+    def _reply(self, completion: dict[str, Any]) -> Reply:
+        usage = completion.get("usage") or {}
+        about = Reply(
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            model=str(completion.get("model") or ""),
+            fingerprint=str(completion.get("system_fingerprint") or ""),
+        )
+        if about.model and not same_model(about.model, self.model_name):
+            return replace(about, failure=f"answered by another model: asked for {self.model_name}, got {about.model}")
+        if not completion["choices"]:
+            return replace(about, failure="an empty choice list (the provider may have filtered the answer)")
+        choice = completion["choices"][0]
+        if choice.get("finish_reason") == "content_filter":
+            return replace(about, failure="filtered by the provider")
+        tokens = int(usage.get("completion_tokens") or 0)
+        candidate = Candidate(
+            text=choice["message"].get("content") or choice["message"].get("refusal") or "",
+            tokens=tokens,
+            log_likelihood=log_likelihood(choice, tokens),
+            finish_reason=FINISH.get(choice.get("finish_reason"), "stop"),
+        )
+        return replace(about, candidate=candidate)
+
+    def _highest_price(self, request: Request, decoding: Decoding) -> float:
+        """Upper bound of one request's price: a token a byte of prompt, twice the expected audio tokens, every answer token."""
+        if self.spec.price is None:
+            return 0.0
+        text = len(request.prompt.encode("utf-8")) + 100
+        return self.spec.price.dollars(
+            text, 2 * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
+        )
+
+    def _price(self, completion: dict[str, Any], request: Request, most: float) -> float:
+        """What the reported usage costs; the upper bound where the server reports none."""
+        usage = completion.get("usage") or {}
+        if self.spec.price is None:
+            return 0.0
+        if not usage.get("prompt_tokens"):
+            return most
+        asked = float(usage["prompt_tokens"])
+        details = usage.get("prompt_tokens_details") or {}
+        audio = details.get("audio_tokens")
+        if audio is None:
+            audio = min(asked, len(request.audio) / RATE * self.spec.price.audio_tokens_per_second)
+        # Thinking tokens are billed; some servers count them in the total only.
+        answered = max(float(usage.get("completion_tokens") or 0), float(usage.get("total_tokens") or 0) - asked)
+        price = self.spec.price
+        return ((asked - audio) * price.text_in + audio * price.audio_in + answered * price.out) / 1e6
+
+    def _tokens(self, request: Request, decoding: Decoding) -> float:
+        """Tokens a request is expected to cost of the rate: four bytes a text token, the audio, the whole answer."""
+        a_second = self.spec.price.audio_tokens_per_second if self.spec.price else 25.0
+        return len(request.prompt) / 4 + len(request.audio) / RATE * a_second + decoding.max_tokens
+
+    def _wait(self, identity: str, attempt: int, retry_after: float | None) -> float:
+        """Seconds before an attempt: what the server asks for, else doubling with a jitter of its own per sample."""
+        jitter = 0.5 + (seed("backoff", identity, attempt) % 1000) / 1000
+        wait = self.backoff_s * 2 ** (attempt - 2) * jitter
+        return min(self.longest_wait_s, max(wait, retry_after or 0.0))
+
+    def _clean(self, text: str) -> str:
+        """One short line without the key."""
+        return " ".join(text.replace(self._key, "***").split())[:300]
+
+
+def key_from_environment(spec: "ModelSpec") -> str:
+    """The API key from the variable the specification names; "none" for a model that needs none. Raises BadInput if unset."""
+    if spec.key_env is None:
+        return "none"
+    key = os.environ.get(spec.key_env, "").strip()
+    if not key:
+        raise BadInput(f"model {spec.id}: environment variable {spec.key_env} is not set; export the API key in it")
+    return key

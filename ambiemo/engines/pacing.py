@@ -1,0 +1,97 @@
+"""How fast, and for how much, a remote model may be asked: concurrency that yields to 429 and 503, rates, a dollar ceiling.
+
+Both classes live inside one event loop and are not thread-safe.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+
+class Pace:
+    """Bounded concurrency that adapts: halved when the server says it is too much, one more after every full round of successes.
+
+    `most` is the upper bound. requests_per_minute and tokens_per_minute space the requests evenly (no bursts); None = no limit.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.most = most
+        self.limit = float(most)
+        self.running = 0
+        self._clock = clock
+        self._seconds_a_request = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._seconds_a_token = 60 / tokens_per_minute if tokens_per_minute else 0.0
+        self._next = 0.0
+        self._paused_until = 0.0
+        self._slowed_at = float("-inf")
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def turn(self, tokens: float) -> AsyncIterator[None]:
+        """Wait for a free place and for the rates to allow a request of `tokens`, then hold the place."""
+        async with self._changed:
+            while self.running >= max(1, int(self.limit)):
+                await self._changed.wait()
+            self.running += 1
+        try:
+            start = max(self._clock(), self._next)
+            self._next = start + max(self._seconds_a_request, tokens * self._seconds_a_token)
+            while (wait := max(start, self._paused_until) - self._clock()) > 0:
+                await asyncio.sleep(wait)
+            yield
+        finally:
+            async with self._changed:
+                self.running -= 1
+                self._changed.notify_all()
+
+    def slow_down(self, retry_after_s: float | None) -> None:
+        """The server is overloaded: halve the concurrency (once a second at most) and let nobody ask before `retry_after_s`."""
+        now = self._clock()
+        if now - self._slowed_at >= 1:
+            self.limit = max(1.0, self.limit / 2)
+            self._slowed_at = now
+        if retry_after_s:
+            self._paused_until = max(self._paused_until, now + retry_after_s)
+
+    def speed_up(self) -> None:
+        """An answer came: allow 1/limit more, so a whole round of answers allows one more at a time."""
+        self.limit = min(float(self.most), self.limit + 1 / self.limit)
+
+
+class Ledger:
+    """Dollars spent, and dollars set aside for requests under way. `ceiling` None = count only.
+
+    A request's highest price is set aside before it is sent, so the ceiling is never crossed by what is under way; the real price
+    replaces it when the answer comes. A request whose fate is unknown counts as paid in full.
+    """
+
+    def __init__(self, ceiling: float | None = None) -> None:
+        self.ceiling = ceiling
+        self.spent = 0.0
+        self.reserved = 0.0
+        self._changed = asyncio.Condition()
+
+    async def reserve(self, most: float) -> bool:
+        """Set `most` dollars aside; waits while requests under way may still turn out cheaper. False: it would cross the ceiling."""
+        async with self._changed:
+            while True:
+                if self.ceiling is None or self.spent + self.reserved + most <= self.ceiling:
+                    self.reserved += most
+                    return True
+                if self.spent + most > self.ceiling or self.reserved <= 0:
+                    return False
+                await self._changed.wait()
+
+    async def settle(self, reserved: float, paid: float) -> None:
+        """Replace what was set aside by what was paid (0 = the server refused before doing anything)."""
+        async with self._changed:
+            self.reserved = max(0.0, self.reserved - reserved)
+            self.spent += paid
+            self._changed.notify_all()
