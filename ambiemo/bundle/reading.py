@@ -42,7 +42,11 @@ class Disk:
 def look(folder: Path | str) -> Disk:
     """Walk a bundle's folder. Raises BadInput where there is none, it is no bag, or it may not be read."""
     root = Path(folder)
-    if not root.is_dir():
+    try:
+        is_folder = root.is_dir()
+    except OSError as error:
+        raise unreadable(root, error) from error
+    if not is_folder:
         what = "a file" if root.exists() else "nothing"
         raise BadInput(
             f"{folder}: found {what}, expected a bundle's folder; `ambiemo run PLAN` prints where it wrote one"

@@ -1,11 +1,12 @@
 """Does a bundle hold? Asked of the folder alone, believing nothing that it says about itself.
 
-Six questions, a table of them below: is it a bag, are its manifests well formed, is every listed file there and
-unchanged, is nothing there that is not listed, do compressed files unpack, and do predictions and tables follow from
-the answers. The last one is the one a forger cannot answer by making the checksums again.
+The table of checks below asks: is it a bag, are its manifests well formed, is every listed file there and unchanged, is
+nothing there that is not listed, does every compressed file unpack, do predictions and tables follow from the answers,
+is a signature good. The sixth is the one a forger cannot answer by making the checksums again.
 """
 
 import gzip
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from ambiemo.errors import AmbiemoError
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
 DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
 TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
+SIGNER, NAMESPACE = "authors", "ambiemo-bundle"
 AGAIN = "get the bundle again from its source, or run its plan again"
 
 
@@ -197,6 +199,31 @@ def recomputed(bundle: Bundle) -> Findings:
             yield shown(f"data/{path}"), "a file that the answers do not give", "no such file"
 
 
+def signed(bundle: Bundle) -> Findings:
+    """A signature over the tag manifest, where there is one, is by a key that the bundle's allowed_signers names.
+
+    It shows who made the bundle only to somebody who got that key elsewhere too: docs/bundle.md says how to compare.
+    """
+    signature, signers = SIGNATURE
+    if not all(name in bundle.disk.files for name in (*SIGNATURE, TAG_MANIFEST)):
+        return
+    names = ("-f", signers, "-I", SIGNER, "-n", NAMESPACE, "-s", signature)
+    try:
+        done = subprocess.run(
+            ["ssh-keygen", "-Y", "verify", *names],
+            cwd=bundle.disk.root,
+            input=bundle.disk.read(TAG_MANIFEST),
+            capture_output=True,
+        )
+    except OSError as error:
+        advice = "install ssh-keygen (OpenSSH 8.1 or newer), or verify a copy without the two files"
+        yield signature, f"a signature that cannot be checked here ({error.strerror})", "a good signature", advice
+        return
+    if done.returncode != 0:
+        why = done.stderr.decode("utf-8", "backslashreplace").strip()
+        yield signature, shown(why) or "a bad signature", f"{SIGNER}'s signature over {TAG_MANIFEST}"
+
+
 CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (
     ("bag", "it is a BagIt 1.0 bag", declared),
     ("manifests", "the manifests are well formed", well_formed),
@@ -204,4 +231,5 @@ CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (
     ("closed-world", "nothing else is there", closed),
     ("compression", "every compressed file unpacks", readable),
     ("recomputation", "predictions and tables follow from the answers", recomputed),
+    ("signature", "a signature, if there is one, is good", signed),
 )
