@@ -77,12 +77,11 @@ def check_names(contents: Mapping[str, bytes]) -> None:
 
 
 def one_line(label: str, text: str) -> str:
-    """`text` if `label: text` is one line of bag-info.txt that reads back as itself."""
-    if not PLAIN_LABEL.fullmatch(label) or not text.isprintable() or text != text.strip() or not text:
-        raise BadInput(
-            f"bag-info.txt: {label!r}: found {text!r}, expected a plain label and one line of printable text"
-        )
-    return text
+    """`text` on one line, white space runs as one space, so that `label: text` reads back from bag-info.txt."""
+    line = " ".join(text.split())
+    if not PLAIN_LABEL.fullmatch(label) or not line or not line.isprintable():
+        raise BadInput(f"bag-info.txt: {label!r}: found {text!r}, expected a plain label and printable text")
+    return line
 
 
 def bagging_date(environment: Mapping[str, str]) -> dict[str, str]:
