@@ -89,8 +89,9 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
     counts["utterances"] = len(table)
     counts["with_audio"] = int(pc.sum(pc.not_equal(table.column("audio_path"), "")).as_py() or 0)
     counts["speakers"] = len(pc.unique(table.column("speaker")))
-    counts["votes"] = int(votes.sum()) // labelled.vote_unit
-    counts["out_of_set_votes"] = int(pc.sum(table.column("out_of_set_votes")).as_py() or 0) // labelled.vote_unit
+    counts["votes"] = _raters(int(votes.sum()), labelled.vote_unit)
+    outside = int(pc.sum(table.column("out_of_set_votes")).as_py() or 0)
+    counts["out_of_set_votes"] = _raters(outside, labelled.vote_unit)
     counts["vote_unit"] = labelled.vote_unit
     table = table.replace_schema_metadata({VOTE_UNIT: str(labelled.vote_unit).encode("ascii")})
     sources = sorted(labelled.sources)
@@ -181,7 +182,11 @@ def _hashed(table: pa.Table, root: Path) -> tuple[pa.Table, list[tuple[str, str]
 def _nothing_left(corpus: str, root: Path, labelled: Labelled, dropped: dict[str, int]) -> str:
     why = ", ".join(f"{reason}: {n}" for reason, n in dropped.items() if n) or "the label files hold none"
     places = ", ".join(labelled.audio_folders) or "."
-    return f"{root}: no {corpus} utterance is left ({why}); audio is looked for in {places}; check the folder and the options"
+    return f"{root}: no {corpus} utterance is left ({why}); audio is looked for in {places}; check folder and options"
+
+
+def _raters(units: int, unit: int) -> int | float:
+    return units // unit if units % unit == 0 else round(units / unit, 6)
 
 
 def _some(names: Sequence[str]) -> str:

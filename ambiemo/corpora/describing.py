@@ -105,6 +105,11 @@ def describe(table: pa.Table, rule: str = "bits", thresholds: Mapping[str, float
     }
 
 
+def as_json(description: Description) -> str:
+    """A description as one indented JSON object."""
+    return json.dumps(description, indent=2, ensure_ascii=False)
+
+
 def lines(description: Description) -> list[str]:
     """A description for a person to read, one fact a line."""
     d = description

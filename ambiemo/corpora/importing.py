@@ -34,7 +34,7 @@ def import_corpus(name: str, root: Path | None, out: Path, options: Mapping[str,
     data = parquet_bytes(imported)
     manifest = manifest_of(name, imported, data)
     durable.write(out, data)
-    durable.write(manifest_path(out), (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+    durable.write(manifest_path(out), (as_json(manifest) + "\n").encode("utf-8"))
     return manifest
 
 
@@ -76,3 +76,27 @@ def manifest_of(name: str, imported: Imported, data: bytes) -> dict[str, Any]:
 def manifest_path(out: Path) -> Path:
     """Where the manifest of a Parquet file is: utterances.parquet -> utterances.manifest.json."""
     return out.with_suffix(".manifest.json")
+
+
+def as_json(manifest: Mapping[str, Any]) -> str:
+    """A manifest as indented JSON."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False)
+
+
+def lines(manifest: Mapping[str, Any], out: Path) -> list[str]:
+    """What `ambiemo data import` prints: what was kept, what was dropped and why, and the notes."""
+    counts = manifest["counts"]
+    rest = {key: value for key, value in counts.items() if key not in ("utterances", "with_audio", "votes", "dropped")}
+    dropped = {reason: n for reason, n in counts["dropped"].items() if n}
+    return [
+        f"{out}: {counts['utterances']:,} utterances of {manifest['corpus']}, {counts['with_audio']:,} with audio, "
+        f"{counts['votes']:,} votes",
+        f"  dropped: {_tally(dropped) or 'none'}",
+        f"  {_tally(rest)}",
+        *(f"  note: {note}" for note in manifest["notes"]),
+        f"  sha256 {manifest['parquet_sha256']}; manifest: {manifest_path(out).name}",
+    ]
+
+
+def _tally(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items())

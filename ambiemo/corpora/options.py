@@ -1,7 +1,7 @@
 """Options that every corpus has, and reading them from a plan or the command line."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -50,3 +50,22 @@ def parse(model: type[Model], given: Mapping[str, Any], where: str) -> Model:
 def resolved(options: BaseModel) -> dict[str, Any]:
     """Every option with its value, as JSON values: what goes into the manifest and the bundle."""
     return options.model_dump(mode="json")
+
+
+def from_command_line(pairs: Iterable[str]) -> dict[str, Any]:
+    """Options from KEY=VALUE arguments; values are read as YAML does (3, true, [Test1, Test2]). Raises BadInput for
+    anything else."""
+    import yaml
+
+    result: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise BadInput(f"option '{pair}': found no '='; expected KEY=VALUE")
+        if key.strip() in result:
+            raise BadInput(f"option '{key.strip()}': given twice; give it once, lists as [A, B]")
+        try:
+            result[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            result[key.strip()] = value
+    return result
