@@ -75,7 +75,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "r2_determination", determination_statistics, r2_determination, "higher", "",
         "code of 2601.14620 (P); emotions without variance left out (I)",
-        "explained variance per emotion",
+        "R2 per emotion over utterances",
     ),
     Metric(
         "ece_5", ece_statistics(5), ece, "lower", "",

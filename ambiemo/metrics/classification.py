@@ -31,7 +31,8 @@ def confusion_statistics(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Arra
     row sums to 1.
     """
     truth, predicted = pair(truth, predicted)
-    return (top_shares(truth)[:, :, None] * top_shares(predicted)[:, None, :]).reshape(len(truth), -1)
+    matrices = top_shares(truth)[:, :, None] * top_shares(predicted)[:, None, :]
+    return matrices.reshape(len(truth), truth.shape[-1] ** 2)
 
 
 def confusion_matrix(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
