@@ -85,11 +85,12 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
             raise BadInput(f"{root / bad[0][0]}: {bad[0][1]}{f' ({len(bad)} such clips)' if len(bad) > 1 else ''}")
         notes.append(f"{len(bad)} clips cannot be heard and will fail: {_some([f'{p} {why}' for p, why in bad])}")
     _, votes = votes_of(table)
+    cast = votes[pc.equal(table.column("truth_source"), "votes").to_numpy(zero_copy_only=False)]
     counts["bad_audio"] = len(bad)
     counts["utterances"] = len(table)
     counts["with_audio"] = int(pc.sum(pc.not_equal(table.column("audio_path"), "")).as_py() or 0)
     counts["speakers"] = len(pc.unique(table.column("speaker")))
-    counts["votes"] = _raters(int(votes.sum()), labelled.vote_unit)
+    counts["votes"] = _raters(int(cast.sum()), labelled.vote_unit)
     outside = int(pc.sum(table.column("out_of_set_votes")).as_py() or 0)
     counts["out_of_set_votes"] = _raters(outside, labelled.vote_unit)
     counts["vote_unit"] = labelled.vote_unit

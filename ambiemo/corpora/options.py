@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,8 +49,10 @@ def parse(model: type[Model], given: Mapping[str, Any], where: str) -> Model:
 
 
 def resolved(options: BaseModel) -> dict[str, Any]:
-    """Every option with its value, as JSON values: what goes into the manifest and the bundle."""
-    return options.model_dump(mode="json")
+    """Every option with its value, as JSON values: what goes into the manifest and the bundle. Of a path, the name
+    only."""
+    plain = options.model_dump(mode="json")
+    return plain | {key: value.name for key, value in options if isinstance(value, PurePath)}
 
 
 def from_command_line(pairs: Iterable[str]) -> dict[str, Any]:
