@@ -62,7 +62,7 @@ report: $(VENV)/.base ## one HTML page about a bundle (BUNDLE=artifacts/quick)
 # Says everything that is missing, at once and before anything is built; then image, run, bundle.
 reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNTIME=local|docker|podman PLAN=... ALLOW_MISSING=1)
 	@if [ "$(RUNTIME)" = local ]; then $(MAKE) $(VENV)/.run; fi
-	@AMBIEMO=$(BIN)/ambiemo RUNTIME="$(RUNTIME)" PLAN="$(PLAN)" ALLOW_MISSING="$(ALLOW_MISSING)" sh reproduce/run.sh
+	@$(BIN)/python reproduce/run.py --runtime $(RUNTIME) $(if $(ALLOW_MISSING),--allow-missing) $(PLAN)
 
 image: ## build a container image (TARGET=reproduce|verify, RUNTIME=docker|podman)
 	@$(RUNTIME) build --target $(TARGET) --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) -t $(IMAGE) .

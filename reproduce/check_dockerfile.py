@@ -41,7 +41,11 @@ def findings(text: str) -> list[str]:
                         wrong.append(f"{call.strip()[:60]}: neither --require-hashes nor --no-deps")
         if "<<" in line:
             wrong.append(f"{line[:60]}: a heredoc needs a newer builder; leave it out")
-    wrong += [f"stage {name}: runs as root; end it with USER" for name, user in users.items() if user.split(":")[0] in ("root", "0")]
+    wrong += [
+        f"stage {name}: runs as root; end it with USER"
+        for name, user in users.items()
+        if user.split(":")[0] in ("root", "0")
+    ]
     return wrong or ([] if users else ["no FROM"])
 
 
@@ -52,7 +56,9 @@ def unpinned(image: str) -> str:
         return "not pinned by digest; expected NAME:TAG@sha256:<64 hex digits>"
     if not re.fullmatch(r"[0-9a-f]{64}", digest[1]):
         return "the digest is not 64 hex digits"
-    if len(set(digest[1])) < 12 or re.search(r"(.)\1{5}|(.{4,16})\2\2|0123456789|123456789a|abcdef0|deadbeef", digest[1]):
+    if len(set(digest[1])) < 12 or re.search(
+        r"(.)\1{5}|(.{4,16})\2\2|0123456789|123456789a|abcdef0|deadbeef", digest[1]
+    ):
         return "the digest is a placeholder"
     return ""
 

@@ -73,4 +73,5 @@ def engine_class(name: str) -> type[Engine]:
 def missing_module(name: str) -> str | None:
     """Name of the module an engine lacks on this machine, or None. Imports nothing heavy."""
     needs = ENGINES[name].needs
-    return None if find_spec(needs) else needs
+    found = find_spec(needs)
+    return None if found and found.origin else needs  # no origin: just a folder of that name on the path (tests/vllm)
