@@ -54,7 +54,8 @@ def entropy_bits(distribution: ArrayLike) -> Floats:
     the last bit under any order of the labels (terms are summed by size). Source: Shannon 1948; base 2 as in
     2409.18339's code (grade P).
     """
-    ordered = -np.sort(-np.asarray(distribution, dtype=np.float64), axis=-1)
+    # In one memory order, whatever the input's: numpy's log2 and sum may differ in the last bit along another one.
+    ordered = np.ascontiguousarray(-np.sort(-np.asarray(distribution, dtype=np.float64), axis=-1))
     positive = ordered > 0
     terms = np.where(
         positive, ordered * np.log2(np.where(positive, ordered, 1.0)), np.where(np.isnan(ordered), np.nan, 0.0)
