@@ -52,7 +52,7 @@ _QUOTE = r"[\"'`“”‘’*_]{0,3}+"
 _KEY = r"(?<![\w-])(?P<key>[^\W\d][\w-]{0,40}+)"
 _PAIR = re.compile(
     rf"{_KEY}{_QUOTE}(?P<separator>\s{{0,5}}+(?:[:=|(→]|[-–—](?=\s))\s{{0,5}}+|[ \t]{{1,5}}+)"
-    rf"{_QUOTE}(?:{_VALUE}){_QUOTE}\)?",
+    rf"{_QUOTE}\s{{0,3}}+(?:{_VALUE}){_QUOTE}\)?",
     re.IGNORECASE,
 )
 _PERCENT_FIRST = re.compile(
@@ -145,13 +145,13 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
             return ParsedScore(
                 "unparsed", None, "two scores in one answer" if len(values) > 1 else "the score is a percentage"
             )
-        exact = answer.strict and len(answer.pairs) == 1 and _is_last(text, answer.end)
+        exact = answer.strict and len(answer.pairs) == 1 and units == {""} and _is_last(text, answer.end)
         return _score(values.pop(), low, high, "exact" if exact else "repaired")
     return _score_in_prose(text, low, high)
 
 
 _SCORE = re.compile(
-    rf"\bscore\b{_QUOTE}\s{{0,3}}+(?:is|of|[:=-])?+\s{{0,3}}+{_QUOTE}(?P<number>{_NUMBER})(?P<scale>\s{{0,3}}(?:/|out\s{{1,3}}of)\s{{0,3}}(?P<top>\d+))?+(?P<bad>[.,/]?\d|\s?%|\s?[-–]\s?\d)?",
+    rf"\bscore\b{_QUOTE}\s{{0,3}}+(?:is|of|[:=-])?+\s{{0,3}}+{_QUOTE}\s{{0,3}}+(?P<number>{_NUMBER})(?P<scale>\s{{0,3}}(?:/|out\s{{1,3}}of)\s{{0,3}}(?P<top>\d+))?+(?P<bad>[.,/]?\d|\s?%|\s?[-–]\s?\d)?",
     re.IGNORECASE,
 )
 _BARE = re.compile(

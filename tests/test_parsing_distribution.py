@@ -1,0 +1,200 @@
+"""Reading distributions: what each verdict means, and that no text raises or is guessed at."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambiemo.labels import FOUR, SIX
+from ambiemo.models.parsing import VERDICTS, parse_distribution
+
+GOOD = (0.1, 0.7, 0.15, 0.05)  # neutral, happy, angry, sad
+OBJECT = '{"neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.05}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OBJECT,
+        f"  {OBJECT}\n",
+        f"```json\n{OBJECT}\n```",
+        f"The pitch is high and the pace is quick.\n{OBJECT}",
+        f"A first thought: happy: 0.2, sad: 0.3. Then again:\n{OBJECT}",
+        f'{{"neutral": 1, "happy": 0, "angry": 0, "sad": 0}} is too sure. {OBJECT}',
+        '{"sad": 0.05, "angry": 0.15, "neutral": 0.1, "happy": 0.7}',
+        '{"neutral": 1e-1, "happy": 7.0E-1, "angry": 0.15, "sad": 0.05}',
+    ],
+)
+def test_a_strict_object_at_the_end_is_exact(text):
+    parsed = parse_distribution(text, FOUR)
+    assert (parsed.verdict, parsed.detail) == ("exact", "")
+    assert parsed.distribution == pytest.approx(GOOD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'neutral': 0.1, 'happy': 0.7, 'angry': 0.15, 'sad': 0.05,}",
+        "{neutral: 0.1, happy: 0.7, angry: 0.15, sad: 0.05}",
+        '"neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.05}',
+        '{"neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.05',
+        '{"neutral": 0.1 "happy": 0.7 "angry": 0.15 "sad": 0.05}',
+        '{"neutral": 0.1; "happy": 0.7; "angry": 0.15; "sad": 0.05}',
+        '{"neutral": "0.1", "happy": "0.7", "angry": "15%", "sad": "5%"}',
+        '{"neutral": 10, "happy": 70, "angry": 15, "sad": 5}',
+        '{"neutral": "10%", "happy": "70%", "angry": "15%", "sad": "5%"}',
+        '{"Neutral": 0.1, "HAPPY": 0.7, "Angry": 0.15, "sad": 0.05}',
+        '{"neutral": 0.1, "happiness": 0.7, "anger": 0.15, "sadness": 0.05}',
+        '{"neutral": 0.1, "happy": 0.7, "happy": 0.7, "angry": 0.15, "sad": 0.05}',
+        '{"distribution": {"neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.05}}',
+        '{"why": "bright", "neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.05}',
+        f"{OBJECT} I hope this helps!",
+        "neutral: 0.1, happy: 0.7, angry: 0.15, sad: 5%",
+        "Neutral: 10%\nHappy: 70%\nAngry: 15%\nSad: 5%",
+        "- **Neutral**: 0.1\n- **Happy**: 0.7\n- **Angry**: 0.15\n- **Sad**: 0.05",
+        "1. **Neutral:** 0.1\n2. **Happy:** 0.7\n3. **Angry:** 0.15\n4. **Sad:** 0.05",
+        "| emotion | share |\n|---|---|\n| neutral | 0.1 |\n| happy | 0.7 |\n| angry | 0.15 |\n| sad | 0.05 |",
+        "neutral = 0.1; happy = 0.7; angry = 0.15 and sad = 0.05.",
+        "10% neutral, 70% happy, 15% angry and 5% sad",
+        "neutral 10% happy 70% angry 15% sad 5%",
+        "Neutral (10%), happy (70%), angry (15%), sad (5%).",
+    ],
+)
+def test_what_can_be_mended_without_a_guess_is_repaired(text):
+    parsed = parse_distribution(text, FOUR)
+    assert parsed.verdict == "repaired", parsed
+    assert parsed.distribution == pytest.approx(GOOD)
+    assert parsed.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ('{"happy": 0.75, "sad": 0.25}', (0, 0.75, 0, 0.25)),
+        ('{"happy": 0.6, "sad": 0.2, "surprise": 0.2}', (0, 0.75, 0, 0.25)),
+        ('{"neutral": 0.1, "happy": 0.5, "angry": 0.1, "sad": 0.1, "bored": 0.2}', (0.125, 0.625, 0.125, 0.125)),
+        ("happy: 0.7, sad: 30%", (0, 0.7, 0, 0.3)),
+    ],
+)
+def test_missing_and_unknown_labels_make_an_answer_partial(text, shares):
+    parsed = parse_distribution(text, FOUR)
+    assert parsed.verdict == "partial"
+    assert parsed.distribution == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no share"),
+        ("The speaker sounds happy.", "no share"),
+        ("[0.1, 0.7, 0.15, 0.05]", "no share"),
+        ('{"share": 0.7}', "no share"),
+        ("unhappy: 0.3", "no share"),
+        ("not happy: 0.3", "no share"),
+        ("happy: 0,7; sad: 0,3", "no share"),
+        ("happy: 7/10, sad: 3/10", "no share"),
+        ("happy: 0.6-0.7", "no share"),
+        ('{"happy": NaN, "sad": 0.5}', "not a finite"),
+        ('{"happy": Infinity, "sad": 0.5}', "not a finite"),
+        ('{"happy": -0.5, "sad": 0.5}', "not a finite"),
+        ('{"happy": 1e999, "sad": 0.5}', "not a finite"),
+        ('{"happy": null, "sad": 0.5}', "not a finite"),
+        ('{"happy": true, "sad": 0.5}', "not a finite"),
+        ('{"happy": "high", "sad": 0.5}', "not a finite"),
+        ("{happy: high, sad: 0.5}", "not a finite"),
+        ("happy: nan, sad: 0.5", "not a finite"),
+        ('{"neutral": 0, "happy": 0, "angry": 0, "sad": 0}', "all shares are 0"),
+        ('{"happy": 0.5, "happy": 0.6, "sad": 0.1}', "two values"),
+        ('{"happy": 0.5, "happiness": 0.2, "sad": 0.3}', "two values"),
+        ("happy: 0.2. No, wait. happy: 0.6", "two values"),
+        ("happy: 70, sad: 30%", "mixed"),
+        ('{"neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.0', "cut off"),
+        ('{"neutral": 0.1, "happy": 0.7, "angry": 0.1', "cut off"),
+        ('{"happy": 0.7 (0.6), "sad": 0.3}', "belongs to no label"),
+        ("70% happy 30% sad", "two ways"),
+    ],
+)
+def test_what_would_be_a_guess_is_unparsed(text, reason):
+    parsed = parse_distribution(text, FOUR)
+    assert (parsed.verdict, parsed.distribution) == ("unparsed", None)
+    assert reason in parsed.detail
+
+
+def test_the_last_complete_answer_counts_not_the_last_text():
+    draft = '{"neutral": 1, "happy": 0, "angry": 0, "sad": 0}'
+    assert parse_distribution(f"{draft} or rather {OBJECT}", FOUR).distribution == pytest.approx(GOOD)
+    cut = parse_distribution(f'{OBJECT} or rather {{"neutral": 0.9, "hap', FOUR)
+    assert (cut.verdict, cut.distribution) == ("repaired", pytest.approx(GOOD))
+    assert "unfinished" in cut.detail
+
+
+def test_a_draft_never_stands_in_for_a_bad_final_answer():
+    assert (
+        parse_distribution(f'{OBJECT} No: {{"neutral": 2, "happy": NaN, "angry": 0, "sad": 0}}', FOUR).verdict
+        == "unparsed"
+    )
+
+
+def test_an_alias_is_a_label_only_where_it_means_one():
+    both = ("anger", "angry", "sad")
+    assert parse_distribution('{"anger": 0.5, "angry": 0.3, "sad": 0.2}', both).distribution == pytest.approx(
+        (0.5, 0.3, 0.2)
+    )
+    assert parse_distribution('{"joy": 0.5, "sad": 0.5}', FOUR).verdict == "partial"
+
+
+def test_rounding_to_two_decimals_is_still_exact():
+    third = dict.fromkeys(SIX[:3], 0.33) | dict.fromkeys(SIX[3:], 0.0)
+    parsed = parse_distribution(json.dumps(third), SIX)
+    assert parsed.verdict == "exact"
+    assert math.fsum(parsed.distribution) == pytest.approx(1, abs=1e-12)
+
+
+def test_an_unparsed_answer_is_never_neutral():
+    assert parse_distribution("I cannot tell.", FOUR).distribution is None
+
+
+SCRAPS = st.sampled_from(
+    [
+        "{", "}", '"', "'", ":", ",", "[", "]", "\n", " ", "%", "-", ".", "0", "1", "0.5", "1e9", "NaN", "Infinity", "9" * 5000,
+        "neutral", "happy", "angry", "sad", "Happiness", "not ", "```json\n", "**", "|", "and", "/", "∞", "\ud800", "\x00",
+        '{"happy": 0.5, "sad": 0.5}', "<think>", "70% happy",
+    ]
+)  # fmt: skip
+
+
+@given(st.one_of(st.text(), st.lists(SCRAPS, max_size=40).map("".join)), st.sampled_from([FOUR, SIX]))
+def test_no_text_raises_and_every_distribution_is_one(text, labels):
+    parsed = parse_distribution(text, labels)
+    assert parsed.verdict in VERDICTS
+    assert (parsed.distribution is None) == (parsed.verdict == "unparsed")
+    if parsed.distribution is None:
+        assert parsed.detail
+    else:
+        assert len(parsed.distribution) == len(labels)
+        assert all(0 <= share <= 1 for share in parsed.distribution)
+        assert math.fsum(parsed.distribution) == pytest.approx(1, abs=1e-9)
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=6, max_size=6).filter(lambda v: sum(v) > 1e-6),
+    st.permutations(range(6)),
+    st.text(),
+)
+def test_whatever_a_model_reasons_its_final_object_is_what_counts(shares, order, reasoning):
+    total = math.fsum(shares)
+    shares = [share / total for share in shares]
+    answer = json.dumps({SIX[i]: shares[i] for i in order})
+    parsed = parse_distribution(reasoning.replace("{", "(") + "\n" + answer, SIX)
+    assert parsed.verdict == "exact"
+    assert parsed.distribution == pytest.approx(shares, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "piece", ["{", "[", '{"happy":', "happy: 0.5 ", "happy:", " ", '"', "9", "70% happy ", "- ", "happy\t", "{happy "]
+)
+def test_a_long_repetition_is_read_in_reasonable_time(piece):
+    assert parse_distribution(piece * (60_000 // len(piece)), FOUR).verdict in VERDICTS
+    assert parse_distribution("x" * 200_000, FOUR).verdict == "unparsed"

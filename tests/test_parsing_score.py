@@ -1,0 +1,80 @@
+"""Reading a verifier's score."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ambiemo.models.parsing import parse_score
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "score"),
+    [
+        ('{"score": 7}', "exact", 7),
+        ('{"score": 0}', "exact", 0),
+        ('It fits well.\n```json\n{"score": 10}\n```', "exact", 10),
+        ('{"score": 3} No: {"score": 4}', "exact", 4),
+        ('{"score": "7"}', "repaired", 7),
+        ("{'score': 7,}", "repaired", 7),
+        ('{"score": 7, "why": "bright"}', "repaired", 7),
+        ('{"score": 7} is my verdict', "repaired", 7),
+        ("Score: 7", "repaired", 7),
+        ("The score is 7 out of 10.", "repaired", 7),
+        ("score: 7/10", "repaired", 7),
+        ("**Score:** 6.5", "repaired", 6.5),
+        ("7", "repaired", 7),
+        ("7/10.", "repaired", 7),
+    ],
+)
+def test_a_score_is_read(text, verdict, score):
+    parsed = parse_score(text)
+    assert (parsed.verdict, parsed.score) == (verdict, score)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "It fits well.",
+        '{"score": 11}',
+        '{"score": -1}',
+        '{"score": NaN}',
+        '{"score": true}',
+        '{"score": null}',
+        '{"score": "high"}',
+        '{"score": 7, "score": 8}',
+        '{"score": "70%"}',
+        '{"score": 1',
+        "score: 7 or score: 8",
+        "score: 70%",
+        "score: 6-7",
+        "score: 6,5",
+        "4/5",
+        "score 4 out of 5",
+        "70%",
+        "I give it 7 of the 8 points",
+    ],
+)
+def test_what_is_no_single_score_in_range_is_unparsed(text):
+    parsed = parse_score(text)
+    assert (parsed.verdict, parsed.score) == ("unparsed", None)
+    assert parsed.detail
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.lists(
+            st.sampled_from(['{"score": ', "score", ":", "7", "/10", "}", "%", "NaN", " ", "9" * 5000]), max_size=20
+        ).map("".join),
+    )
+)
+def test_no_text_raises_and_every_score_is_in_range(text):
+    parsed = parse_score(text)
+    assert parsed.score is None or 0 <= parsed.score <= 10
+    assert (parsed.score is None) == (parsed.verdict == "unparsed")
+
+
+@given(st.integers(0, 10))
+def test_every_whole_score_is_exact(score):
+    assert parse_score(f'{{"score": {score}}}').score == score
