@@ -60,13 +60,14 @@ ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
     VLLM_USE_FLASHINFER_SAMPLER=0 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-# Triton compiles its launchers when vLLM starts: a C compiler and Python's headers stay in the image. NVIDIA's own package list is
+# Triton compiles its launchers when vLLM starts: a C compiler and Python's headers stay in the image;
+# KubeRay probes a pod with wget. NVIDIA's own package list is
 # dropped, so that nothing comes from an archive without snapshots.
 # hadolint ignore=DL3008
 RUN rm -f /etc/apt/sources.list.d/cuda* \
     && printf 'APT::Snapshot "%s";\n' "${APT_SNAPSHOT}" > /etc/apt/apt.conf.d/50snapshot \
     && apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv \
+    && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv wget \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 COPY locks/reproduce.txt /opt/ambiemo/locks/reproduce.txt
 RUN python3 -m venv /opt/venv \

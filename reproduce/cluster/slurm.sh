@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=ambiemo
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=1
+#SBATCH --exclusive
+#SBATCH --time=24:00:00
+#SBATCH --output=ambiemo-%j.log
+# The paper's run on a Slurm cluster, one Ray node on each of the job's nodes. NOT RUN HERE: no cluster was at hand.
+#
+#   sbatch --nodes=4 --gpus-per-node=8 reproduce/cluster/slurm.sh [PLAN]
+#
+# From the repository, on a file system that all nodes share, with `.venv` made by `make` and `pip install '.[run,vllm]'`, or with
+# AMBIEMO="bash reproduce/cluster/apptainer.sh exec" to run in the image. AMBIEMO_DATA, HF_HOME, HF_TOKEN and the API keys are taken
+# from the environment. The whole node is asked for (--exclusive) because Ray counts every core and GPU it sees as its own.
+# Killed or out of time, the same command goes on where it stopped.
+set -euo pipefail
+cd "${SLURM_SUBMIT_DIR:?start it with sbatch, from the repository}"
+plan=${1:-reproduce/paper.yaml}
+read -r -a prefix <<<"${AMBIEMO:-}"
+((${#prefix[@]})) || PATH=$PWD/.venv/bin:$PATH
+
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+name=$(basename "$plan" .yaml)
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+  "${prefix[@]}" ray symmetric-run --address "$head:6379" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
+  ambiemo run "$plan" --address auto --out "artifacts/$name"
