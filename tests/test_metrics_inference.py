@@ -28,7 +28,7 @@ def printed(results):
 def test_a_resample_is_the_metric_of_the_data_with_its_clusters_repeated():
     truth, predicted = random_case(1, n=24)
     clusters = speakers(24, 5)
-    (counts,) = resample_counts(5, 20, SEED)
+    (counts,) = resample_counts(5, 6, SEED)
     for row in METRICS:
         sums = cluster_sums(row.statistics(truth, predicted), clusters)
         for drawn in counts:
@@ -80,11 +80,11 @@ def test_the_number_of_threads_changes_no_bit():
     program = (
         "from metrics_cases import random_case; from ambiemo.metrics import METRICS;"
         "from ambiemo.metrics.inference import intervals, paired;"
-        "t, p = random_case(6, n=3000); c = [str(i % 91) for i in range(3000)];"
+        "t, p = random_case(6, n=1000); c = [str(i % 91) for i in range(1000)];"
         "print(intervals(METRICS, t, p, c, 7, 200)); print(paired(METRICS[0], t, p, p[::-1], c, 7, 200))"
     )
     outputs = set()
-    for threads in ("1", "2", "8"):
+    for threads in ("1", "4"):
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         environment = os.environ | dict.fromkeys(names, threads) | {"PYTHONPATH": os.path.dirname(__file__)}
         run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
