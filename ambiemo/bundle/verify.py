@@ -178,12 +178,10 @@ def recomputed(bundle: Bundle) -> Findings:
     files = Payload(bundle.disk)
     try:
         derived = bundle.recompute(files)
-    except AmbiemoError as error:
-        yield "data", shown(str(error), 400), "answers that predictions and tables can be made from"
-        return
     except Exception as error:  # whatever a forged file sets off, it is the bundle that is broken and not the check
-        name = f"{type(error).__name__}: {error}"
-        yield "data", shown(name, 400), "answers that predictions and tables can be made from"
+        said = str(error) if isinstance(error, AmbiemoError) else f"data: {type(error).__name__}: {error}"
+        file, _, why = said.partition(": ") if said.startswith("data") else ("data", "", said)
+        yield shown(file), shown(why, 400), "what predictions and tables can be made from"
         return
     for path, expected in sorted(derived.items()):
         if path not in files:

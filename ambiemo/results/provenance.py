@@ -12,7 +12,7 @@ from ambiemo.results.evidence import Evidence, document
 def describing_files(expanded: Expanded, evidence: Evidence, limit: int | None) -> dict[str, bytes]:
     """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and answers."""
     from ambiemo.bundle.environment import machine
-    from ambiemo.bundle.texts import readme
+    from ambiemo.bundle.texts import readme, verifier
 
     files = {
         "inputs/models.json": document({name: _model(expanded, name) for name in expanded.specs}),
@@ -33,6 +33,7 @@ def describing_files(expanded: Expanded, evidence: Evidence, limit: int | None) 
         "env/machine.json": document(machine()),
         "log/failures.csv": failures(evidence),
         "README.md": readme(expanded.plan.name).encode("utf-8"),
+        "verify.py": verifier(),
     }
     for name, spec in expanded.specs.items():
         for prompt in ("direct", "cot", "verifier"):
