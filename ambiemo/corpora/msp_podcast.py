@@ -209,11 +209,9 @@ def _header(text: str) -> list[str]:
     return [field.strip().strip('"') for field in text.partition("\n")[0].split(",")]
 
 
-def _line_of(text: str, needle: str, occurrence: int = 1) -> int:
-    at = -1
-    for _ in range(occurrence):
-        at = text.find(needle.strip("\n"), at + 1)
-    return text.count("\n", 0, max(at, 0)) + 1
+def _line_of(text: str, row: str) -> int:
+    wanted = row.strip("\n")
+    return next((number for number, line in enumerate(text.split("\n"), start=1) if line == wanted), 1)
 
 
 def _line_of_row(text: str, row: int) -> int:
