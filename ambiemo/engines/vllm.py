@@ -1,0 +1,263 @@
+"""The vLLM engine: one sync `vllm.LLM` held by one actor (read and measured with vLLM 0.32).
+
+Every sample is a request of its own with its own spaced seed: vLLM's n > 1 gives the children seed + index, so neighbouring draws would
+share random streams. A clip is hashed and handed over under that hash (`multi_modal_uuids`), so its N samples, its beams and the
+other prompts about it share one run of the audio encoder. The prefix cache is emptied before each group, so a group's answers do not
+depend on which groups came before it.
+
+Known limits: batch mates change logits by rounding, so a near tie may fall differently in another group; across hardware nothing is
+promised. VLLM_BATCH_INVARIANT=1 is left as the user sets it, and recorded.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ambiemo.draws import Answer, Candidate, Decoding
+from ambiemo.durable import sha256
+from ambiemo.engines import Request
+from ambiemo.engines.beams import BeamSearch
+from ambiemo.engines.rendering import chat_text
+from ambiemo.errors import BadInput
+from ambiemo.seeds import seed
+
+if TYPE_CHECKING:
+    from ambiemo.models import ModelSpec
+
+RATE = 16000
+MOST_BEAMS = 16
+# Before vLLM is imported: the engine in this process (its death is this actor's), and a sampler that honours every row's seed.
+ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
+CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}
+# Chunked prefill and per-request seeds do not go together in vLLM's CPU build ("CPU Generator does not use offset").
+CPU_OPTIONS: dict[str, Any] = {"enable_chunked_prefill": False, "enforce_eager": True, "dtype": "float32"}
+
+
+class VLLMEngine:
+    """One checkpoint held by vLLM.
+
+    tensor_parallel_size: GPUs for one copy. gpu_memory_utilization: share of a GPU's memory it may take. dtype: else the
+    specification's. enforce_eager: no CUDA graphs. max_model_len: longest prompt and answer in tokens, else the model's.
+    executor: how the copies on several GPUs are run ("mp", "ray"); one GPU runs in this process.
+    Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises what vLLM raises.
+    """
+
+    def __init__(
+        self,
+        spec: "ModelSpec",
+        *,
+        tensor_parallel_size: int = 1,
+        gpu_memory_utilization: float = 0.9,
+        dtype: str | None = None,
+        enforce_eager: bool = False,
+        max_model_len: int | None = None,
+        executor: str = "mp",
+        **options: Any,
+    ) -> None:
+        for name, value in (ENVIRONMENT | CPU_ENVIRONMENT).items():
+            os.environ.setdefault(name, value)
+        from transformers import AutoProcessor, GenerationConfig
+        from vllm import LLM
+        from vllm.platforms import current_platform
+
+        self.spec = spec
+        on_cpu = current_platform.is_cpu()
+        _enough_memory(spec, on_cpu, tensor_parallel_size, gpu_memory_utilization)
+        revision = None if spec.path() else spec.revision
+        settings: dict[str, Any] = {
+            "model": spec.location(),
+            "revision": revision,
+            "tokenizer_revision": revision,
+            "trust_remote_code": spec.trust_remote_code,
+            "tensor_parallel_size": tensor_parallel_size,
+            "gpu_memory_utilization": gpu_memory_utilization,
+            "dtype": dtype or spec.dtype,
+            "enforce_eager": enforce_eager,
+            "max_model_len": max_model_len,
+            "max_logprobs": 2 * MOST_BEAMS,
+            "logprobs_mode": "raw_logprobs",  # the model's own distribution, before temperature and top-p
+            "limit_mm_per_prompt": {"audio": 1},
+            "seed": 0,
+            "disable_log_stats": True,
+        }
+        if tensor_parallel_size > 1:
+            settings["distributed_executor_backend"] = executor
+        elif not on_cpu:
+            settings["distributed_executor_backend"] = "uni"
+        self.llm: Any = LLM(**(settings | (CPU_OPTIONS if on_cpu else {}) | options))
+        self.tokenizer = self.llm.get_tokenizer()
+        self.processor = AutoProcessor.from_pretrained(
+            spec.location(), revision=revision, trust_remote_code=spec.trust_remote_code
+        )
+        self.ends = {self.tokenizer.eos_token_id}
+        try:
+            ends = GenerationConfig.from_pretrained(spec.location(), revision=revision or "main").eos_token_id
+            self.ends |= set(ends) if isinstance(ends, list) else {ends}
+        except OSError:  # a checkpoint need not have a generation_config.json
+            pass
+        self.ends.discard(None)
+
+    def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        """One answer per request, in order; a prompt that vLLM refuses (too long, say) is a failure of its own."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if decoding.kind == "beam" and decoding.count > MOST_BEAMS:
+            raise BadInput(f"beam({decoding.count}): this engine searches with {MOST_BEAMS} beams at most")
+        self.llm.reset_prefix_cache()
+        try:
+            return self._draw(requests, decoding)
+        except EngineDeadError:
+            raise
+        except ValueError as error:
+            if len(requests) == 1:
+                return [
+                    Answer(requests[0].key, (), decoding, failure=f"vLLM refuses the request: {_first_line(error)}")
+                ]
+            return [answer for request in requests for answer in self.draw([request], decoding)]
+
+    def label_logprobs(self, requests: Sequence[Request], labels: Sequence[str]) -> list[tuple[float, ...]]:
+        """Log-probability (nats) of each label's text as the beginning of the answer: (len(labels),) per request, in order.
+
+        Teacher-forced: the sum over the label's tokens right after the rendered prompt. A label is tokenised by itself, as the
+        transformers engine does it. Nothing is normalised over the labels.
+        """
+        from vllm import SamplingParams
+
+        self.llm.reset_prefix_cache()
+        tokens = [self.tokenizer.encode(label, add_special_tokens=False) for label in labels]
+        prompts = [self._prompt(request, label) for request in requests for label in tokens]
+        params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
+        outputs = self.llm.generate(prompts, params, use_tqdm=False)
+        sums = [
+            sum(
+                position[token].logprob
+                for position, token in zip(output.prompt_logprobs[-len(label) :], label, strict=True)
+            )
+            for output, label in zip(outputs, tokens * len(requests), strict=True)
+        ]
+        return [tuple(sums[i : i + len(labels)]) for i in range(0, len(sums), len(labels))]
+
+    def close(self) -> None:
+        """Give the memory back."""
+        del self.llm
+
+    def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        found = self._beams(requests, decoding) if decoding.kind == "beam" else self._samples(requests, decoding)
+        return [
+            Answer(
+                key=request.key,
+                candidates=candidates,
+                decoding=decoding,
+                rendered_prompt_sha256=sha256(self.render(request.prompt).encode("utf-8")),
+                prompt_tokens=prompt_tokens,
+                heard_s=round(len(request.audio) / RATE, 4),
+                truncated=request.truncated,
+                extra={"batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1"},
+            )
+            for request, (candidates, prompt_tokens) in zip(requests, found, strict=True)
+        ]
+
+    def render(self, prompt: str) -> str:
+        """The text the model reads, from its own chat template."""
+        return chat_text(self.processor, self.tokenizer, self.spec.family, prompt)
+
+    def _prompt(self, request: Request, after: Sequence[int] = ()) -> dict[str, Any]:
+        """One clip and the rendered prompt (as tokens, the audio still one placeholder), followed by the tokens `after`."""
+        # Not request.audio_sha256: a control may hear silence under the clip's name, and a stale cache hit would undo it.
+        heard = sha256(request.audio.tobytes())
+        return {
+            "prompt_token_ids": [*self.tokenizer.encode(self.render(request.prompt), add_special_tokens=False), *after],
+            "multi_modal_data": {"audio": (request.audio, RATE)},
+            "multi_modal_uuids": {"audio": [heard]},
+        }
+
+    def _samples(self, requests: Sequence[Request], decoding: Decoding) -> list[tuple[tuple[Candidate, ...], int]]:
+        from vllm import SamplingParams
+
+        prompts: list[dict[str, Any]] = []
+        params = []
+        for request in requests:
+            prompt = self._prompt(request)
+            for index in range(decoding.count):
+                prompts.append(prompt)
+                params.append(
+                    SamplingParams(
+                        temperature=decoding.temperature if decoding.kind == "sample" else 0.0,
+                        top_p=decoding.top_p if decoding.kind == "sample" else 1.0,
+                        max_tokens=decoding.max_tokens,
+                        seed=seed("sample", request.seed, index) if decoding.kind == "sample" else None,
+                        logprobs=0,  # of the chosen token only
+                    )
+                )
+        outputs = self.llm.generate(prompts, params, use_tqdm=False)
+        n = decoding.count
+        return [
+            (tuple(_candidate(output) for output in outputs[i : i + n]), len(outputs[i].prompt_token_ids))
+            for i in range(0, len(outputs), n)
+        ]
+
+    def _beams(self, requests: Sequence[Request], decoding: Decoding) -> list[tuple[tuple[Candidate, ...], int]]:
+        from vllm import SamplingParams
+
+        params = SamplingParams(temperature=0.0, max_tokens=1, logprobs=2 * decoding.count, detokenize=False)
+        searches = [BeamSearch(decoding.count, self.ends, decoding.max_tokens) for _ in requests]
+        lengths = [0] * len(requests)
+        forbidden = set(self.tokenizer.all_special_ids) - self.ends  # a second audio placeholder would break the prompt
+        while waiting := [number for number, search in enumerate(searches) if not search.finished]:
+            prompts = [
+                self._prompt(requests[number], beam.tokens) for number in waiting for beam in searches[number].open
+            ]
+            outputs = iter(self.llm.generate(prompts, params, use_tqdm=False))
+            for number in waiting:
+                proposals = []
+                for _ in searches[number].open:
+                    output = next(outputs)
+                    lengths[number] = lengths[number] or len(output.prompt_token_ids)
+                    likely = output.outputs[0].logprobs[0]
+                    proposals.append({t: p.logprob for t, p in likely.items() if t not in forbidden})
+                searches[number].advance(proposals)
+        return [
+            (tuple(self._beam_candidate(beam.tokens, beam.total, beam.ended) for beam in search.complete), length)
+            for search, length in zip(searches, lengths, strict=True)
+        ]
+
+    def _beam_candidate(self, tokens: Sequence[int], total: float, ended: bool) -> Candidate:
+        text = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return Candidate(
+            text=text, tokens=len(tokens), log_likelihood=total, finish_reason="stop" if ended else "length"
+        )
+
+
+def _candidate(output: Any) -> Candidate:
+    answer = output.outputs[0]
+    return Candidate(
+        text=answer.text,
+        tokens=len(answer.token_ids),
+        log_likelihood=float(answer.cumulative_logprob),
+        finish_reason="length" if answer.finish_reason == "length" else "stop",
+    )
+
+
+def _enough_memory(spec: "ModelSpec", on_cpu: bool, gpus: int, share: float) -> None:
+    """Raises BadInput, with the numbers, where the weights cannot fit; checked before anything is loaded."""
+    if on_cpu:
+        if spec.memory_gib > 4:
+            raise BadInput(f"model {spec.id}: needs a GPU with about {spec.memory_gib:g} GiB; vLLM finds none here")
+        return
+    import torch
+
+    if torch.cuda.device_count() < gpus:
+        raise BadInput(
+            f"model {spec.id}: tensor_parallel_size {gpus}, but there are {torch.cuda.device_count()} GPUs here"
+        )
+    free = torch.cuda.mem_get_info()[0] / 2**30
+    needed = spec.memory_gib / gpus
+    if free * share < needed:
+        raise BadInput(
+            f"model {spec.id}: needs about {needed:.0f} GiB on each of {gpus} GPU(s), {free:.0f} GiB are free and "
+            f"gpu_memory_utilization is {share:g}; free memory, or raise tensor_parallel_size"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
