@@ -40,7 +40,7 @@ def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> N
     from ambiemo.plan.schema import read
     from ambiemo.results import dry_run
 
-    ready = dry_run.show(expand(read(plan_file), limit=limit, in_image=in_image), as_json=as_json)
+    ready = dry_run.show(expand(read(plan_file), limit=limit, where="image" if in_image else "here"), as_json=as_json)
     sys.exit(0 if ready else 2)
 
 

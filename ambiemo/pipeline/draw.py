@@ -8,7 +8,7 @@ groups: their answers are as good, and the row names its group.)
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -20,12 +20,14 @@ from ambiemo.corpora.audio import BadAudio, decode
 from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.durable import sha256
 from ambiemo.engines import Engine, Request, engine_class
-from ambiemo.errors import Broken
+from ambiemo.errors import BadInput, Broken
 from ambiemo.models import ModelSpec
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan.schema import ModelEntry
 
 TASKS_IN_FLIGHT = 2
+UNHEARD = "audio: "
+"""How the failure of a draw begins that no model was asked for, because its clip cannot be heard."""
 
 
 def groups(draws: Iterable[Draw], size: int, has: Callable[[str], bool]) -> Iterator[list[Draw]]:
@@ -49,15 +51,16 @@ def draw_groups(
     entry: ModelEntry,
     work: Sequence[list[Draw]],
     store: AnswerStore,
-    advance: Callable[[int, int], None],
-) -> None:
-    """Draw every group of one model and append the answers to the store, group by group as they come.
+) -> Iterator[list[Answer]]:
+    """Draw every group of one model; each group's answers are in the store when they are given out.
 
-    Raises Broken, in one line, when the model cannot be loaded or the actors die.
+    Raises BadInput where the cluster has not what the plan asks for, and Broken, in one line, when the model cannot be loaded or the
+    actors die.
     """
     import ray
     from ray.data import ActorPoolStrategy
 
+    enough(spec.id, entry, ray.cluster_resources())
     rows = [{"payload": _pack(group)} for group in work]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         DrawActor,
@@ -76,11 +79,22 @@ def draw_groups(
                 if not answer.failure and answer.decoding != expected[answer.key]:
                     raise Broken(f"engine {engine}: asked for {expected[answer.key]}, it applied {answer.decoding}")
             store.append(spec.id, back["group"], answers)
-            advance(len(answers), sum(bool(answer.failure) for answer in answers))
+            yield answers
     except ray.exceptions.RayError as error:
         raise Broken(
             f"model {spec.id}: {_last_line(error)}; what was drawn is kept, run the same command again"
         ) from error
+
+
+def enough(model: str, entry: ModelEntry, resources: Mapping[str, float]) -> None:
+    """Raise BadInput where Ray would wait for ever for processors or GPUs that the cluster does not have."""
+    for name, each in (("CPU", entry.cpus), ("GPU", entry.gpus)):
+        wanted, there = each * entry.actors, resources.get(name, 0)
+        if wanted > there:
+            raise BadInput(
+                f"models.{model}: {entry.actors} actors with {each:g} {name} each need {wanted:g}, Ray has {there:g}; "
+                "ask for less in the plan, or name a larger cluster with --address"
+            )
 
 
 def _rows(dataset: Any) -> Iterator[str]:
@@ -107,7 +121,7 @@ class DrawActor:
                 samples, truncated = load_audio(path, digest, audio, self.spec.audio_seconds)
                 ready.append(Request(key, group["prompts"][prompt], samples, seed, digest, truncated))
             except BadAudio as error:
-                answers.append(Answer(key, (), decoding, failure=f"audio: {error}"))
+                answers.append(Answer(key, (), decoding, failure=f"{UNHEARD}{error}"))
         if ready:
             answers += self._ask(ready, decoding)
         return json.dumps({"group": group["group"], "answers": [asdict(answer) for answer in answers]})

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,7 @@ def run(
     from ambiemo.results.reading import print_table
 
     began = time.monotonic()
-    expanded = expand(read(plan_file), limit=limit)
+    expanded = expand(read(plan_file), limit=limit, where="cluster" if address else "here")
     if expanded.missing and not allow_missing:
         print_missing(expanded.missing)
         raise BadInput(
@@ -133,7 +133,7 @@ def _told(
 def _draw(
     expanded: Expanded, model: str, what: str, draws: Iterable[Draw], store: AnswerStore, account: Account
 ) -> None:
-    from ambiemo.pipeline.draw import draw_groups, groups
+    from ambiemo.pipeline.draw import UNHEARD, draw_groups, groups
 
     began = time.monotonic()
     wanted = {draw.key: draw for draw in draws}
@@ -143,24 +143,13 @@ def _draw(
     say(f"{model}: {what}: {len(wanted)} draws, {len(wanted) - missing} in the store")
     if work:
         with progress(f"{model}: {what}", missing) as advance:
-            draw_groups(
-                expanded.specs[model],
-                expanded.engine(model),
-                expanded.entry(model),
-                work,
-                store,
-                _counting(advance, account),
-            )
+            entry, engine = expanded.entry(model), expanded.engine(model)
+            for answers in draw_groups(expanded.specs[model], engine, entry, work, store):
+                failed = sum(bool(answer.failure) for answer in answers)
+                account.calls += sum(not answer.failure.startswith(UNHEARD) for answer in answers)
+                account.failed += failed
+                advance(len(answers), failed)
     account.seconds[f"{what} {model}"] = time.monotonic() - began
-
-
-def _counting(advance: Callable[[int, int], None], account: Account) -> Callable[[int, int], None]:
-    def count(done: int, failed: int) -> None:
-        account.calls += done
-        account.failed += failed
-        advance(done, failed)
-
-    return count
 
 
 def aggregated(evidence: Evidence, account: Account) -> tuple[dict[str, bytes], list[Row]]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ambiemo import corpora, models
 from ambiemo.errors import BadInput
 from ambiemo.models import ModelSpec
-from ambiemo.plan.preflight import lacks
+from ambiemo.plan.preflight import Where, lacks
 from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
 from ambiemo.strategies import Strategy
 
@@ -56,13 +56,17 @@ class LoadedCorpus:
 
 @dataclass(frozen=True)
 class Cell:
-    """One (model, corpus, strategy) with its control; `skipped` says why it cannot be filled ("" = it can)."""
+    """One (model, corpus, strategy) with its control; `skipped` says why it cannot be filled ("" = it can).
+
+    `cannot`: no machine can fill it, because the model lacks what the strategy needs.
+    """
 
     model: str
     corpus: str
     strategy: Strategy
     control: str = NO_CONTROL
     skipped: str = ""
+    cannot: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Expanded:
         return model_id if self.plan.verifier == "self" else self.plan.verifier
 
 
-def expand(plan: Plan, limit: int | None = None, in_image: bool = False) -> Expanded:
+def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expanded:
     """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
     wanted = [entry.id for entry in plan.models]
     if plan.verifier != "self" and any(entry.row().verified for entry in plan.strategies):
@@ -104,8 +108,10 @@ def expand(plan: Plan, limit: int | None = None, in_image: bool = False) -> Expa
     bare = Expanded(plan, specs, loaded, (), ())
     for model_id in dict.fromkeys(wanted):
         kind: Literal["model", "verifier"] = "model" if model_id in {m.id for m in plan.models} else "verifier"
-        missing += [Missing(kind, model_id, what, do) for what, do in lacks(specs[model_id], bare.engine(model_id), in_image)]
-    without = {(item.kind, item.id) for item in missing}
+        missing += [
+            Missing(kind, model_id, what, do) for what, do in lacks(specs[model_id], bare.engine(model_id), where)
+        ]
+    without: set[tuple[str, str]] = {(item.kind, item.id) for item in missing}
     cells = tuple(_cells(bare, without))
     return replace(bare, cells=cells, missing=tuple(missing))
 
@@ -144,7 +150,7 @@ def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
         root=str(imported.root or ""),
         counts=dict(imported.counts),
         options=dict(imported.options),
-        sources=tuple(tuple(source) for source in imported.sources),
+        sources=tuple(imported.sources),
     )
 
 
@@ -166,22 +172,55 @@ def _cells(expanded: Expanded, without: set[tuple[str, str]]) -> Iterator[Cell]:
         for corpus in plan.corpora:
             for control, names in controls:
                 for row in (one.row() for one in plan.strategies if one.name in names):
-                    why = _why_not(expanded, entry.id, corpus.id, row, without)
-                    yield Cell(entry.id, corpus.id, row, control, why)
+                    cannot = _cannot(expanded, entry.id, row)
+                    why = cannot or _missing(expanded, entry.id, corpus.id, row, without)
+                    yield Cell(entry.id, corpus.id, row, control, why, bool(cannot))
 
 
-def _why_not(expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: set[tuple[str, str]]) -> str:
-    if ("model", model_id) in without:
-        return "model missing"
-    if ("corpus", corpus_id) in without:
-        return "corpus missing"
-    lacking = sorted(row.needs - expanded.specs[model_id].can(expanded.engine(model_id)))
+def _cannot(expanded: Expanded, model_id: str, row: Strategy) -> str:
+    """What a strategy needs that the model, or the verifier, cannot do through its engine."""
+    lacking = sorted(row.needs - _able(expanded, model_id))
     if lacking:
         return f"{model_id} cannot: {', '.join(lacking)}"
-    if row.verified:
-        judge = expanded.verifier(model_id)
-        if ("verifier", judge) in without or ("model", judge) in without:
-            return f"verifier {judge} missing"
-        if "verifier" not in expanded.specs[judge].can(expanded.engine(judge)):
-            return f"{judge} cannot: verifier"
+    judge = expanded.verifier(model_id)
+    if row.verified and "verifier" not in _able(expanded, judge):
+        return f"{judge} cannot: verifier"
     return ""
+
+
+def _able(expanded: Expanded, model_id: str) -> frozenset[str]:
+    return frozenset(expanded.specs[model_id].can(expanded.engine(model_id)))
+
+
+def _missing(expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: set[tuple[str, str]]) -> str:
+    """What a cell needs that this machine lacks."""
+    if ("model", model_id) in without:
+        return f"model {model_id} missing here"
+    if ("corpus", corpus_id) in without:
+        return f"corpus {corpus_id} missing here"
+    judge = expanded.verifier(model_id)
+    if row.verified and {("verifier", judge), ("model", judge)} & without:
+        return f"verifier {judge} missing here"
+    return ""
+
+
+def as_if_complete(expanded: Expanded) -> Expanded:
+    """The same plan on a machine that lacks nothing, for reckoning costs: a corpus that is not here has its `nominal` size.
+
+    A corpus without a nominal size stays out. Never run what this returns.
+    """
+    plan = expanded.plan
+    stand_ins = {
+        entry.id: LoadedCorpus(entry.id, (), tuple(_imagined(entry, i, plan) for i in range(entry.nominal)))
+        for entry in plan.corpora
+        if entry.nominal and entry.id not in expanded.corpora
+    }
+    corpora_of = {**expanded.corpora, **stand_ins}
+    cells = tuple(
+        replace(cell, skipped="") if not cell.cannot and cell.corpus in corpora_of else cell for cell in expanded.cells
+    )
+    return replace(expanded, corpora=corpora_of, cells=cells)
+
+
+def _imagined(entry: CorpusEntry, number: int, plan: Plan) -> Utterance:
+    return Utterance(f"{entry.id}#{number}", "", "", "", "", plan.assume.seconds_per_utterance, ())

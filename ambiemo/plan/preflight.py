@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from typing import Literal
 
 from ambiemo import engines
 from ambiemo.models import ModelSpec
@@ -11,16 +12,17 @@ CPU_LIMIT_GIB = 4.0
 """A local model whose weights need more than this is asked to have a GPU: on a CPU it would take weeks."""
 
 
-def lacks(spec: ModelSpec, engine: str, in_image: bool = False) -> list[tuple[str, str]]:
-    """What is missing to run a model through an engine: (what, what to do) each, in the order to mend them.
+Where = Literal["here", "image", "cluster"]
+"""Where a plan will run: on this machine, in the container image on it (which brings the engines' modules), or on other machines."""
 
-    in_image: the run will be in the container image, which brings the engines' modules.
-    """
+
+def lacks(spec: ModelSpec, engine: str, where: Where = "here") -> list[tuple[str, str]]:
+    """What is missing to run a model through an engine: (what, what to do) each, in the order to mend them."""
     if engine == "null":
         return []
     row = engines.ENGINES[engine]
     found = []
-    if not in_image and (module := engines.missing_module(engine)):
+    if where == "here" and (module := engines.missing_module(engine)):
         found.append(
             (f"engine {engine}: Python module '{module}' is not installed", f"pip install 'ambiemo[{row.extra}]'")
         )
@@ -34,7 +36,7 @@ def lacks(spec: ModelSpec, engine: str, in_image: bool = False) -> list[tuple[st
         )
     if spec.gated and row.local and not spec.path() and not (os.environ.get("HF_TOKEN") or _cached(spec)):
         found.append((f"gated weights: {spec.gated}", "accept the terms there, then set HF_TOKEN"))
-    if row.local and spec.memory_gib > CPU_LIMIT_GIB:
+    if row.local and where != "cluster" and spec.memory_gib > CPU_LIMIT_GIB:
         gib = gpu_memory_gib()
         if gib is None:
             found.append(

@@ -42,21 +42,26 @@ class CorpusEntry(Part):
     """One corpus: its name, its folder (`${NAME}` is an environment variable), the loader's options, and the count it must have.
 
     `expect` is the number of utterances that must be there (a loader that loses some is found out); `limit` takes the first that many
-    by id.
+    by id. `nominal` is the size the dry run reckons with while the folder is not here; no run uses it.
     """
 
     id: str
     root: str = ""
     options: dict[str, Any] = {}
+    nominal: int | None = Field(None, ge=1)
     expect: int | None = Field(None, ge=1)
     limit: int | None = Field(None, ge=1)
 
 
 class StrategyEntry(Part):
-    """One strategy of the table, with another name and count where the plan wants a variant (`base` is then the table's row)."""
+    """One strategy of the table; with `base` naming the row, a variant of it under its own name: another count, or another decoding.
+
+    A closed model has no beams: `{name: alm_v_sampled, base: alm_v, decoding: sample}` lets a verifier choose among samples instead.
+    """
 
     name: str
     base: str = ""
+    decoding: Literal["", "greedy", "beam", "sample"] = ""
     count: int | None = Field(None, ge=1, le=256)
 
     @field_validator("name")
@@ -67,7 +72,7 @@ class StrategyEntry(Part):
     def row(self) -> Strategy:
         """The table's row, under this entry's name and count."""
         row = strategy(self.base or self.name)
-        return replace(row, name=self.name, count=self.count or row.count)
+        return replace(row, name=self.name, decoding=self.decoding or row.decoding, count=self.count or row.count)
 
 
 class ControlEntry(Part):

@@ -63,7 +63,7 @@ def draw_sets(expanded: Expanded) -> list[DrawSet]:
                 audio,
             )
             serves.setdefault(question, []).append(cell.strategy.name)
-    sets = [DrawSet(*question, serves=tuple(dict.fromkeys(names))) for question, names in serves.items()]
+    sets = [DrawSet(*question, tuple(dict.fromkeys(names))) for question, names in serves.items()]
     return sorted(sets, key=lambda one: (one.model, one.corpus, one.prompt_id, str(one.decoding), one.audio))
 
 

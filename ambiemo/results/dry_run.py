@@ -3,9 +3,13 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from ambiemo.plan import sharing
-from ambiemo.plan.expand import NO_CONTROL, Expanded, Missing
+from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CHARACTERS_PER_TOKEN = 4
 """Rough length of a token in a prompt (grade I)."""
@@ -73,8 +77,9 @@ def _questions(expanded: Expanded) -> Iterable[tuple[sharing.DrawSet, str]]:
 
 
 def show(expanded: Expanded, as_json: bool) -> bool:
-    """Print the dry run; True if nothing is missing."""
-    counts = sharing.count_draws(expanded)
+    """Print the dry run; True if nothing is missing. Draws and costs are those of a machine that lacks nothing."""
+    whole = as_if_complete(expanded)
+    counts = sharing.count_draws(whole)
     if as_json:
         print(
             json.dumps(
@@ -84,7 +89,7 @@ def show(expanded: Expanded, as_json: bool) -> bool:
                     "draws_shared": counts.shared,
                     "answers_shared": counts.answers,
                     "scores_shared": counts.scores,
-                    "costs": [asdict(one) for one in costs(expanded)],
+                    "costs": [asdict(one) for one in costs(whole)],
                     "cells": [
                         {
                             "model": c.model,
@@ -101,11 +106,11 @@ def show(expanded: Expanded, as_json: bool) -> bool:
             )
         )
     else:
-        _print(expanded, counts)
+        _print(expanded, whole, counts)
     return not expanded.missing
 
 
-def _print(expanded: Expanded, counts: sharing.Counts) -> None:
+def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -113,34 +118,15 @@ def _print(expanded: Expanded, counts: sharing.Counts) -> None:
     console = Console(width=max(Console().width if Console().is_terminal else 150, 100))
     plan = expanded.plan
     console.print(f"[bold]{plan.name}[/bold]  {plan.title}", highlight=False)
-    sizes = [f"{name}: {len(corpus.utterances)} utterances" for name, corpus in expanded.corpora.items()]
-    console.print("; ".join(sizes) or "no corpus is here", highlight=False)
-
-    names = [entry.name for entry in plan.strategies]
-    controls = [f"{name}·{control.name}" for control in plan.controls for name in control.strategies]
-    grid = Table(box=box.SIMPLE_HEAD, title="cells (✓ can be filled here)", title_justify="left", pad_edge=False)
-    for title in ("model", "corpus", *names, *controls):
-        grid.add_column(
-            title.replace("_", "_\u200b").replace("·", " "),
-            justify="left" if title in ("model", "corpus") else "center",
-        )
-    marks = {(c.model, c.corpus, c.strategy.name, c.control): "✓" if not c.skipped else "·" for c in expanded.cells}
-    for entry in plan.models:
-        for corpus in plan.corpora:
-            own = [marks[(entry.id, corpus.id, name, NO_CONTROL)] for name in names]
-            own += [
-                marks[(entry.id, corpus.id, name, control.name)]
-                for control in plan.controls
-                for name in control.strategies
-            ]
-            grid.add_row(entry.id, corpus.id, *own)
-    console.print(grid)
+    console.print(_sizes(expanded, whole), highlight=False)
+    _print_grid(console, expanded)
     reasons: dict[str, int] = {}
     for cell in expanded.cells:
         if cell.skipped:
-            reasons[cell.skipped] = reasons.get(cell.skipped, 0) + 1
+            reason = f"{_mark(cell)} {cell.skipped}"
+            reasons[reason] = reasons.get(reason, 0) + 1
     for reason, number in reasons.items():
-        console.print(f"· {number} cells: {reason}", highlight=False)
+        console.print(f"{reason} ({number} cells)", highlight=False)
 
     console.print(
         f"\ndraws: {counts.alone} if every strategy made its own, [bold]{counts.shared}[/bold] after sharing"
@@ -155,7 +141,7 @@ def _print(expanded: Expanded, counts: sharing.Counts) -> None:
     )
     for title in ("model", "engine", "draws", "answers", "prompt tokens", "answer tokens", "GPU-hours", "dollars"):
         priced.add_column(title, justify="left" if title in ("model", "engine") else "right")
-    for one in costs(expanded):
+    for one in costs(whole):
         hours = "–" if one.gpu_hours is None else f"{one.gpu_hours:.2f}"
         dollars = "unknown" if one.dollars is None else f"{one.dollars:.2f}"
         numbers = (one.draws, one.answers, one.prompt_tokens, one.answer_tokens)
@@ -166,6 +152,43 @@ def _print(expanded: Expanded, counts: sharing.Counts) -> None:
         highlight=False,
     )
     print_missing(expanded.missing)
+
+
+def _sizes(expanded: Expanded, whole: Expanded) -> str:
+    told = []
+    for entry in expanded.plan.corpora:
+        if entry.id in expanded.corpora:
+            told.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances)} utterances")
+        elif entry.id in whole.corpora:
+            told.append(f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances)} utterances")
+        else:
+            told.append(f"{entry.id}: not here and of unknown size, so not counted below")
+    return "; ".join(told)
+
+
+def _mark(cell: Cell) -> str:
+    return "✓" if not cell.skipped else "✗" if cell.cannot else "○"
+
+
+def _print_grid(console: "Console", expanded: Expanded) -> None:
+    from rich import box
+    from rich.table import Table
+
+    plan = expanded.plan
+    columns = [(entry.name, NO_CONTROL) for entry in plan.strategies]
+    columns += [(name, control.name) for control in plan.controls for name in control.strategies]
+    title = "cells: ✓ can be filled here, ○ something is missing here, ✗ the model cannot"
+    grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    grid.add_column("model", no_wrap=True)
+    grid.add_column("corpus", no_wrap=True)
+    for name, control in columns:
+        parts = [name] if control == NO_CONTROL else [name, control]
+        grid.add_column("\n".join(part.replace("_", "\n") for part in parts), justify="center")
+    marks = {(c.model, c.corpus, c.strategy.name, c.control): _mark(c) for c in expanded.cells}
+    for entry in plan.models:
+        for corpus in plan.corpora:
+            grid.add_row(entry.id, corpus.id, *(marks[(entry.id, corpus.id, *column)] for column in columns))
+    console.print(grid)
 
 
 def print_missing(missing: Sequence[Missing]) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from ambiemo.draws import Answer, Draw
+from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.errors import Broken
+from ambiemo.models import render
 from ambiemo.models.parsing import parse_distribution, parse_score
 from ambiemo.plan.expand import Cell, Expanded, Utterance
 from ambiemo.plan.schema import Plan, check
@@ -142,6 +143,66 @@ def from_files(files: Mapping[str, bytes]) -> Evidence:
         scores=_folder("scores", files),
         judges=_parsed("inputs/judges.json", files, json.loads),
     )
+
+
+def check_rows(evidence: Evidence, files: Mapping[str, bytes]) -> None:
+    """Does every answer lie under the key of its own question, and has it the verdict that its text gives?
+
+    The key is made again from the model's revision, the clip's hash, the prompt's text, decoding and seed: an answer that was moved, or
+    whose prompt was changed, no longer fits. Raises Broken naming file and row.
+    """
+    specs = _parsed("inputs/models.json", files, json.loads)
+    for (model, corpus), rows in evidence.answers.items():
+        path, labels = f"answers/{model}/{corpus}.jsonl.gz", evidence.labels[corpus]
+        with _naming(path):
+            for number, row in enumerate(rows, 1):
+                _check_key(path, number, row, _draw_of(row, model, specs, files, labels, evidence.plan))
+                if not row.get("failure"):
+                    _check_verdict(path, number, row, parse_distribution(row["text"], labels).verdict)
+    for (model, corpus), rows in evidence.scores.items():
+        path, judge = f"scores/{model}/{corpus}.jsonl.gz", evidence.judges[model]
+        judged = {f"{row['draw']}#{row['index']}": row.get("text", "") for row in evidence.answers[(model, corpus)]}
+        with _naming(path):
+            for number, row in enumerate(rows, 1):
+                asked = {**row, "prompt_id": "verifier", "purpose": "score", "candidate": judged[row["about"]]}
+                _check_key(
+                    path, number, row, _draw_of(asked, judge, specs, files, evidence.labels[corpus], evidence.plan)
+                )
+                if not row.get("failure"):
+                    _check_verdict(path, number, row, parse_score(row["text"]).verdict)
+
+
+def _draw_of(row: Row, model: str, specs: Row, files: Mapping[str, bytes], labels: tuple[str, ...], plan: Plan) -> Draw:
+    text = files[f"config/prompts/{model}/{row['prompt_id']}.txt"].decode("utf-8").rstrip("\n")
+    return Draw(
+        model=model,
+        revision=specs[model]["revision"] or "",
+        engine=specs[model]["engine"],
+        corpus="",
+        utterance_id=row["utterance_id"],
+        audio_sha256=row["audio_sha256"],
+        audio_path="",
+        prompt_id=row["prompt_id"],
+        prompt=render(text, labels, row.get("candidate", "")),
+        decoding=Decoding(**row["decoding"]),
+        plan_seed=plan.seed,
+        audio=row["audio"],
+        purpose=row.get("purpose", "answer"),
+        about=row.get("about", ""),
+    )
+
+
+def _check_key(path: str, number: int, row: Row, draw: Draw) -> None:
+    if row["draw"] != draw.key or row["seed"] != draw.seed:
+        raise Broken(
+            f"data/{path}: row {number} ({row['utterance_id']}): found draw {row['draw'][:12]}…, its question gives {draw.key[:12]}…; "
+            "the answer, its prompt or its model was exchanged"
+        )
+
+
+def _check_verdict(path: str, number: int, row: Row, verdict: str) -> None:
+    if row["verdict"] != verdict:
+        raise Broken(f"data/{path}: row {number} ({row['utterance_id']}): says {row['verdict']}, its text is {verdict}")
 
 
 def _cell(row: Row, rows: Mapping[str, Strategy]) -> Cell:

@@ -17,10 +17,10 @@ import numpy as np
 
 from ambiemo import labels as votes_to
 from ambiemo.metrics import METRICS, Metric
-from ambiemo.metrics.inference import holm, intervals, paired
+from ambiemo.metrics.inference import Difference, holm, intervals, paired
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.schema import Plan
-from ambiemo.results.evidence import Evidence, Row, from_files, lines, packed
+from ambiemo.results.evidence import Evidence, Row, check_rows, from_files, lines, packed
 from ambiemo.results.predictions import BASELINE, baseline_rows, in_order, predict_cell, work
 from ambiemo.seeds import seed
 
@@ -67,6 +67,7 @@ class Column:
 def recompute(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Predictions and tables again from a bundle's files (paths below `data/`): what `verify` compares. Raises Broken for an unusable file."""
     evidence = from_files(files)
+    check_rows(evidence, files)
     rows = [row for cell in work(evidence) for row in predict_cell(cell)]
     return derived(evidence, rows)
 
@@ -119,7 +120,7 @@ def columns_of(rows: Sequence[Row], truths: Mapping[str, Truths]) -> list[Column
     for row in rows:
         grouped.setdefault((row["corpus"], row["model"], row["strategy"], row["control"]), []).append(row)
     columns = []
-    for (corpus, *rest), own in grouped.items():
+    for (corpus, model, strategy, control), own in grouped.items():
         place = {one: index for index, one in enumerate(truths[corpus].ids)}
         predicted = np.full(truths[corpus].truth.shape, np.nan)
         candidates, unparsed = np.zeros(len(place), dtype=int), np.zeros(len(place), dtype=int)
@@ -129,7 +130,7 @@ def columns_of(rows: Sequence[Row], truths: Mapping[str, Truths]) -> list[Column
             if row["distribution"] is not None:
                 shares = np.array(row["distribution"])
                 predicted[at] = shares / math.fsum(shares)  # nine kept places need not add up to 1
-        columns.append(Column(corpus, *rest, predicted, candidates, unparsed))
+        columns.append(Column(corpus, model, strategy, control, predicted, candidates, unparsed))
     return columns
 
 
@@ -211,7 +212,7 @@ def paired_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Colu
                     made = (a.predicted[both], b.predicted[both], speakers, chance, boot.resamples, boot.level)
                     found = paired(metric, corpus.truth[both], *made)
                 else:
-                    found = (math.nan,) * 4
+                    found = Difference(math.nan, math.nan, math.nan, math.nan)
                 difference, low, high, p = map(_place, found)
                 rows.append(row | {"difference": difference, "low": low, "high": high, "p": p, "p_holm": math.nan})
     _correct(rows)

@@ -1,7 +1,7 @@
 """One utterance's candidates, through one strategy, to one prediction. Pure: arrays in, a record out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def predict(strategy: Strategy, candidates: Sequence[Heard], labels: int, weight
     parsed = usable(distributions)
     scores = _scores(strategy, candidates)
     unscored = int((parsed & np.isnan(scores)).sum()) if strategy.scorer else 0
-    counted = {"candidates": len(candidates), "unparsed": int((~parsed).sum()), "unscored": unscored}
+    counted = Prediction(None, len(candidates), int((~parsed).sum()), unscored)
     try:
         made = _aggregate(strategy, distributions, scores, parsed, candidates, weighting)
     except NothingParsed:
@@ -67,15 +67,15 @@ def predict(strategy: Strategy, candidates: Sequence[Heard], labels: int, weight
             if not parsed.any()
             else "no candidate has a score"
         )
-        return Prediction(None, **counted, failure=why)
+        return replace(counted, failure=why)
     if isinstance(made, Mixture):
-        return Prediction(
-            tuple(made.mean.tolist()),
-            **counted,
+        return replace(
+            counted,
+            distribution=tuple(made.mean.tolist()),
             expected_bits=made.expected_bits,
             disagreement_bits=made.disagreement_bits,
         )
-    return Prediction(tuple(made.tolist()), **counted)
+    return replace(counted, distribution=tuple(made.tolist()))
 
 
 def _scores(strategy: Strategy, candidates: Sequence[Heard]) -> np.ndarray:
