@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import math
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -298,3 +300,20 @@ def test_it_never_reads_a_distribution_that_the_package_does_not(values: list[fl
     if found is not independent.CANNOT_TELL:
         assert found == (ours.distribution if ours.distribution is None else list(ours.distribution))
     assert form == "{} ok" or found is not independent.CANNOT_TELL or math.fsum(values) == 0
+
+
+def test_the_commands_of_the_readme_in_a_bundle_hold_for_it(whole: Path) -> None:
+    text = (whole / "data/README.md").read_text("utf-8")
+    assert text.startswith("# How to check the bundle `real`")
+    (commands, *_) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    script = ["bash", "-euo", "pipefail", "-c", commands]
+    done = subprocess.run(script, cwd=whole, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith("holds")] == ["holds", "holds"]
+
+
+def test_the_readme_of_a_bundle_names_every_folder_of_it(whole: Path) -> None:
+    text = (whole / "data/README.md").read_text("utf-8")
+    for folder in sorted(path.name for path in (whole / "data").iterdir() if path.is_dir()):
+        assert f"`{folder}/" in text, folder
