@@ -172,6 +172,9 @@ def ambiguity_levels(
     if unknown := sorted(set(thresholds) - set(chosen.thresholds)):
         known = ", ".join(chosen.thresholds) or "none"
         raise ValueError(f"ambiguity rule '{rule}': unknown threshold '{unknown[0]}'; it has {known}")
+    for key, value in thresholds.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise ValueError(f"ambiguity rule '{rule}': threshold '{key}': found {value!r}, expected a number of bits")
     counts = _checked(votes)
     clear_cut = np.zeros(len(counts), dtype=bool) if acted is None else np.asarray(acted, dtype=bool)
     judged = (counts.sum(axis=-1) > 0) & ~clear_cut

@@ -193,13 +193,14 @@ def test_a_wrong_rating_is_named_by_file_and_line(tmp_path: Path, tail: str, fou
     [
         'MSP-PODCAST_0002_0039.wav,"W; A:4; V:4; D:4;"\n',
         'MSP-PODCAST_0002_0039.wav,"WORKER0000001;',
+        'MSP-PODCAST_0002_0039.wav,"WORKER0000001; Happy; Happy',
         "MSP-PODCAST_0002",
     ],
 )
 def test_a_damaged_emodetail_is_named_by_file_and_line(tmp_path: Path, tail: str) -> None:
     root = make(tmp_path, "v1.11")
     put(root, "Labels/labels_detailed.csv", detailed("v1.11") + tail)
-    with pytest.raises(BadInput, match=r"detailed.csv(:11)?: "):
+    with pytest.raises(BadInput, match=r"detailed.csv:11: found "):
         load("msp-podcast", root, ALL)
 
 

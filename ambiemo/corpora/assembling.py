@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from ambiemo.corpora.audio import SUFFIXES, BadAudio, header
 from ambiemo.corpora.options import CommonOptions, resolved
 from ambiemo.corpora.recognising import corpus_of_clip
-from ambiemo.corpora.schema import VOTE_UNIT, Imported, votes_of
+from ambiemo.corpora.schema import SCHEMA, VOTE_UNIT, Imported, votes_of
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
 from ambiemo.seeds import seed
@@ -94,7 +94,7 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
     outside = int(pc.sum(table.column("out_of_set_votes")).as_py() or 0)
     counts["out_of_set_votes"] = _raters(outside, labelled.vote_unit)
     counts["vote_unit"] = labelled.vote_unit
-    table = table.replace_schema_metadata({VOTE_UNIT: str(labelled.vote_unit).encode("ascii")})
+    table = table.cast(SCHEMA).replace_schema_metadata({VOTE_UNIT: str(labelled.vote_unit).encode("ascii")})
     sources = sorted(labelled.sources)
     return Imported(table.combine_chunks(), counts, resolved(options), sources, root, tuple(notes))
 

@@ -270,7 +270,8 @@ def _detailed(source: Source) -> Ratings:
         # Worker; primary; [secondary list;] A:x; V:y; D:z; — where a field with a colon is no label.
         fields = pc.split_pattern(pc.binary_join_element_wise(detail, "; ; ", ""), ";")
         worker, primary, third = (pc.utf8_trim_whitespace(pc.list_element(fields, place)) for place in range(3))
-        if (row := _first(pc.or_(pc.match_substring(primary, ":"), pc.equal(primary, "")))) is not None:
+        short = pc.invert(pc.match_substring(detail, "D:"))
+        if (row := _first(pc.or_(short, pc.or_(pc.match_substring(primary, ":"), pc.equal(primary, ""))))) is not None:
             source.bad(
                 _line_of_row(text, row),
                 f"found EmoDetail '{detail[row]}'",

@@ -21,8 +21,12 @@ SCHEMA = pa.schema(
         pa.field("audio_sha256", pa.string(), nullable=False),  # of the file's bytes; "" = no audio here
         pa.field("duration_s", pa.float64()),  # from the file's header; null = no audio, or none that can be read
         pa.field("transcript", pa.string()),
-        pa.field("labels", pa.list_(pa.string()), nullable=False),  # the label set, the same in every row
-        pa.field("votes", pa.list_(pa.int32()), nullable=False),  # votes per label, in units of the table's vote_unit
+        pa.field(
+            "labels", pa.list_(pa.field("element", pa.string())), nullable=False
+        ),  # the label set, the same in every row
+        pa.field(
+            "votes", pa.list_(pa.field("element", pa.int32())), nullable=False
+        ),  # votes per label, in units of the table's vote_unit
         pa.field("out_of_set_votes", pa.int32(), nullable=False),  # votes for other labels, in the same unit
         pa.field("intended_label", pa.string()),  # what the actor was asked for; never the truth
         pa.field("truth_source", pa.string(), nullable=False),  # "votes", or "acted": one intended label and no votes
