@@ -234,3 +234,20 @@ def test_the_pinned_hashes_are_those_of_the_real_files(shared_data: Path, name: 
     here = [pin for pin in fetching.pinned_files(name) if (shared_data / folder / pin.path).is_file()]
     assert [fetching._wrong(shared_data / folder / pin.path, pin) for pin in here] == [""] * n
     assert outcome.set_aside == []
+
+
+def test_a_corpus_without_an_address_for_single_files_is_checked_and_the_archive_named(tmp_path: Path) -> None:
+    outcome = fetch("emodb", tmp_path)
+    text = "\n".join(fetching.lines(outcome))
+    assert (outcome.whole, len(outcome.failed)) == (False, 167)
+    assert "unpack it into" in text
+    assert "hashes are known for 167 of the 535 clips" in text
+
+
+def test_an_address_that_is_not_of_the_web_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="expected an address that begins with http"):
+        fetch("crema-d", tmp_path, base_url="file:///etc")
+    with pytest.raises(BadInput, match="no file matches 'Video"):
+        fetch("crema-d", tmp_path, match="Video/*")
+    with pytest.raises(BadInput, match="nothing to fetch"):
+        fetch("tiny", tmp_path)

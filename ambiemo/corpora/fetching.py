@@ -124,6 +124,8 @@ def fetch(
             f"{name}: is licensed ({row.licence}) and cannot be fetched: {row.where}; put into {root}: {row.put}"
         )
     pins = pinned_files(name)
+    if name == "tiny":
+        raise BadInput("tiny: ships with the package, there is nothing to fetch")
     if not pins:
         raise BadInput(f"{name}: {_unpinned(row)}; put into {root}: {row.put}")
     if base_url is not None and urlsplit(base_url).scheme not in ("http", "https"):
@@ -180,8 +182,6 @@ def as_json(outcome: Fetched) -> str:
 
 
 def _unpinned(row: Corpus) -> str:
-    if row.name == "tiny":
-        return "ships with the package, there is nothing to fetch"
     return (
         f"no hash of its files is pinned, so nothing is fetched unchecked; get it yourself: {row.where} ({row.licence})"
     )
