@@ -55,12 +55,12 @@ class ModelSpec(BaseModel):
     facts come from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     title: str
     weights: str
-    pinned: str | None = Field(default=None, alias="revision")
+    pinned: str | None = None
     revision_note: str = ""
     family: str
     parameters: str
@@ -85,6 +85,16 @@ class ModelSpec(BaseModel):
     default_on: bool = True
     stands_in_for: str = ""
     source: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _revision_is_the_name_outside(cls, given: object) -> object:
+        if isinstance(given, dict) and "revision" in given:
+            given = {
+                "pinned": given["revision"],
+                **{name: value for name, value in given.items() if name != "revision"},
+            }
+        return given
 
     @field_validator("pinned")
     @classmethod
@@ -146,7 +156,7 @@ class ModelSpec(BaseModel):
         """
         known = {name: getattr(self, name) for name in type(self).model_fields}
         if "revision" in fields:
-            fields["pinned"] = fields.pop("revision")
+            del known["pinned"]
         return type(self).model_validate(known | fields)
 
 
