@@ -36,6 +36,11 @@ def test_a_bundle_that_holds_exits_0_with_a_tick_for_every_check(bundle: Path) -
     assert done.stdout.splitlines()[-1] == "holds"
 
 
+def test_the_output_in_the_docs_is_what_is_printed(bundle: Path) -> None:
+    docs = (Path(__file__).parent.parent / "docs" / "bundle.md").read_text("utf-8")
+    assert "\n".join(ambiemo("verify", bundle).stdout.splitlines()[1:]) in docs
+
+
 def test_a_broken_bundle_exits_1_and_says_file_found_expected_and_what_to_do(bundle: Path) -> None:
     (bundle / "data/log/run.log").write_text("other")
     done = ambiemo("verify", bundle)

@@ -45,6 +45,7 @@ def test_an_untouched_bundle_holds_in_every_check(bundle: Path) -> None:
         "closed-world",
         "compression",
         "recomputation",
+        "provenance",
         "signature",
     ]
     assert found_in(bundle) == []

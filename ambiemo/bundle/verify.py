@@ -2,10 +2,11 @@
 
 The table of checks below asks: is it a bag, are its manifests well formed, is every listed file there and unchanged, is
 nothing there that is not listed, does every compressed file unpack, do predictions and tables follow from the answers,
-is a signature good. The sixth is the one a forger cannot answer by making the checksums again.
+does the provenance speak of these files, is a signature good. The sixth is the one a forger cannot answer by making the checksums again.
 """
 
 import gzip
+import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
 from ambiemo.bundle.difference import GZIP_ERRORS, first_difference
 from ambiemo.bundle.reading import Disk, Listing, Payload, look, read_listing, shown, unreadable
-from ambiemo.durable import CHUNK, sha256_file
+from ambiemo.durable import CHUNK, sha256, sha256_file
 from ambiemo.errors import AmbiemoError
 
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
@@ -197,6 +198,34 @@ def recomputed(bundle: Bundle) -> Findings:
             yield shown(f"data/{path}"), "a file that the answers do not give", "no such file"
 
 
+def stated(bundle: Bundle) -> Findings:
+    """Where a provenance statement or an RO-Crate is there, the hashes in it are those of the files it speaks of."""
+    files = Payload(bundle.disk)
+    for path, claims in (("provenance/statement.json", subjects), ("ro-crate-metadata.json", entities)):
+        if path not in files:
+            continue
+        try:
+            for name, digest in claims(json.loads(files[path])):
+                found = sha256(files[name]) if name in files else "no such file"
+                if found != digest:
+                    yield f"data/{path}, {shown(name)}", shown(str(digest)), f"{found} (the file)"
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            yield f"data/{path}", shown(f"{type(error).__name__}: {error}"), "JSON as docs/bundle.md describes it"
+
+
+def subjects(statement: dict) -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of every file of the bundle that an in-toto statement is about."""
+    for one in [*statement["subject"], *statement.get("predicate", {}).get("runDetails", {}).get("byproducts", [])]:
+        yield one["name"], one["digest"]["sha256"]
+
+
+def entities(crate: dict) -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of every file that an RO-Crate describes."""
+    for one in crate["@graph"]:
+        if one["@type"] == "File":
+            yield one["@id"], one["sha256"]
+
+
 def signed(bundle: Bundle) -> Findings:
     """A signature over the tag manifest, where there is one, is by a key that the bundle's allowed_signers names.
 
@@ -229,5 +258,6 @@ CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (
     ("closed-world", "nothing else is there", closed),
     ("compression", "every compressed file unpacks", readable),
     ("recomputation", "predictions and tables follow from the answers", recomputed),
+    ("provenance", "provenance speaks of these very files", stated),
     ("signature", "a signature, if there is one, is good", signed),
 )
