@@ -81,6 +81,34 @@ def verify(bundle: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option("--margin", type=float, default=0.01, show_default=True, help="Bits of JS divergence that do not matter.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
+    """Two bundles, cell by cell, paired per utterance, by an equivalence test. Exit 0 agree, 1 not shown to agree."""
+    from ambiemo.bundle import compare as comparing
+
+    sys.exit(0 if comparing.show(first, second, margin, as_json=as_json) else 1)
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("table")
+@click.argument("row")
+@click.argument("column")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None:
+    """The utterances, answers and hashes behind one number of a bundle.
+
+    TABLE is results; ROW its line number (the header is 1) or corpus/model/strategy/control/level; COLUMN a metric.
+    """
+    from ambiemo.bundle import trace as tracing
+
+    tracing.show(bundle, table, row, column, as_json=as_json)
+
+
+@main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables into this folder too.")
 def tables(bundle: Path, out: Path | None) -> None:

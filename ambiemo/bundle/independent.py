@@ -21,6 +21,7 @@ import math
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 # name: (prompt, decoding, candidates, what scores a candidate, what makes one prediction of them)
 STRATEGIES = {
@@ -99,7 +100,7 @@ def plan_of(text):
 
     def block(at):
         indent, is_list = lines[at][0], lines[at][1].startswith("- ")
-        made = [] if is_list else {}
+        made: Any = [] if is_list else {}
         while at < len(lines) and lines[at][0] == indent and lines[at][1].startswith("- ") == is_list:
             said = lines[at][1]
             if is_list and re.match(r"- [\w.-]+:( |$)", said):
@@ -143,7 +144,7 @@ def read_distribution(row, labels):
         owners = [label for label in labels if label.casefold() in forms]
         if len(owners) == 1:
             names.update(dict.fromkeys(forms, owners[0]))
-    shares = {}
+    shares: dict = {}
     if pairs is not None:
         for key, value in pairs:
             label = names.get(key.casefold())
@@ -318,7 +319,7 @@ def determination(truths, predictions):
 
 def calibration(pairs, bins):
     """Expected calibration error: bins (low, high], a confidence within 1e-9 above an edge belongs below it."""
-    inside = {}
+    inside: dict = {}
     for confidence, correct in pairs:
         inside.setdefault(max(0, math.ceil((confidence - SAME) * bins) - 1), []).append(confidence - correct)
     return math.fsum(abs(math.fsum(gaps)) for gaps in inside.values()) / len(pairs)
@@ -364,7 +365,7 @@ class Bundle:
         self.plan = plan_of(text_of(data / "config" / "plan.yaml"))
         self.labels = json.loads(text_of(data / "inputs" / "labels.json"))
         self.cells = rows_of(data / "config" / "cells.jsonl")
-        self.utterances = {corpus: [] for corpus in self.labels}
+        self.utterances: dict = {corpus: [] for corpus in self.labels}
         for row in rows_of(data / "inputs" / "utterances.jsonl"):
             self.utterances[row["corpus"]].append(row)
         self.answers = by_model_and_corpus(data / "answers")
@@ -420,7 +421,7 @@ def check_predictions(bundle):
 
 def check_shuffling(bundle):
     """Under shuffled audio every utterance hears another's clip, and every clip is heard once."""
-    heard = {}
+    heard: dict = {}
     for (model, corpus), rows in bundle.predictions.items():
         for row in rows:
             if row["control"] == "shuffled_audio" and "heard" in row:
@@ -456,7 +457,7 @@ def predictions_of_cell(bundle, cell):
                  if not c["skipped"] and (c["model"], c["corpus"]) == (model, corpus)]  # fmt: skip
         drawn = max(n for asked, way, n, _, _ in alike if (asked, way) == (prompt, "sample"))
     question = (prompt, decoding, drawn, "silence" if control == "silence" else "clip")
-    of_clip = {}
+    of_clip: dict = {}
     for row in bundle.answers.get((model, corpus), []):
         asked = (row["prompt_id"], row["decoding"]["kind"], row["decoding"]["count"], row["audio"])
         if asked == question and row["index"] is not None:
@@ -503,7 +504,7 @@ def baselines(bundle, corpus, utterances):
 
 def columns(bundle):
     """Predictions by (corpus, model, strategy, control), then by utterance, each share over the sum of its nine-decimal row."""
-    found = {}
+    found: dict = {}
     for (model, corpus), rows in bundle.predictions.items():
         for row in rows:
             shares = row["distribution"]
@@ -539,7 +540,7 @@ def check_tables(bundle):
     def scored(name, ids):
         return [one for one in ids if by_name[name].get(one, {}).get("distribution") is not None]
 
-    known = {}
+    known: dict = {}
 
     def metrics_of(name, ids, filled=None):
         asked = (name, tuple(ids), filled is None)

@@ -1,0 +1,97 @@
+"""`trace` finds every utterance, candidate and hash behind a number, and they give that number."""
+
+import csv
+import gzip
+import json
+import math
+
+import bundle_real as real
+import pytest
+from click.testing import CliRunner
+
+from ambiemo.bundle import bag
+from ambiemo.bundle.trace import AVERAGED, KEYS, TABLE, trace
+from ambiemo.cli import main
+from ambiemo.errors import BadInput
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return real.files()
+
+
+def rows(files: dict[str, bytes]) -> list[dict]:
+    return list(csv.DictReader(files[TABLE].decode().splitlines()))
+
+
+def test_the_mean_over_the_traced_utterances_is_the_number(files: dict[str, bytes]) -> None:
+    for line in (2, 6, 13, 20, len(rows(files))):
+        row = rows(files)[line - 2]
+        for column in ("js_divergence_bits", "brier", "accuracy"):
+            values = [step.value for step in trace(files, "results", str(line), column).steps if step.value is not None]
+            assert len(values) == int(row["n"])
+            if values:
+                assert math.fsum(values) / len(values) == pytest.approx(float(row[column]), abs=1e-6)
+
+
+def test_every_candidate_of_the_table_is_traced_to_its_line(files: dict[str, bytes]) -> None:
+    answers = [json.loads(line) for line in gzip.decompress(files["answers/tiny/tiny.jsonl.gz"]).splitlines()]
+    for row in rows(files):
+        found = trace(files, "results.csv", "/".join(row[key] for key in KEYS), "n")
+        sources = [source for step in found.steps for source in step.answers]
+        assert len(sources) == int(row["candidates"])
+        assert sum(source.verdict == "unparsed" for source in sources) == int(row["unparsed"])
+        for source in sources:
+            told = answers[source.line - 1]
+            assert (told["draw"], told["index"], told["text"]) == (source.draw, source.index, source.text)
+
+
+def test_shuffled_audio_is_traced_to_another_one_s_clip(files: dict[str, bytes]) -> None:
+    own = {
+        step.utterance_id: step.audio_sha256 for step in trace(files, "results", "tiny/tiny/greedy/none/all", "n").steps
+    }
+    steps = trace(files, "results", "tiny/tiny/greedy/shuffled_audio/all", "n").steps
+    assert sorted(step.audio_sha256 for step in steps) == sorted(own.values())
+    assert sum(step.audio_sha256 != own[step.utterance_id] for step in steps) >= len(steps) - 2  # two share a clip
+
+
+def test_a_verifier_s_score_is_traced_to_its_own_draw(files: dict[str, bytes]) -> None:
+    scores = [json.loads(line) for line in gzip.decompress(files["scores/tiny/tiny.jsonl.gz"]).splitlines()]
+    by_key = {row["draw"]: row for row in scores}
+    found = trace(files, "results", "tiny/tiny/alm_v/none/all", "n")
+    told = [source for step in found.steps for source in step.answers if source.score_draw]
+    assert told
+    assert all(by_key[source.score_draw]["about"] == f"{source.draw}#{source.index}" for source in told)
+
+
+def test_a_metric_of_many_utterances_has_no_value_of_one(files: dict[str, bytes]) -> None:
+    assert {step.value for step in trace(files, "results", "2", "macro_f1").steps} == {None}
+    assert {"macro_f1", "ece_5", "r2_determination"}.isdisjoint(AVERAGED)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "column", "says"),
+    [
+        ("paired", "2", "difference", "only 'results'"),
+        ("results", "1", "n", "rows are lines 2 to"),
+        ("results", "9999", "n", "rows are lines 2 to"),
+        ("results", "tiny/nobody", "n", "such as tiny/"),
+        ("results", "2", "fame", "column 'fame': not there"),
+    ],
+)
+def test_what_is_not_there_is_one_line_that_says_what_is(
+    files: dict[str, bytes], table: str, row: str, column: str, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says):
+        trace(files, table, row, column)
+
+
+def test_the_command_prints_the_number_first_and_json_when_asked(files: dict[str, bytes], tmp_path) -> None:
+    bag.write(tmp_path / "one", files, {})
+    asked = ["trace", str(tmp_path / "one"), "results", "2", "js_divergence_bits"]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0
+    assert done.output.startswith(f"js_divergence_bits = {rows(files)[0]['js_divergence_bits']} ")
+    said = json.loads(CliRunner().invoke(main, [*asked, "--json"]).output)
+    assert said["row"] == rows(files)[0]
+    assert CliRunner().invoke(main, [*asked[:-1], "fame"]).exit_code == 2
