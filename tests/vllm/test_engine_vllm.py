@@ -1,0 +1,142 @@
+"""Our vLLM engine on a random checkpoint of the Qwen2-Audio architecture: what is asked is what is done, and it agrees with transformers.
+
+Random weights are the hard case for parity: no answer is likely, so every near tie shows.
+"""
+
+from dataclasses import replace
+
+import checkpoints
+import numpy as np
+import pytest
+
+from ambiemo.draws import Decoding
+from ambiemo.engines import Request
+from ambiemo.errors import BadInput
+from ambiemo.models import MODELS, ModelSpec
+
+GREEDY = Decoding("greedy", max_tokens=16)
+SAMPLES = Decoding("sample", count=4, temperature=0.8, top_p=0.95, max_tokens=16)
+BEAMS = Decoding("beam", count=3, max_tokens=16)
+
+
+def requests(count: int = 4) -> list[Request]:
+    def clip(n: int) -> np.ndarray:
+        return np.random.default_rng(n).uniform(-0.5, 0.5, 16000 + 4000 * n).astype(np.float32)
+
+    return [Request(key=str(n), prompt="Listen to the voice.", audio=clip(n), seed=n * 7919 + 1) for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    folder = tmp_path_factory.mktemp("random") / "qwen2_audio"
+    checkpoints.save("qwen2_audio", folder)
+    return MODELS["tiny"].changed(id="random", weights=f"file:{folder}")
+
+
+@pytest.fixture(scope="module")
+def engine(spec: ModelSpec):
+    from ambiemo.engines.vllm import VLLMEngine
+
+    made = VLLMEngine(spec)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def other(spec: ModelSpec):
+    from ambiemo.engines.transformers import TransformersEngine
+
+    made = TransformersEngine(spec)
+    yield made
+    made.close()
+
+
+def test_greedy_answers_and_likelihoods_agree_with_transformers(engine, other):
+    ours, theirs = engine.draw(requests(), GREEDY), other.draw(requests(), GREEDY)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.candidates[0].text == b.candidates[0].text
+        assert a.candidates[0].tokens == b.candidates[0].tokens
+        assert a.candidates[0].log_likelihood == pytest.approx(b.candidates[0].log_likelihood, abs=1e-3)
+        assert (a.rendered_prompt_sha256, a.prompt_tokens) == (b.rendered_prompt_sha256, b.prompt_tokens)
+
+
+def test_beams_agree_with_transformers(engine, other):
+    for a, b in zip(engine.draw(requests(), BEAMS), other.draw(requests(), BEAMS), strict=True):
+        assert [c.text for c in a.candidates] == [c.text for c in b.candidates]
+        ours, theirs = ([c.log_likelihood for c in answer.candidates] for answer in (a, b))
+        assert ours == pytest.approx(theirs, abs=1e-3)
+        assert ours == sorted(ours, reverse=True)
+
+
+def test_the_first_k_of_n_samples_are_the_k_samples(engine):
+    few = engine.draw(requests(), replace(SAMPLES, count=2))
+    many = engine.draw(requests(), SAMPLES)
+    for a, b in zip(few, many, strict=True):
+        assert [c.text for c in a.candidates] == [c.text for c in b.candidates[:2]]
+        assert len({c.text for c in b.candidates}) == 4
+
+
+def test_the_same_group_gives_the_same_bytes_whatever_came_before(engine):
+    first = engine.draw(requests(), SAMPLES)
+    engine.draw(requests(2), GREEDY)
+    assert engine.draw(requests(), SAMPLES) == first
+
+
+def test_what_is_applied_is_what_was_asked(engine):
+    for decoding in (GREEDY, SAMPLES, BEAMS):
+        for answer in engine.draw(requests(2), decoding):
+            assert answer.decoding == decoding
+            assert len(answer.candidates) == decoding.count
+            assert all(0 < c.tokens <= 16 and c.log_likelihood < 0 for c in answer.candidates)
+
+
+def test_a_sample_is_no_likelier_than_its_own_greedy_start_says(engine):
+    """The likelihood is under the model's own distribution, not the sharpened one: at temperature 0.01 both answers are the same."""
+    cold = engine.draw(requests(1), Decoding("sample", count=1, temperature=0.01, max_tokens=16))[0].candidates[0]
+    greedy = engine.draw(requests(1), GREEDY)[0].candidates[0]
+    assert cold.text == greedy.text
+    assert cold.log_likelihood == pytest.approx(greedy.log_likelihood, abs=1e-3)
+
+
+def test_silence_under_the_clips_name_is_heard_as_silence(engine):
+    clip = requests(1)[0]
+    silence = replace(clip, audio=np.zeros_like(clip.audio))
+    heard = engine.draw([clip, silence], GREEDY)
+    assert heard[0].candidates != heard[1].candidates
+
+
+def test_one_prompt_that_is_too_long_fails_alone(engine):
+    asked = requests(3)
+    asked[1] = replace(asked[1], prompt="word " * 5000)
+    answers = engine.draw(asked, GREEDY)
+    assert [bool(answer.failure) for answer in answers] == [False, True, False]
+    assert "refuses the request" in answers[1].failure
+    assert answers[0].candidates[0].text == engine.draw(requests(3)[:1], GREEDY)[0].candidates[0].text
+
+
+def test_label_logprobs_are_the_likelihood_of_forcing_that_answer(engine):
+    asked = requests(2)
+    rows = engine.label_logprobs(asked, ["anger", "sad"])
+    assert np.shape(rows) == (2, 2)
+    assert np.all(np.array(rows) < 0)
+    greedy = engine.draw(asked, Decoding("greedy", max_tokens=1))
+    for request, answer in zip(asked, greedy, strict=True):
+        token = answer.candidates[0].text
+        if (
+            engine.tokenizer.encode(token, add_special_tokens=False)
+            and len(engine.tokenizer.encode(token, add_special_tokens=False)) == 1
+        ):
+            forced = engine.label_logprobs([request], [token])[0][0]
+            assert forced == pytest.approx(answer.candidates[0].log_likelihood, abs=1e-3)
+
+
+def test_too_many_beams_are_refused_before_anything_is_asked(engine):
+    with pytest.raises(BadInput, match="16 beams at most"):
+        engine.draw(requests(1), Decoding("beam", count=17))
+
+
+def test_a_real_model_without_a_gpu_is_refused_before_loading():
+    from ambiemo.engines.vllm import VLLMEngine
+
+    with pytest.raises(BadInput, match="needs a GPU with about 20 GiB"):
+        VLLMEngine(MODELS["qwen2-audio-7b"])
