@@ -142,8 +142,16 @@ def strategies() -> None:
 
 
 @main.command()
-def models() -> None:
+@click.option("--resolve", is_flag=True, help="Ask huggingface.co for the commit to pin, one line a model.")
+def models(resolve: bool) -> None:
     """The models: weights, revision, engine, what each can do."""
+    if resolve:
+        from ambiemo.models import MODELS
+        from ambiemo.models.resolving import resolved_lines
+
+        for line in resolved_lines(MODELS.values()):
+            click.echo(line)
+        return
     from ambiemo.results.listing import show_models
 
     show_models()

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from ambiemo.engines import ENGINES, missing_module
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, Broken
 from ambiemo.models import CAPABILITIES, MODELS, PROMPTS, ModelSpec, model, prompt, render
 from ambiemo.models.spec import folder_sha256
 
@@ -150,3 +150,18 @@ def test_prompt_files_are_plain_utf8_with_known_placeholders():
         text = file.read_text(encoding="utf-8")
         assert set(re.findall(r"\{(\w+)\}", text)) <= {"labels", "candidate"}
         assert "{candidate}" in text or file.stem != "verifier"
+
+
+def test_resolving_prints_a_line_for_every_model_even_without_a_network(monkeypatch):
+    from ambiemo.models import resolving
+
+    def offline(spec):
+        raise Broken(f"{spec.weights}: no network")
+
+    monkeypatch.setattr(resolving, "resolve", offline)
+    lines = resolving.resolved_lines(MODELS.values())
+    assert len(lines) == len(MODELS)
+    assert [line for line in lines if "no network" in line]
+    monkeypatch.setattr(resolving, "resolve", lambda spec: "c" * 40)
+    pinned = MODELS["qwen2-audio-7b"].changed(revision="c" * 40)
+    assert resolving.resolved_lines([pinned]) == [f"qwen2-audio-7b: Qwen/Qwen2-Audio-7B-Instruct@{'c' * 40} (pinned)"]
