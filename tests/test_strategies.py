@@ -156,6 +156,12 @@ def test_when_nothing_parses_every_strategy_says_so_and_guesses_nothing(name: st
     assert made.unparsed == row.count
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_draw_that_brought_nothing_is_a_failure_of_its_own(name: str) -> None:
+    made = predict(strategy(name), [], 3, Weighting())
+    assert (made.distribution, made.failure, made.candidates) == (None, "no candidates", 0)
+
+
 def test_a_verifier_without_a_usable_score_is_a_failure_of_its_own() -> None:
     made = predict(strategy("alm_v"), [Heard((1.0, 0.0, 0.0), -1.0, 5)] * 3, 3, Weighting())
     assert (made.failure, made.unscored, made.unparsed) == ("no candidate has a score", 3, 0)

@@ -4,6 +4,7 @@ Its answers are a fixed function of the request's seed. They hear nothing, and e
 """
 
 import json
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,11 +18,14 @@ from ambiemo.models import ModelSpec
 class NullEngine:
     """Answers with a seeded random distribution over the labels the prompt lists (or a score, where the prompt asks for one)."""
 
-    def __init__(self, spec: ModelSpec, **options: object) -> None:
+    def __init__(self, spec: ModelSpec, delay_s: float = 0.0) -> None:
+        """delay_s: seconds it pretends to think about each request."""
         self.spec = spec
+        self.delay_s = delay_s
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         """One answer per request; candidate i depends on (seed, i) alone."""
+        time.sleep(self.delay_s * len(requests))
         return [self._answer(request, decoding) for request in requests]
 
     def close(self) -> None:

@@ -223,7 +223,7 @@ def inverse_cdf(logits: torch.Tensor, chance: torch.Tensor, temperature: float, 
     """
     probability = (logits / temperature).softmax(-1)
     if top_p < 1:
-        ordered, index = probability.sort(-1, descending=True, stable=True)
+        ordered, index = torch.sort(probability, dim=-1, descending=True, stable=True)
         beyond = ordered.cumsum(-1) - ordered >= top_p
         probability = probability.scatter(-1, index, ordered.masked_fill(beyond, 0.0))
     cumulative = probability.cumsum(-1)

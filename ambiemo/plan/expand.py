@@ -12,6 +12,7 @@ from ambiemo.errors import BadInput
 from ambiemo.models import ModelSpec
 from ambiemo.plan.preflight import Where, lacks
 from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
+from ambiemo.seeds import seed
 from ambiemo.strategies import Strategy
 
 NO_CONTROL = "none"
@@ -126,7 +127,7 @@ def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
             f"corpus {entry.id}: found {len(rows)} utterances, expected {entry.expect} (key `expect` of the plan)"
         )
     taken = [n for n in (entry.limit, limit) if n is not None]
-    rows = rows[: min(taken)] if taken else rows
+    rows = spread(rows, min(taken)) if taken else rows
     if not rows:
         raise BadInput(
             f"corpus {entry.id}: no utterance with votes and audio in {root or 'the package'}; name the owner's folder"
@@ -152,6 +153,12 @@ def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
         options=dict(imported.options),
         sources=tuple(imported.sources),
     )
+
+
+def spread(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """`limit` rows chosen by a hash of their id, still sorted by id: not one speaker's, and a larger limit only adds."""
+    chosen = sorted(rows, key=lambda row: seed("limit", row["utterance_id"]))[:limit]
+    return sorted(chosen, key=lambda row: row["utterance_id"])
 
 
 def _root(entry: CorpusEntry) -> Path | None:

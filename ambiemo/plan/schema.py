@@ -32,25 +32,25 @@ class ModelEntry(Part):
 
     id: str
     engine: str = ""
-    actors: int = Field(1, ge=1)
-    cpus: float = Field(1, gt=0)
-    gpus: float = Field(0, ge=0)
+    actors: int = Field(default=1, ge=1)
+    cpus: float = Field(default=1, gt=0)
+    gpus: float = Field(default=0, ge=0)
     options: dict[str, Any] = {}
 
 
 class CorpusEntry(Part):
     """One corpus: its name, its folder (`${NAME}` is an environment variable), the loader's options, and the count it must have.
 
-    `expect` is the number of utterances that must be there (a loader that loses some is found out); `limit` takes the first that many
-    by id. `nominal` is the size the dry run reckons with while the folder is not here; no run uses it.
+    `expect` is the number of utterances that must be there (a loader that loses some is found out); `limit` takes that many, chosen
+    by a hash of their ids. `nominal` is the size the dry run reckons with while the folder is not here; no run uses it.
     """
 
     id: str
     root: str = ""
     options: dict[str, Any] = {}
-    nominal: int | None = Field(None, ge=1)
-    expect: int | None = Field(None, ge=1)
-    limit: int | None = Field(None, ge=1)
+    nominal: int | None = Field(default=None, ge=1)
+    expect: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
 
 
 class StrategyEntry(Part):
@@ -62,7 +62,7 @@ class StrategyEntry(Part):
     name: str
     base: str = ""
     decoding: Literal["", "greedy", "beam", "sample"] = ""
-    count: int | None = Field(None, ge=1, le=256)
+    count: int | None = Field(default=None, ge=1, le=256)
 
     @field_validator("name")
     @classmethod
@@ -85,29 +85,29 @@ class ControlEntry(Part):
 class Sampling(Part):
     """Temperature and nucleus of every `sample` decoding."""
 
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
 
 
 class MaxTokens(Part):
     """Longest answer in tokens, by prompt."""
 
-    direct: int = Field(128, ge=1)
-    cot: int = Field(384, ge=1)
-    verifier: int = Field(32, ge=1)
+    direct: int = Field(default=128, ge=1)
+    cot: int = Field(default=384, ge=1)
+    verifier: int = Field(default=32, ge=1)
 
 
 class Weights(Part):
     """tau: temperature of W-BoN's softmax over log-likelihoods (nats)."""
 
-    tau: float = Field(1.0, gt=0)
+    tau: float = Field(default=1.0, gt=0)
 
 
 class Dirichlet(Part):
     """Components Dir(concentration · p + epsilon) of the weighted strategies."""
 
-    concentration: float = Field(10.0, gt=0)
-    epsilon: float = Field(0.01, gt=0)
+    concentration: float = Field(default=10.0, gt=0)
+    epsilon: float = Field(default=0.01, gt=0)
 
 
 class Ambiguity(Part):
@@ -134,15 +134,15 @@ class Ambiguity(Part):
 class Bootstrap(Part):
     """Seeded bootstrap over speakers: how many resamples, and the interval's level."""
 
-    resamples: int = Field(2000, ge=100)
-    level: float = Field(0.95, gt=0, lt=1)
+    resamples: int = Field(default=2000, ge=100)
+    level: float = Field(default=0.95, gt=0, lt=1)
 
 
 class Assumptions(Part):
     """What the dry run assumes to turn tokens into GPU-hours (grade I: not measured on your machine)."""
 
-    tokens_per_gpu_second: float = Field(2000.0, gt=0)
-    seconds_per_utterance: float = Field(5.0, gt=0)
+    tokens_per_gpu_second: float = Field(default=2000.0, gt=0)
+    seconds_per_utterance: float = Field(default=5.0, gt=0)
 
 
 class Plan(Part):
@@ -162,7 +162,7 @@ class Plan(Part):
     weights: Weights = Weights()
     dirichlet: Dirichlet = Dirichlet()
     ambiguity: Ambiguity = Ambiguity.model_validate({})
-    group_size: int = Field(16, ge=1, le=4096)
+    group_size: int = Field(default=16, ge=1, le=4096)
     bootstrap: Bootstrap = Bootstrap()
     assume: Assumptions = Assumptions()
 

@@ -14,6 +14,8 @@ from ambiemo.plan.schema import Plan
 from ambiemo.seeds import seed
 from ambiemo.strategies import Strategy
 
+Question = tuple[str, str, str, Decoding, Literal["clip", "silence"]]
+
 
 @dataclass(frozen=True)
 class DrawSet:
@@ -51,10 +53,10 @@ def shared_decoding(plan: Plan, cells: Sequence[Cell], cell: Cell) -> Decoding:
 
 def draw_sets(expanded: Expanded) -> list[DrawSet]:
     """The questions all ready cells need, each once, in a fixed order."""
-    serves: dict[tuple, list[str]] = {}
+    serves: dict[Question, list[str]] = {}
     for cell in expanded.cells:
         if not cell.skipped:
-            audio = "silence" if cell.control == "silence" else "clip"
+            audio: Literal["clip", "silence"] = "silence" if cell.control == "silence" else "clip"
             question = (
                 cell.model,
                 cell.corpus,

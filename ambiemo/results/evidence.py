@@ -38,6 +38,7 @@ class Evidence:
     answers: dict[tuple[str, str], list[Row]]
     scores: dict[tuple[str, str], list[Row]]
     judges: dict[str, str]
+    vote_units: dict[str, int]
 
 
 def answer_rows(draw: Draw, answer: Answer, labels: tuple[str, ...]) -> list[Row]:
@@ -89,6 +90,7 @@ def from_run(
         answers={key: _sorted(rows) for key, rows in answers.items()},
         scores={key: _sorted(rows) for key, rows in scores.items()},
         judges={entry.id: expanded.verifier(entry.id) for entry in plan.models},
+        vote_units={name: int(corpus.counts.get("vote_unit", 1)) for name, corpus in expanded.corpora.items()},
     )
 
 
@@ -108,6 +110,7 @@ def to_files(evidence: Evidence) -> dict[str, bytes]:
         "config/cells.jsonl": lines({**asdict(cell), "strategy": cell.strategy.name} for cell in evidence.cells),
         "inputs/labels.json": document({name: list(labels) for name, labels in evidence.labels.items()}),
         "inputs/judges.json": document(evidence.judges),
+        "inputs/vote_units.json": document(evidence.vote_units),
         "inputs/utterances.jsonl": lines(
             {"corpus": name, **_utterance_row(u)}
             for name, all_of in sorted(evidence.utterances.items())
@@ -142,6 +145,7 @@ def from_files(files: Mapping[str, bytes]) -> Evidence:
         answers=_folder("answers", files),
         scores=_folder("scores", files),
         judges=_parsed("inputs/judges.json", files, json.loads),
+        vote_units=_parsed("inputs/vote_units.json", files, json.loads),
     )
 
 

@@ -287,6 +287,7 @@ def level_rows(evidence: Evidence, truths: Mapping[str, Truths]) -> list[Row]:
     """The ambiguity levels of each corpus: utterances, votes, and mean entropy raw and corrected for the number of raters."""
     rows = []
     for name, corpus in truths.items():
+        raters = corpus.votes / evidence.vote_units[name]
         for level, inside in _levels(corpus):
             rows.append(
                 {
@@ -294,9 +295,9 @@ def level_rows(evidence: Evidence, truths: Mapping[str, Truths]) -> list[Row]:
                     "level": level,
                     "rule": evidence.plan.ambiguity.rule,
                     "n": int(inside.sum()),
-                    "votes": int(corpus.votes[inside].sum()),
+                    "votes": int(raters[inside].sum()),
                     "entropy_bits": _mean(votes_to.entropy_bits(corpus.truth[inside])),
-                    "entropy_bits_miller_madow": _mean(votes_to.miller_madow_bits(corpus.votes[inside])),
+                    "entropy_bits_miller_madow": _mean(votes_to.miller_madow_bits(raters[inside])),
                 }
             )
     return rows

@@ -34,9 +34,9 @@ class Mixture:
 def only(distributions: np.ndarray) -> np.ndarray:
     """The distribution of the single candidate, (K,).
 
-    Raises NothingParsed if it did not parse, ValueError if there is more than one.
+    Raises NothingParsed if it did not parse or is not there, ValueError if there is more than one.
     """
-    if len(distributions) != 1:
+    if len(distributions) > 1:
         raise ValueError(f"expected one candidate, found {len(distributions)}")
     return _mean(distributions[usable(distributions)])
 

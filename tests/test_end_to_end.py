@@ -1,0 +1,256 @@
+"""The whole job through real Ray and real files: resumable, deterministic, and honest about what did not work."""
+
+import csv
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from conftest import ROOT
+
+from ambiemo.bundle.reading import payload
+from ambiemo.bundle.verify import verify
+from ambiemo.errors import BadInput, Broken
+from ambiemo.pipeline.cluster import ray_started
+from ambiemo.pipeline.run import run
+from ambiemo.results.tables import recompute
+
+pytest.importorskip("ray", reason="the ray extra is not installed")
+
+STRATEGIES = ["greedy", "cot", "bon", "w_bon", "w_bon_mean", "alm_v", "w_alm_v", "majority_vote", "self_consistency"]
+PLAN = {
+    "name": "small",
+    "models": [{"id": "tiny", "engine": "null"}],
+    "corpora": [{"id": "tiny", "limit": 24}],
+    "strategies": STRATEGIES,
+    "controls": ["shuffled_audio", "silence"],
+    "group_size": 4,
+    "bootstrap": {"resamples": 200},
+}
+
+
+@pytest.fixture(scope="module")
+def ray_once():
+    with ray_started(None):
+        yield
+
+
+def write_plan(folder: Path, **changes: object) -> Path:
+    path = folder / "plan.yaml"
+    path.write_text(yaml.safe_dump({**PLAN, **changes}), encoding="utf-8")
+    return path
+
+
+def account(bundle: Path) -> dict:
+    return json.loads((bundle / "data/log/run.log").read_text("utf-8"))
+
+
+def derived(bundle: Path) -> dict[str, bytes]:
+    """Everything in a bundle that must be a function of inputs and answers."""
+    files = {
+        p.relative_to(bundle / "data").as_posix(): p.read_bytes() for p in (bundle / "data").rglob("*") if p.is_file()
+    }
+    return {name: data for name, data in files.items() if not name.startswith(("env/", "log/", "provenance/"))}
+
+
+def table(bundle: Path, name: str) -> list[dict[str, str]]:
+    with open(bundle / "data/tables" / name, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, ray_once) -> Path:
+    folder = tmp_path_factory.mktemp("job")
+    return run(write_plan(folder), out=folder / "small")
+
+
+def test_the_run_makes_exactly_the_draws_that_the_plan_promises(bundle: Path) -> None:
+    # greedy, cot, beam(5), beam(3), two sample(8), greedy on silence; three beams judged
+    assert account(bundle)["calls"] == 24 * (7 + 3)
+    assert account(bundle)["failed"] == 0
+
+
+def test_a_second_run_makes_no_model_call_and_the_same_bundle(bundle: Path, tmp_path: Path) -> None:
+    before = derived(bundle)
+    again = run(write_plan(tmp_path), out=tmp_path / "small", store=bundle.parent / ".store")
+    assert account(again)["calls"] == 0
+    assert derived(again) == before
+
+
+def test_the_bundle_verifies_and_its_tables_follow_from_its_answers(bundle: Path) -> None:
+    assert verify(bundle) == []
+    for path, content in recompute(payload(bundle)).items():
+        stored = (bundle / "data" / path).read_bytes()
+        assert gzip.decompress(stored) == gzip.decompress(content) if path.endswith(".gz") else stored == content
+
+
+def test_every_strategy_control_and_baseline_has_a_row_for_every_level(bundle: Path) -> None:
+    rows = table(bundle, "results.csv")
+    assert {row["strategy"] for row in rows} == {*STRATEGIES, "uniform", "prior", "prior_one_hot"}
+    assert {row["control"] for row in rows} == {"none", "shuffled_audio", "silence"}
+    for name in ("all", "low", "medium", "high"):
+        assert sum(row["level"] == name for row in rows) == len(STRATEGIES) + 3 + 2
+    whole = next(row for row in rows if (row["strategy"], row["control"], row["level"]) == ("greedy", "none", "all"))
+    assert whole["n"] == "24"
+    parts = [row for row in rows if row["strategy"] == "greedy" and row["control"] == "none" and row["level"] != "all"]
+    assert sum(int(row["n"]) for row in parts) == 24
+
+
+def test_two_stores_two_group_orders_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    other = run(write_plan(tmp_path), out=tmp_path / "small")
+    assert account(other)["calls"] == account(bundle)["calls"]
+    assert derived(other) == derived(bundle)
+
+
+@pytest.fixture
+def mixed_corpus(tmp_path: Path) -> Path:
+    """A CREMA-D folder of nine clips, some of which nobody can hear."""
+    root = tmp_path / "crema_d"
+    (root / "AudioWAV").mkdir(parents=True)
+    (root / "processedResults").mkdir()
+    tone = 0.2 * np.sin(np.arange(16_000) * 0.1)
+    names = [f"10{i:02}_IEO_ANG_HI" for i in range(1, 10)]
+    lines = ['"","A","D","F","H","N","S","fileName","numResponses","agreement","emoVote"']
+    for number, name in enumerate(names, 1):
+        soundfile.write(root / "AudioWAV" / f"{name}.wav", np.roll(tone, number) * (1 - number / 20), 16_000)
+        most = max(number, 10 - number)
+        winner = ":".join(label for label, votes in (("A", number), ("N", 10 - number)) if votes == most)
+        lines.append(f'"{100000 + number}",{number},0,0,0,{10 - number},1,"{name}",11,{most / 11},"{winner}"')
+    (root / "processedResults/tabulatedVotes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (root / "AudioWAV" / f"{names[0]}.wav").write_bytes(b"")
+    (root / "AudioWAV" / f"{names[1]}.wav").write_bytes(b"no audio at all")
+    soundfile.write(root / "AudioWAV" / f"{names[2]}.wav", tone[:1600], 16_000)
+    soundfile.write(root / "AudioWAV" / f"{names[3]}.wav", np.tile(tone, 90), 16_000)
+    soundfile.write(root / "AudioWAV" / f"{names[4]}.wav", np.stack([np.tile(tone, 3)] * 2, 1), 44_100)
+    soundfile.write(root / "AudioWAV" / f"{names[5]}.wav", tone, 16_000, subtype="PCM_U8")
+    return root
+
+
+def test_bad_clips_are_counted_rows_and_the_rest_is_run(mixed_corpus: Path, tmp_path: Path, ray_once) -> None:
+    plan = write_plan(tmp_path, corpora=[{"id": "crema-d", "root": str(mixed_corpus)}], controls=[])
+    bundle = run(plan, out=tmp_path / "out")
+    greedy = next(row for row in table(bundle, "results.csv") if row["strategy"] == "greedy" and row["level"] == "all")
+    assert (greedy["n"], greedy["failed"]) == ("6", "3")
+    assert greedy["js_divergence_bits"] != greedy["js_divergence_bits_failed_as_uniform"]
+    reasons = {
+        row["utterance_id"]: row["failure"]
+        for row in csv.DictReader((bundle / "data/log/failures.csv").read_text("utf-8").splitlines())
+    }
+    assert set(reasons) == {"1001_IEO_ANG_HI", "1002_IEO_ANG_HI", "1003_IEO_ANG_HI"}
+    assert all(reason.startswith("audio: ") for reason in reasons.values())
+    draws = next(row for row in table(bundle, "draws.csv") if row["prompt"] == "direct" and row["decoding"] == "greedy")
+    assert (draws["draws"], draws["failed"], draws["clips_truncated"]) == ("9", "3", "1")
+    assert verify(bundle) == []
+    again = run(plan, out=tmp_path / "out")
+    assert account(again)["calls"] == 0, "a clip that nobody can hear costs no model call, however often"
+
+
+def test_a_broken_engine_is_a_counted_failure_and_is_asked_again(tmp_path: Path, ray_once) -> None:
+    corpora = [{"id": "tiny", "limit": 4}]
+    broken = [{"id": "tiny", "engine": "null", "options": {"delay_s": "no number"}}]
+    bundle = run(
+        write_plan(tmp_path, models=broken, corpora=corpora, strategies=["greedy"], controls=[]), out=tmp_path / "out"
+    )
+    row = next(row for row in table(bundle, "results.csv") if row["model"] == "tiny")
+    assert (row["n"], row["failed"], row["js_divergence_bits"]) == ("0", "4", "")
+    mended = [{"id": "tiny", "engine": "null"}]
+    bundle = run(
+        write_plan(tmp_path, models=mended, corpora=corpora, strategies=["greedy"], controls=[]), out=tmp_path / "out"
+    )
+    assert account(bundle)["calls"] == 4
+
+
+def test_a_model_that_cannot_be_made_is_one_line(tmp_path: Path, ray_once) -> None:
+    wrong = [{"id": "tiny", "engine": "null", "options": {"no_such_option": 1}}]
+    with pytest.raises(Broken, match="model tiny: ") as error:
+        run(write_plan(tmp_path, models=wrong, strategies=["greedy"], controls=[]), out=tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_found_out_before_the_first_draw(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(Broken, match="cannot write here"):
+        run(write_plan(tmp_path), out=tmp_path / "file" / "small")
+
+
+def test_what_is_missing_stops_the_run_unless_it_may_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture, ray_once
+) -> None:
+    both = [{"id": "tiny", "limit": 4}, {"id": "crema-d", "root": str(tmp_path / "absent")}]
+    plan = write_plan(tmp_path, corpora=both, strategies=["greedy"], controls=[])
+    with pytest.raises(BadInput, match="missing"):
+        run(plan, out=tmp_path / "out")
+    assert "corpus crema-d" in capsys.readouterr().out
+    bundle = run(plan, out=tmp_path / "out", allow_missing=True)
+    left_out = [row for row in table(bundle, "cells.csv") if row["skipped"]]
+    assert [(row["corpus"], row["skipped"]) for row in left_out] == [("crema-d", "corpus crema-d missing here")]
+    assert json.loads((bundle / "data/config/run.json").read_text("utf-8"))["partial"] is True
+
+
+def test_a_run_killed_half_way_ends_with_the_same_tables(bundle: Path, tmp_path: Path) -> None:
+    slow = write_plan(tmp_path, models=[{"id": "tiny", "engine": "null", "options": {"delay_s": 0.05}}])
+    command = [sys.executable, "-m", "ambiemo", "run", str(slow), "--out", str(tmp_path / "small")]
+    store = tmp_path / ".store" / "tiny.jsonl"
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as job:
+        deadline = time.monotonic() + 200
+        while not store.exists() or store.read_bytes().count(b"\n") < 20:
+            assert job.poll() is None, "the job ended before it could be killed"
+            assert time.monotonic() < deadline, "nothing was drawn"
+            time.sleep(0.05)
+        os.kill(job.pid, signal.SIGKILL)
+    kept = store.read_bytes().count(b"\n")
+    assert kept < 60
+    assert not (tmp_path / "small").exists()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert 0 < account(tmp_path / "small")["calls"] < 240
+    tables = {
+        name: data for name, data in derived(tmp_path / "small").items() if name.startswith(("tables/", "predictions/"))
+    }
+    assert tables == {
+        name: data for name, data in derived(bundle).items() if name.startswith(("tables/", "predictions/"))
+    }
+    shutil.rmtree(tmp_path / "small")
+
+
+def test_the_tiny_alm_runs_the_same_job(tmp_path: Path, ray_once) -> None:
+    pytest.importorskip("torch", reason="the transformers extra is not installed")
+    plan = write_plan(
+        tmp_path,
+        models=["tiny"],
+        corpora=[{"id": "tiny", "limit": 4}],
+        max_tokens={"direct": 96, "cot": 160, "verifier": 16},
+    )
+    bundle = run(plan, out=tmp_path / "out")
+    assert account(bundle)["calls"] == 4 * 10
+    assert verify(bundle) == []
+    drawn = table(bundle, "draws.csv")
+    assert {row["decoding"] for row in drawn} == {"greedy", "beam(3)", "beam(5)", "sample(8)"}
+    assert all(row["failed"] == "0" for row in drawn)
+
+
+def test_real_speech_with_real_votes_makes_a_bundle(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_once
+) -> None:
+    monkeypatch.setenv("AMBIEMO_DATA", str(shared_data))
+    content = yaml.safe_load((ROOT / "reproduce/real.yaml").read_text("utf-8"))
+    content["models"] = [{"id": "tiny", "engine": "null"}]
+    (tmp_path / "real.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    bundle = run(tmp_path / "real.yaml", out=tmp_path / "real")
+    counts = json.loads((bundle / "data/inputs/corpora.json").read_text("utf-8"))["crema-d"]["counts"]
+    assert table(bundle, "levels.csv")[0]["n"] == "10"
+    assert counts
+    assert verify(bundle) == []
+    assert b"/" + str(shared_data).encode().lstrip(b"/") not in b"".join(derived(bundle).values())
