@@ -148,13 +148,17 @@ def network(family: str, words: Any) -> Any:
 
 def save(family: str, folder: Path) -> None:
     """Write a random checkpoint of a family: configuration, weights, tokenizer, processor, chat template."""
-    from safetensors.torch import load_file, save_file
-
     words = tokenizer(family)
     network(family, words).save_pretrained(folder)
     processor(family, words).save_pretrained(folder)
+    mend(folder)
+
+
+def mend(folder: Path) -> None:
+    """Give the weights the names of the published checkpoints: transformers 5.19 writes one "model." too many for a nested Qwen2."""
+    from safetensors.torch import load_file, save_file
+
     file = folder / "model.safetensors"
-    # transformers 5.19 writes one "model." too many for a nested Qwen2; vLLM, and the published checkpoints, have it once
     weights = {
         name.replace("language_model.model.model.", "language_model.model."): value
         for name, value in load_file(file).items()

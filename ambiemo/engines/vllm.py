@@ -38,8 +38,8 @@ class VLLMEngine:
 
     tensor_parallel_size: GPUs for one copy. gpu_memory_utilization: share of a GPU's memory it may take. dtype: else the
     specification's. enforce_eager: no CUDA graphs. max_model_len: longest prompt and answer in tokens, else the model's.
-    executor: how the copies on several GPUs are run ("mp", "ray"); one GPU runs in this process.
-    Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises what vLLM raises.
+    executor: how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process.
+    Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises SystemError.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class VLLMEngine:
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         """One answer per request, in order; a prompt that vLLM refuses (too long, say) is a failure of its own."""
+        from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if decoding.kind == "beam" and decoding.count > MOST_BEAMS:
@@ -106,9 +107,12 @@ class VLLMEngine:
         self.llm.reset_prefix_cache()
         try:
             return self._draw(requests, decoding)
-        except EngineDeadError:
+        except (EngineDeadError, RuntimeError) as error:
+            if isinstance(error, EngineDeadError) or "CUDA" in str(error):
+                # SystemError is what the pipeline's actor ends at, so that Ray starts another
+                raise SystemError(f"vLLM's engine died: {_first_line(error)}") from error
             raise
-        except ValueError as error:
+        except (ValueError, VLLMClientError) as error:
             if len(requests) == 1:
                 return [
                     Answer(requests[0].key, (), decoding, failure=f"vLLM refuses the request: {_first_line(error)}")
@@ -125,7 +129,7 @@ class VLLMEngine:
 
         self.llm.reset_prefix_cache()
         tokens = [self.tokenizer.encode(label, add_special_tokens=False) for label in labels]
-        prompts = [self._prompt(request, label) for request in requests for label in tokens]
+        prompts = [_continued(self._prompt(request), label) for request in requests for label in tokens]
         params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
         outputs = self.llm.generate(prompts, params, use_tqdm=False)
         sums = [
@@ -161,12 +165,12 @@ class VLLMEngine:
         """The text the model reads, from its own chat template."""
         return chat_text(self.processor, self.tokenizer, self.spec.family, prompt)
 
-    def _prompt(self, request: Request, after: Sequence[int] = ()) -> dict[str, Any]:
-        """One clip and the rendered prompt (as tokens, the audio still one placeholder), followed by the tokens `after`."""
+    def _prompt(self, request: Request) -> dict[str, Any]:
+        """One clip and the rendered prompt as tokens, the audio still one placeholder."""
         # Not request.audio_sha256: a control may hear silence under the clip's name, and a stale cache hit would undo it.
         heard = sha256(request.audio.tobytes())
         return {
-            "prompt_token_ids": [*self.tokenizer.encode(self.render(request.prompt), add_special_tokens=False), *after],
+            "prompt_token_ids": self.tokenizer.encode(self.render(request.prompt), add_special_tokens=False),
             "multi_modal_data": {"audio": (request.audio, RATE)},
             "multi_modal_uuids": {"audio": [heard]},
         }
@@ -187,12 +191,13 @@ class VLLMEngine:
                         max_tokens=decoding.max_tokens,
                         seed=seed("sample", request.seed, index) if decoding.kind == "sample" else None,
                         logprobs=0,  # of the chosen token only
+                        detokenize=False,
                     )
                 )
         outputs = self.llm.generate(prompts, params, use_tqdm=False)
         n = decoding.count
         return [
-            (tuple(_candidate(output) for output in outputs[i : i + n]), len(outputs[i].prompt_token_ids))
+            (tuple(self._sampled(output.outputs[0]) for output in outputs[i : i + n]), len(outputs[i].prompt_token_ids))
             for i in range(0, len(outputs), n)
         ]
 
@@ -202,11 +207,10 @@ class VLLMEngine:
         params = SamplingParams(temperature=0.0, max_tokens=1, logprobs=2 * decoding.count, detokenize=False)
         searches = [BeamSearch(decoding.count, self.ends, decoding.max_tokens) for _ in requests]
         lengths = [0] * len(requests)
+        starts = [self._prompt(request) for request in requests]
         forbidden = set(self.tokenizer.all_special_ids) - self.ends  # a second audio placeholder would break the prompt
         while waiting := [number for number, search in enumerate(searches) if not search.finished]:
-            prompts = [
-                self._prompt(requests[number], beam.tokens) for number in waiting for beam in searches[number].open
-            ]
+            prompts = [_continued(starts[number], b.tokens) for number in waiting for b in searches[number].open]
             outputs = iter(self.llm.generate(prompts, params, use_tqdm=False))
             for number in waiting:
                 proposals = []
@@ -217,25 +221,23 @@ class VLLMEngine:
                     proposals.append({t: p.logprob for t, p in likely.items() if t not in forbidden})
                 searches[number].advance(proposals)
         return [
-            (tuple(self._beam_candidate(beam.tokens, beam.total, beam.ended) for beam in search.complete), length)
+            (tuple(self._candidate(beam.tokens, beam.total, beam.ended) for beam in search.complete), length)
             for search, length in zip(searches, lengths, strict=True)
         ]
 
-    def _beam_candidate(self, tokens: Sequence[int], total: float, ended: bool) -> Candidate:
+    def _sampled(self, answer: Any) -> Candidate:
+        ended = answer.finish_reason != "length"
+        return self._candidate(answer.token_ids, float(answer.cumulative_logprob), ended)
+
+    def _candidate(self, tokens: Sequence[int], total: float, ended: bool) -> Candidate:
+        # vLLM's own text lacks the bytes of a last character that is not whole; the tokenizer's is what transformers gives
         text = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return Candidate(
-            text=text, tokens=len(tokens), log_likelihood=total, finish_reason="stop" if ended else "length"
-        )
+        return Candidate(text, len(tokens), total, "stop" if ended else "length")
 
 
-def _candidate(output: Any) -> Candidate:
-    answer = output.outputs[0]
-    return Candidate(
-        text=answer.text,
-        tokens=len(answer.token_ids),
-        log_likelihood=float(answer.cumulative_logprob),
-        finish_reason="length" if answer.finish_reason == "length" else "stop",
-    )
+def _continued(prompt: dict[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
+    """The same prompt with some tokens of the answer already there."""
+    return prompt | {"prompt_token_ids": [*prompt["prompt_token_ids"], *tokens]}
 
 
 def _enough_memory(spec: "ModelSpec", on_cpu: bool, gpus: int, share: float) -> None:

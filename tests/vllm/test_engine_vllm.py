@@ -3,16 +3,19 @@
 Random weights are the hard case for parity: no answer is likely, so every near tie shows.
 """
 
+import shutil
 from dataclasses import replace
 
 import checkpoints
 import numpy as np
 import pytest
 
+from ambiemo.corpora.audio import decode
 from ambiemo.draws import Decoding
 from ambiemo.engines import Request
 from ambiemo.errors import BadInput
-from ambiemo.models import MODELS, ModelSpec
+from ambiemo.labels import SIX
+from ambiemo.models import MODELS, ModelSpec, prompt, render
 
 GREEDY = Decoding("greedy", max_tokens=16)
 SAMPLES = Decoding("sample", count=4, temperature=0.8, top_p=0.95, max_tokens=16)
@@ -128,6 +131,34 @@ def test_label_logprobs_are_the_likelihood_of_forcing_that_answer(engine):
         ):
             forced = engine.label_logprobs([request], [token])[0][0]
             assert forced == pytest.approx(answer.candidates[0].log_likelihood, abs=1e-3)
+
+
+def test_the_tiny_alm_answers_alike_in_both_engines(tmp_path):
+    """Greedy text, likelihood, end of text and beams of the shipped checkpoint, which stops by itself."""
+    from ambiemo.engines.transformers import TransformersEngine
+    from ambiemo.engines.vllm import VLLMEngine
+
+    tiny = MODELS["tiny"].path()
+    if not (tiny / "model.safetensors").is_file():
+        pytest.skip("ambiemo/tiny/checkpoint is not there; `make tiny` trains it")
+    shutil.copytree(tiny, tmp_path / "tiny")
+    checkpoints.mend(tmp_path / "tiny")
+    spec = MODELS["tiny"].changed(weights=f"file:{tmp_path / 'tiny'}")
+    clips = sorted((tiny.parent / "clips").rglob("*.flac"))[:6]
+    words = render(prompt(spec, "direct"), SIX)
+    asked = [Request(key=str(n), prompt=words, audio=decode(file).samples, seed=n) for n, file in enumerate(clips)]
+    engines = [VLLMEngine(spec), TransformersEngine(spec)]
+    for decoding in (Decoding("greedy", max_tokens=96), Decoding("beam", count=3, max_tokens=96)):
+        ours, theirs = (engine.draw(asked, decoding) for engine in engines)
+        for a, b in zip(ours, theirs, strict=True):
+            assert [c.text for c in a.candidates] == [c.text for c in b.candidates]
+            assert [(c.tokens, c.finish_reason) for c in a.candidates] == [
+                (c.tokens, c.finish_reason) for c in b.candidates
+            ]
+            one, other = ([c.log_likelihood for c in answer.candidates] for answer in (a, b))
+            assert one == pytest.approx(other, abs=1e-3)
+    for engine in engines:
+        engine.close()
 
 
 def test_too_many_beams_are_refused_before_anything_is_asked(engine):
