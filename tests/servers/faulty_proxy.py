@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
@@ -49,16 +50,8 @@ class FaultyProxy:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                with proxy._lock:
-                    proxy._at_once += 1
-                    proxy.most_at_once = max(proxy.most_at_once, proxy._at_once)
-                try:
+                with suppress(BrokenPipeError, ConnectionResetError):  # the client gave up waiting
                     proxy.handle(self)
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # the client gave up waiting
-                finally:
-                    with proxy._lock:
-                        proxy._at_once -= 1
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -104,18 +97,25 @@ class FaultyProxy:
         elif fault == "reset":
             self.reset(handler)
         else:
-            self.send(handler, status, reply)
-            with self._lock:
+            with self._lock:  # before it is sent: the client may be done before this thread goes on
                 self.delivered[identity] += 1
+            self.send(handler, status, reply)
         return None
 
     def ask(self, path: str, identity: str, body: bytes, authorization: str) -> tuple[int, bytes]:
         with self._lock:
             asking = self._asking[identity]
-        with asking:  # a retry waits for the first try of the same request
-            if not (self.replay and identity in self._kept):
-                self._kept[identity] = self.forward(path, identity, body, authorization)
-            return self._kept[identity]
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            with asking:  # a retry waits for the first try of the same request
+                if not (self.replay and identity in self._kept):
+                    self._kept[identity] = self.forward(path, identity, body, authorization)
+                return self._kept[identity]
+        finally:  # before the answer is sent, so that a quick client is not counted twice
+            with self._lock:
+                self._at_once -= 1
 
     def forward(self, path: str, identity: str, body: bytes, authorization: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.upstream.hostname or "", self.upstream.port, timeout=120)
