@@ -12,6 +12,7 @@ RUNTIME       ?= docker
 ALLOW_MISSING ?=
 TARGET        ?= reproduce
 IMAGE         ?= ambiemo:$(TARGET)
+BUILD_ARGS    ?=
 PYTEST_ARGS   ?=
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
@@ -46,7 +47,7 @@ test-vllm: $(VLLM_VENV)/.vllm ## the tiny checkpoint in vLLM's CPU build, in its
 lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy ambiemo
+	@$(BIN)/mypy ambiemo reproduce
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python reproduce/check_dockerfile.py Dockerfile
 	@$(BIN)/cffconvert --validate -i CITATION.cff
@@ -63,10 +64,11 @@ report: $(VENV)/.base ## one HTML page about a bundle (BUNDLE=artifacts/quick)
 # Says everything that is missing, at once and before anything is built; then image, run, bundle.
 reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNTIME=local|docker|podman PLAN=... ALLOW_MISSING=1)
 	@if [ "$(RUNTIME)" = local ]; then $(MAKE) $(VENV)/.run; fi
-	@$(BIN)/python reproduce/run.py --runtime $(RUNTIME) $(if $(ALLOW_MISSING),--allow-missing) $(PLAN)
+	@$(BIN)/python reproduce/run.py --runtime $(RUNTIME) $(if $(ALLOW_MISSING),--allow-missing) \
+	  $(addprefix --build-arg ,$(BUILD_ARGS)) $(PLAN)
 
-image: ## build a container image (TARGET=reproduce|verify, RUNTIME=docker|podman)
-	@$(RUNTIME) build --target $(TARGET) --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) -t $(IMAGE) .
+image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman BUILD_ARGS='CUDA_IMAGE=...')
+	@$(RUNTIME) build --target $(TARGET) $(addprefix --build-arg ,SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BUILD_ARGS)) -t $(IMAGE) .
 
 bench: $(VENV)/.dev ## the side-by-side measurements of reproduce/bench
 	@ls reproduce/bench/*.py >/dev/null 2>&1 || { echo "make bench: reproduce/bench holds no measurement yet" >&2; exit 2; }

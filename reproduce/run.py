@@ -1,6 +1,6 @@
 """`make reproduce`: say everything that is missing, build the image, run the plan inside it, leave the bundle in artifacts/.
 
-    python reproduce/run.py [--runtime docker|podman|local] [--allow-missing] [--image TAG] PLAN
+    python reproduce/run.py [--runtime docker|podman|local] [--allow-missing] [--image TAG] [--build-arg NAME=VALUE]... PLAN
 
 The preflight takes seconds and comes first: `ambiemo plan` (models, keys, corpora, GPU) and the container's own needs, all of them
 listed before anything is built. Exit 2 when something is missing, otherwise the exit status of the step that failed, or of the run.
@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--runtime", choices=("docker", "podman", "local"), default="docker")
     parser.add_argument("--allow-missing", action="store_true")
     parser.add_argument("--image", default="ambiemo:reproduce")
+    parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="another base, say")
     asked = parser.parse_args()
     try:
         plan = read(asked.plan)
@@ -55,7 +56,9 @@ def main() -> int:
     if local:
         return _step([sys.executable, "-m", "ambiemo", "run", str(asked.plan), "--out", str(out), *more])
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")
-    build = [asked.runtime, "build", "--target", "reproduce", "--build-arg", f"SOURCE_DATE_EPOCH={epoch}"]
+    build = [asked.runtime, "build", "--target", "reproduce"]
+    for setting in [f"SOURCE_DATE_EPOCH={epoch}", *asked.build_arg]:
+        build += ["--build-arg", setting]
     return _step([*build, "-t", asked.image, str(ROOT)]) or _step(
         [
             *container(asked.runtime, plan, asked.plan),
@@ -114,7 +117,7 @@ def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, 
 
     command = [runtime, "run", "--rm", "--ipc=host"]
     if runtime == "podman":
-        command += ["--userns=keep-id", "--security-opt=label=disable"]
+        command += ["--security-opt=label=disable", *(["--userns=keep-id"] if os.getuid() else [])]
     command += ["--user", f"{os.getuid()}:{os.getgid()}"]
     if wants_gpu(plan):
         command += ["--device=nvidia.com/gpu=all"] if runtime == "podman" else ["--gpus=all"]
@@ -122,8 +125,8 @@ def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, 
         command += ["--env", name]
     for folder in sorted(folders):
         command += ["--volume", f"{folder}:{folder}:ro"]
-    for folder in (artifacts, weights):
-        folder.mkdir(parents=True, exist_ok=True)  # an engine would make it, owned by root
+    for ours in (artifacts, weights):
+        ours.mkdir(parents=True, exist_ok=True)  # an engine would make it, owned by root
     command += ["--volume", f"{artifacts}:/home/ambiemo/artifacts", "--volume", f"{weights}:/home/ambiemo/models"]
     return [*command, "--volume", f"{plan_file.resolve()}:/plan/{plan_file.name}:ro"]
 
