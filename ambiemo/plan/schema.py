@@ -241,8 +241,12 @@ def check(content: Any, name: str) -> Plan:
         first = error.errors()[0]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
-    for index, entry in enumerate(plan.strategies):
-        _named(f"{name}: strategies.{index}", entry.row)
+    rows = [_named(f"{name}: strategies.{index}", entry.row) for index, entry in enumerate(plan.strategies)]
+    written_out = tuple(
+        StrategyEntry(name=row.name, base=entry.base or entry.name, decoding=row.decoding, count=row.count)
+        for entry, row in zip(plan.strategies, rows, strict=True)
+    )
+    plan = plan.model_copy(update={"strategies": written_out})
     for index, model in enumerate(plan.models):
         spec = _named(f"{name}: models.{index}", lambda model=model: models.model(model.id))  # type: ignore[misc]
         if model.engine and model.engine not in engines.ENGINES:

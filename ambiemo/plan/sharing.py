@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from ambiemo import models
 from ambiemo.draws import Decoding, Draw
 from ambiemo.plan.expand import Cell, Expanded, LoadedCorpus, Utterance
@@ -112,13 +110,12 @@ def heard(ids: Sequence[str], control: str, plan_seed: int, corpus_id: str) -> d
 
     Independent of the order of `ids`. A corpus of one utterance has no other clip: the mapping is then empty.
     """
-    ids = sorted(ids)
     if control != "shuffled_audio":
-        return {one: one for one in ids}
+        return {one: one for one in sorted(ids)}
     if len(ids) < 2:
         return {}
-    cycle = np.random.Generator(np.random.Philox(seed("shuffled_audio", plan_seed, corpus_id))).permutation(len(ids))
-    return {ids[cycle[i]]: ids[cycle[i - 1]] for i in range(len(ids))}
+    cycle = sorted(ids, key=lambda one: seed("shuffled_audio", plan_seed, corpus_id, one))
+    return {one: cycle[place - 1] for place, one in enumerate(cycle)}
 
 
 def _absolute(corpus: LoadedCorpus, utterance: Utterance) -> str:

@@ -23,13 +23,13 @@ BASELINE = "baselines"
 class Work:
     """One cell with the candidates of every utterance: all that its predictions depend on.
 
-    candidates: (utterance id, [(text, log-likelihood, tokens, score text or None)], failure of the draw or "").
+    candidates: (utterance id, id of the utterance whose clip is heard, [(text, log-likelihood, tokens, score text or None)], failure of the draw or "").
     """
 
     cell: Cell
     labels: tuple[str, ...]
     weighting: Weighting
-    candidates: tuple[tuple[str, tuple[tuple[str, float | None, int, str | None], ...], str], ...]
+    candidates: tuple[tuple[str, str, tuple[tuple[str, float | None, int, str | None], ...], str], ...]
 
 
 def work(evidence: Evidence) -> Iterator[Work]:
@@ -49,7 +49,9 @@ def work(evidence: Evidence) -> Iterator[Work]:
             drawn = by_question.get((cell.strategy.prompt, decoding.kind, decoding.count, audio), {})
             listens = heard(ids, cell.control, plan.seed, corpus)
             items = tuple(
-                (one, *_candidates(drawn.get(clips[listens[one]], []), cell, scored)) for one in ids if one in listens
+                (one, listens[one], *_candidates(drawn.get(clips[listens[one]], []), cell, scored))
+                for one in ids
+                if one in listens
             )
             yield Work(cell, evidence.labels[corpus], weighting, items)
 
@@ -78,7 +80,7 @@ def _candidates(rows: list[Row], cell: Cell, scored: dict[str, Row]) -> tuple[tu
 def predict_cell(work: Work) -> list[Row]:
     """The predictions of one cell, a row an utterance, in the order of their ids."""
     rows = []
-    for utterance_id, candidates, failure in work.candidates:
+    for utterance_id, heard_id, candidates, failure in work.candidates:
         heard_of = [
             Heard(
                 parse_distribution(text, work.labels).distribution,
@@ -96,6 +98,7 @@ def predict_cell(work: Work) -> list[Row]:
                 "strategy": work.cell.strategy.name,
                 "control": work.cell.control,
                 "utterance_id": utterance_id,
+                "heard": heard_id,
                 "distribution": None if made.distribution is None else _rounded(made.distribution),
                 "candidates": made.candidates,
                 "unparsed": made.unparsed,
@@ -122,6 +125,7 @@ def baseline_rows(evidence: Evidence) -> list[Row]:
                         "strategy": name,
                         "control": NO_CONTROL,
                         "utterance_id": utterance.id,
+                        "heard": "",
                         "distribution": _rounded(distribution),
                         "candidates": 0,
                         "unparsed": 0,
