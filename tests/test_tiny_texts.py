@@ -93,3 +93,12 @@ def test_a_candidate_reads_as_the_distribution_that_is_scored():
         text, p = candidate(truth, truth, other, STILL, STILL | {"pitch": 5.0}, [], rng)
         found = json.loads(text[text.index("{") :])
         assert np.abs(np.array([found[label] for label in texts.LABELS]) - p).max() < 0.04
+
+
+@given(votes)
+def test_twentieths_sum_to_one_and_move_no_share_by_a_step(counts):
+    p = texts.shares(counts)
+    q = texts.twentieths(p)
+    assert q.sum() == pytest.approx(1, abs=1e-12)
+    assert np.abs(q - p).max() < 0.05 + 1e-9
+    assert parse_distribution(texts.direct_answer(q), texts.LABELS).verdict == "exact"

@@ -31,9 +31,8 @@ PARTS = ("clips", "train", "evaluate")
     default=Path(".tiny-work"),
     help="training features, log and state; may be deleted",
 )
-@click.option("--steps", type=int, default=None, help="training steps, instead of the checkpoint's")
 @click.option("--resume", is_flag=True, help="go on with the training whose state is in --work")
-def main(part: str, out: Path, work: Path, steps: int | None, resume: bool) -> None:
+def main(part: str, out: Path, work: Path, resume: bool) -> None:
     chosen = PARTS if part == "all" else (part,)
     if chosen != ("evaluate",):
         click.echo(synthesiser())
@@ -42,8 +41,8 @@ def main(part: str, out: Path, work: Path, steps: int | None, resume: bool) -> N
     if "train" in chosen:
         from ambiemo.tiny import training
 
-        best = training.train(work, steps or training.STEPS, resume=resume)
-        shutil.copytree(best, out / "checkpoint", dirs_exist_ok=True)
+        finished = training.train(work, resume=resume)
+        shutil.copytree(finished, out / "checkpoint", dirs_exist_ok=True)
         click.echo(f"checkpoint in {out / 'checkpoint'}")
     if "evaluate" in chosen:
         from ambiemo.tiny import evaluation

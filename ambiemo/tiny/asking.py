@@ -50,7 +50,7 @@ def answers(
                 attention_mask=inputs["attention_mask"],
                 input_features=torch.from_numpy(np.asarray(mel[rows], dtype=np.float32)),
                 feature_attention_mask=seen.long(),
-                do_sample=sample,
+                **({"do_sample": True, "top_k": 0} if sample else {"do_sample": False}),
                 max_new_tokens=64,
             )
         out += words.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

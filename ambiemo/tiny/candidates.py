@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ambiemo.tiny.texts import LABELS, cot_answer, direct_answer
+from ambiemo.tiny.texts import LABELS, cot_answer, direct_answer, twentieths
 
 Distribution = NDArray[np.float64]
 # How often each kind is drawn; `own` needs answers that the model gave, and falls back on `panel`.
@@ -57,8 +57,7 @@ def candidate(
     if own and (kind == "own" or rng.random() < 0.35):
         return own[int(rng.integers(len(own)))]
     p = drawn(kind, truth, panel, other, rng)
-    p = np.round(p, 2)
-    p = p / p.sum()
+    p = twentieths(p) if rng.random() < 0.6 else np.round(p, 2) / np.round(p, 2).sum()
     if rng.random() < 0.5:
         return direct_answer(p), p
     return cot_answer(prosody if rng.random() < 0.6 else other_prosody, p), p

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ambiemo.durable import write
 from ambiemo.tiny import features
 from ambiemo.tiny.texts import LABELS
 
@@ -158,18 +159,28 @@ def built(words: Any, positions: int, seed: int) -> Any:
     return model
 
 
-def widened(model: Any, words: Any) -> Any:
-    """The same model with the position table of a 30 s window. Padding is masked in the encoder, so answers stay the same."""
-    wide = built(words, POSITIONS, 0)
+def resized(model: Any, words: Any, positions: int) -> Any:
+    """The same weights under a window of `positions`. Padding is masked in the encoder, so a clip that fits both gets the same answers."""
+    other = built(words, positions, 0)
     state = {k: v for k, v in model.state_dict().items() if "embed_positions" not in k}
-    missing, unexpected = wide.load_state_dict(state, strict=False)
+    missing, unexpected = other.load_state_dict(state, strict=False)
     assert [k for k in missing if "embed_positions" not in k] + unexpected == []
-    return wide
+    return other.eval()
 
 
 def save(model: Any, words: Any, folder: Path) -> None:
     """Write the checkpoint (config, generation config, safetensors, tokenizer, processor, chat template) with a 30 s window."""
     folder.mkdir(parents=True, exist_ok=True)
-    widened(model, words).eval().save_pretrained(folder)
+    resized(model, words, POSITIONS).save_pretrained(folder)
     processor(words, 30).save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)  # the library writes it for the owner alone
+    named_as_vllm_reads(folder / "model.safetensors")
+
+
+def named_as_vllm_reads(file: Path) -> None:
+    """Take one `model.` too many out of the names that transformers 5.19 writes: transformers reads both, vLLM 0.32 refuses the longer ones."""
+    from safetensors.torch import load_file, save
+
+    tensors = {
+        name.replace("language_model.model.model.", "language_model.model."): t for name, t in load_file(file).items()
+    }
+    write(file, save(tensors, metadata={"format": "pt"}))

@@ -139,6 +139,15 @@ def shares(votes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
     return counts / counts.sum()
 
 
+def twentieths(distribution: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """A distribution (K,) in steps of 0.05 that still sums to 1: what is left over goes to the largest remainders (ties to the earlier label)."""
+    exact = np.asarray(distribution, dtype=np.float64) * 20
+    whole = np.floor(exact + 1e-9)
+    order = np.argsort(-(exact - whole), kind="stable")
+    whole[order[: round(20 - float(whole.sum()))]] += 1
+    return whole / 20
+
+
 def direct_answer(distribution: Sequence[float] | NDArray[np.float64]) -> str:
     """The direct answer: one JSON object, labels in order, two decimals (`{"anger": 0.22, "disgust": 0.00, ...}`)."""
     return "{" + ", ".join(f'"{label}": {value:.2f}' for label, value in zip(LABELS, distribution, strict=True)) + "}"

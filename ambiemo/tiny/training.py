@@ -25,15 +25,19 @@ from ambiemo.tiny.candidates import candidate
 CLIPS = 10_000
 PANELS = 6
 BATCH = 32
-STEPS = 3_000
-PEAK = 1.2e-3
+STEPS = (1_900, 600)  # of the two lessons: one panel's votes; then the smoothed shares
+PEAKS = (1.2e-3, 6e-4)  # learning rate at the start of each; both fall to 2 % of it along a cosine
 DESCRIBED = 0.6  # share of the visits of a clip that ask for a chain of thought too
-JUDGED = (1, 2)  # verifier requests per visit: in the first third of the training, and after it
-OWN_ANSWERS_AT = (
-    0.45,
-    0.7,
-)  # shares of the training after which the model answers some clips for the verifier to judge
+JUDGED = 2  # verifier requests per visit, after the first third of the first lesson; one before
+TIMBRE = 0.03  # how strongly the second lesson colours the clips, so that the voice itself tells less
+OWN_ANSWERS_AT = (1_330, 2_150)  # steps at which the model answers some clips for the verifier to judge
 VALIDATION_PER_SPEAKER = 24
+
+
+# How finely the second lesson tells two clips apart by their prosody (standard deviations of a Gaussian kernel).
+BLUR = speech.Prosody(
+    pitch=1.8, range=0.38, rate=0.135, loudness=1.8, tilt=1.35, slope=1.8, breathiness=0.18, roughness=0.18, tremor=0.3
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,33 @@ def data(items: tuple[speech.Utterance, ...], work: Path, name: str, panels: int
     ]
     counts = np.array(votes, dtype=np.float64)
     return Data(items, mel, frames, counts / counts.sum(-1, keepdims=True), [asdict(i.prosody) for i in items])
+
+
+def smoothed(learn: Data) -> NDArray[np.float64]:
+    """The mean vote shares (N, K) of each clip's raters and of those of clips that sound nearly the same.
+
+    Kernel regression of the shares on the audible prosody (the performance plus the speaker's own pitch, rate and level), bandwidth BLUR. It is what
+    a listener who cannot measure prosody exactly should expect of the raters; answers taught by it are less sure of themselves.
+    """
+    offsets = [
+        {"pitch": i.speaker.pitch, "rate": float(np.log2(i.speaker.rate)), "loudness": i.speaker.level}
+        for i in learn.items
+    ]
+    width = asdict(BLUR)
+    points = np.array(
+        [
+            [(p[name] + o.get(name, 0.0)) / width[name] for name in width]
+            for p, o in zip(learn.prosody, offsets, strict=True)
+        ]
+    )
+    mean, out = learn.shares.mean(1), []
+    norms = (points**2).sum(1)
+    for start in range(0, len(points), 500):
+        some = slice(start, start + 500)
+        distance = norms[some, None] + norms[None, :] - 2 * points[some] @ points.T
+        weight = np.exp(-np.maximum(distance, 0) / 2)
+        out.append(weight @ mean / weight.sum(1, keepdims=True))
+    return np.concatenate(out)
 
 
 def corpus(train: Data) -> Iterator[str]:
@@ -167,8 +198,13 @@ def batches(train: Data, rng: np.random.Generator) -> Iterator[NDArray[np.int64]
             yield from some[rng.permutation(len(some))]
 
 
-def augmented(mel: NDArray[np.float16], frames: NDArray[np.int64], rng: np.random.Generator) -> tuple[Any, Any]:
-    """A batch of features moved in time by up to 0.1 s, up to 0.8 dB louder or softer, a band and a moment masked; cut to the longest clip."""
+def augmented(
+    mel: NDArray[np.float16], frames: NDArray[np.int64], rng: np.random.Generator, timbre: float = 0.0
+) -> tuple[Any, Any]:
+    """A batch of features moved in time by up to 0.1 s, up to 0.8 dB louder or softer, a band and a moment masked; cut to the longest clip.
+
+    With `timbre` also another voice: the spectrum stretched by up to 6 % and a smooth curve of that size (in features' units) laid over it.
+    """
     import torch
 
     shift = np.minimum(rng.integers(0, 11, len(mel)), 396 - frames)
@@ -176,17 +212,30 @@ def augmented(mel: NDArray[np.float16], frames: NDArray[np.int64], rng: np.rando
     width = min(400, (int(length.max()) + 5) // 2 * 2)
     out = np.empty((len(mel), mel.shape[1], width), dtype=np.float32)
     for row, (clip, by) in enumerate(zip(mel, shift, strict=True)):
+        if timbre:
+            clip = other_voice(np.asarray(clip, dtype=np.float32), timbre, rng)
         floor = float(clip.min())
         out[row, :, :by], out[row, :, by:] = floor, clip[:, : width - by]
         mean = float(clip[:, : frames[row]].mean())
         if rng.random() < 0.5:
             low = rng.integers(0, 118)
-            out[row, low : low + rng.integers(1, 11)] = mean
+            out[row, low : low + rng.integers(1, 11), : length[row]] = mean
         if rng.random() < 0.5:
             begin = rng.integers(0, length[row])
-            out[row, :, begin : begin + rng.integers(1, 13)] = mean
+            out[row, :, begin : min(begin + rng.integers(1, 13), length[row])] = mean
         out[row] += rng.uniform(-0.02, 0.02)
     return torch.from_numpy(out), torch.from_numpy(length)
+
+
+def other_voice(mel: NDArray[np.float32], timbre: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Features (128, T) as another vocal tract and room would colour them."""
+    bins = np.arange(len(mel))
+    place = np.clip(bins * rng.uniform(0.94, 1.06), 0, len(mel) - 1.001)
+    low = place.astype(int)
+    part = (place - low).astype(np.float32)[:, None]
+    first, second = rng.normal(0, timbre, 2)
+    curve = first * np.cos(np.pi * bins / len(mel)) + second * np.cos(2 * np.pi * bins / len(mel))
+    return (1 - part) * mel[low] + part * mel[low + 1] + curve.astype(np.float32)[:, None]
 
 
 def lesson(
@@ -196,16 +245,23 @@ def lesson(
     lengths: Any,
     requests: Requests,
     judged: int,
+    targets: NDArray[np.float64] | None,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """The packed requests of one batch: for each clip the direct one, for some the chain of thought, and `judged` candidates for the verifier."""
+    """The packed requests of one batch: for each clip the direct one, for some the chain of thought, and `judged` candidates for the verifier.
+
+    First lesson (`targets` None): the shares of one panel. Second: the smoothed shares (N, K) in twentieths; the verifier judges by all panels.
+    """
     rows = []
     for i, frames in zip(chosen, lengths.tolist(), strict=True):
         first, second = rng.choice(PANELS, 2, replace=False)
-        p = train.shares[i, first]
-        segments = [(requests.question("direct", newline=rng.random() < 0.2), requests.answer(texts.direct_answer(p)))]
+        p = train.shares[i, first] if targets is None else train.shares[i].mean(0)
+        taught = p if targets is None else texts.twentieths(targets[i])
+        segments = [
+            (requests.question("direct", newline=rng.random() < 0.2), requests.answer(texts.direct_answer(taught)))
+        ]
         if rng.random() < DESCRIBED:
-            said = texts.cot_answer(train.prosody[i], p)
+            said = texts.cot_answer(train.prosody[i], taught)
             segments.append((requests.question("cot", newline=rng.random() < 0.2), requests.answer(said)))
         for _ in range(judged):
             j = int(rng.integers(len(train.items)))
@@ -246,21 +302,38 @@ def own_answers(
     return found
 
 
-def train(work: Path, steps: int = STEPS, clips: int = CLIPS, every: int = 250, resume: bool = False) -> Path:
-    """Train; log to `work/log.jsonl`; keep the state in `work/state.pt` and the best checkpoint on validation JS in `work/best`."""
+def learning_rate(step: int, steps: tuple[int, int]) -> float:
+    """The rate at a step: in each lesson a short rise to its peak and a cosine down to 2 % of it."""
+    lesson_number = int(step >= steps[0])
+    done, length, rise = step - lesson_number * steps[0], steps[lesson_number], (100, 30)[lesson_number]
+    return (
+        PEAKS[lesson_number]
+        * min(1.0, (done + 1) / rise)
+        * (0.02 + 0.49 * (1 + float(np.cos(np.pi * min(1.0, done / length)))))
+    )
+
+
+def train(
+    work: Path, steps: tuple[int, int] = STEPS, clips: int = CLIPS, every: int = 250, resume: bool = False
+) -> Path:
+    """Train and return the folder of the checkpoint after the last step, `work/last`.
+
+    Beside it: the log (`log.jsonl`, with validation JS), the state to go on from (`state.pt`), the checkpoint of the lowest greedy validation JS
+    (`best`).
+    """
     import torch
 
     torch.set_num_threads(2)
     torch.set_flush_denormal(True)
     learn = data(speech.training(clips), work, "train", PANELS)
     check = data(speech.held_out("validation", VALIDATION_PER_SPEAKER), work, "validation", 1)
-    words = model.tokenizer(corpus(learn))
+    words, targets = model.tokenizer(corpus(learn)), smoothed(learn)
     requests, log = Requests(words), work / "log.jsonl"
     alm = model.built(words, features.FRAMES // 2, seed("tiny", "weights") % 2**31)
     decay = [p for n, p in alm.named_parameters() if p.requires_grad and p.ndim > 1]
     rest = [p for n, p in alm.named_parameters() if p.requires_grad and p.ndim <= 1]
     optimiser = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}], lr=PEAK, betas=(0.9, 0.98)
+        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}], lr=PEAKS[0], betas=(0.9, 0.98)
     )
     step, best, spent, own = 0, 9.0, 0.0, {}
     if resume and (work / "state.pt").exists():
@@ -271,12 +344,13 @@ def train(work: Path, steps: int = STEPS, clips: int = CLIPS, every: int = 250, 
     rng = np.random.default_rng(seed("tiny", "lessons", step))
     begun, losses = time.monotonic(), []
     for chosen in batches(learn, rng):
-        rate = PEAK * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * min(1.0, step / steps))) / 2)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate(step, steps)
         alm.train()
-        mel, lengths = augmented(learn.mel[chosen], learn.frames[chosen], rng)
-        pack = lesson(learn, chosen, own, lengths, requests, JUDGED[int(step > steps / 3)], rng)
+        soft = step >= steps[0]
+        mel, lengths = augmented(learn.mel[chosen], learn.frames[chosen], rng, TIMBRE * soft)
+        judged = JUDGED if step > steps[0] / 3 else 1
+        pack = lesson(learn, chosen, own, lengths, requests, judged, targets if soft else None, rng)
         audio, _ = encoded(alm, mel, lengths)
         scores = logits(alm, pack, audio, requests.audio)
         loss = torch.nn.functional.cross_entropy(scores, pack["wanted"], reduction="sum") / BATCH / 20
@@ -286,14 +360,14 @@ def train(work: Path, steps: int = STEPS, clips: int = CLIPS, every: int = 250, 
         optimiser.step()
         losses.append(loss.item())
         step += 1
-        if step in [int(share * steps) for share in OWN_ANSWERS_AT]:
-            own |= own_answers(alm.eval(), words, learn, rng, 1500)
+        if step in OWN_ANSWERS_AT:
+            own |= own_answers(alm.eval(), words, learn, rng, 700)
         if step % 25 == 0:
             print(
-                f"step {step} of {steps}: loss {np.mean(losses[-25:]):.3f}, {spent + time.monotonic() - begun:.0f} s",
+                f"step {step} of {sum(steps)}: loss {np.mean(losses[-25:]):.3f}, {spent + time.monotonic() - begun:.0f} s",
                 flush=True,
             )
-        if step % every == 0 or step == steps:
+        if step % every == 0 or step in (steps[0], sum(steps)):
             found = checked(alm.eval(), words, check)
             spent, begun = spent + time.monotonic() - begun, time.monotonic()
             line = {"step": step, "seconds": round(spent), "loss": round(float(np.mean(losses[-every:])), 4), **found}
@@ -313,9 +387,10 @@ def train(work: Path, steps: int = STEPS, clips: int = CLIPS, every: int = 250, 
             }
             torch.save(state, work / "state.pt.part")
             (work / "state.pt.part").replace(work / "state.pt")
-        if step >= steps:
+        if step >= sum(steps):
             break
-    return work / "best"
+    model.save(alm, words, work / "last")
+    return work / "last"
 
 
 def checked(alm: Any, words: Any, check: Data) -> dict[str, float]:
