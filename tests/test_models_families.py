@@ -77,10 +77,7 @@ def test_the_old_name_of_the_argument_never_answers_deaf(engine):
         engine.processor = real
 
 
-def test_the_answer_depends_on_the_clip(engine, family, request):
-    if family[0] == "audioflamingo3":
-        why = "the engine's padding=True reaches the clip too; this family needs 30 s windows (text_kwargs cures it)"
-        request.applymarker(pytest.mark.xfail(reason=why, strict=False))
+def test_the_answer_depends_on_the_clip(engine):
     requests = [Request(key=str(n), prompt="How does it sound?", audio=clip(n), seed=1) for n in range(4)]
     answers = engine.draw(requests, Decoding("greedy", max_tokens=12))
     assert [answer.failure for answer in answers] == [""] * 4

@@ -1,5 +1,6 @@
 """The plan: what it may say, what it costs, and that every mistake in it is named in one line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,24 @@ def test_what_is_missing_is_listed_whole_and_costs_are_reckoned_as_if_it_were_th
 def test_a_corpus_with_another_count_than_expected_cannot_start() -> None:
     expanded = expand(check(small(corpora=[{"id": "tiny", "expect": 97}]), "plan"))
     assert "found 96 utterances, expected 97" in expanded.missing[0].what
+
+
+def test_an_utterance_without_a_vote_in_the_label_set_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+
+    from ambiemo import corpora
+    from ambiemo.plan import expand as room
+
+    def one_unvoted(*given: object) -> object:
+        whole = corpora_load(*given)
+        votes = whole.table.column("votes").to_pylist()
+        votes[3] = [0] * 6
+        place = whole.table.schema.get_field_index("votes")
+        field = whole.table.schema.field(place)
+        return replace(whole, table=whole.table.set_column(place, field, pa.array(votes, field.type)))
+
+    corpora_load = corpora.load
+    monkeypatch.setattr(room.corpora, "load", one_unvoted)
+    loaded = room.load_corpus(check(SMALL, "plan").corpora[0].model_copy(update={"limit": None}))
+    assert len(loaded.utterances) == 95
+    assert loaded.counts["no_vote_in_label_set"] == 1

@@ -108,7 +108,13 @@ class TransformersEngine:
         The argument is `audio=`: the older `audios=` is dropped without an error, and the model answers deaf.
         """
         inputs = self.processor(
-            text=list(rendered), audio=list(audio), sampling_rate=RATE, return_tensors="pt", padding=True
+            text=list(rendered),
+            audio=list(audio),
+            return_tensors="pt",
+            text_kwargs={
+                "padding": True
+            },  # said of the text alone: some processors would pad the clip to less than they need
+            audio_kwargs={"sampling_rate": RATE},
         )
         if not {"input_features", "input_values"} & set(inputs):
             raise RuntimeError(

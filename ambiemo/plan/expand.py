@@ -126,6 +126,11 @@ def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
         raise BadInput(
             f"corpus {entry.id}: found {len(rows)} utterances, expected {entry.expect} (key `expect` of the plan)"
         )
+    voted = [
+        row for row in rows if sum(row["votes"]) > 0
+    ]  # without a vote in the label set there is no truth to predict
+    counts = {**imported.counts, "no_vote_in_label_set": len(rows) - len(voted)}
+    rows = voted
     taken = [n for n in (entry.limit, limit) if n is not None]
     rows = spread(rows, min(taken)) if taken else rows
     if not rows:
@@ -149,7 +154,7 @@ def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
             for row in rows
         ),
         root=str(imported.root or ""),
-        counts=dict(imported.counts),
+        counts=counts,
         options=dict(imported.options),
         sources=tuple(imported.sources),
     )
