@@ -9,7 +9,11 @@ from pathlib import Path
 from ambiemo.errors import Broken
 
 CHUNK = 1 << 20
-FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EROFS: "the file system is read-only"}
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+}
 
 
 def sha256(data: bytes) -> str:
