@@ -2,7 +2,9 @@
 #   verify      small, CPU, neither torch nor Ray:   docker build --target verify -t ambiemo:verify .
 #   reproduce   CUDA, vLLM with audio, Ray, openai:  docker build --target reproduce -t ambiemo:reproduce .
 # Bases are pinned by digest (reproduce/check_dockerfile.py refuses anything else, `make lint` runs it); both may be overridden with
-# --build-arg. Neither this file nor the locks name a package index: yours is used, and the hashes decide what it may serve.
+# --build-arg. The locks are complete: pip resolves nothing (--no-deps; it would trip over extras that uv has written out) and then
+# checks that nothing is wanting. Neither this file nor the locks name a package index: yours is used, and the hashes decide what it
+# may serve.
 #
 # python:3.11-slim-bookworm, index digest of 2026-08-25 (Python 3.11.16), as docker-library/repo-info records it
 # (repos/python/remote/3.11-slim-bookworm.md at commit 33a22f41ac7bf613bc03380b0317536a9a7fb5e8).
@@ -26,7 +28,8 @@ ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
     MPLCONFIGDIR=/tmp
 COPY locks/verify.txt /opt/ambiemo/locks/verify.txt
 RUN python3 -m venv /opt/venv \
-    && pip install --no-compile --require-hashes -r /opt/ambiemo/locks/verify.txt
+    && pip install --no-compile --no-deps --require-hashes -r /opt/ambiemo/locks/verify.txt \
+    && pip check
 COPY pyproject.toml README.md LICENSE /opt/ambiemo/
 COPY ambiemo /opt/ambiemo/ambiemo
 RUN pip install --no-compile --no-deps --no-build-isolation /opt/ambiemo \
@@ -71,7 +74,8 @@ RUN rm -f /etc/apt/sources.list.d/cuda* \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
 COPY locks/reproduce.txt /opt/ambiemo/locks/reproduce.txt
 RUN python3 -m venv /opt/venv \
-    && pip install --no-compile --require-hashes -r /opt/ambiemo/locks/reproduce.txt
+    && pip install --no-compile --no-deps --require-hashes -r /opt/ambiemo/locks/reproduce.txt \
+    && pip check
 COPY pyproject.toml README.md LICENSE /opt/ambiemo/
 COPY ambiemo /opt/ambiemo/ambiemo
 RUN pip install --no-compile --no-deps --no-build-isolation /opt/ambiemo \
