@@ -55,11 +55,15 @@ def account(bundle: Path) -> dict:
 
 
 def derived(bundle: Path) -> dict[str, bytes]:
-    """Everything in a bundle that must be a function of inputs and answers."""
+    """Everything in a bundle that must be a function of inputs and answers: not what tells of the run (the crate lists the log's hash too)."""
     files = {
         p.relative_to(bundle / "data").as_posix(): p.read_bytes() for p in (bundle / "data").rglob("*") if p.is_file()
     }
-    return {name: data for name, data in files.items() if not name.startswith(("env/", "log/", "provenance/"))}
+    return {
+        name: data
+        for name, data in files.items()
+        if not name.startswith(("env/", "log/", "provenance/", "ro-crate-metadata"))
+    }
 
 
 def table(bundle: Path, name: str) -> list[dict[str, str]]:
