@@ -162,15 +162,28 @@ def data() -> None:
     """Corpora: import as the owner ships them, fetch the open ones, describe."""
 
 
-ROOT = click.option("--root", type=click.Path(path_type=Path), required=True, help="The corpus' folder, as its owner ships it.")
+ROOT = click.option(
+    "--root", type=click.Path(path_type=Path), required=True, help="The corpus' folder, as its owner ships it."
+)
 JOBS = click.option("--jobs", type=click.IntRange(1, 32), default=8, show_default=True, help="Downloads at once.")
 
 
 @data.command("import")
 @click.argument("corpus")
 @click.option("--root", type=click.Path(path_type=Path), help="The corpus' folder, as its owner ships it.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The Parquet file to write; its manifest goes beside it.")
-@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the corpus (docs/corpora.md); may be repeated.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The Parquet file to write; its manifest goes beside it.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the corpus (docs/corpora.md); may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as one JSON object.")
 def data_import(corpus: str, root: Path | None, out: Path, options: tuple[str, ...], as_json: bool) -> None:
     """A corpus as its owner ships it -> utterances.parquet. Exit 0, or 2 for a folder or row that is not as expected."""
@@ -186,21 +199,33 @@ def data_import(corpus: str, root: Path | None, out: Path, options: tuple[str, .
 @ROOT
 @JOBS
 @click.option("--base-url", help="Where the files are, in place of the owner's public address.")
-@click.option("--match", default="*", show_default=True, metavar="GLOB", help="Only files whose path matches, such as 'AudioWAV/1001_*'.")
+@click.option(
+    "--match",
+    default="*",
+    show_default=True,
+    metavar="GLOB",
+    help="Only files whose path matches, such as 'AudioWAV/1001_*'.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def data_fetch(corpus: str, root: Path, jobs: int, base_url: str | None, match: str, as_json: bool) -> None:
     """The openly licensed corpora, each file checked against its pinned hash. Exit 0 whole, 1 not; 2 licensed: says where to ask."""
     from ambiemo.corpora import fetching
 
-    fetched = fetching.fetch(corpus, root, base_url=base_url, jobs=jobs, match=match, report=lambda line: click.echo(line, err=True))
+    fetched = fetching.fetch(
+        corpus, root, base_url=base_url, jobs=jobs, match=match, report=lambda line: click.echo(line, err=True)
+    )
     click.echo(fetching.as_json(fetched) if as_json else "\n".join(fetching.lines(fetched)))
     sys.exit(0 if fetched.whole else 1)
 
 
 @data.command("describe")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--rule", default="bits", show_default=True, help="Ambiguity rule: bits, tertiles, 2409.18339 or 2601.14620.")
-@click.option("--threshold", "thresholds", multiple=True, metavar="KEY=BITS", help="For rule bits: medium_from, high_from.")
+@click.option(
+    "--rule", default="bits", show_default=True, help="Ambiguity rule: bits, tertiles, 2409.18339 or 2601.14620."
+)
+@click.option(
+    "--threshold", "thresholds", multiple=True, metavar="KEY=BITS", help="For rule bits: medium_from, high_from."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def data_describe(file: Path, rule: str, thresholds: tuple[str, ...], as_json: bool) -> None:
     """Counts, votes per utterance, entropy, ambiguity levels of an imported corpus."""
