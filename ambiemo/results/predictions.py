@@ -23,7 +23,8 @@ BASELINE = "baselines"
 class Work:
     """One cell with the candidates of every utterance: all that its predictions depend on.
 
-    candidates: (utterance id, id of the utterance whose clip is heard, [(text, log-likelihood, tokens, score text or None)], failure of the draw or "").
+    candidates: (utterance id, id of the utterance whose clip is heard, [(text, log-likelihood, tokens, score text or None)], failure of the
+    draw or "").
     """
 
     cell: Cell

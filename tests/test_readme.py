@@ -1,0 +1,63 @@
+"""The README keeps its promises: its numbers are those of the committed bundle, its commands and links exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from ambiemo.bundle.reading import payload
+from ambiemo.cli import main
+from ambiemo.results.reading import from_csv, grouped, heading
+from ambiemo.results.tables import recompute
+
+README = (ROOT / "README.md").read_text("utf-8")
+REFERENCE = ROOT / "artifacts" / "reference" / "quick"
+SHOWN = ("strategy", "JS bits ↓", "BC ↑", "accuracy ↑", "JS low", "JS medium", "JS high", "unparsed")
+
+
+def table_of(bundle: Path) -> list[str]:
+    """The README's table, made from a bundle's results."""
+    (lines,) = grouped(from_csv((bundle / "data/tables/results.csv").read_bytes())).values()
+    places = [heading().index(title) for title in SHOWN]
+    return [f"| {' | '.join(line[place] for place in places)} |" for line in [heading(), *lines]]
+
+
+def test_the_table_is_the_committed_bundle_s() -> None:
+    for line in table_of(REFERENCE):
+        assert line in README, f"README.md lacks or changed: {line}"
+
+
+def test_the_committed_bundle_holds() -> None:
+    from ambiemo.bundle.verify import verify
+
+    assert verify(REFERENCE) == []
+    assert recompute(payload(REFERENCE))["tables/results.csv"] == (REFERENCE / "data/tables/results.csv").read_bytes()
+
+
+def test_the_sharing_it_tells_is_the_plan_s() -> None:
+    from ambiemo.plan.expand import expand
+    from ambiemo.plan.schema import read
+    from ambiemo.plan.sharing import count_draws
+
+    counts = count_draws(expand(read(ROOT / "reproduce/quick.yaml")))
+    assert f"{counts.alone} draws if each strategy made its own, {counts.shared} after sharing" in README
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_every_link_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_every_command_it_shows_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in set(re.findall(r"(?<![-\w])make ([a-z-]+)(?=[\s`])", README)) - {"and"}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+    for command in set(re.findall(r"\bambiemo ([a-z]+)(?= )", README)) - {"data"}:
+        if not re.search(rf"# .*ambiemo {command}", README):
+            assert command in main.commands, f"ambiemo {command}"
+
+
+if __name__ == "__main__":  # python tests/test_readme.py prints the table to paste
+    rows = table_of(REFERENCE)
+    print("\n".join([rows[0], "| --- |" + " ---: |" * (len(SHOWN) - 1), *rows[1:]]))
