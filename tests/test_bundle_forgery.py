@@ -41,7 +41,8 @@ def another_prediction(files: Files) -> Files:
 
 def another_text(files: Files) -> Files:
     rows = rows_of(files, ANSWERS)
-    row = next(row for row in rows if row["prompt_id"] == "direct" and row.get("verdict") == "exact")
+    judged = {row["about"] for row in rows_of(files, "scores/tiny/tiny.jsonl.gz")}
+    row = next(row for row in rows if f"{row['draw']}#{row['index']}" in judged and row["verdict"] == "exact")
     row["text"] = json.dumps({"anger": 0.3, "disgust": 0.3, "fear": 0.1, "happy": 0.1, "neutral": 0.1, "sad": 0.1})
     return with_rows(files, ANSWERS, rows)
 
