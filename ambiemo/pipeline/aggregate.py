@@ -19,7 +19,7 @@ def aggregate(cells: Iterable[Work]) -> list[Row]:
     return [row for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow") for row in _unpack(batch)]
 
 
-def _predict(batch: dict[str, Any]) -> dict[str, list[bytes]]:
+def _predict(batch: Any) -> Any:  # {column: array} in and out; Ray's own type for it is a union that no function has
     return {"rows": [pickle.dumps(predict_cell(pickle.loads(cell))) for cell in batch["cell"]]}
 
 
