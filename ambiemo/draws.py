@@ -11,17 +11,18 @@ from typing import Literal
 from ambiemo.durable import sha256
 from ambiemo.seeds import seed
 
-FinishReason = Literal["stop", "length", "filtered"]
+FinishReason = Literal["stop", "length", "filtered", "forced"]
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an answer is read off a model: `greedy`, `beam` with `count` beams, or `sample` with `count` samples.
+    """How an answer is read off a model: `greedy`, `beam` with `count` beams, `sample` with `count` samples, or `forced`.
 
+    `forced` generates nothing: candidate k is label k of `count` labels, with the log-probability of answering so (max_tokens is 0).
     temperature and top_p matter for `sample` only and are 0 and 1 elsewhere; max_tokens bounds one answer.
     """
 
-    kind: Literal["greedy", "beam", "sample"]
+    kind: Literal["greedy", "beam", "sample", "forced"]
     count: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
@@ -30,8 +31,8 @@ class Decoding:
     def __str__(self) -> str:
         if self.kind == "greedy":
             return "greedy"
-        if self.kind == "beam":
-            return f"beam({self.count})"
+        if self.kind in ("beam", "forced"):
+            return f"{self.kind}({self.count})"
         return f"sample({self.count}, T={self.temperature:g}, top_p={self.top_p:g})"
 
 
@@ -41,7 +42,8 @@ class Draw:
 
     audio_sha256 is the clip that is heard, and utterance_id whose clip that is (a control may ask about another one's clip, or
     about silence: then `audio` says so). `purpose` is "answer" or "score"; `about` names the judged candidate ("KEY#INDEX")
-    when a verifier is asked, so that every candidate is judged by a draw of its own.
+    when a verifier is asked, so that every candidate is judged by a draw of its own. `labels` are the words whose log-probability a
+    `forced` decoding asks for, and empty elsewhere.
     """
 
     model: str
@@ -58,6 +60,7 @@ class Draw:
     audio: Literal["clip", "silence"] = "clip"
     purpose: Literal["answer", "score"] = "answer"
     about: str = ""
+    labels: tuple[str, ...] = ()
 
     @property
     def prompt_sha256(self) -> str:
@@ -77,6 +80,7 @@ class Draw:
             asdict(self.decoding),
             self.plan_seed,
             self.about,
+            *([list(self.labels)] if self.labels else []),
         ]
         return sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode("ascii"))
 
@@ -101,7 +105,8 @@ class Candidate:
     """One answer of a draw, as the engine gave it.
 
     log_likelihood is the sum of the log-probabilities (nats) of the answer's tokens, the end-of-text token included where one was
-    produced, under the model's own distribution (temperature 1, nothing cut off); None where an engine cannot tell.
+    produced (never where the answer was forced), under the model's own distribution (temperature 1, nothing cut off); None where an
+    engine cannot tell.
     """
 
     text: str

@@ -94,6 +94,8 @@ def answered(draw: Draw, labels: tuple[str, ...], mended: bool) -> Answer:
     for index in range(draw.decoding.count):
         chance = random.Random(f"{draw.seed} {index}")
         text = score_text(chance) if draw.purpose == "score" else answer_text(labels, chance, mended)
+        if draw.decoding.kind == "forced":
+            text = draw.labels[index]
         likelihood = None if chance.random() < 0.05 else -chance.choice([1.0, 2.5, 2.5, chance.expovariate(0.1)])
         candidates.append(Candidate(text, len(text) // 4, likelihood, "stop"))
     return Answer(draw.key, tuple(candidates), draw.decoding)

@@ -23,10 +23,11 @@ from ambiemo.errors import BadInput, Broken
 from ambiemo.pipeline.cluster import ray_started
 from ambiemo.pipeline.run import run
 from ambiemo.results.tables import recompute
+from ambiemo.strategies import STRATEGIES as ROWS
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
-STRATEGIES = ["greedy", "cot", "bon", "w_bon", "w_bon_mean", "alm_v", "w_alm_v", "majority_vote", "self_consistency"]
+STRATEGIES = list(ROWS)
 PLAN = {
     "name": "small",
     "models": [{"id": "tiny", "engine": "null"}],
@@ -78,8 +79,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, ray_once) -> Path:
 
 
 def test_the_run_makes_exactly_the_draws_that_the_plan_promises(bundle: Path) -> None:
-    # greedy, cot, beam(5), beam(3), two sample(8), greedy on silence; three beams judged
-    assert account(bundle)["calls"] == 24 * (7 + 3)
+    # greedy, cot, beam(5), beam(3), two sample(8), forced labels, greedy on silence; three beams judged
+    assert account(bundle)["calls"] == 24 * (8 + 3)
     assert account(bundle)["failed"] == 0
 
 
@@ -238,10 +239,10 @@ def test_the_tiny_alm_runs_the_same_job(tmp_path: Path, ray_once) -> None:
         max_tokens={"direct": 96, "cot": 160, "verifier": 16},
     )
     bundle = run(plan, out=tmp_path / "out")
-    assert account(bundle)["calls"] == 4 * 10
+    assert account(bundle)["calls"] == 4 * 11
     assert verify(bundle) == []
     drawn = table(bundle, "draws.csv")
-    assert {row["decoding"] for row in drawn} == {"greedy", "beam(3)", "beam(5)", "sample(8)"}
+    assert {row["decoding"] for row in drawn} == {"greedy", "beam(3)", "beam(5)", "sample(8)", "forced(6)"}
     assert all(row["failed"] == "0" for row in drawn)
 
 

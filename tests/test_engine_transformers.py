@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,19 @@ def test_the_log_likelihood_is_the_plain_sum_over_the_answer_s_tokens(engine, cl
             )
             checked += 1
     assert checked
+
+
+def test_a_forced_label_has_the_likelihood_of_answering_so(engine, clips) -> None:
+    asked = [replace(request(clip), labels=SIX) for clip in clips[:2]]
+    answers = engine.draw(asked, Decoding("forced", 6, max_tokens=0))
+    for one, answer in zip(asked, answers, strict=True):
+        assert texts(answer) == list(SIX)
+        assert {candidate.finish_reason for candidate in answer.candidates} == {"forced"}
+        for candidate in answer.candidates:
+            assert candidate.tokens == len(engine.tokenizer(candidate.text, add_special_tokens=False)["input_ids"])
+            expected = teacher_forced(engine, one, candidate.text, stopped=False)
+            assert candidate.log_likelihood == pytest.approx(expected, abs=2e-3)
+    assert len({candidate.tokens for candidate in answers[0].candidates}) > 1, "labels of one length prove no padding"
 
 
 def test_greedy_is_the_library_s_greedy(engine, clips) -> None:

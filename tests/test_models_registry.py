@@ -50,7 +50,7 @@ def test_an_entry_resolves(name):
             continue
         target, _, attribute = row.target.partition(":")
         assert hasattr(import_module(target), attribute)
-    for prompt_id in ("direct", "cot", "verifier"):
+    for prompt_id in ("direct", "cot", "label", "verifier"):
         assert "{labels}" in prompt(spec, prompt_id)
 
 

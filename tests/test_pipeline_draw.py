@@ -37,6 +37,12 @@ def test_a_group_has_one_decoding_and_one_prompt() -> None:
         assert len({(one.decoding, one.prompt_id) for one in group}) == 1
 
 
+def test_the_same_clips_follow_each_other_under_every_question() -> None:
+    asked = [replace(one, prompt_id=prompt, prompt=prompt) for prompt in ("direct", "cot") for one in MANY]
+    heard = [tuple(one.audio_sha256 for one in group) for group in groups(asked, 4, nothing)]
+    assert heard == [clips for clips in dict.fromkeys(heard) for _ in range(2)]
+
+
 def test_a_resumed_run_draws_the_groups_that_are_missing_as_they_were() -> None:
     whole = list(groups(MANY, 4, nothing))
     stored = {one.key for one in whole[1]}

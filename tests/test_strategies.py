@@ -18,6 +18,7 @@ from ambiemo.strategies.aggregators import (
     only,
     usable,
     vote_share,
+    weighted_mean,
 )
 from ambiemo.strategies.baselines import BASELINES, prior, prior_one_hot, uniform
 from ambiemo.strategies.predict import Heard, Weighting, predict
@@ -71,6 +72,20 @@ def test_a_candidate_without_a_score_does_not_win() -> None:
 def test_votes_are_counted_by_the_largest_label_and_a_tie_splits_the_vote() -> None:
     tied = [0.4, 0.4, 0.2]
     assert vote_share(rows(A, A, B, tied)).tolist() == pytest.approx([2.5 / 4, 1.5 / 4, 0.0])
+
+
+def test_a_weighted_mean_is_the_mean_by_weight_and_forgets_what_did_not_parse() -> None:
+    assert weighted_mean(rows(A, B, UNPARSED), np.array([3.0, 1.0, 9.0])).tolist() == pytest.approx([0.55, 0.35, 0.1])
+    with pytest.raises(NothingParsed):
+        weighted_mean(rows(A, B), np.array([0.0, np.nan]))
+
+
+def test_label_logprobs_is_the_softmax_of_the_labels_log_probabilities_whatever_tau_is() -> None:
+    logprobs = [-1.0, -2.0, -4.0]
+    forced = [Heard(row, logprob, 1) for row, logprob in zip(np.eye(3).tolist(), logprobs, strict=True)]
+    made = predict(STRATEGIES["label_logprobs"], forced, 3, Weighting(temperature=50.0))
+    assert made.distribution == pytest.approx(np.exp(logprobs) / np.exp(logprobs).sum())
+    assert (made.candidates, made.unparsed, made.unscored) == (3, 0, 0)
 
 
 def test_softmax_weights_are_the_softmax_of_the_sums_over_tau() -> None:
@@ -141,19 +156,19 @@ def test_an_unparsed_candidate_has_no_weight(made: tuple[np.ndarray, np.ndarray]
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_predicts_from_the_candidates_it_asks_for(name: str) -> None:
     row = strategy(name)
-    told = [Heard((0.5, 0.25, 0.25), -1.0 - i, 10 + i, score=float(i)) for i in range(row.count)]
+    told = [Heard((0.5, 0.25, 0.25), -1.0 - i, 10 + i, score=float(i)) for i in range(row.count or 3)]
     made = predict(row, told, 3, Weighting())
     assert made.failure == ""
     assert sum(made.distribution or ()) == pytest.approx(1.0)
-    assert made.candidates == row.count
+    assert made.candidates == (row.count or 3)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_when_nothing_parses_every_strategy_says_so_and_guesses_nothing(name: str) -> None:
     row = strategy(name)
-    made = predict(row, [Heard(None, -1.0, 5, 3.0)] * row.count, 3, Weighting())
+    made = predict(row, [Heard(None, -1.0, 5, 3.0)] * (row.count or 3), 3, Weighting())
     assert (made.distribution, made.failure) == (None, "no candidate parsed")
-    assert made.unparsed == row.count
+    assert made.unparsed == (row.count or 3)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

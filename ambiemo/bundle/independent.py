@@ -34,6 +34,7 @@ STRATEGIES = {
     "w_alm_v": ("direct", "beam", 3, "verifier", "mixture"),
     "majority_vote": ("direct", "sample", 8, "", "votes"),
     "self_consistency": ("cot", "sample", 8, "", "votes"),
+    "label_logprobs": ("label", "forced", 0, "likelihood", "mean"),  # 0: a candidate for each label
 }
 ALIASES = ("anger angry", "disgust disgusted", "fear fearful", "happy happiness", "sad sadness", "surprise surprised",
            "neutral neutrality")  # fmt: skip
@@ -138,6 +139,10 @@ def is_number(value):
 
 def read_distribution(row, labels):
     """Shares in the order of the labels, None for an answer without any, CANNOT_TELL for one that needs mending."""
+    if row["decoding"]["kind"] == "forced":  # nothing was generated: the candidate is a label
+        if row["text"] not in labels or row["verdict"] != "exact":
+            raise Disagreement(f"a forced answer reads {row['text'][:40]!r}, verdict {row['verdict']!r}: no label")
+        return [float(label == row["text"]) for label in labels]
     pairs = last_object(row["text"])
     names = {label.casefold(): label for label in labels}
     for forms in map(str.split, ALIASES):
@@ -216,6 +221,9 @@ def predict(scorer, aggregator, candidates, plan):
         rows = [[(share == max(row)) / row.count(max(row)) for share in row] for row in rows]
     if aggregator == "best":
         rows = [row for row, value in scored if value == max(values)]
+    if aggregator == "mean":
+        weights = [math.exp(value - max(values)) for value in values]
+        return mean_of(rows, [weight / math.fsum(weights) for weight in weights]), None, unscored
     if aggregator != "mixture":
         return mean_of(rows, [1 / len(rows)] * len(rows)), None, unscored
     if scorer == "verifier":
@@ -456,6 +464,8 @@ def predictions_of_cell(bundle, cell):
         alike = [bundle.strategies[c["strategy"]] for c in bundle.cells
                  if not c["skipped"] and (c["model"], c["corpus"]) == (model, corpus)]  # fmt: skip
         drawn = max(n for asked, way, n, _, _ in alike if (asked, way) == (prompt, "sample"))
+    if decoding == "forced":
+        drawn = count = len(bundle.labels[corpus])
     question = (prompt, decoding, drawn, "silence" if control == "silence" else "clip")
     of_clip: dict = {}
     for row in bundle.answers.get((model, corpus), []):

@@ -124,14 +124,18 @@ def candidates(
     cells = [cell for cell in evidence.cells if (cell.corpus, cell.model, cell.strategy.name, cell.control) == wanted]
     if not cells:
         return {}
-    decoding = shared_decoding(evidence.plan, evidence.cells, cells[0])
+    decoding = shared_decoding(evidence.plan, evidence.cells, cells[0], len(evidence.labels[corpus]))
     audio = "silence" if control == "silence" else "clip"
     question = (cells[0].strategy.prompt, decoding.kind, decoding.count, audio)
     scores = {row["about"]: row for row in evidence.scores.get((model, corpus), ())}
     by_clip: dict[str, list[Source]] = {}
     for line, row in enumerate(evidence.answers.get((model, corpus), ()), start=1):
         asked = (row["prompt_id"], row["decoding"]["kind"], row["decoding"]["count"], row["audio"])
-        if asked == question and row["index"] is not None and row["index"] < cells[0].strategy.count:
+        if (
+            asked == question
+            and row["index"] is not None
+            and row["index"] < (cells[0].strategy.count or decoding.count)
+        ):
             judged = scores.get(f"{row['draw']}#{row['index']}", {}) if cells[0].strategy.verified else {}
             score = (judged.get("score"), judged.get("draw", ""))
             source = Source(line, row["draw"], row["index"], row["verdict"], row["text"], *score)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One draw as an engine sees it: key, prompt text, the decoded audio (float32, mono, 16 kHz) and the draw's seed."""
+    """One draw as an engine sees it: key, prompt text, the decoded audio (float32, mono, 16 kHz), the draw's seed, the labels to force."""
 
     key: str
     prompt: str
@@ -25,6 +25,7 @@ class Request:
     seed: int
     audio_sha256: str = ""
     truncated: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -32,6 +33,8 @@ class Engine(Protocol):
 
     `draw` answers a group of requests with one decoding. It returns one Answer per request, in order; a request that cannot be
     answered is an Answer with `failure` set, never an exception. An exception means that the engine itself is dead.
+    `Decoding("forced")` asks for the log-probability of each of the request's labels as the beginning of the answer, summed over the
+    label's tokens (tokenised by itself) right after the rendered prompt, nothing normalised over the labels.
     Every Answer's `decoding` is what the engine really applied: the pipeline compares it with what was asked for.
     """
 

@@ -32,8 +32,11 @@ class NullEngine:
         """Nothing to give back."""
 
     def _answer(self, request: Request, decoding: Decoding) -> Answer:
-        labels = _labels(request.prompt)
-        candidates = tuple(_candidate(request, index, labels) for index in range(decoding.count))
+        if decoding.kind == "forced":
+            candidates = tuple(_forced(request, index, label) for index, label in enumerate(request.labels))
+        else:
+            labels = _labels(request.prompt)
+            candidates = tuple(_candidate(request, index, labels) for index in range(decoding.count))
         return Answer(
             key=request.key,
             candidates=candidates,
@@ -48,6 +51,11 @@ class NullEngine:
 def _labels(prompt: str) -> list[str]:
     start = prompt.find("these emotions: ") + len("these emotions: ")
     return prompt[start : prompt.find(".", start)].split(", ")
+
+
+def _forced(request: Request, index: int, label: str) -> Candidate:
+    random = np.random.Generator(np.random.Philox(key=[request.seed, index]))
+    return Candidate(label, 1, -float(random.exponential(10)), "forced")
 
 
 def _candidate(request: Request, index: int, labels: list[str]) -> Candidate:

@@ -131,8 +131,8 @@ class OpenAIEngine:
         Where some samples of a draw are missing, the answer holds the ones that came, `failure` says how many are missing and
         why, and extra["indexes"] which ones there are. extra["transient"] is True where a later run should ask again.
         """
-        if decoding.kind == "beam":
-            reason = "this server has no beam search: draw samples, or leave the strategy out"
+        if decoding.kind in ("beam", "forced"):
+            reason = f"this server has no {decoding.kind} decoding: draw samples, or leave the strategy out"
             return [Answer(request.key, (), decoding, failure=reason) for request in requests]
         return self._runner.run(self._draw(requests, decoding))
 

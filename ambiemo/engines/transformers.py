@@ -1,7 +1,7 @@
 """The transformers engine: any audio-language checkpoint that `AutoProcessor` and its own model class load.
 
-The clip is encoded once per draw: the prompt with its audio is run once, the cache is repeated for the N samples or B beams, and decoding goes
-on from there (`generate(num_return_sequences=N)` would encode the clip N times).
+The prompt with its audio is run once per draw: its cache is repeated for the N samples or B beams, and decoding goes on from there
+(`generate(num_return_sequences=N)` would encode the clip N times). The audio encoder itself runs once per clip (`encoder.py`).
 
 Sampling is the inverse of the cumulative distribution at uniform numbers from a Philox stream keyed by (draw's seed, sample's index): a
 sample depends on no batch mate's randomness, and the first k of N samples are the k samples.
@@ -11,7 +11,7 @@ Known limits: padding and batch size move logits by rounding, so another group s
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
 from ambiemo.durable import sha256
 from ambiemo.engines import Request
+from ambiemo.engines.encoder import FeaturesOnce, Kept, encode_once
 from ambiemo.models import ModelSpec
 
 RATE = 16_000
@@ -57,6 +58,9 @@ class TransformersEngine:
         self.model: Any = loaded.to(self.device).eval()
         self.processor: Any = AutoProcessor.from_pretrained(source, revision=revision)
         self.tokenizer: Any = self.processor.tokenizer
+        self.processor.feature_extractor = FeaturesOnce(self.processor.feature_extractor)
+        tower = next((part for name, part in loaded.named_modules() if name.endswith("audio_tower")), None)
+        self.encoded: Kept | None = encode_once(tower, config.model_type) if tower is not None else None
         self.tokenizer.padding_side = "left"  # a reloaded processor may say "right": a decoder would go on from padding
         ends = self.model.generation_config.eos_token_id
         self.ends: list[int] = list(ends) if isinstance(ends, list) else [ends]
@@ -73,9 +77,8 @@ class TransformersEngine:
         rendered = [self.render(request.prompt) for request in requests]
         inputs = self.inputs(rendered, [request.audio for request in requests])
         with torch.inference_mode():
-            found = (
-                self._beams(inputs, decoding) if decoding.kind == "beam" else self._stepwise(inputs, requests, decoding)
-            )
+            ways: dict[str, Callable[..., list[Candidate]]] = {"beam": self._beams, "forced": self._forced}
+            found = ways.get(decoding.kind, self._stepwise)(inputs, requests, decoding)
         prompt_tokens = inputs["attention_mask"].sum(1).tolist()
         n = decoding.count
         return [
@@ -173,7 +176,7 @@ class TransformersEngine:
             logits = output.logits[:, -1]
         return self._candidates(tokens, length.tolist(), likelihood.tolist(), (~open_rows).tolist())
 
-    def _beams(self, inputs: Any, decoding: Decoding) -> list[Candidate]:
+    def _beams(self, inputs: Any, requests: Sequence[Request], decoding: Decoding) -> list[Candidate]:
         """Beam search by the library, from a cache of the prompt; beams in order of their plain sum of log-probabilities."""
         _, cache = self._prefill(inputs, upto=-1)
         cache.batch_repeat_interleave(decoding.count)
@@ -204,6 +207,32 @@ class TransformersEngine:
         inside = torch.arange(steps.shape[1], device=self.device)[None] < length[:, None]
         likelihood = torch.where(inside, steps.double(), 0.0).sum(1)
         return self._candidates(tokens, length.tolist(), likelihood.tolist(), stopped.tolist())
+
+    def _forced(self, inputs: Any, requests: Sequence[Request], decoding: Decoding) -> list[Candidate]:
+        """Each label's log-probability right after the prompt: one step over all labels from the prompt's cache, padded on the right."""
+        words = [label for request in requests for label in request.labels]
+        tokens = [self.tokenizer.encode(word, add_special_tokens=False) for word in words]
+        longest = max(map(len, tokens))
+        padded = torch.tensor([[*row, *[self.pad] * (longest - len(row))] for row in tokens], device=self.device)
+        real = torch.tensor([[i < len(row) for i in range(longest)] for row in tokens], device=self.device)
+        logits, cache = self._prefill(inputs)
+        each = [logits.repeat_interleave(decoding.count, 0)[:, None]]
+        if longest > 1:
+            cache.batch_repeat_interleave(decoding.count)
+            mask = inputs["attention_mask"].repeat_interleave(decoding.count, 0)
+            output = self.model(
+                input_ids=padded[:, :-1],
+                attention_mask=torch.cat([mask, real[:, :-1].to(mask.dtype)], 1),
+                position_ids=mask.sum(1, keepdim=True) + torch.arange(longest - 1, device=self.device),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            each.append(output.logits)
+        gained = torch.cat(each, 1).double().log_softmax(-1).gather(2, padded[..., None])[..., 0]
+        totals = torch.where(real, gained, 0.0).sum(1).tolist()
+        return [
+            Candidate(word, len(row), total, "forced") for word, row, total in zip(words, tokens, totals, strict=True)
+        ]
 
     def _candidates(
         self, tokens: torch.Tensor, length: list[int], likelihood: list[float], stopped: list[bool]

@@ -119,34 +119,13 @@ class VLLMEngine:
                 ]
             return [answer for request in requests for answer in self.draw([request], decoding)]
 
-    def label_logprobs(self, requests: Sequence[Request], labels: Sequence[str]) -> list[tuple[float, ...]]:
-        """Log-probability (nats) of each label's text as the beginning of the answer: (len(labels),) per request, in order.
-
-        Teacher-forced: the sum over the label's tokens right after the rendered prompt. A label is tokenised by itself, as the
-        transformers engine does it. Nothing is normalised over the labels.
-        """
-        from vllm import SamplingParams
-
-        self.llm.reset_prefix_cache()
-        tokens = [self.tokenizer.encode(label, add_special_tokens=False) for label in labels]
-        prompts = [_continued(self._prompt(request), label) for request in requests for label in tokens]
-        params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
-        outputs = self.llm.generate(prompts, params, use_tqdm=False)
-        sums = [
-            sum(
-                position[token].logprob
-                for position, token in zip(output.prompt_logprobs[-len(label) :], label, strict=True)
-            )
-            for output, label in zip(outputs, tokens * len(requests), strict=True)
-        ]
-        return [tuple(sums[i : i + len(labels)]) for i in range(0, len(sums), len(labels))]
-
     def close(self) -> None:
         """Give the memory back."""
         del self.llm
 
     def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
-        found = self._beams(requests, decoding) if decoding.kind == "beam" else self._samples(requests, decoding)
+        ways = {"beam": self._beams, "forced": self._forced}
+        found = ways.get(decoding.kind, self._samples)(requests, decoding)
         return [
             Answer(
                 key=request.key,
@@ -224,6 +203,25 @@ class VLLMEngine:
             (tuple(self._candidate(beam.tokens, beam.total, beam.ended) for beam in search.complete), length)
             for search, length in zip(searches, lengths, strict=True)
         ]
+
+    def _forced(self, requests: Sequence[Request], decoding: Decoding) -> list[tuple[tuple[Candidate, ...], int]]:
+        """The labels of each request, teacher-forced: their tokens stand at the end of the prompt, whose log-probabilities are asked for."""
+        from vllm import SamplingParams
+
+        asked = [
+            (label, self.tokenizer.encode(label, add_special_tokens=False), self._prompt(request))
+            for request in requests
+            for label in request.labels
+        ]
+        params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
+        outputs = self.llm.generate([_continued(start, tokens) for _, tokens, start in asked], params, use_tqdm=False)
+        found = []
+        for (label, tokens, _), output in zip(asked, outputs, strict=True):
+            tail = output.prompt_logprobs[-len(tokens) :]
+            total = sum(position[token].logprob for position, token in zip(tail, tokens, strict=True))
+            found.append((Candidate(label, len(tokens), total, "forced"), len(output.prompt_token_ids) - len(tokens)))
+        n = decoding.count
+        return [(tuple(candidate for candidate, _ in found[i : i + n]), found[i][1]) for i in range(0, len(found), n)]
 
     def _sampled(self, answer: Any) -> Candidate:
         ended = answer.finish_reason != "length"

@@ -102,6 +102,15 @@ class _Found:
     fault: str = ""
 
 
+def parse_candidate(text: str, labels: Sequence[str], decoding: str) -> Parsed:
+    """A candidate's distribution: a forced label is that label with certainty, whatever was generated is read by `parse_distribution`."""
+    if decoding != "forced":
+        return parse_distribution(text, labels)
+    if text not in labels:
+        return _unparsed(f"forced '{text[:40]}', which is no label")
+    return Parsed("exact", tuple(float(label == text) for label in labels))
+
+
 def parse_distribution(text: str, labels: Sequence[str]) -> Parsed:
     """Read the shares of `labels` out of a model's answer. The module's head defines the verdicts; no text raises."""
     if len(text) > LONGEST:

@@ -1,6 +1,6 @@
 """The draw stage: Ray Data streams groups of draws to actors that hold an ALM; what comes back goes to the answer store as it comes.
 
-A group is a fixed number of draws with one decoding, neighbours in the order of their keys, answered in one batch. Groups depend on the plan
+A group is a fixed number of draws with one decoding, neighbours in the order of their clips, answered in one batch. Groups depend on the plan
 alone, so a resumed run and a cluster of another size draw the same batches. (A store that another plan has partly filled leaves smaller
 groups: their answers are as good, and the row names its group.)
 """
@@ -31,18 +31,24 @@ UNHEARD = "audio: "
 
 
 def groups(draws: Iterable[Draw], size: int, has: Callable[[str], bool]) -> Iterator[list[Draw]]:
-    """The draws still to make, in groups of at most `size`, one model, prompt kind and decoding each. Equal keys are one draw."""
+    """The draws still to make, in groups of at most `size`, one model, prompt kind and decoding each. Equal keys are one draw.
+
+    The first clips come under every question before the next clips come: an engine that keeps what it encoded finds it.
+    """
 
     def question(draw: Draw) -> tuple:
         return (draw.model, draw.corpus, draw.prompt_id, str(draw.decoding), draw.decoding.max_tokens, draw.audio)
 
     unique = {draw.key: draw for draw in draws}
-    ordered = sorted(unique.items(), key=lambda item: (question(item[1]), item[0]))
-    for _, alike in groupby(ordered, key=lambda item: question(item[1])):
+    ordered = sorted(unique.items(), key=lambda item: (question(item[1]), item[1].audio_sha256, item[0]))
+    by_place: dict[tuple[str, str, int], list[list[Draw]]] = {}
+    for (model, corpus, *_), alike in groupby(ordered, key=lambda item: question(item[1])):
         members = list(alike)
         for start in range(0, len(members), size):
             if missing := [draw for key, draw in members[start : start + size] if not has(key)]:
-                yield missing
+                by_place.setdefault((model, corpus, start), []).append(missing)
+    for place in sorted(by_place):
+        yield from by_place[place]
 
 
 def draw_groups(
@@ -116,10 +122,11 @@ class DrawActor:
         decoding = Decoding(**group["decoding"])
         ready: list[Request] = []
         answers: list[Answer] = []
+        labels = tuple(group["labels"])
         for key, seed, prompt, path, digest, audio in group["draws"]:
             try:
                 samples, truncated = load_audio(path, digest, audio, self.spec.audio_seconds)
-                ready.append(Request(key, group["prompts"][prompt], samples, seed, digest, truncated))
+                ready.append(Request(key, group["prompts"][prompt], samples, seed, digest, truncated, labels))
             except BadAudio as error:
                 answers.append(Answer(key, (), decoding, failure=f"{UNHEARD}{error}"))
         if ready:
@@ -162,7 +169,8 @@ def _pack(group: list[Draw]) -> str:
         (draw.key, draw.seed, place[draw.prompt], draw.audio_path, draw.audio_sha256, draw.audio) for draw in group
     ]
     name = sha256("".join(draw.key for draw in group).encode("ascii"))
-    return json.dumps({"group": name, "decoding": asdict(group[0].decoding), "prompts": prompts, "draws": draws})
+    alike = {"decoding": asdict(group[0].decoding), "labels": group[0].labels}
+    return json.dumps({"group": name, **alike, "prompts": prompts, "draws": draws})
 
 
 def _last_line(error: BaseException) -> str:

@@ -57,11 +57,12 @@ class StrategyEntry(Part):
     """One strategy of the table; with `base` naming the row, a variant of it under its own name: another count, or another decoding.
 
     A closed model has no beams: `{name: alm_v_sampled, base: alm_v, decoding: sample}` lets a verifier choose among samples instead.
+    `forced` belongs to the rows that have it: their candidates are the labels, as many as the corpus has.
     """
 
     name: str
     base: str = ""
-    decoding: Literal["", "greedy", "beam", "sample"] = ""
+    decoding: Literal["", "greedy", "beam", "sample", "forced"] = ""
     count: int | None = Field(default=None, ge=1, le=256)
 
     @field_validator("name")
@@ -72,6 +73,11 @@ class StrategyEntry(Part):
     def row(self) -> Strategy:
         """The table's row, under this entry's name and count."""
         row = strategy(self.base or self.name)
+        if "forced" in (row.decoding, self.decoding) and (self.count or self.decoding not in ("", row.decoding)):
+            raise BadInput(
+                f"strategy '{self.name}': {row.name} has decoding {row.decoding}, found decoding '{self.decoding}', count {self.count}; "
+                "forced labels take no other decoding and no count"
+            )
         return replace(row, name=self.name, decoding=self.decoding or row.decoding, count=self.count or row.count)
 
 
@@ -243,7 +249,7 @@ def check(content: Any, name: str) -> Plan:
         raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
     rows = [_named(f"{name}: strategies.{index}", entry.row) for index, entry in enumerate(plan.strategies)]
     written_out = tuple(
-        StrategyEntry(name=row.name, base=entry.base or entry.name, decoding=row.decoding, count=row.count)
+        StrategyEntry(name=row.name, base=entry.base or entry.name, decoding=row.decoding, count=row.count or None)
         for entry, row in zip(plan.strategies, rows, strict=True)
     )
     plan = plan.model_copy(update={"strategies": written_out})

@@ -27,22 +27,24 @@ class DrawSet:
     serves: tuple[str, ...]
 
 
-def decoding(plan: Plan, row: Strategy) -> Decoding:
-    """The decoding a strategy asks for under a plan."""
+def decoding(plan: Plan, row: Strategy, labels: int) -> Decoding:
+    """The decoding a strategy asks for under a plan, of a corpus with so many labels."""
+    if row.decoding == "forced":
+        return Decoding("forced", labels, max_tokens=0)
     longest = getattr(plan.max_tokens, row.prompt)
     if row.decoding == "sample":
         return Decoding("sample", row.count, plan.sampling.temperature, plan.sampling.top_p, longest)
     return Decoding(row.decoding, row.count, max_tokens=longest)
 
 
-def shared_decoding(plan: Plan, cells: Sequence[Cell], cell: Cell) -> Decoding:
+def shared_decoding(plan: Plan, cells: Sequence[Cell], cell: Cell, labels: int) -> Decoding:
     """The decoding of the draw a cell reads: samples of one question are nested, so the largest N of the plan serves every smaller one."""
-    wanted = decoding(plan, cell.strategy)
+    wanted = decoding(plan, cell.strategy, labels)
     if wanted.kind != "sample":
         return wanted
     question = (cell.model, cell.corpus, cell.strategy.prompt, "sample")
     alike = [
-        decoding(plan, other.strategy)
+        decoding(plan, other.strategy, labels)
         for other in cells
         if not other.skipped and (other.model, other.corpus, other.strategy.prompt, other.strategy.decoding) == question
     ]
@@ -59,7 +61,7 @@ def draw_sets(expanded: Expanded) -> list[DrawSet]:
                 cell.model,
                 cell.corpus,
                 cell.strategy.prompt,
-                shared_decoding(expanded.plan, expanded.cells, cell),
+                shared_decoding(expanded.plan, expanded.cells, cell, len(expanded.corpora[cell.corpus].labels)),
                 audio,
             )
             serves.setdefault(question, []).append(cell.strategy.name)
@@ -85,6 +87,7 @@ def draws(expanded: Expanded, which: DrawSet) -> Iterator[Draw]:
             decoding=which.decoding,
             plan_seed=expanded.plan.seed,
             audio=which.audio,
+            labels=corpus.labels if which.decoding.kind == "forced" else (),
         )
 
 

@@ -15,7 +15,7 @@ import yaml
 from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.errors import Broken
 from ambiemo.models import render
-from ambiemo.models.parsing import parse_distribution, parse_score
+from ambiemo.models.parsing import parse_candidate, parse_score
 from ambiemo.plan.expand import Cell, Expanded, Utterance
 from ambiemo.plan.schema import Plan, check
 from ambiemo.strategies import Strategy
@@ -46,8 +46,9 @@ def answer_rows(draw: Draw, answer: Answer, labels: tuple[str, ...]) -> list[Row
     head = {**_head(draw, answer), "prompt_id": draw.prompt_id, "audio": draw.audio}
     if answer.failure:
         return [{**head, "index": None, "failure": answer.failure}]
+    kind = answer.decoding.kind
     return [
-        {**head, "index": index, **asdict(one), "verdict": parse_distribution(one.text, labels).verdict}
+        {**head, "index": index, **asdict(one), "verdict": parse_candidate(one.text, labels, kind).verdict}
         for index, one in enumerate(answer.candidates)
     ]
 
@@ -162,7 +163,9 @@ def check_rows(evidence: Evidence, files: Mapping[str, bytes]) -> None:
             for number, row in enumerate(rows, 1):
                 _check_key(path, number, row, _draw_of(row, model, specs, files, labels, evidence.plan))
                 if not row.get("failure"):
-                    _check_verdict(path, number, row, parse_distribution(row["text"], labels).verdict)
+                    _check_verdict(
+                        path, number, row, parse_candidate(row["text"], labels, row["decoding"]["kind"]).verdict
+                    )
     for (model, corpus), rows in evidence.scores.items():
         path, judge = f"scores/{model}/{corpus}.jsonl.gz", evidence.judges[model]
         judged = {f"{row['draw']}#{row['index']}": row.get("text", "") for row in evidence.answers[(model, corpus)]}
@@ -193,6 +196,7 @@ def _draw_of(row: Row, model: str, specs: Row, files: Mapping[str, bytes], label
         audio=row["audio"],
         purpose=row.get("purpose", "answer"),
         about=row.get("about", ""),
+        labels=labels if row["decoding"]["kind"] == "forced" else (),
     )
 
 

@@ -13,7 +13,7 @@ def show_strategies() -> None:
         (
             one.name,
             one.prompt,
-            one.decoding if one.decoding == "greedy" else f"{one.decoding}({one.count})",
+            one.decoding if one.decoding == "greedy" else f"{one.decoding}({one.count or 'labels'})",
             one.scorer or "–",
             one.aggregator,
             ", ".join(sorted(one.needs | ({"a verifier"} if one.verified else set()))) or "–",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ambiemo import labels as votes_to
-from ambiemo.models.parsing import parse_distribution, parse_score
+from ambiemo.models.parsing import parse_candidate, parse_score
 from ambiemo.plan.expand import NO_CONTROL, Cell
 from ambiemo.plan.sharing import heard, shared_decoding
 from ambiemo.results.evidence import Evidence, Row
@@ -45,7 +45,7 @@ def work(evidence: Evidence) -> Iterator[Work]:
         for cell in evidence.cells:
             if cell.skipped or (cell.model, cell.corpus) != (model, corpus):
                 continue
-            decoding = shared_decoding(plan, evidence.cells, cell)
+            decoding = shared_decoding(plan, evidence.cells, cell, len(evidence.labels[corpus]))
             audio = "silence" if cell.control == "silence" else "clip"
             drawn = by_question.get((cell.strategy.prompt, decoding.kind, decoding.count, audio), {})
             listens = heard(ids, cell.control, plan.seed, corpus)
@@ -69,7 +69,7 @@ def _by_question(rows: Iterable[Row]) -> dict[tuple, dict[str, list[Row]]]:
 def _candidates(rows: list[Row], cell: Cell, scored: dict[str, Row]) -> tuple[tuple, str]:
     failure = next((row["failure"] for row in rows if row.get("failure")), "" if rows else "not drawn")
     kept = sorted((row for row in rows if row["index"] is not None), key=lambda row: row["index"])[
-        : cell.strategy.count
+        : cell.strategy.count or None
     ]
     told = []
     for row in kept:
@@ -84,7 +84,7 @@ def predict_cell(work: Work) -> list[Row]:
     for utterance_id, heard_id, candidates, failure in work.candidates:
         heard_of = [
             Heard(
-                parse_distribution(text, work.labels).distribution,
+                parse_candidate(text, work.labels, work.cell.strategy.decoding).distribution,
                 likelihood,
                 tokens,
                 parse_score(score).score if score is not None else None,

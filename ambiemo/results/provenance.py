@@ -35,8 +35,9 @@ def describing_files(expanded: Expanded, evidence: Evidence, limit: int | None) 
         "README.md": readme(expanded.plan.name).encode("utf-8"),
         "verify.py": verifier(),
     }
+    asked = {entry.row().prompt for entry in expanded.plan.strategies} | {"verifier"}
     for name, spec in expanded.specs.items():
-        for prompt in ("direct", "cot", "verifier"):
+        for prompt in sorted(asked):
             files[f"config/prompts/{name}/{prompt}.txt"] = (models.prompt(spec, prompt) + "\n").encode("utf-8")
     return files
 

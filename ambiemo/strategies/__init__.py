@@ -1,7 +1,8 @@
 """The strategies: prompt × decoding × scorer × aggregator. One row each; a new strategy is a new row.
 
-A strategy never calls a model. It declares the draws it needs, and reads their candidates. `count` is the number of candidates: B beams or
-N samples. Numbers of the paper: BoN has B = 5 and ALM-v B = 3 (grade S); everything else is our reading (grade I).
+A strategy never calls a model. It declares the draws it needs, and reads their candidates. `count` is the number of candidates: B beams,
+N samples, or 0 for one per label of the corpus. Numbers of the paper: BoN has B = 5 and ALM-v B = 3 (grade S); everything else is our
+reading (grade I), and `label_logprobs` a control of ours.
 """
 
 import difflib
@@ -11,7 +12,7 @@ from typing import Literal
 from ambiemo.errors import BadInput
 
 Scorer = Literal["", "likelihood", "mean_likelihood", "verifier"]
-Aggregator = Literal["only", "best", "dirichlet_mixture", "vote_share"]
+Aggregator = Literal["only", "best", "dirichlet_mixture", "vote_share", "weighted_mean"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Strategy:
     """One row of the table: what is asked (`prompt`), how it is decoded, how candidates are scored and made one prediction."""
 
     name: str
-    prompt: Literal["direct", "cot"]
-    decoding: Literal["greedy", "beam", "sample"]
+    prompt: Literal["direct", "cot", "label"]
+    decoding: Literal["greedy", "beam", "sample", "forced"]
     count: int
     scorer: Scorer
     aggregator: Aggregator
@@ -37,7 +38,12 @@ class Strategy:
         return self.scorer == "verifier"
 
 
-NEEDS_OF_DECODING: dict[str, set[str]] = {"greedy": set(), "beam": {"beam"}, "sample": {"sampling"}}
+NEEDS_OF_DECODING: dict[str, set[str]] = {
+    "greedy": set(),
+    "beam": {"beam"},
+    "sample": {"sampling"},
+    "forced": {"label_logprobs"},
+}
 NEEDS_OF_SCORER: dict[str, set[str]] = {
     "": set(),
     "likelihood": {"likelihood"},
@@ -64,6 +70,15 @@ STRATEGIES: dict[str, Strategy] = {
         ),
         Strategy("majority_vote", "direct", "sample", 8, "", "vote_share", "samples vote with their largest label"),
         Strategy("self_consistency", "cot", "sample", 8, "", "vote_share", "the same, each sample reasons first"),
+        Strategy(
+            "label_logprobs",
+            "label",
+            "forced",
+            0,
+            "likelihood",
+            "weighted_mean",
+            "probability of each label as the answer",
+        ),
     )
 }
 

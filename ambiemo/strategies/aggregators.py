@@ -89,6 +89,19 @@ def dirichlet_mixture(distributions: np.ndarray, weights: np.ndarray, concentrat
     return Mixture(mean, total_bits, expected_bits, total_bits - expected_bits)
 
 
+def weighted_mean(distributions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of the candidates' distributions with weights w_b, (K,).
+
+    weights (B,) ≥ 0, NaN or 0 for a candidate that does not count; they are normalised here. Over forced labels (one-hot rows) with
+    softmax weights this is the distribution of 2603.08230: the model's probability of each label as its answer, made to add up to 1.
+    Raises NothingParsed if no usable candidate has a positive weight.
+    """
+    kept = usable(distributions) & (np.nan_to_num(weights) > 0)
+    if not kept.any():
+        raise NothingParsed
+    return _weighted(weights[kept] / math.fsum(weights[kept]), distributions[kept])
+
+
 def usable(distributions: np.ndarray) -> np.ndarray:
     """Which candidates parsed, (B,) of bool."""
     return ~np.isnan(distributions).any(axis=1)

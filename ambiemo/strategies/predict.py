@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ambiemo.strategies import Strategy
-from ambiemo.strategies.aggregators import Mixture, NothingParsed, best, dirichlet_mixture, only, usable, vote_share
+from ambiemo.strategies.aggregators import (
+    Mixture,
+    NothingParsed,
+    best,
+    dirichlet_mixture,
+    only,
+    usable,
+    vote_share,
+    weighted_mean,
+)
 from ambiemo.strategies.scorers import proportional_weights, softmax_weights
 
 
@@ -102,6 +111,8 @@ def _aggregate(
         return vote_share(distributions)
     if strategy.aggregator == "best":
         return best(distributions, scores)
+    if strategy.aggregator == "weighted_mean":
+        return weighted_mean(distributions, softmax_weights(scores, 1.0, None, parsed))
     if strategy.scorer == "verifier":
         weights = proportional_weights(scores, parsed)
     else:

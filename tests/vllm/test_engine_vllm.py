@@ -118,10 +118,10 @@ def test_one_prompt_that_is_too_long_fails_alone(engine):
 
 
 def test_label_logprobs_are_the_likelihood_of_forcing_that_answer(engine):
-    asked = requests(2)
-    rows = engine.label_logprobs(asked, ["anger", "sad"])
-    assert np.shape(rows) == (2, 2)
-    assert np.all(np.array(rows) < 0)
+    asked = [replace(one, labels=("anger", "sad")) for one in requests(2)]
+    found = engine.draw(asked, Decoding("forced", 2, max_tokens=0))
+    assert [[c.text for c in answer.candidates] for answer in found] == [["anger", "sad"]] * 2
+    assert all(c.log_likelihood < 0 for answer in found for c in answer.candidates)
     greedy = engine.draw(asked, Decoding("greedy", max_tokens=1))
     for request, answer in zip(asked, greedy, strict=True):
         token = answer.candidates[0].text
@@ -129,8 +129,10 @@ def test_label_logprobs_are_the_likelihood_of_forcing_that_answer(engine):
             engine.tokenizer.encode(token, add_special_tokens=False)
             and len(engine.tokenizer.encode(token, add_special_tokens=False)) == 1
         ):
-            forced = engine.label_logprobs([request], [token])[0][0]
-            assert forced == pytest.approx(answer.candidates[0].log_likelihood, abs=1e-3)
+            forced = engine.draw([replace(request, labels=(token,))], Decoding("forced", 1, max_tokens=0))
+            assert forced[0].candidates[0].log_likelihood == pytest.approx(
+                answer.candidates[0].log_likelihood, abs=1e-3
+            )
 
 
 def test_the_tiny_alm_answers_alike_in_both_engines(tmp_path):

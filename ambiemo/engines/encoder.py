@@ -1,0 +1,138 @@
+"""A clip's features and its run through the audio encoder, made once per clip and alone.
+
+Every question about a clip (each prompt, decoding and verifier's turn) needs the same features and the same encoding, and on a CPU they cost
+more than the decoding does. An actor keeps those of the last clips it heard. Alone means in a batch of one: what a clip sounds like to the
+model then depends on no batch mate, and an answer drawn from a kept encoding equals the answer of a run that was killed and resumed.
+
+Known limit: each actor of a pool keeps its own, so a clip may be encoded once per actor.
+"""
+
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ambiemo.durable import sha256
+
+KEPT = 256
+"""Clips of which an actor keeps features (host memory, 1.5 MB each at 128 mel bands) and encoding (where the model is, about 2 MB for a 7B)."""
+
+
+class Kept:
+    """The last `KEPT` values by key, and how many were made and found."""
+
+    def __init__(self) -> None:
+        self.values: OrderedDict[str, Any] = OrderedDict()
+        self.made = self.found = 0
+
+    def get(self, key: str, make: Callable[[], Any]) -> Any:
+        """The value of `key`, made where it is not kept."""
+        if key in self.values:
+            self.found += 1
+            self.values.move_to_end(key)
+            return self.values[key]
+        self.made += 1
+        self.values[key] = value = make()
+        if len(self.values) > KEPT:
+            self.values.popitem(last=False)
+        return value
+
+
+class FeaturesOnce:
+    """A processor's feature extractor that is asked about each clip alone, and once.
+
+    Only where every clip gets features of one shape, as Whisper's 30 s window does; otherwise the batch goes to the extractor as it is.
+    """
+
+    def __init__(self, extractor: Any) -> None:
+        self.extractor, self.kept = extractor, Kept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.extractor, name)
+
+    def __call__(self, audio: Any, **how: Any) -> Any:
+        clips = [audio] if isinstance(audio, np.ndarray) and audio.ndim == 1 else list(audio)
+        settings = repr(sorted(how.items())).encode("utf-8")
+        each = [
+            self.kept.get(
+                sha256(settings + np.ascontiguousarray(clip).tobytes()), functools.partial(self._alone, clip, how)
+            )
+            for clip in clips
+        ]
+        shapes = {tuple((name, value.shape) for name, value in one.items()) for one in each}
+        if len(shapes) > 1:
+            return self.extractor(audio, **how)
+        join = torch.cat if isinstance(next(iter(each[0].values())), torch.Tensor) else np.concatenate
+        return type(each[0])({name: join([one[name] for one in each]) for name in each[0]})
+
+    def _alone(self, clip: np.ndarray, how: dict[str, Any]) -> Any:
+        features = self.extractor([clip], **how)
+        if any(not hasattr(value, "shape") for value in features.values()):  # lists, where no tensor type was asked for
+            features = type(features)({name: np.asarray(value) for name, value in features.items()})
+        return features
+
+
+def encode_once(tower: torch.nn.Module, family: str) -> Kept | None:
+    """Make a model's audio encoder run each clip alone and once; returns what it keeps, or None for a family it does not know.
+
+    `family` is the configuration's `model_type`. Changes `tower.forward` in place.
+    """
+    if family not in PARTS:
+        return None
+    parts, whole, kept = PARTS[family], tower.forward, Kept()
+
+    def forward(features: torch.Tensor, **rest: Any) -> Any:
+        outputs = []
+        for part, its in parts(features, rest):
+            key = sha256(b"".join(map(_bytes, [part, *(v for v in its.values() if isinstance(v, torch.Tensor))])))
+            outputs.append(kept.get(key, functools.partial(whole, part, **its)))
+        joined = torch.cat([one.last_hidden_state for one in outputs])
+        return type(outputs[0])(last_hidden_state=joined)
+
+    tower.forward = forward  # type: ignore[method-assign]
+    return kept
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+
+
+Parts = Sequence[tuple[torch.Tensor, dict[str, Any]]]
+
+
+def _rows(features: torch.Tensor, rest: dict[str, Any]) -> Parts:
+    """Batches of windows, (windows, bands, frames): every argument of that length is cut alike."""
+    parts = []
+    for row in range(len(features)):
+        its = {
+            name: value[row : row + 1] if isinstance(value, torch.Tensor) and len(value) == len(features) else value
+            for name, value in rest.items()
+        }
+        mask = its.get("attention_mask")
+        if mask is not None and mask.dtype == torch.bool and bool(mask.all()):
+            its["attention_mask"] = None  # as the model has it where no clip of the batch is shorter than the window
+        parts.append((features[row : row + 1], its))
+    return parts
+
+
+def _packed(features: torch.Tensor, rest: dict[str, Any]) -> Parts:
+    """Clips one after the other, (bands, frames of all clips), with the length of each."""
+    lengths = rest["feature_lens"]
+    starts = [0, *lengths.cumsum(0).tolist()]
+    return [
+        (
+            features[:, starts[i] : starts[i + 1]],
+            rest | {name: rest[name][i : i + 1] for name in ("feature_lens", "aftercnn_lens")},
+        )
+        for i in range(len(lengths))
+    ]
+
+
+PARTS: dict[str, Callable[[torch.Tensor, dict[str, Any]], Parts]] = {
+    "qwen2_audio": _rows,
+    "audioflamingo3": _rows,
+    "qwen2_5_omni_thinker": _packed,
+}
