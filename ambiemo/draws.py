@@ -5,7 +5,8 @@ the answer to exactly that question; a changed prompt, clip, revision or seed is
 """
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from ambiemo.durable import sha256
@@ -65,9 +66,9 @@ class Draw:
     @property
     def prompt_sha256(self) -> str:
         """Hash of the prompt's text, before the model's chat template."""
-        return sha256(self.prompt.encode("utf-8"))
+        return _text_sha256(self.prompt)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Content address of the draw (64 hex digits): not the path, the corpus' name or the utterance's id, which change no answer."""
         parts = [
@@ -77,7 +78,7 @@ class Draw:
             self.audio_sha256,
             self.audio,
             self.prompt_sha256,
-            asdict(self.decoding),
+            vars(self.decoding),
             self.plan_seed,
             self.about,
             *([list(self.labels)] if self.labels else []),
@@ -87,17 +88,21 @@ class Draw:
     @property
     def seed(self) -> int:
         """Seed of the draw's own random stream; equal for every `count`, so the first k of N samples are the k samples."""
-        unlike_count = replace(self.decoding, count=0)
         return seed(
             "draw",
             self.model,
             self.audio_sha256,
             self.audio,
             self.prompt_sha256,
-            asdict(unlike_count),
+            vars(self.decoding) | {"count": 0},
             self.plan_seed,
             self.about,
         )
+
+
+@lru_cache(maxsize=64)
+def _text_sha256(text: str) -> str:
+    return sha256(text.encode("utf-8"))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from ambiemo.draws import Answer, Candidate, Decoding, Draw
 from ambiemo.errors import BadInput, Broken
 from ambiemo.pipeline import store as rooms
-from ambiemo.pipeline.store import AnswerStore
+from ambiemo.pipeline.store import AnswerStore, as_line
 
 GREEDY = Decoding("greedy")
 
@@ -22,10 +22,14 @@ def answer(number: int, text: str = "happy", failure: str = "") -> Answer:
     return Answer(key(number), candidates, GREEDY, failure=failure)
 
 
+def put(store: AnswerStore, group: str, answers: list[Answer]) -> None:
+    store.append("tiny", as_line(group, answers), [one.key for one in answers if not one.failure])
+
+
 def test_what_was_written_is_read_back_the_same(tmp_path: Path) -> None:
     told = [answer(1, "né\u2028 😀"), answer(2, failure="audio: is empty")]
     with AnswerStore(tmp_path) as store:
-        store.append("tiny", "g", told)
+        put(store, "g", told)
     with AnswerStore(tmp_path) as store:
         assert store.read("tiny", {key(1), key(2)}) == {one.key: one for one in told}
         assert store.has("tiny", key(1))
@@ -34,23 +38,23 @@ def test_what_was_written_is_read_back_the_same(tmp_path: Path) -> None:
 
 def test_a_failed_draw_is_kept_but_asked_again(tmp_path: Path) -> None:
     with AnswerStore(tmp_path) as store:
-        store.append("tiny", "g", [answer(1, failure="engine: timed out")])
+        put(store, "g", [answer(1, failure="engine: timed out")])
         assert not store.has("tiny", key(1))
-        store.append("tiny", "g", [answer(1)])
+        put(store, "g", [answer(1)])
         assert store.has("tiny", key(1))
         assert store.read("tiny", {key(1)})[key(1)].failure == ""
 
 
 def test_a_line_cut_off_by_a_kill_is_dropped_and_the_rest_stays(tmp_path: Path) -> None:
     with AnswerStore(tmp_path) as store:
-        store.append("tiny", "g1", [answer(1), answer(2)])
-        store.append("tiny", "g2", [answer(3)])
+        put(store, "g1", [answer(1), answer(2)])
+        put(store, "g2", [answer(3)])
     path = tmp_path / "tiny.jsonl"
     path.write_bytes(path.read_bytes()[:-7])
     with AnswerStore(tmp_path) as store:
         assert store.has("tiny", key(2))
         assert not store.has("tiny", key(3))
-        store.append("tiny", "g2", [answer(3)])
+        put(store, "g2", [answer(3)])
     with AnswerStore(tmp_path) as store:
         assert len(store.read("tiny", {key(i) for i in range(9)})) == 3
 
@@ -63,11 +67,11 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_group(tmp_path: Path, monkey
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with AnswerStore(tmp_path) as store:
-        store.append("tiny", "g1", [answer(1)])
+        put(store, "g1", [answer(1)])
     before = (tmp_path / "tiny.jsonl").read_bytes()
     monkeypatch.setattr(rooms, "FileIO", FullDisk)
     with AnswerStore(tmp_path) as store, pytest.raises(Broken, match=r"tiny\.jsonl: cannot write: the disk is full"):
-        store.append("tiny", "g2", [answer(2, "x" * 100)])
+        put(store, "g2", [answer(2, "x" * 100)])
     assert (tmp_path / "tiny.jsonl").read_bytes() == before
 
 

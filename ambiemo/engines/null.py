@@ -18,10 +18,11 @@ from ambiemo.models import ModelSpec
 class NullEngine:
     """Answers with a seeded random distribution over the labels the prompt lists (or a score, where the prompt asks for one)."""
 
-    def __init__(self, spec: ModelSpec, delay_s: float = 0.0) -> None:
-        """delay_s: seconds it pretends to think about each request."""
+    def __init__(self, spec: ModelSpec, delay_s: float = 0.0, deaf: bool = False) -> None:
+        """delay_s: seconds it pretends to think about each request. deaf: no clip is opened, to measure the way of ids and paths alone."""
         self.spec = spec
         self.delay_s = delay_s
+        self.deaf = deaf
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         """One answer per request; candidate i depends on (seed, i) alone."""

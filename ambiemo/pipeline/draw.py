@@ -1,6 +1,6 @@
 """The draw stage: Ray Data streams groups of draws to actors that hold an ALM; what comes back goes to the answer store as it comes.
 
-A group is a fixed number of draws with one decoding, neighbours in the order of their clips, answered in one batch. Groups depend on the plan
+A group is a fixed number of draws with one decoding, neighbours in the corpus' order, answered in one batch. Groups depend on the plan
 alone, so a resumed run and a cluster of another size draw the same batches. (A store that another plan has partly filled leaves smaller
 groups: their answers are as good, and the row names its group.)
 """
@@ -8,11 +8,10 @@ groups: their answers are as good, and the row names its group.)
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,33 +21,60 @@ from ambiemo.durable import sha256
 from ambiemo.engines import Engine, Request, engine_class
 from ambiemo.errors import BadInput, Broken
 from ambiemo.models import ModelSpec
-from ambiemo.pipeline.store import AnswerStore
+from ambiemo.pipeline.store import AnswerStore, as_line
 from ambiemo.plan.schema import ModelEntry
 
 TASKS_IN_FLIGHT = 2
+NOTHING = np.zeros(0, dtype=np.float32)
 UNHEARD = "audio: "
 """How the failure of a draw begins that no model was asked for, because its clip cannot be heard."""
 
 
-def groups(draws: Iterable[Draw], size: int, has: Callable[[str], bool]) -> Iterator[list[Draw]]:
-    """The draws still to make, in groups of at most `size`, one model, prompt kind and decoding each. Equal keys are one draw.
+T = TypeVar("T")
+Question = tuple[Callable[[T], Draw], Sequence[T]]
 
-    The first clips come under every question before the next clips come: an engine that keeps what it encoded finds it.
+
+class Groups(Sequence[list[Draw]]):
+    """The groups of draws that are still to make: places only, the draws themselves are made when a group is asked for."""
+
+    def __init__(self, questions: Sequence[Question], places: Sequence[tuple[int, np.ndarray]]) -> None:
+        self.questions, self.places = questions, places
+        self.draws = sum(len(there) for _, there in places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, at: int) -> list[Draw]:  # type: ignore[override]  # nobody takes a slice
+        number, there = self.places[at]
+        ask, items = self.questions[number]
+        first = int(there[0])
+        near = items[first : int(there[-1]) + 1]
+        return [ask(near[place - first]) for place in there.tolist()]
+
+
+def groups(questions: Sequence[Question], size: int, has: Callable[[str], bool]) -> Groups:
+    """The draws still to make, in groups of at most `size`.
+
+    A question is what makes a draw of an item, and its items: clips, or candidates to judge. One question has one model, prompt kind and
+    decoding, and its draws have different keys. The first items come under every question before the next ones: where the items are the
+    same clips, an engine that keeps what it encoded finds it.
     """
+    places = []
+    for start in range(0, max((len(items) for _, items in questions), default=0), size):
+        for number, (ask, items) in enumerate(questions):
+            there = [start + i for i, item in enumerate(items[start : start + size]) if not has(ask(item).key)]
+            if there:
+                places.append((number, np.array(there)))
+    return Groups(questions, places)
 
-    def question(draw: Draw) -> tuple:
-        return (draw.model, draw.corpus, draw.prompt_id, str(draw.decoding), draw.decoding.max_tokens, draw.audio)
 
-    unique = {draw.key: draw for draw in draws}
-    ordered = sorted(unique.items(), key=lambda item: (question(item[1]), item[1].audio_sha256, item[0]))
-    by_place: dict[tuple[str, str, int], list[list[Draw]]] = {}
-    for (model, corpus, *_), alike in groupby(ordered, key=lambda item: question(item[1])):
-        members = list(alike)
-        for start in range(0, len(members), size):
-            if missing := [draw for key, draw in members[start : start + size] if not has(key)]:
-                by_place.setdefault((model, corpus, start), []).append(missing)
-    for place in sorted(by_place):
-        yield from by_place[place]
+@dataclass(frozen=True)
+class Drawn:
+    """What came back of a group: draws, how many of them failed, and how many no model was asked for."""
+
+    draws: int
+    failed: int
+    unheard: int
 
 
 def draw_groups(
@@ -57,8 +83,8 @@ def draw_groups(
     entry: ModelEntry,
     work: Sequence[list[Draw]],
     store: AnswerStore,
-) -> Iterator[list[Answer]]:
-    """Draw every group of one model; each group's answers are in the store when they are given out.
+) -> Iterator[Drawn]:
+    """Draw every group of one model; each group's answers are in the store when it is given out.
 
     Raises BadInput where the cluster has not what the plan asks for, and Broken, in one line, when the model cannot be loaded or the
     actors die.
@@ -67,7 +93,7 @@ def draw_groups(
     from ray.data import ActorPoolStrategy
 
     enough(spec.id, entry, ray.cluster_resources())
-    rows = [{"payload": _pack(group)} for group in work]
+    rows: Any = _Packed(work)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         DrawActor,
         fn_constructor_kwargs={"spec": spec, "engine": engine, "options": entry.options},
@@ -76,20 +102,29 @@ def draw_groups(
         num_cpus=entry.cpus,
         num_gpus=entry.gpus,
     )
-    expected = {draw.key: draw.decoding for group in work for draw in group}
     try:
         for row in _rows(dataset):
-            back = json.loads(row)
-            answers = [Answer.from_row(one) for one in back["answers"]]
-            for answer in answers:
-                if not answer.failure and answer.decoding != expected[answer.key]:
-                    raise Broken(f"engine {engine}: asked for {expected[answer.key]}, it applied {answer.decoding}")
-            store.append(spec.id, back["group"], answers)
-            yield answers
+            if row["differs"]:
+                raise Broken(f"engine {engine}: {row['differs']}")
+            store.append(spec.id, row["line"], row["answered"])
+            yield Drawn(row["draws"], row["draws"] - len(row["answered"]), row["unheard"])
     except ray.exceptions.RayError as error:
         raise Broken(
             f"model {spec.id}: {_last_line(error)}; what was drawn is kept, run the same command again"
         ) from error
+
+
+class _Packed(Sequence[dict[str, str]]):
+    """Groups as rows for Ray, packed one at a time as Ray takes them: the driver never holds them all."""
+
+    def __init__(self, work: Sequence[list[Draw]]) -> None:
+        self.work = work
+
+    def __len__(self) -> int:
+        return len(self.work)
+
+    def __getitem__(self, at: int) -> dict[str, str]:  # type: ignore[override]
+        return {"payload": _pack(self.work[at])}
 
 
 def enough(model: str, entry: ModelEntry, resources: Mapping[str, float]) -> None:
@@ -103,9 +138,9 @@ def enough(model: str, entry: ModelEntry, resources: Mapping[str, float]) -> Non
             )
 
 
-def _rows(dataset: Any) -> Iterator[str]:
+def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield from batch.column("payload").to_pylist()
+        yield from batch.to_pylist()
 
 
 class DrawActor:
@@ -114,24 +149,35 @@ class DrawActor:
     def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any]) -> None:
         self.spec = spec
         self.engine: Engine = engine_class(engine)(spec, **options)
+        self.deaf = getattr(self.engine, "deaf", False)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[str]]:
-        return {"payload": [self._group(json.loads(payload)) for payload in batch["payload"]]}
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        done = [self._group(_unpack(payload)) for payload in batch["payload"]]
+        return {name: [one[name] for one in done] for name in done[0]}
 
-    def _group(self, group: dict[str, Any]) -> str:
-        decoding = Decoding(**group["decoding"])
+    def _group(self, drawn: list[Draw]) -> dict[str, Any]:
+        decoding = drawn[0].decoding
         ready: list[Request] = []
         answers: list[Answer] = []
-        labels = tuple(group["labels"])
-        for key, seed, prompt, path, digest, audio in group["draws"]:
+        for draw in drawn:
             try:
-                samples, truncated = load_audio(path, digest, audio, self.spec.audio_seconds)
-                ready.append(Request(key, group["prompts"][prompt], samples, seed, digest, truncated, labels))
+                samples, truncated = (NOTHING, False) if self.deaf else load_audio(draw, self.spec.audio_seconds)
+                ready.append(
+                    Request(draw.key, draw.prompt, samples, draw.seed, draw.audio_sha256, truncated, draw.labels)
+                )
             except BadAudio as error:
-                answers.append(Answer(key, (), decoding, failure=f"{UNHEARD}{error}"))
+                answers.append(Answer(draw.key, (), decoding, failure=f"{UNHEARD}{error}"))
+        unheard = len(answers)
         if ready:
             answers += self._ask(ready, decoding)
-        return json.dumps({"group": group["group"], "answers": [asdict(answer) for answer in answers]})
+        applied = {str(answer.decoding): answer.decoding for answer in answers if not answer.failure}.values()
+        return {
+            "line": as_line(sha256("".join(draw.key for draw in drawn).encode("ascii")), answers),
+            "draws": len(answers),
+            "answered": [answer.key for answer in answers if not answer.failure],
+            "unheard": unheard,
+            "differs": "; ".join(f"asked for {decoding!r}, it applied {one!r}" for one in applied if one != decoding),
+        }
 
     def _ask(self, requests: list[Request], decoding: Decoding) -> list[Answer]:
         try:
@@ -144,33 +190,45 @@ class DrawActor:
             return [Answer(request.key, (), decoding, failure=why) for request in requests]
 
 
-def load_audio(path: str, digest: str, audio: str, longest: float | None) -> tuple[np.ndarray, bool]:
+def load_audio(draw: Draw, longest: float | None) -> tuple[np.ndarray, bool]:
     """The samples an ALM is given (float32, mono, 16 kHz) and whether they were cut to `longest` seconds.
 
-    `audio` "silence" gives zeros of the clip's length. Raises BadAudio for a clip that cannot be heard, or whose bytes are no longer those
-    of its hash (the answer would be stored under another clip's key).
+    A draw whose `audio` is "silence" gets zeros of the clip's length. Raises BadAudio for a clip that cannot be heard, or whose bytes are no
+    longer those of its hash (the answer would be stored under another clip's key).
     """
-    if not path:
+    if not draw.audio_path:
         raise BadAudio("has no audio file")
     try:
-        content = Path(path).read_bytes()
+        content = Path(draw.audio_path).read_bytes()
     except OSError as error:
         raise BadAudio(f"cannot be opened: {error.strerror or error}") from error
-    if digest and sha256(content) != digest:
+    if draw.audio_sha256 and sha256(content) != draw.audio_sha256:
         raise BadAudio("changed since the corpus was loaded")
     clip = decode(content, max_seconds=longest)
-    return (np.zeros_like(clip.samples) if audio == "silence" else clip.samples), clip.truncated
+    return (np.zeros_like(clip.samples) if draw.audio == "silence" else clip.samples), clip.truncated
+
+
+OWN = ("audio_path", "audio_sha256", "about")
+"""What each draw of a group has of its own, beside its prompt; the rest is said once a group."""
 
 
 def _pack(group: list[Draw]) -> str:
+    """A group as text, without what the other side makes again (keys, seeds) or does not need (ids)."""
     prompts = list(dict.fromkeys(draw.prompt for draw in group))
     place = {prompt: index for index, prompt in enumerate(prompts)}
-    draws = [
-        (draw.key, draw.seed, place[draw.prompt], draw.audio_path, draw.audio_sha256, draw.audio) for draw in group
+    same = {name: value for name, value in asdict(group[0]).items() if name not in (*OWN, "prompt", "utterance_id")}
+    own = [[place[draw.prompt], *(getattr(draw, name) for name in OWN)] for draw in group]
+    return json.dumps({"same": same, "prompts": prompts, "draws": own})
+
+
+def _unpack(payload: str) -> list[Draw]:
+    group = json.loads(payload)
+    same = group["same"]
+    same |= {"decoding": Decoding(**same["decoding"]), "labels": tuple(same["labels"]), "utterance_id": ""}
+    return [
+        Draw(**same, prompt=group["prompts"][prompt], **dict(zip(OWN, own, strict=True)))
+        for prompt, *own in group["draws"]
     ]
-    name = sha256("".join(draw.key for draw in group).encode("ascii"))
-    alike = {"decoding": asdict(group[0].decoding), "labels": group[0].labels}
-    return json.dumps({"group": name, **alike, "prompts": prompts, "draws": draws})
 
 
 def _last_line(error: BaseException) -> str:

@@ -3,10 +3,11 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ambiemo.draws import Draw
 from ambiemo.errors import BadInput, Broken
@@ -17,6 +18,9 @@ from ambiemo.plan.expand import Expanded, expand
 from ambiemo.plan.schema import read
 from ambiemo.results import evidence as evidences
 from ambiemo.results.evidence import Evidence, Row
+
+if TYPE_CHECKING:
+    from ambiemo.pipeline.draw import Question
 
 ARTIFACTS = Path("artifacts")
 
@@ -100,7 +104,9 @@ def draw_and_score(expanded: Expanded, store: AnswerStore, account: Account) -> 
     to_score: dict[str, list[Draw]] = {}
     scored_of: dict[str, tuple[str, str]] = {}
     for model, own in by_model.items():
-        _draw(expanded, model, "answers", (d for one in own for d in sharing.draws(expanded, one)), store, account)
+        clips = {one.corpus: sharing.distinct_clips(expanded.corpora[one.corpus]) for one in own}
+        asked = [(sharing.asking(expanded, one), clips[one.corpus]) for one in own]
+        draw_missing(expanded, model, "answers", asked, store, account)
         for draw, told, judged in _told(expanded, own, store, model):
             answers.setdefault((model, draw.corpus), []).extend(told)
             for row in told[:judged]:
@@ -110,7 +116,8 @@ def draw_and_score(expanded: Expanded, store: AnswerStore, account: Account) -> 
                     scored_of[question.key] = (model, draw.corpus)
     scores: dict[tuple[str, str], list[Row]] = {}
     for judge, questions in to_score.items():
-        _draw(expanded, judge, "scores", questions, store, account)
+        unlike = list({question.key: question for question in questions}.values())
+        draw_missing(expanded, judge, "scores", [(lambda question: question, unlike)], store, account)
         found = store.read(judge, {question.key for question in questions})
         for question in questions:
             scores.setdefault(scored_of[question.key], []).append(evidences.score_row(question, found[question.key]))
@@ -130,25 +137,29 @@ def _told(
             yield draw, evidences.answer_rows(draw, found[key], labels), judged
 
 
-def _draw(
-    expanded: Expanded, model: str, what: str, draws: Iterable[Draw], store: AnswerStore, account: Account
+def draw_missing(
+    expanded: Expanded,
+    model: str,
+    what: str,
+    questions: "Sequence[Question[Any]]",
+    store: AnswerStore,
+    account: Account,
 ) -> None:
-    from ambiemo.pipeline.draw import UNHEARD, draw_groups, groups
+    """Make the draws of one model that the store lacks, as `pipeline.draw.groups` cuts them."""
+    from ambiemo.pipeline.draw import draw_groups, groups
 
     began = time.monotonic()
-    wanted = {draw.key: draw for draw in draws}
-    work = list(groups(wanted.values(), expanded.plan.group_size, lambda key: store.has(model, key)))
-    missing = sum(map(len, work))
-    account.reused += len(wanted) - missing
-    say(f"{model}: {what}: {len(wanted)} draws, {len(wanted) - missing} in the store")
+    wanted = sum(len(items) for _, items in questions)
+    work = groups(questions, expanded.plan.group_size, lambda key: store.has(model, key))
+    account.reused += wanted - work.draws
+    say(f"{model}: {what}: {wanted} draws, {wanted - work.draws} in the store")
     if work:
-        with progress(f"{model}: {what}", missing) as advance:
+        with progress(f"{model}: {what}", work.draws) as advance:
             entry, engine = expanded.entry(model), expanded.engine(model)
-            for answers in draw_groups(expanded.specs[model], engine, entry, work, store):
-                failed = sum(bool(answer.failure) for answer in answers)
-                account.calls += sum(not answer.failure.startswith(UNHEARD) for answer in answers)
-                account.failed += failed
-                advance(len(answers), failed)
+            for drawn in draw_groups(expanded.specs[model], engine, entry, work, store):
+                account.calls += drawn.draws - drawn.unheard
+                account.failed += drawn.failed
+                advance(drawn.draws, drawn.failed)
     account.seconds[f"{what} {model}"] = time.monotonic() - began
 
 

@@ -8,7 +8,7 @@ A failed draw is kept as a row with its reason, and is drawn again by the next r
 import fcntl
 import json
 import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
@@ -19,6 +19,14 @@ from ambiemo.draws import Answer
 from ambiemo.durable import refused, sync_folder
 from ambiemo.errors import BadInput, Broken
 
+KEY_BYTES = 32
+
+
+def as_line(group: str, answers: Sequence[Answer]) -> bytes:
+    """A group of answers as the store keeps it."""
+    told = {"group": group, "answers": [asdict(answer) for answer in answers]}
+    return (json.dumps(told, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
 
 class AnswerStore:
     """A folder of answers. Use as a context manager; opening it takes the folder's lock."""
@@ -27,6 +35,7 @@ class AnswerStore:
         self.folder = folder
         self._files: dict[str, FileIO] = {}
         self._keys: dict[str, set[bytes]] = {}
+        self._new: dict[str, bytearray] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -54,13 +63,10 @@ class AnswerStore:
         """Is there an answer (not a failure) under this key?"""
         return bytes.fromhex(key) in self._index(model)
 
-    def append(self, model: str, group: str, answers: Sequence[Answer]) -> None:
-        """Add a group's answers: all of them, on disk, or none. Raises Broken when the disk refuses."""
-        index, file = self._index(model), self._file(model)
-        line = (
-            json.dumps({"group": group, "answers": [asdict(answer) for answer in answers]}, ensure_ascii=False) + "\n"
-        )
-        start, left = file.seek(0, os.SEEK_END), line.encode("utf-8", "backslashreplace")
+    def append(self, model: str, line: bytes, answered: Iterable[str]) -> None:
+        """Add a group (`as_line`) with the keys that it answers: all of it, on disk, or nothing. Raises Broken when the disk refuses."""
+        file = self._file(model)
+        start, left = file.seek(0, os.SEEK_END), line
         try:
             while left:  # a nearly full disk may take a part of it and say so only at the next write
                 left = left[file.write(left) :]
@@ -69,7 +75,9 @@ class AnswerStore:
             self._files.pop(model)
             _cut(self._path(model), start)
             raise refused(self._path(model), error) from error
-        index.update(bytes.fromhex(answer.key) for answer in answers if not answer.failure)
+        new = self._new.setdefault(model, bytearray())
+        for key in answered:
+            new += bytes.fromhex(key)
 
     def read(self, model: str, wanted: Container[str]) -> dict[str, Answer]:
         """The answers of a model under the wanted keys. An answer beats a failure, an earlier answer a later one."""
@@ -85,6 +93,10 @@ class AnswerStore:
     def _index(self, model: str) -> set[bytes]:
         if model not in self._keys:
             self._keys[model] = {bytes.fromhex(one.key) for one in self._answers(model) if not one.failure}
+        elif new := self._new.pop(
+            model, None
+        ):  # put among the others when asked, not while drawing: a set takes three times the room
+            self._keys[model].update(bytes(new[i : i + KEY_BYTES]) for i in range(0, len(new), KEY_BYTES))
         return self._keys[model]
 
     def _file(self, model: str) -> FileIO:

@@ -2,12 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
+
+import numpy as np
+import pyarrow as pa
 
 from ambiemo import corpora, models
+from ambiemo.corpora.schema import votes_of
 from ambiemo.errors import BadInput
 from ambiemo.models import ModelSpec
 from ambiemo.plan.preflight import Where, lacks
@@ -42,13 +46,55 @@ class Utterance:
     truth_source: str = "votes"
 
 
+class Utterances(Sequence[Utterance]):
+    """The utterances of a corpus, kept as columns and made when asked for: some 200 bytes each, where objects take a thousand."""
+
+    def __init__(self, table: pa.Table) -> None:
+        columns = [table.column(name) for name in COLUMNS]
+        self.columns = pa.table(
+            [c.dictionary_encode() if name in REPEATED else c for name, c in zip(COLUMNS, columns, strict=True)],
+            names=list(Utterance.__dataclass_fields__),
+        ).combine_chunks()
+
+    @property
+    def clips_differ(self) -> bool:
+        """Has every utterance a clip of its own, by its bytes?"""
+        hashes = np.fromiter((bytes.fromhex(one.audio_sha256) for one in self), dtype="S32", count=len(self))
+        return len(np.unique(hashes)) == len(self)
+
+    def __len__(self) -> int:
+        return self.columns.num_rows
+
+    @overload
+    def __getitem__(self, at: int) -> Utterance: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Utterance]: ...
+    def __getitem__(self, at: int | slice) -> Utterance | list[Utterance]:
+        if isinstance(at, int):
+            return self[at : at + 1 or None][0]
+        start, stop, step = at.indices(len(self))
+        rows = self.columns.slice(start, max(stop - start, 0)).to_pylist()[::step]
+        return [Utterance(**{**row, "votes": tuple(row["votes"])}) for row in rows]
+
+    def __iter__(self) -> Iterator[Utterance]:
+        for start in range(0, len(self), 1024):
+            yield from self[start : start + 1024]
+
+
+COLUMNS = (
+    "utterance_id", "speaker", "cluster", "audio_path", "audio_sha256", "duration_s", "votes", "truth_source",
+)  # fmt: skip
+"""Columns of the corpus table, in the order of Utterance's fields."""
+REPEATED = ("speaker", "cluster", "truth_source")
+
+
 @dataclass(frozen=True)
 class LoadedCorpus:
     """A corpus as the run uses it: labels, utterances sorted by id, and the loader's account of itself."""
 
     id: str
     labels: tuple[str, ...]
-    utterances: tuple[Utterance, ...]
+    utterances: Sequence[Utterance]
     root: str = ""
     counts: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -121,38 +167,29 @@ def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
     """Load one corpus of a plan. Raises BadInput: an unset variable, a bad folder, no utterance, or not the expected count."""
     root = _root(entry)
     imported = corpora.load(entry.id, root, dict(entry.options))
-    rows = sorted(imported.table.to_pylist(), key=lambda row: row["utterance_id"])
-    if entry.expect is not None and len(rows) != entry.expect:
+    if entry.expect is not None and len(imported.table) != entry.expect:
         raise BadInput(
-            f"corpus {entry.id}: found {len(rows)} utterances, expected {entry.expect} (key `expect` of the plan)"
+            f"corpus {entry.id}: found {len(imported.table)} utterances, expected {entry.expect} (key `expect` of the plan)"
         )
-    voted = [
-        row for row in rows if sum(row["votes"]) > 0
-    ]  # without a vote in the label set there is no truth to predict
-    counts = {**imported.counts, "no_vote_in_label_set": len(rows) - len(voted)}
-    rows = voted
+    labels, votes = votes_of(imported.table)
+    table = imported.table.filter(
+        pa.array(votes.sum(1) > 0)
+    )  # without a vote in the label set there is no truth to predict
+    counts = {**imported.counts, "no_vote_in_label_set": len(imported.table) - len(table)}
+    order = np.argsort(np.array(table.column("utterance_id").to_pylist(), dtype=object), kind="stable")
     taken = [n for n in (entry.limit, limit) if n is not None]
-    rows = spread(rows, min(taken)) if taken else rows
-    if not rows:
+    if taken:
+        order = spread(order, table.column("utterance_id").to_pylist(), min(taken))
+    if not len(order):
         raise BadInput(
             f"corpus {entry.id}: no utterance with votes and audio in {root or 'the package'}; name the owner's folder"
         )
+    utterances = Utterances(table.take(pa.array(order, pa.int64())))
+    pa.default_memory_pool().release_unused()
     return LoadedCorpus(
         id=entry.id,
-        labels=tuple(rows[0]["labels"]),
-        utterances=tuple(
-            Utterance(
-                row["utterance_id"],
-                row["speaker"],
-                row["cluster"],
-                row["audio_path"],
-                row["audio_sha256"],
-                row["duration_s"],
-                tuple(row["votes"]),
-                row["truth_source"],
-            )
-            for row in rows
-        ),
+        labels=labels,
+        utterances=utterances,
         root=str(imported.root or ""),
         counts=counts,
         options=dict(imported.options),
@@ -160,10 +197,10 @@ def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
     )
 
 
-def spread(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-    """`limit` rows chosen by a hash of their id, still sorted by id: not one speaker's, and a larger limit only adds."""
-    chosen = sorted(rows, key=lambda row: seed("limit", row["utterance_id"]))[:limit]
-    return sorted(chosen, key=lambda row: row["utterance_id"])
+def spread(order: np.ndarray, ids: Sequence[str], limit: int) -> np.ndarray:
+    """`limit` of the places in `order`, chosen by a hash of the ids there, in the same order: not one speaker's, and a larger limit only adds."""
+    chosen = set(sorted(order.tolist(), key=lambda place: seed("limit", ids[place]))[:limit])
+    return np.array([place for place in order.tolist() if place in chosen], dtype=np.int64)
 
 
 def _root(entry: CorpusEntry) -> Path | None:

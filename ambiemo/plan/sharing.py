@@ -1,13 +1,13 @@
 """Draw once, aggregate many: the questions all strategies of a plan need, each once, and how many draws that saves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ambiemo import models
 from ambiemo.draws import Decoding, Draw
-from ambiemo.plan.expand import Cell, Expanded, LoadedCorpus, Utterance
+from ambiemo.plan.expand import Cell, Expanded, LoadedCorpus, Utterance, Utterances
 from ambiemo.plan.schema import Plan
 from ambiemo.seeds import seed
 from ambiemo.strategies import Strategy
@@ -71,24 +71,44 @@ def draw_sets(expanded: Expanded) -> list[DrawSet]:
 
 def draws(expanded: Expanded, which: DrawSet) -> Iterator[Draw]:
     """The draws of one question, one an utterance, in the corpus' order."""
+    return map(asking(expanded, which), expanded.corpora[which.corpus].utterances)
+
+
+def asking(expanded: Expanded, which: DrawSet) -> Callable[[Utterance], Draw]:
+    """What makes the draw of one question about an utterance."""
     corpus, spec = expanded.corpora[which.corpus], expanded.specs[which.model]
-    text = models.render(models.prompt(spec, which.prompt_id), corpus.labels)
-    for utterance in corpus.utterances:
-        yield Draw(
-            model=which.model,
-            revision=spec.revision or "",
-            engine=expanded.engine(which.model),
-            corpus=which.corpus,
+    same: dict[str, Any] = {
+        "model": which.model,
+        "revision": spec.revision or "",
+        "engine": expanded.engine(which.model),
+        "corpus": which.corpus,
+        "prompt_id": which.prompt_id,
+        "prompt": models.render(models.prompt(spec, which.prompt_id), corpus.labels),
+        "decoding": which.decoding,
+        "plan_seed": expanded.plan.seed,
+        "audio": which.audio,
+        "labels": corpus.labels if which.decoding.kind == "forced" else (),
+    }
+
+    def ask(utterance: Utterance) -> Draw:
+        return Draw(
             utterance_id=utterance.id,
             audio_sha256=utterance.audio_sha256,
             audio_path=_absolute(corpus, utterance),
-            prompt_id=which.prompt_id,
-            prompt=text,
-            decoding=which.decoding,
-            plan_seed=expanded.plan.seed,
-            audio=which.audio,
-            labels=corpus.labels if which.decoding.kind == "forced" else (),
+            **same,
         )
+
+    return ask
+
+
+def distinct_clips(corpus: LoadedCorpus) -> Sequence[Utterance]:
+    """The utterances of a corpus without those whose clip has the bytes of an earlier one's: they would ask the same."""
+    if isinstance(corpus.utterances, Utterances) and corpus.utterances.clips_differ:
+        return corpus.utterances
+    first: dict[str, Utterance] = {}
+    for one in corpus.utterances:
+        first.setdefault(one.audio_sha256, one)
+    return list(first.values())
 
 
 def score_draw(expanded: Expanded, judged: Draw, index: int, candidate: str) -> Draw:
