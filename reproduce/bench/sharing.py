@@ -1,0 +1,91 @@
+"""What sharing saves: N samples of a clip over one sample, and the quick grid over its strategies each run by itself.
+
+    python reproduce/bench/sharing.py [--clips 96] [--rounds 3] [--out FILE.json]
+
+Samples: one engine in one process answers the same groups of clips with 1 and with 8 samples, turn about, its encoder's memory emptied before
+every timing (what is kept of an earlier question would flatter both). The promise is that 8 cost less than 2.5 times 1. Grid: engine
+calls of reproduce/quick.yaml, counted, not timed: each strategy asking for itself (its candidates one call each, as a loop over
+`generate` would), over the draws the run makes; the promise is 2.5.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from clips import draws
+from record import record
+
+from ambiemo.draws import Decoding
+from ambiemo.engines import Request
+from ambiemo.engines.transformers import TransformersEngine
+from ambiemo.models import MODELS
+from ambiemo.pipeline.draw import load_audio
+from ambiemo.plan import sharing
+from ambiemo.plan.expand import expand
+from ambiemo.plan.schema import read
+
+QUICK = Path(__file__).parent.parent / "quick.yaml"
+
+
+def seconds(engine: TransformersEngine, groups: list[list[Request]], count: int) -> float:
+    """Time of all groups with so many samples, nothing kept from before."""
+    assert engine.encoded is not None
+    for kept in (engine.encoded, engine.processor.feature_extractor.kept):
+        kept.values.clear()
+    began = time.perf_counter()
+    for group in groups:
+        engine.draw(group, Decoding("sample", count, 1.0, 1.0, 96))
+    return time.perf_counter() - began
+
+
+def calls() -> dict[str, float]:
+    """Engine calls of the quick grid: shared, each strategy by itself, and each candidate by itself."""
+    expanded = expand(read(QUICK))
+    counts = sharing.count_draws(expanded)
+    clips = {name: len(sharing.distinct_clips(corpus)) for name, corpus in expanded.corpora.items()}
+    ready = [cell for cell in expanded.cells if not cell.skipped]
+    labels = {name: len(corpus.labels) for name, corpus in expanded.corpora.items()}
+    each = sum(clips[cell.corpus] * (cell.strategy.count or labels[cell.corpus]) for cell in ready)
+    return {
+        "draws_of_the_run": counts.shared,
+        "draws_if_each_strategy_drew_its_own": counts.alone,
+        "calls_if_each_candidate_was_a_call": each + counts.scores_alone,
+        "own_draws_over_shared": round(counts.alone / counts.shared, 3),
+        "calls_over_shared": round((each + counts.scores_alone) / counts.shared, 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    spec = MODELS["tiny"]
+    engine = TransformersEngine(spec)
+    with tempfile.TemporaryDirectory() as folder:
+        asked = draws(Path(folder), given.clips, "transformers", Decoding("sample", 8, 1.0, 1.0, 96))
+        requests = [
+            Request(one.key, one.prompt, load_audio(one, spec.audio_seconds)[0], one.seed, one.audio_sha256)
+            for one in asked
+        ]
+    groups = [requests[start : start + 32] for start in range(0, len(requests), 32)]
+    seconds(engine, groups[:1], 1)
+    found: dict[int, list[float]] = {1: [], 8: []}
+    for _ in range(given.rounds):
+        for count, times in found.items():
+            times.append(round(seconds(engine, groups, count), 3))
+    numbers = {
+        "engine": "transformers",
+        "clips": given.clips,
+        "seconds_by_samples": found,
+        "eight_samples_over_one": round(median(found[8]) / median(found[1]), 3),
+        "quick_grid": calls(),
+    }
+    record("sharing", numbers, given.out)
+
+
+if __name__ == "__main__":
+    main()
