@@ -3,6 +3,7 @@
 `save(family, folder)` writes one that transformers loads as it would the real one. torch and transformers are imported when called.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ TEMPLATE = (
     "{{ content['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+LLAMA_PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PLACEHOLDER = {
     "qwen2_audio": "Audio 1: <|audio_bos|><|AUDIO|><|audio_eos|>\n",
     "qwen2_5_omni": "<|audio_bos|><|AUDIO|><|audio_eos|>",
     "audioflamingo3": "<sound>",
+    "ultravox": "<|audio|>",
 }
+OMNI_PROCESSOR = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json")
 # Heads of 64, as vLLM's CPU build refuses smaller ones.
 QWEN2 = {
     "model_type": "qwen2", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 1,
@@ -45,15 +49,22 @@ ENCODER = {
 
 def tokenizer(family: str) -> Any:
     """A byte-level BPE tokenizer with every family's special tokens, padding on the left."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     words = Tokenizer(models.BPE())
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special, text = list(SPECIAL), TEXT * 9
+    if family == "ultravox":
+        # Llama 3 joins a line's end to the signs before it, so the placeholder, which is no token of its own, may share one with the text
+        pieces = pre_tokenizers.Split(Regex(LLAMA_PIECES), "isolated")
+        words.pre_tokenizer = pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(False, use_regex=False)])
+        text = [*text, *["<|audio|>\n<|audio|>"] * 9]
+    else:
+        words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
     words.train_from_iterator(
-        TEXT * 9, trainers.BpeTrainer(vocab_size=400, special_tokens=list(SPECIAL), initial_alphabet=alphabet)
+        text, trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
     )
     named = {
         "image_token": "<|IMAGE|>", "audio_token": "<|AUDIO|>", "video_token": "<|VIDEO|>", "vision_bos_token": "<|vision_bos|>",
@@ -76,19 +87,10 @@ def processor(family: str, words: Any) -> Any:
     import transformers
 
     template = words.chat_template
+    extractor = transformers.WhisperFeatureExtractor(feature_size=64)
     if family == "qwen2_audio":
-        return transformers.Qwen2AudioProcessor(transformers.WhisperFeatureExtractor(feature_size=64), words, template)
-    if family == "audioflamingo3":
-        return transformers.AudioFlamingo3Processor(
-            transformers.WhisperFeatureExtractor(feature_size=64), words, template
-        )
-    return transformers.Qwen2_5OmniProcessor(
-        transformers.Qwen2VLImageProcessor(),
-        transformers.Qwen2VLVideoProcessor(),
-        transformers.WhisperFeatureExtractor(feature_size=64, chunk_length=30),
-        words,
-        template,
-    )
+        return transformers.Qwen2AudioProcessor(extractor, words, template)
+    return transformers.AudioFlamingo3Processor(extractor, words, template)
 
 
 def network(family: str, words: Any) -> Any:
@@ -134,24 +136,119 @@ def network(family: str, words: Any) -> Any:
             video_token_index=token("<|VIDEO|>"),
             audio_start_token_id=token("<|audio_bos|>"),
             audio_end_token_id=token("<|audio_eos|>"),
+            vision_start_token_id=token("<|vision_bos|>"),
+            vision_end_token_id=token("<|vision_eos|>"),
         )  # fmt: skip
         made = transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)
-    with torch.no_grad():
-        for weight in made.parameters():
-            if weight.dim() > 1:
-                weight.normal_(std=0.15)
+    randomize(made, words)
     made.generation_config = transformers.GenerationConfig(
         eos_token_id=token("<|im_end|>"), pad_token_id=token("<|endoftext|>")
     )
     return made.float().eval()
 
 
+def randomize(network: Any, words: Any = None) -> None:
+    """Larger weights than a library's own start, so that no answer is nearly as likely as another; and none is a placeholder."""
+    import torch
+
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.dim() > 1:
+                weight.normal_(std=0.15)
+        if words is not None:
+            silent = set(words.all_special_ids) - {words.eos_token_id}
+            network.get_output_embeddings().weight[sorted(silent)] = 0
+
+
 def save(family: str, folder: Path) -> None:
     """Write a random checkpoint of a family: configuration, weights, tokenizer, processor, chat template."""
     words = tokenizer(family)
-    network(family, words).save_pretrained(folder)
-    processor(family, words).save_pretrained(folder)
+    if family == "ultravox":
+        save_ultravox(words, folder)
+        return
+    made = network(family, words)
+    if family == "qwen2_5_omni":
+        save_omni(made, words, folder)
+    else:
+        made.save_pretrained(folder)
+        processor(family, words).save_pretrained(folder)
     mend(folder)
+
+
+def save_omni(thinker: Any, words: Any, folder: Path) -> None:
+    """Write a thinker as Qwen2.5-Omni is published: inside a model that also speaks, whose other weights nobody here should load.
+
+    The parts of the processor are written by hand, in the one file that the published checkpoint has: those for images and video can be
+    made only where torchvision is.
+    """
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    config = transformers.Qwen2_5OmniConfig(thinker_config=thinker.config.to_dict(), architectures=["Qwen2_5OmniModel"])
+    config.save_pretrained(folder)
+    thinker.generation_config.save_pretrained(folder)
+    weights = {f"thinker.{name}": value.contiguous() for name, value in thinker.state_dict().items()}
+    spoken = {
+        "talker.codec_head.weight": torch.zeros(2, 2),
+        "token2wav.code2wav_dit_model.proj_out.bias": torch.zeros(2),
+    }
+    save_file(weights | spoken, folder / "model.safetensors", metadata={"format": "pt"})
+    words.save_pretrained(folder)
+    extractor = transformers.WhisperFeatureExtractor(feature_size=64, return_attention_mask=True)
+    vision = {
+        "image_processor_type": "Qwen2VLImageProcessor", "merge_size": 2, "patch_size": 14, "temporal_patch_size": 2,
+        "min_pixels": 3136, "max_pixels": 12845056,
+    }  # fmt: skip
+    parts = {**vision, **extractor.to_dict(), "processor_class": "Qwen2_5OmniProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(parts), encoding="utf-8")
+
+
+def save_ultravox(words: Any, folder: Path) -> None:
+    """Write an Ultravox as v0.3 and v0.4 are published: the projector alone, and the names of a language model and of a Whisper.
+
+    The processor is not written here: transformers has none (tests/vllm/ultravox_processor.py).
+    """
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    text = {name: value for name, value in QWEN2.items() if name != "model_type"}
+    end = words.convert_tokens_to_ids("<|im_end|>")
+    llama = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**text, head_dim=64, vocab_size=len(words), eos_token_id=end, pad_token_id=0)
+    )
+    encoder = {**ENCODER, "num_mel_bins": 64, "decoder_layers": 1, "decoder_attention_heads": 1, "decoder_ffn_dim": 64}
+    start = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 0}
+    whisper = transformers.WhisperForConditionalGeneration(
+        transformers.WhisperConfig(**encoder, **start, vocab_size=64, begin_suppress_tokens=None)
+    )
+    randomize(llama, words)
+    randomize(whisper)
+    llama.save_pretrained(folder / "text")
+    whisper.save_pretrained(folder / "audio")
+    width, stacked = 128, 8 * ENCODER["d_model"]
+    projector = {
+        "ln_pre.weight": torch.ones(stacked),
+        "linear_1.weight": torch.randn(width, stacked) * 0.15,
+        "linear_2.weight": torch.randn(text["hidden_size"], width // 2) * 0.15,
+        "ln_post.weight": torch.ones(text["hidden_size"]),
+    }
+    save_file(
+        {f"multi_modal_projector.{name}": value for name, value in projector.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    config = {
+        "model_type": "ultravox", "architectures": ["UltravoxModel"], "hidden_size": width, "stack_factor": 8, "projector_act": "swiglu",
+        "text_model_id": str(folder / "text"), "audio_model_id": str(folder / "audio"), "vocab_size": len(words),
+        "audio_token_index": words.convert_tokens_to_ids("<|AUDIO|>"), "torch_dtype": "float32",
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    transformers.GenerationConfig(eos_token_id=end, pad_token_id=0).save_pretrained(folder)
+    words.save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(feature_size=64).save_pretrained(folder)
 
 
 def mend(folder: Path) -> None:

@@ -82,17 +82,19 @@ def test_clips_whose_features_differ_in_shape_go_to_the_extractor_together(engin
 def test_a_clip_that_fills_the_window_is_heard_alike_beside_a_short_one(engine) -> None:
     full, short = Request("f", "Listen.", clip(1, 30.0), 1), Request("s", "Listen.", clip(2), 2)
     alone = engine.draw([full], GREEDY)
-    engine.encoded.values.clear()
+    engine.encoded.forget()
     made = engine.encoded.made
     beside = engine.draw([full, short], GREEDY)
     assert engine.encoded.made == made + 2
     assert likelihoods(beside[:1]) == pytest.approx(likelihoods(alone), abs=1e-3)
 
 
-def test_no_more_than_so_many_clips_are_kept_and_the_oldest_go_first(monkeypatch) -> None:
-    monkeypatch.setattr(encoder, "KEPT", 2)
+def test_no_more_than_so_many_bytes_are_kept_and_the_oldest_go_first(monkeypatch) -> None:
+    monkeypatch.setattr(encoder, "ROOM", 2 * 800)
     kept = Kept()
     for name in ("a", "b", "a", "c", "a", "b"):
-        kept.get(name, lambda name=name: name)
+        kept.get(name, lambda: {"x": np.zeros(100)})
     assert list(kept.values) == ["a", "b"]
-    assert (kept.made, kept.found) == (4, 2)
+    assert (kept.made, kept.found, kept.bytes) == (4, 2, 1600)
+    kept.get("larger than the room", lambda: {"x": np.zeros(1000)})
+    assert list(kept.values) == ["larger than the room"]

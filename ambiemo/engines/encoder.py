@@ -17,16 +17,17 @@ import torch
 
 from ambiemo.durable import sha256
 
-KEPT = 256
-"""Clips of which an actor keeps features (host memory, 1.5 MB each at 128 mel bands) and encoding (where the model is, about 2 MB for a 7B)."""
+ROOM = 512 * 2**20
+"""Bytes of features (host memory; 1.5 MB a clip of 30 s at 128 mel bands, ten times that where a family pads to 300 s) and again of encodings
+(where the model is; about 2 MB a clip for a 7B) that an actor keeps. A group whose clips need more is encoded again under each question."""
 
 
 class Kept:
-    """The last `KEPT` values by key, and how many were made and found."""
+    """The last values by key, as many as `ROOM` bytes hold (one at least), and how many were made and found."""
 
     def __init__(self) -> None:
         self.values: OrderedDict[str, Any] = OrderedDict()
-        self.made = self.found = 0
+        self.made = self.found = self.bytes = 0
 
     def get(self, key: str, make: Callable[[], Any]) -> Any:
         """The value of `key`, made where it is not kept."""
@@ -36,9 +37,20 @@ class Kept:
             return self.values[key]
         self.made += 1
         self.values[key] = value = make()
-        if len(self.values) > KEPT:
-            self.values.popitem(last=False)
+        self.bytes += _size(value)
+        while self.bytes > ROOM and len(self.values) > 1:
+            self.bytes -= _size(self.values.popitem(last=False)[1])
         return value
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self.values.clear()
+        self.bytes = 0
+
+
+def _size(value: Any) -> int:
+    """Bytes of the arrays or tensors in a mapping of them."""
+    return sum(one.nbytes for one in value.values() if hasattr(one, "nbytes"))
 
 
 class FeaturesOnce:

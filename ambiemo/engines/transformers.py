@@ -12,23 +12,43 @@ Known limits: padding and batch size move logits by rounding, so another group s
 import logging
 import os
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from transformers import AutoConfig, AutoProcessor, GenerationConfig
+from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin, Qwen2_5OmniProcessor
 from transformers.utils import logging as transformers_logging
 
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
 from ambiemo.durable import sha256
 from ambiemo.engines import Request
 from ambiemo.engines.encoder import FeaturesOnce, Kept, encode_once
+from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
 from ambiemo.models import ModelSpec
 
 RATE = 16_000
 SILENT_FAULTS = ("right-padding was detected", "audios", "Expanding inputs for audio tokens")
 """Parts of warnings after which a model answers without hearing, or from a broken context. Here they are errors."""
+
+ANSWERS_IN_TEXT = {"qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration"}
+"""By a configuration's `model_type`: the class of the part that answers in text, where the checkpoint's own class also speaks."""
+
+
+class HearingOmniProcessor(Qwen2_5OmniProcessor):
+    """Qwen2.5-Omni's own processor without its eyes: the part for video can be loaded only where torchvision is, and nothing is seen here."""
+
+    def __init__(self, feature_extractor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:
+        ProcessorMixin.__init__(self, feature_extractor, tokenizer, chat_template=chat_template)
+        # both are asked for this number even where nothing is seen
+        self.image_processor = self.video_processor = SimpleNamespace(merge_size=2)
+        for name in ("image", "audio", "video", "vision_bos", "vision_eos", "audio_bos", "audio_eos"):
+            setattr(self, f"{name}_token", getattr(tokenizer, f"{name}_token"))
+
+
+PROCESSORS: dict[str, Any] = {"qwen2_5_omni": HearingOmniProcessor, "qwen2_5_omni_thinker": HearingOmniProcessor}
+"""By a configuration's `model_type`: what loads its processor, where `AutoProcessor` would ask for more than hearing needs."""
 
 
 class _FaultFilter(logging.Filter):
@@ -47,30 +67,31 @@ class TransformersEngine:
     def __init__(self, spec: ModelSpec, threads: int | None = None, device: str | None = None) -> None:
         torch.set_num_threads(threads or os.cpu_count() or 1)  # Ray sets OMP_NUM_THREADS=1 in its workers
         transformers_logging.disable_progress_bar()
-        faults = _FaultFilter()
-        for name in ("transformers.generation.utils", f"transformers.models.{self._family(spec)}"):
-            logging.getLogger(name).addFilter(faults)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        on_gpu = self.device.startswith("cuda")
+        enough_memory(spec, free_gpu_gib() if on_gpu else free_host_gib(), "GPU memory" if on_gpu else "main memory")
         source, revision = str(spec.path() or spec.weights), None if spec.path() else spec.revision
         config = AutoConfig.from_pretrained(source, revision=revision)
-        model_class = getattr(transformers, config.architectures[0])
+        model_class = getattr(transformers, ANSWERS_IN_TEXT.get(config.model_type, config.architectures[0]))
         loaded = model_class.from_pretrained(source, revision=revision, dtype=getattr(torch, spec.dtype))
         self.model: Any = loaded.to(self.device).eval()
-        self.processor: Any = AutoProcessor.from_pretrained(source, revision=revision)
+        self.processor: Any = PROCESSORS.get(config.model_type, AutoProcessor).from_pretrained(
+            source, revision=revision
+        )
+        faults = _FaultFilter()
+        for name in ("transformers.generation.utils", "transformers.processing_utils", model_class.__module__):
+            logging.getLogger(name).addFilter(faults)  # a logger's filter does not see what its children log
         self.tokenizer: Any = self.processor.tokenizer
         self.processor.feature_extractor = FeaturesOnce(self.processor.feature_extractor)
         tower = next((part for name, part in loaded.named_modules() if name.endswith("audio_tower")), None)
-        self.encoded: Kept | None = encode_once(tower, config.model_type) if tower is not None else None
+        self.encoded: Kept | None = encode_once(tower, loaded.config.model_type) if tower is not None else None
         self.tokenizer.padding_side = "left"  # a reloaded processor may say "right": a decoder would go on from padding
         ends = self.model.generation_config.eos_token_id
+        if ends is None:  # a checkpoint need not have a generation_config.json
+            ends = self.tokenizer.eos_token_id
         self.ends: list[int] = list(ends) if isinstance(ends, list) else [ends]
         pad = self.model.generation_config.pad_token_id
         self.pad: int = pad if pad is not None else self.ends[0]
-
-    @staticmethod
-    def _family(spec: ModelSpec) -> str:
-        source, revision = str(spec.path() or spec.weights), None if spec.path() else spec.revision
-        return AutoConfig.from_pretrained(source, revision=revision).model_type
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         """Answer a group of requests in one batch. Shapes inside: b requests, n = decoding.count candidates each."""
@@ -181,6 +202,8 @@ class TransformersEngine:
         _, cache = self._prefill(inputs, upto=-1)
         cache.batch_repeat_interleave(decoding.count)
         prompt = inputs["input_ids"]
+        if hasattr(self.model, "rope_deltas"):
+            self.model.rope_deltas = None  # Qwen2.5-Omni keeps those of the last search, which had other rows
         output = self.model.generate(
             input_ids=prompt,
             attention_mask=inputs["attention_mask"],

@@ -17,7 +17,8 @@ from ambiemo.draws import Answer, Candidate, Decoding
 from ambiemo.durable import sha256
 from ambiemo.engines import Request
 from ambiemo.engines.beams import BeamSearch
-from ambiemo.engines.rendering import chat_text
+from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
+from ambiemo.engines.rendering import PLACEHOLDER, chat_text
 from ambiemo.errors import BadInput
 from ambiemo.seeds import seed
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 RATE = 16000
 MOST_BEAMS = 16
+HEARS_MATES = {"ultravox"}
+"""Families whose encoder in vLLM 0.32 lets the end of a clip hear how far a longer clip of the same step goes on."""
 # Before vLLM is imported: the engine in this process (its death is this actor's), and a sampler that honours every row's seed.
 ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}
@@ -76,7 +79,7 @@ class VLLMEngine:
             "max_model_len": max_model_len,
             "max_logprobs": 2 * MOST_BEAMS,
             "logprobs_mode": "raw_logprobs",  # the model's own distribution, before temperature and top-p
-            "limit_mm_per_prompt": {"audio": 1},
+            "limit_mm_per_prompt": {"audio": 1, "image": 0, "video": 0},  # room is set aside for all that may come
             "seed": 0,
             "disable_log_stats": True,
         }
@@ -124,6 +127,12 @@ class VLLMEngine:
         del self.llm
 
     def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        from vllm import SamplingParams
+
+        if self.spec.family in HEARS_MATES:
+            once = SamplingParams(temperature=0.0, max_tokens=1, detokenize=False)
+            for request in requests:  # one at a time: the group below finds each clip encoded
+                self.llm.generate([self._prompt(request)], once, use_tqdm=False)
         ways = {"beam": self._beams, "forced": self._forced}
         found = ways.get(decoding.kind, self._samples)(requests, decoding)
         return [
@@ -148,8 +157,15 @@ class VLLMEngine:
         """One clip and the rendered prompt as tokens, the audio still one placeholder."""
         # Not request.audio_sha256: a control may hear silence under the clip's name, and a stale cache hit would undo it.
         heard = sha256(request.audio.tobytes())
+        # A placeholder that is no token of its own must share none with its neighbours: vLLM would spell the whole prompt anew from its
+        # text, and with it the answer's tokens that beams and forced labels put at its end.
+        mark = PLACEHOLDER.get(self.spec.family, "").strip()
+        text = self.render(request.prompt)
+        pieces = text.partition(mark) if mark else (text,)
         return {
-            "prompt_token_ids": self.tokenizer.encode(self.render(request.prompt), add_special_tokens=False),
+            "prompt_token_ids": [
+                token for piece in pieces for token in self.tokenizer.encode(piece, add_special_tokens=False)
+            ],
             "multi_modal_data": {"audio": (request.audio, RATE)},
             "multi_modal_uuids": {"audio": [heard]},
         }
@@ -243,6 +259,7 @@ def _enough_memory(spec: "ModelSpec", on_cpu: bool, gpus: int, share: float) -> 
     if on_cpu:
         if spec.memory_gib > 4:
             raise BadInput(f"model {spec.id}: needs a GPU with about {spec.memory_gib:g} GiB; vLLM finds none here")
+        enough_memory(spec, free_host_gib(), "main memory")
         return
     import torch
 
@@ -250,13 +267,8 @@ def _enough_memory(spec: "ModelSpec", on_cpu: bool, gpus: int, share: float) -> 
         raise BadInput(
             f"model {spec.id}: tensor_parallel_size {gpus}, but there are {torch.cuda.device_count()} GPUs here"
         )
-    free = torch.cuda.mem_get_info()[0] / 2**30
-    needed = spec.memory_gib / gpus
-    if free * share < needed:
-        raise BadInput(
-            f"model {spec.id}: needs about {needed:.0f} GiB on each of {gpus} GPU(s), {free:.0f} GiB are free and "
-            f"gpu_memory_utilization is {share:g}; free memory, or raise tensor_parallel_size"
-        )
+    of = f"GPU memory on each of {gpus} GPU(s) at gpu_memory_utilization {share:g}"
+    enough_memory(spec, free_gpu_gib() * share, of, gpus, "free memory, or raise tensor_parallel_size")
 
 
 def _first_line(error: Exception) -> str:

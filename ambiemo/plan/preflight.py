@@ -6,6 +6,7 @@ import subprocess
 from typing import Literal
 
 from ambiemo import engines
+from ambiemo.engines.memory import free_host_gib, needed_gib
 from ambiemo.models import ModelSpec
 
 CPU_LIMIT_GIB = 4.0
@@ -49,6 +50,10 @@ def lacks(spec: ModelSpec, engine: str, where: Where = "here") -> list[tuple[str
             found.append(
                 (f"GPU too small: {gib:.0f} GiB, the weights alone need {spec.memory_gib:g} GiB", "use a larger GPU")
             )
+    elif row.local and where == "here":
+        free, gib = free_host_gib(), needed_gib(spec)
+        if free is not None and free < gib:
+            found.append((f"too little memory: {free:.2f} GiB are free, the weights need {gib:.2f} GiB", "free memory"))
     if spec.key_env and not row.local and not os.environ.get(spec.key_env):
         found.append((f"no key: environment variable {spec.key_env} is not set", f"export {spec.key_env}=…"))
     if spec.base_url_env and not row.local and not spec.base_url and not os.environ.get(spec.base_url_env):

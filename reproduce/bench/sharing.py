@@ -33,7 +33,7 @@ def seconds(engine: TransformersEngine, groups: list[list[Request]], count: int)
     """Time of all groups with so many samples, nothing kept from before."""
     assert engine.encoded is not None
     for kept in (engine.encoded, engine.processor.feature_extractor.kept):
-        kept.values.clear()
+        kept.forget()
     began = time.perf_counter()
     for group in groups:
         engine.draw(group, Decoding("sample", count, 1.0, 1.0, 96))
