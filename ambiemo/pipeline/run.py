@@ -50,7 +50,7 @@ def run(
     """
     from ambiemo.pipeline.cluster import ray_started
     from ambiemo.results.dry_run import print_missing
-    from ambiemo.results.reading import print_table
+    from ambiemo.results.reading import print_tables
 
     began = time.monotonic()
     expanded = expand(read(plan_file), limit=limit, where="cluster" if address else "here")
@@ -72,10 +72,10 @@ def run(
         stack.enter_context(ray_started(address))
         account.seconds["start"] = time.monotonic() - began
         evidence = draw_and_score(expanded, answers, account)
-        files, results = aggregated(evidence, account)
+        files = aggregated(evidence, account)
     account.seconds["all"] = time.monotonic() - began
     write_bundle(bundle, expanded, evidence, files, account, limit)
-    print_table(results)
+    print_tables(files)
     say(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
@@ -163,17 +163,16 @@ def draw_missing(
     account.seconds[f"{what} {model}"] = time.monotonic() - began
 
 
-def aggregated(evidence: Evidence, account: Account) -> tuple[dict[str, bytes], list[Row]]:
-    """Predictions and tables as files, and the rows of the result table."""
+def aggregated(evidence: Evidence, account: Account) -> dict[str, bytes]:
+    """Predictions and tables as files."""
     from ambiemo.pipeline.aggregate import aggregate
     from ambiemo.results.predictions import work
-    from ambiemo.results.reading import from_csv
     from ambiemo.results.tables import derived
 
     began = time.monotonic()
     files = derived(evidence, aggregate(work(evidence)))
     account.seconds["strategies and tables"] = time.monotonic() - began
-    return files, from_csv(files["tables/results.csv"])
+    return files
 
 
 def write_bundle(

@@ -100,6 +100,7 @@ def show(expanded: Expanded, as_json: bool) -> bool:
                         }
                         for c in expanded.cells
                     ],
+                    "availability": _availability(expanded),
                     "missing": [asdict(item) for item in expanded.missing],
                 },
                 indent=2,
@@ -151,7 +152,14 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
         f"GPU-hours assume {plan.assume.tokens_per_gpu_second:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
         highlight=False,
     )
+    for model, said in _availability(expanded).items():
+        console.print(f"{model} may be gone: {said}", highlight=False)
     print_missing(expanded.missing)
+
+
+def _availability(expanded: Expanded) -> dict[str, str]:
+    """What is known of the shut-down of a plan's models: only a request would tell, and nobody's key is spent for a dry run."""
+    return {name: spec.availability for name, spec in expanded.specs.items() if spec.availability}
 
 
 def _sizes(expanded: Expanded, whole: Expanded) -> str:

@@ -73,18 +73,44 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-def markdown(evidence: Evidence, results: Sequence[Row]) -> str:
+def markdown(evidence: Evidence, results: Sequence[Row], heard: Sequence[Row] = ()) -> str:
     """The table for people as Markdown, with what it can and cannot say."""
     plan = evidence.plan
     parts = [f"# {plan.title or plan.name}", "", *notes(evidence, results), ""]
     for (corpus, model), table in grouped(results).items():
         parts += [f"## {model} on {corpus}", "", _row(heading()), _row(["---", *["---:"] * (len(heading()) - 1)])]
         parts += [_row(line) for line in table] + [""]
+    if heard:
+        parts += ["## Was it heard?", "", _row(HEARD), _row(["---", "---", "---", *["---:"] * 5, "---"])]
+        parts += [_row(line) for line in heard_lines(heard)] + [""]
     skipped = [cell for cell in evidence.cells if cell.skipped]
     if skipped:
         parts += ["## Left out", ""]
         parts += [f"- {c.model} × {c.corpus} × {c.strategy.name} ({c.control}): {c.skipped}" for c in skipped] + [""]
     return "\n".join(parts)
+
+
+HEARD = (
+    "model", "strategy", "control", "JS with the clip", "JS without", "difference", "unchanged", "n", "heard?",
+)  # fmt: skip
+
+
+def heard_lines(heard: Sequence[Row]) -> list[list[str]]:
+    """The table of controls for people: JS in bits, the difference with its interval, how many answers did not change."""
+    return [
+        [
+            f"{row['model']} on {row['corpus']}",
+            row["strategy"],
+            row["control"].replace("_", " "),
+            _number(row["js_bits_with_clip"]),
+            _number(row["js_bits_under_control"]),
+            f"{_number(row['difference'])} [{_number(row['low'])}, {_number(row['high'])}]",
+            "–" if math.isnan(row["unchanged"]) else f"{row['unchanged']:.0%}",
+            str(row["n"]),
+            row["heard"],
+        ]
+        for row in heard
+    ]
 
 
 def notes(evidence: Evidence, results: Sequence[Row]) -> list[str]:
@@ -114,14 +140,14 @@ def show(bundle: Path, out: Path | None) -> None:
     for path, content in made.items():
         if out is not None and path.startswith("tables/"):
             write(out / path.removeprefix("tables/"), content)
-    print_table(from_csv(made["tables/results.csv"]))
+    print_tables(made)
     if out is not None:
         print(f"{sum(path.startswith('tables/') for path in made)} tables in {out}")
 
 
 def from_csv(data: bytes) -> list[Row]:
     """Rows of a table's CSV, numbers as numbers ("" = NaN)."""
-    words = {"corpus", "model", "strategy", "control", "level"}
+    words = {"corpus", "model", "strategy", "control", "level", "heard"}
     counts = {"n", "failed", "candidates", "unparsed", "speakers"}
     return [
         {
@@ -132,8 +158,8 @@ def from_csv(data: bytes) -> list[Row]:
     ]
 
 
-def print_table(results: Sequence[Row]) -> None:
-    """The table for people on the terminal."""
+def print_table(results: Sequence[Row], heard: Sequence[Row] = ()) -> None:
+    """The tables for people on the terminal: the results, and whether the clips were heard."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -148,3 +174,15 @@ def print_table(results: Sequence[Row]) -> None:
         for line in lines:
             table.add_row(*line)
         console.print(table)
+    if heard:
+        table = Table(title="was it heard?", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for index, title in enumerate(HEARD):
+            table.add_column(title, justify="right" if 3 <= index <= 7 else "left")
+        for line in heard_lines(heard):
+            table.add_row(*line)
+        console.print(table)
+
+
+def print_tables(files: Mapping[str, bytes]) -> None:
+    """The tables for people, from the files of a bundle."""
+    print_table(from_csv(files["tables/results.csv"]), from_csv(files.get("tables/heard.csv", b"")))

@@ -2,6 +2,7 @@
 
 `results.csv` one row a (corpus, model, strategy, control, ambiguity level): counts, and each metric with its interval.
 `paired.csv`  differences on the same utterances: each strategy against `greedy`, the baselines and its own controls.
+`heard.csv`   was the clip heard? each control against its strategy; only where the plan has controls.
 `draws.csv`   what was asked and what came back: draws, candidates, tokens, verdicts, failures.
 `levels.csv`  the ambiguity levels of each corpus and the entropy behind them.
 The CSV files are the authority; `results.md` is for reading.
@@ -17,6 +18,7 @@ import numpy as np
 
 from ambiemo import labels as votes_to
 from ambiemo.metrics import METRICS, Metric
+from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.metrics.inference import Difference, holm, intervals, paired
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.schema import Plan
@@ -27,6 +29,8 @@ from ambiemo.seeds import seed
 PLACES = 6
 """Decimals of every number in a table. Differences between processors are in the sixteenth."""
 ALL = "all"
+SAME = 1e-9
+"""Shares that are closer are the same answer."""
 PAIRED_METRICS = ("js_divergence_bits", "bhattacharyya", "brier", "accuracy")
 UNIFORM_FOR_FAILED = "js_divergence_bits_failed_as_uniform"
 
@@ -89,13 +93,16 @@ def tables(evidence: Evidence, rows: Sequence[Row]) -> dict[str, bytes]:
     truths = {corpus: truths_of(evidence, corpus) for corpus in sorted(evidence.utterances)}
     columns = columns_of(rows, truths)
     results = list(result_rows(evidence.plan, truths, columns))
+    differences = paired_rows(evidence.plan, truths, columns)
+    heard = heard_rows(truths, columns, differences)
     return {
         "tables/results.csv": as_csv(results),
-        "tables/paired.csv": as_csv(paired_rows(evidence.plan, truths, columns)),
+        "tables/paired.csv": as_csv(differences),
+        **({"tables/heard.csv": as_csv(heard)} if heard else {}),
         "tables/draws.csv": as_csv(draw_rows(evidence)),
         "tables/levels.csv": as_csv(level_rows(evidence, truths)),
         "tables/cells.csv": as_csv(cell_rows(evidence)),
-        "tables/results.md": markdown(evidence, results).encode("utf-8"),
+        "tables/results.md": markdown(evidence, results, heard).encode("utf-8"),
     }
 
 
@@ -216,6 +223,43 @@ def paired_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Colu
                 difference, low, high, p = map(_place, found)
                 rows.append(row | {"difference": difference, "low": low, "high": high, "p": p, "p_holm": math.nan})
     _correct(rows)
+    return rows
+
+
+def heard_rows(truths: Mapping[str, Truths], columns: Sequence[Column], differences: Sequence[Row]) -> list[Row]:
+    """Was the clip heard? One row a control: how much worse the answers are without the clip, and how many did not change at all.
+
+    `difference` is JS under the control minus JS with the clip, on the utterances that have both, with its interval from `paired.csv`. `heard`
+    is "yes" where that interval lies above 0, "no" where no answer changed, and else "not shown".
+    """
+    by_name = {column.name: column for column in columns}
+    rows: list[Row] = []
+    for found in differences:
+        if found["b_control"] == NO_CONTROL or (found["level"], found["metric"]) != (ALL, "js_divergence_bits"):
+            continue
+        own = by_name[(found["corpus"], found["model"], found["a"], NO_CONTROL)]
+        without = by_name[(found["corpus"], found["model"], found["b"], found["b_control"])]
+        both = own.made & without.made
+        truth = truths[own.corpus].truth[both]
+        same = np.abs(own.predicted[both] - without.predicted[both]).max(axis=1, initial=0.0) <= SAME
+        unchanged = _mean(same.astype(float))
+        clip, control = (_mean(js_divergence_bits(truth, one.predicted[both])) for one in (own, without))
+        rows.append(
+            {
+                "corpus": own.corpus,
+                "model": own.model,
+                "strategy": own.strategy,
+                "control": without.control,
+                "n": int(both.sum()),
+                "js_bits_with_clip": clip,
+                "js_bits_under_control": control,
+                "difference": -found["difference"] + 0.0,
+                "low": -found["high"] + 0.0,
+                "high": -found["low"] + 0.0,
+                "unchanged": unchanged,
+                "heard": "yes" if -found["high"] > 0 else "no" if unchanged == 1 else "not shown",
+            }
+        )
     return rows
 
 

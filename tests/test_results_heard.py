@@ -1,0 +1,75 @@
+"""The table of controls: an ALM that hears is told from one that does not."""
+
+import csv
+import io
+
+import bundle_real
+import numpy as np
+import pytest
+
+from ambiemo.metrics.distribution import js_divergence_bits
+from ambiemo.results.tables import Column, Truths, heard_rows, paired_rows
+
+TRUTH = np.eye(3)[np.arange(30) % 3] * 0.7 + 0.1
+SPEAKERS = tuple(f"s{i % 10}" for i in range(30))
+TRUTHS = {"c": Truths(tuple(f"u{i:02}" for i in range(30)), TRUTH, TRUTH * 10, SPEAKERS, np.full(30, "low"))}
+
+
+def column(control: str, predicted: np.ndarray) -> Column:
+    return Column("c", "m", "greedy", control, predicted, np.ones(30, int), np.zeros(30, int))
+
+
+def heard(with_clip: np.ndarray, without: np.ndarray) -> dict:
+    plan = bundle_real.plan()
+    columns = [column("none", with_clip), column("silence", without)]
+    (row,) = heard_rows(TRUTHS, columns, paired_rows(plan, TRUTHS, columns))
+    return row
+
+
+def test_answers_that_are_better_with_the_clip_show_that_it_was_heard() -> None:
+    row = heard(TRUTH, np.full((30, 3), 1 / 3))
+    assert row["heard"] == "yes"
+    assert row["js_bits_with_clip"] == 0
+    assert row["js_bits_under_control"] == pytest.approx(
+        js_divergence_bits(TRUTH, np.full((30, 3), 1 / 3)).mean(), abs=1e-6
+    )
+    assert row["difference"] == row["js_bits_under_control"]
+    assert row["low"] > 0
+    assert row["unchanged"] == 0
+
+
+def test_answers_that_do_not_change_show_that_it_was_not() -> None:
+    row = heard(TRUTH[::-1], TRUTH[::-1])
+    assert (row["heard"], row["unchanged"], row["difference"]) == ("no", 1, 0)
+
+
+def test_answers_that_change_but_get_no_better_show_nothing() -> None:
+    row = heard(np.roll(TRUTH, 1, axis=1), np.roll(TRUTH, 2, axis=1))
+    assert (row["heard"], row["unchanged"]) == ("not shown", 0)
+
+
+def test_answers_that_are_worse_with_the_clip_are_not_called_heard() -> None:
+    row = heard(np.roll(TRUTH, 1, axis=1), TRUTH)
+    assert (row["heard"], row["high"] < 0) == ("not shown", True)
+
+
+def test_only_utterances_with_both_answers_count() -> None:
+    lost = np.full((30, 3), 1 / 3)
+    lost[:5] = np.nan
+    assert heard(TRUTH, lost)["n"] == 25
+
+
+def test_a_plan_without_controls_has_no_such_table() -> None:
+    columns = [column("none", TRUTH)]
+    assert heard_rows(TRUTHS, columns, paired_rows(bundle_real.plan(), TRUTHS, columns)) == []
+
+
+def test_every_control_of_a_plan_has_its_row() -> None:
+    files = bundle_real.files()
+    rows = list(csv.DictReader(io.StringIO(files["tables/heard.csv"].decode())))
+    assert [(row["strategy"], row["control"]) for row in rows] == [
+        ("greedy", "shuffled_audio"),
+        ("greedy", "silence"),
+        ("w_bon", "shuffled_audio"),
+    ]
+    assert b"## Was it heard?" in files["tables/results.md"]
