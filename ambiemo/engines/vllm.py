@@ -41,7 +41,7 @@ class VLLMEngine:
 
     tensor_parallel_size: GPUs for one copy. gpu_memory_utilization: share of a GPU's memory it may take. dtype: else the
     specification's. enforce_eager: no CUDA graphs. max_model_len: longest prompt and answer in tokens, else the model's.
-    executor: how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process.
+    executor: how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process. threads: CPU threads, on a CPU only.
     Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises SystemError.
     """
 
@@ -55,6 +55,7 @@ class VLLMEngine:
         enforce_eager: bool = False,
         max_model_len: int | None = None,
         executor: str = "mp",
+        threads: int | None = None,
         **options: Any,
     ) -> None:
         for name, value in (ENVIRONMENT | CPU_ENVIRONMENT).items():
@@ -66,6 +67,10 @@ class VLLMEngine:
         self.spec = spec
         on_cpu = current_platform.is_cpu()
         _enough_memory(spec, on_cpu, tensor_parallel_size, gpu_memory_utilization)
+        if on_cpu:
+            import torch
+
+            torch.set_num_threads(threads or os.cpu_count() or 1)  # Ray sets OMP_NUM_THREADS=1 in its workers
         revision = None if spec.path() else spec.revision
         settings: dict[str, Any] = {
             "model": spec.location(),

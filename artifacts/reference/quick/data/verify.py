@@ -5,7 +5,7 @@
 
 Written from docs/metrics.md and docs/bundle.md, not from the package's code, of which it imports nothing. It makes again
   - every prediction, from the text of the answers and scores, where the answer is one plain JSON object,
-  - counts and values (no intervals) of tables/results.csv, and differences and counts of tables/paired.csv.
+  - counts and values (no intervals) of tables/results.csv, and differences and counts of tables/paired.csv and tables/heard.csv.
 It says how many predictions it had to take as given: those resting on an answer that needed mending (near-JSON, prose), and those
 of the shuffled-audio control where the prediction does not say whose clip was heard. Intervals, p values and the files' exact
 bytes are for `ambiemo verify`; checksums are for `sha256sum -c` (README.md beside this file).
@@ -34,6 +34,7 @@ STRATEGIES = {
     "w_alm_v": ("direct", "beam", 3, "verifier", "mixture"),
     "majority_vote": ("direct", "sample", 8, "", "votes"),
     "self_consistency": ("cot", "sample", 8, "", "votes"),
+    "label_logprobs": ("label", "forced", 0, "likelihood", "mean"),  # 0: a candidate for each label
 }
 ALIASES = ("anger angry", "disgust disgusted", "fear fearful", "happy happiness", "sad sadness", "surprise surprised",
            "neutral neutrality")  # fmt: skip
@@ -138,6 +139,10 @@ def is_number(value):
 
 def read_distribution(row, labels):
     """Shares in the order of the labels, None for an answer without any, CANNOT_TELL for one that needs mending."""
+    if row["decoding"]["kind"] == "forced":  # nothing was generated: the candidate is a label
+        if row["text"] not in labels or row["verdict"] != "exact":
+            raise Disagreement(f"a forced answer reads {row['text'][:40]!r}, verdict {row['verdict']!r}: no label")
+        return [float(label == row["text"]) for label in labels]
     pairs = last_object(row["text"])
     names = {label.casefold(): label for label in labels}
     for forms in map(str.split, ALIASES):
@@ -216,6 +221,9 @@ def predict(scorer, aggregator, candidates, plan):
         rows = [[(share == max(row)) / row.count(max(row)) for share in row] for row in rows]
     if aggregator == "best":
         rows = [row for row, value in scored if value == max(values)]
+    if aggregator == "mean":
+        weights = [math.exp(value - max(values)) for value in values]
+        return mean_of(rows, [weight / math.fsum(weights) for weight in weights]), None, unscored
     if aggregator != "mixture":
         return mean_of(rows, [1 / len(rows)] * len(rows)), None, unscored
     if scorer == "verifier":
@@ -456,6 +464,8 @@ def predictions_of_cell(bundle, cell):
         alike = [bundle.strategies[c["strategy"]] for c in bundle.cells
                  if not c["skipped"] and (c["model"], c["corpus"]) == (model, corpus)]  # fmt: skip
         drawn = max(n for asked, way, n, _, _ in alike if (asked, way) == (prompt, "sample"))
+    if decoding == "forced":
+        drawn = count = len(bundle.labels[corpus])
     question = (prompt, decoding, drawn, "silence" if control == "silence" else "clip")
     of_clip: dict = {}
     for row in bundle.answers.get((model, corpus), []):
@@ -593,7 +603,31 @@ def check_tables(bundle):
         pair = [metrics_of(name, ids).get(row["metric"], math.nan) for name in (a, b)]
         compare_row(bundle, where, row, counts, {"difference": pair[0] - pair[1]})
         made += 3
-    return made
+    return made + check_heard(bundle, by_name, scored, metrics_of)
+
+
+def check_heard(bundle, by_name, scored, metrics_of):
+    """The table of controls: how much worse without the clip, and how many answers did not change."""
+    expected = {name for name in by_name if name[3] != "none"}
+    rows = table(bundle, "heard.csv") if expected else []
+    for line, row in enumerate(rows, start=2):
+        where = f"tables/heard.csv, line {line}"
+        without = (row["corpus"], row["model"], row["strategy"], row["control"])
+        if without not in expected:
+            bundle.wrong.append(f"{where}: a control that no predictions give, or twice")
+            continue
+        expected.remove(without)
+        clip = (*without[:3], "none")
+        ids = scored(without, scored(clip, sorted(by_name[clip])))
+        js = [metrics_of(name, ids).get("js_divergence_bits", math.nan) for name in (clip, without)]
+        pairs = [[by_name[name][one]["distribution"] for name in (clip, without)] for one in ids]
+        same = average(float(max(abs(a - b) for a, b in zip(*pair)) <= SAME) for pair in pairs)
+        values = dict(zip(("js_bits_with_clip", "js_bits_under_control"), js))
+        compare_row(bundle, where, row, {"n": len(ids)}, values | {"difference": js[1] - js[0], "unchanged": same})
+        word = "yes" if float(row["low"] or "nan") > 0 else "no" if same == 1 else "not shown"
+        bundle.check(f"{where}, column heard", row["heard"], word, 0)
+    bundle.wrong += [f"tables/heard.csv: no row for {' '.join(name)}" for name in sorted(expected)]
+    return 5 * len(rows)
 
 
 def main(arguments):
@@ -611,7 +645,9 @@ def main(arguments):
         print(f"broken: the files contradict each other or their documentation: {type(error).__name__}: {error}")
         return 1
     print(f"{made} predictions made again from the answers, {given} taken as given (see the head of this file)")
-    print(f"{numbers} counts and values of tables/results.csv and tables/paired.csv made again from the predictions")
+    print(
+        f"{numbers} counts and values of tables/results.csv, paired.csv and heard.csv made again from the predictions"
+    )
     for line in bundle.wrong[:20]:
         print(f"  {line}")
     if bundle.wrong:
