@@ -46,6 +46,7 @@ def test_the_dry_run_of_the_paper_lists_all_that_is_missing_and_exits_2(monkeypa
         "OPENAI_API_KEY",
         "GEMINI_API_KEY",
         "AUDIO_FLAMINGO_2_BASE_URL",
+        "gemini-2.0-flash may be gone: shut down",
         "do: ",
     ):
         assert wanted in told.output

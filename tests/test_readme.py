@@ -1,5 +1,6 @@
 """The README keeps its promises: its numbers are those of the committed bundle, its commands and links exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -42,6 +43,31 @@ def test_the_sharing_it_tells_is_the_plan_s() -> None:
 
     counts = count_draws(expand(read(ROOT / "reproduce/quick.yaml")))
     assert f"{counts.alone} draws if each strategy made its own, {counts.shared} after sharing" in README
+
+
+def measured(name: str) -> dict:
+    return json.loads((ROOT / "reproduce/bench/results" / f"{name}.json").read_text("utf-8"))
+
+
+def speeds() -> dict[str, str]:
+    """The README's table of speeds, made from the benchmarks' own files."""
+    sharing, utterances, parity = measured("sharing"), measured("utterances"), measured("parity")["questions"]
+    same = [f"{parity[name]['same_texts_in_order']:.0%}" for name in ("greedy", "beam(5)")]
+    return {
+        "SPEED_T": f"{measured('overhead-transformers')['pipeline_over_plain']:.2f}",
+        "SPEED_V": f"{measured('overhead-vllm')['pipeline_over_plain']:.2f}",
+        "SPEED_8": f"{sharing['eight_samples_over_one']:.2f}",
+        "SPEED_D": f"{sharing['quick_grid']['own_draws_over_shared']:.2f}",
+        "SPEED_C": f"{sharing['quick_grid']['calls_over_shared']:.2f}",
+        "SPEED_U": f"{utterances['sizes'][-1]['utterances_per_second']:,}",
+        "SPEED_M": f"{utterances['resident_largest_over_smallest']:.2f}",
+        "SPEED_P": ", ".join(same),
+    }
+
+
+def test_the_speeds_are_those_of_the_benchmarks_files() -> None:
+    rows = re.findall(r"^\| .* \| ([^|]*) \|$", README.partition("## How fast")[2].partition("\n## ")[0], re.MULTILINE)
+    assert rows[2:] == list(speeds().values())
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README))
