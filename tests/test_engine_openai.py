@@ -120,9 +120,10 @@ def test_the_prompt_hash_leaves_out_the_audio_and_nothing_else(upstream, engine_
     assert messages("p", "")[0]["content"][0]["input_audio"]["data"] == ""
 
 
-def test_a_server_without_beams_says_so_and_is_not_asked(upstream, engine_at):
-    answer = engine_at(upstream.url).draw(requests(1), Decoding("beam", count=5))[0]
-    assert "no beam search" in answer.failure
+@pytest.mark.parametrize(("kind", "lacks"), [("beam", "no beam search"), ("forced", "no log-probabilities of answers")])
+def test_a_server_without_beams_or_forced_labels_says_so_and_is_not_asked(upstream, engine_at, kind, lacks):
+    answer = engine_at(upstream.url).draw(requests(1), Decoding(kind, count=5))[0]
+    assert lacks in answer.failure
     assert upstream.made == []
 
 

@@ -109,8 +109,8 @@ def test_the_old_argument_audios_leaves_the_model_deaf(tiny):
     text = model.rendered(tiny[1], model.prompt("direct"))
     try:
         inputs = tiny[1](text=[text], audios=[clips.audio(ROWS[0])], sampling_rate=16_000, return_tensors="pt")
-    except (TypeError, ValueError):
-        return  # a library that refuses it has no trap
+    except (TypeError, ValueError, RuntimeError):
+        return  # refused: by the library, or by our engine's filter where a test before made an engine in this process
     assert "input_features" not in inputs
 
 

@@ -63,6 +63,10 @@ class Reply:
     attempts: int = 0
 
 
+LACKS = {"beam": "beam search", "forced": "log-probabilities of answers it did not give"}
+"""What the protocol cannot ask for, by the decoding that needs it."""
+
+
 class OpenAIEngine:
     """An ALM behind an OpenAI-compatible chat endpoint; audio travels as base64 wav (16-bit, 16 kHz, mono).
 
@@ -131,8 +135,8 @@ class OpenAIEngine:
         Where some samples of a draw are missing, the answer holds the ones that came, `failure` says how many are missing and
         why, and extra["indexes"] which ones there are. extra["transient"] is True where a later run should ask again.
         """
-        if decoding.kind in ("beam", "forced"):
-            reason = f"this server has no {decoding.kind} decoding: draw samples, or leave the strategy out"
+        if decoding.kind in LACKS:
+            reason = f"this server has no {LACKS[decoding.kind]}: draw samples, or leave the strategy out"
             return [Answer(request.key, (), decoding, failure=reason) for request in requests]
         return self._runner.run(self._draw(requests, decoding))
 
