@@ -161,10 +161,7 @@ class DrawActor:
         answers: list[Answer] = []
         for draw in drawn:
             try:
-                samples, truncated = (NOTHING, False) if self.deaf else load_audio(draw, self.spec.audio_seconds)
-                ready.append(
-                    Request(draw.key, draw.prompt, samples, draw.seed, draw.audio_sha256, truncated, draw.labels)
-                )
+                ready.append(as_request(draw, self.spec.audio_seconds, self.deaf))
             except BadAudio as error:
                 answers.append(Answer(draw.key, (), decoding, failure=f"{UNHEARD}{error}"))
         unheard = len(answers)
@@ -188,6 +185,12 @@ class DrawActor:
         except Exception as error:
             why = f"engine: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
             return [Answer(request.key, (), decoding, failure=why) for request in requests]
+
+
+def as_request(draw: Draw, longest: float | None, deaf: bool = False) -> Request:
+    """A draw as an engine is asked it, its clip opened unless the engine is `deaf`. Raises BadAudio as `load_audio` does."""
+    samples, truncated = (NOTHING, False) if deaf else load_audio(draw, longest)
+    return Request(draw.key, draw.prompt, samples, draw.seed, draw.audio_sha256, truncated, draw.labels)
 
 
 def load_audio(draw: Draw, longest: float | None) -> tuple[np.ndarray, bool]:

@@ -22,9 +22,9 @@ from clips import draws
 from record import record
 
 from ambiemo.draws import Decoding, Draw
-from ambiemo.engines import Request, engine_class
+from ambiemo.engines import engine_class
 from ambiemo.models import MODELS
-from ambiemo.pipeline.draw import draw_groups, groups, load_audio
+from ambiemo.pipeline.draw import as_request, draw_groups, groups
 from ambiemo.plan.schema import ModelEntry
 
 GREEDY = Decoding("greedy", max_tokens=96)
@@ -35,11 +35,7 @@ def plain(engine: str, work: list[list[Draw]]) -> Iterator[int]:
     spec = MODELS["tiny"]
     held = engine_class(engine)(spec)
     for group in work:
-        requests = [
-            Request(one.key, one.prompt, load_audio(one, spec.audio_seconds)[0], one.seed, one.audio_sha256)
-            for one in group
-        ]
-        yield len(held.draw(requests, GREEDY))
+        yield len(held.draw([as_request(one, spec.audio_seconds) for one in group], GREEDY))
 
 
 def piped(engine: str, work: list[list[Draw]]) -> Iterator[int]:

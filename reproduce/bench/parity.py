@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from clips import draws
 from record import record
+from scipy.special import softmax
 
 from ambiemo.draws import Answer, Decoding
-from ambiemo.engines import Request, engine_class
+from ambiemo.engines import engine_class
 from ambiemo.labels import SIX
 from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.models import MODELS
-from ambiemo.pipeline.draw import load_audio
+from ambiemo.pipeline.draw import as_request
 
 ASKED = {
     "greedy": ("direct", Decoding("greedy", max_tokens=96)),
@@ -37,17 +38,8 @@ def answers(engine_name: str, count: int, group_size: int = 32) -> dict[str, lis
     found = {}
     for name, (prompt_id, decoding) in ASKED.items():
         with tempfile.TemporaryDirectory() as folder:
-            requests = [
-                Request(
-                    one.key,
-                    one.prompt,
-                    load_audio(one, spec.audio_seconds)[0],
-                    one.seed,
-                    one.audio_sha256,
-                    labels=one.labels,
-                )
-                for one in draws(Path(folder), count, "either", decoding, prompt_id)
-            ]
+            asked = draws(Path(folder), count, "either", decoding, prompt_id)
+            requests = [as_request(one, spec.audio_seconds) for one in asked]
         found[name] = [
             answer
             for start in range(0, count, group_size)
@@ -84,17 +76,12 @@ def compared(ours: list[Answer], theirs: list[Answer]) -> dict[str, float]:
 
 def label_drift(ours: list[Answer], theirs: list[Answer]) -> dict[str, float]:
     """How far the distributions over forced labels are apart, in bits of Jensen-Shannon divergence."""
-    p, q = (softmax(np.array([[c.log_likelihood for c in a.candidates] for a in all_of])) for all_of in (ours, theirs))
+    p, q = (softmax([[c.log_likelihood for c in a.candidates] for a in all_of], axis=1) for all_of in (ours, theirs))
     apart = js_divergence_bits(p, q)
     return {
         "distribution_apart_js_bits_max": float(f"{np.max(apart):.3g}"),
         "share_apart_max": float(f"{np.abs(p - q).max():.3g}"),
     }
-
-
-def softmax(logs: np.ndarray) -> np.ndarray:
-    raised = np.exp(logs - logs.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
 
 
 def main() -> None:

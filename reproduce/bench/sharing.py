@@ -21,7 +21,7 @@ from ambiemo.draws import Decoding
 from ambiemo.engines import Request
 from ambiemo.engines.transformers import TransformersEngine
 from ambiemo.models import MODELS
-from ambiemo.pipeline.draw import load_audio
+from ambiemo.pipeline.draw import as_request
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import read
@@ -67,10 +67,7 @@ def main() -> None:
     engine = TransformersEngine(spec)
     with tempfile.TemporaryDirectory() as folder:
         asked = draws(Path(folder), given.clips, "transformers", Decoding("sample", 8, 1.0, 1.0, 96))
-        requests = [
-            Request(one.key, one.prompt, load_audio(one, spec.audio_seconds)[0], one.seed, one.audio_sha256)
-            for one in asked
-        ]
+        requests = [as_request(one, spec.audio_seconds) for one in asked]
     groups = [requests[start : start + 32] for start in range(0, len(requests), 32)]
     seconds(engine, groups[:1], 1)
     found: dict[int, list[float]] = {1: [], 8: []}
