@@ -8,7 +8,9 @@ groups: their answers are as good, and the row names its group.)
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +39,7 @@ Question = tuple[Callable[[T], Draw], Sequence[T]]
 class Groups(Sequence[list[Draw]]):
     """The groups of draws that are still to make: places only, the draws themselves are made when a group is asked for."""
 
-    def __init__(self, questions: Sequence[Question], places: Sequence[tuple[int, np.ndarray]]) -> None:
+    def __init__(self, questions: Sequence[Question], places: Sequence[tuple[int, Sequence[int]]]) -> None:
         self.questions, self.places = questions, places
         self.draws = sum(len(there) for _, there in places)
 
@@ -47,9 +49,8 @@ class Groups(Sequence[list[Draw]]):
     def __getitem__(self, at: int) -> list[Draw]:  # type: ignore[override]  # nobody takes a slice
         number, there = self.places[at]
         ask, items = self.questions[number]
-        first = int(there[0])
-        near = items[first : int(there[-1]) + 1]
-        return [ask(near[place - first]) for place in there.tolist()]
+        near = items[there[0] : there[-1] + 1]
+        return [ask(near[place - there[0]]) for place in there]
 
 
 def groups(questions: Sequence[Question], size: int, has: Callable[[str], bool]) -> Groups:
@@ -59,12 +60,14 @@ def groups(questions: Sequence[Question], size: int, has: Callable[[str], bool])
     decoding, and its draws have different keys. The first items come under every question before the next ones: where the items are the
     same clips, an engine that keeps what it encoded finds it.
     """
-    places = []
+    places: list[tuple[int, Sequence[int]]] = []
     for start in range(0, max((len(items) for _, items in questions), default=0), size):
         for number, (ask, items) in enumerate(questions):
-            there = [start + i for i, item in enumerate(items[start : start + size]) if not has(ask(item).key)]
+            near = items[start : start + size]
+            there = [start + i for i, item in enumerate(near) if not has(ask(item).key)]
             if there:
-                places.append((number, np.array(there)))
+                whole = len(there) == len(near)
+                places.append((number, range(start, start + len(near)) if whole else there))
     return Groups(questions, places)
 
 
@@ -106,15 +109,15 @@ def draw_groups(
         for row in _rows(dataset):
             if row["differs"]:
                 raise Broken(f"engine {engine}: {row['differs']}")
-            store.append(spec.id, row["line"], row["answered"])
-            yield Drawn(row["draws"], row["draws"] - len(row["answered"]), row["unheard"])
+            store.append(spec.id, row["line"])
+            yield Drawn(row["draws"], row["failed"], row["unheard"])
     except ray.exceptions.RayError as error:
         raise Broken(
             f"model {spec.id}: {_last_line(error)}; what was drawn is kept, run the same command again"
         ) from error
 
 
-class _Packed(Sequence[dict[str, str]]):
+class _Packed(Sequence[dict[str, bytes]]):
     """Groups as rows for Ray, packed one at a time as Ray takes them: the driver never holds them all."""
 
     def __init__(self, work: Sequence[list[Draw]]) -> None:
@@ -123,7 +126,7 @@ class _Packed(Sequence[dict[str, str]]):
     def __len__(self) -> int:
         return len(self.work)
 
-    def __getitem__(self, at: int) -> dict[str, str]:  # type: ignore[override]
+    def __getitem__(self, at: int) -> dict[str, bytes]:  # type: ignore[override]
         return {"payload": _pack(self.work[at])}
 
 
@@ -144,15 +147,20 @@ def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
 
 
 class DrawActor:
-    """Holds one ALM. Decodes the audio itself: ids and paths travel, sound does not."""
+    """Holds one ALM. Decodes the audio itself: ids and paths travel, sound does not.
+
+    The ALM lives in one thread. Ray Data makes an actor in one thread and calls it in another, and OpenMP keeps a team of threads for each:
+    two teams on the same cores are more threads than cores, and then each waits asleep where it would have waited awake.
+    """
 
     def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any]) -> None:
         self.spec = spec
-        self.engine: Engine = engine_class(engine)(spec, **options)
+        self.thread = ThreadPoolExecutor(max_workers=1)
+        self.engine: Engine = self.thread.submit(engine_class(engine), spec, **options).result()
         self.deaf = getattr(self.engine, "deaf", False)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        done = [self._group(_unpack(payload)) for payload in batch["payload"]]
+        done = [self.thread.submit(self._group, _unpack(payload)).result() for payload in batch["payload"]]
         return {name: [one[name] for one in done] for name in done[0]}
 
     def _group(self, drawn: list[Draw]) -> dict[str, Any]:
@@ -171,7 +179,7 @@ class DrawActor:
         return {
             "line": as_line(sha256("".join(draw.key for draw in drawn).encode("ascii")), answers),
             "draws": len(answers),
-            "answered": [answer.key for answer in answers if not answer.failure],
+            "failed": sum(bool(answer.failure) for answer in answers),
             "unheard": unheard,
             "differs": "; ".join(f"asked for {decoding!r}, it applied {one!r}" for one in applied if one != decoding),
         }
@@ -215,17 +223,17 @@ OWN = ("audio_path", "audio_sha256", "about")
 """What each draw of a group has of its own, beside its prompt; the rest is said once a group."""
 
 
-def _pack(group: list[Draw]) -> str:
-    """A group as text, without what the other side makes again (keys, seeds) or does not need (ids)."""
+def _pack(group: list[Draw]) -> bytes:
+    """A group as compressed text, without what the other side makes again (keys, seeds) or does not need (ids)."""
     prompts = list(dict.fromkeys(draw.prompt for draw in group))
     place = {prompt: index for index, prompt in enumerate(prompts)}
     same = {name: value for name, value in asdict(group[0]).items() if name not in (*OWN, "prompt", "utterance_id")}
     own = [[place[draw.prompt], *(getattr(draw, name) for name in OWN)] for draw in group]
-    return json.dumps({"same": same, "prompts": prompts, "draws": own})
+    return zlib.compress(json.dumps({"same": same, "prompts": prompts, "draws": own}).encode("utf-8"))
 
 
-def _unpack(payload: str) -> list[Draw]:
-    group = json.loads(payload)
+def _unpack(payload: bytes) -> list[Draw]:
+    group = json.loads(zlib.decompress(payload))
     same = group["same"]
     same |= {"decoding": Decoding(**same["decoding"]), "labels": tuple(same["labels"]), "utterance_id": ""}
     return [

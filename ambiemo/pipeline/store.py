@@ -8,7 +8,7 @@ A failed draw is kept as a row with its reason, and is drawn again by the next r
 import fcntl
 import json
 import os
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
@@ -18,8 +18,6 @@ from typing import Self
 from ambiemo.draws import Answer
 from ambiemo.durable import refused, sync_folder
 from ambiemo.errors import BadInput, Broken
-
-KEY_BYTES = 32
 
 
 def as_line(group: str, answers: Sequence[Answer]) -> bytes:
@@ -35,7 +33,6 @@ class AnswerStore:
         self.folder = folder
         self._files: dict[str, FileIO] = {}
         self._keys: dict[str, set[bytes]] = {}
-        self._new: dict[str, bytearray] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -63,9 +60,10 @@ class AnswerStore:
         """Is there an answer (not a failure) under this key?"""
         return bytes.fromhex(key) in self._index(model)
 
-    def append(self, model: str, line: bytes, answered: Iterable[str]) -> None:
-        """Add a group (`as_line`) with the keys that it answers: all of it, on disk, or nothing. Raises Broken when the disk refuses."""
+    def append(self, model: str, line: bytes) -> None:
+        """Add a group (`as_line`): all of it, on disk, or nothing. Raises Broken when the disk refuses."""
         file = self._file(model)
+        self._keys.pop(model, None)  # the file is asked again, not a copy kept up: a long run would carry that with it
         start, left = file.seek(0, os.SEEK_END), line
         try:
             while left:  # a nearly full disk may take a part of it and say so only at the next write
@@ -75,9 +73,6 @@ class AnswerStore:
             self._files.pop(model)
             _cut(self._path(model), start)
             raise refused(self._path(model), error) from error
-        new = self._new.setdefault(model, bytearray())
-        for key in answered:
-            new += bytes.fromhex(key)
 
     def read(self, model: str, wanted: Container[str]) -> dict[str, Answer]:
         """The answers of a model under the wanted keys. An answer beats a failure, an earlier answer a later one."""
@@ -93,10 +88,6 @@ class AnswerStore:
     def _index(self, model: str) -> set[bytes]:
         if model not in self._keys:
             self._keys[model] = {bytes.fromhex(one.key) for one in self._answers(model) if not one.failure}
-        elif new := self._new.pop(
-            model, None
-        ):  # put among the others when asked, not while drawing: a set takes three times the room
-            self._keys[model].update(bytes(new[i : i + KEY_BYTES]) for i in range(0, len(new), KEY_BYTES))
         return self._keys[model]
 
     def _file(self, model: str) -> FileIO:
