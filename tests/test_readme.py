@@ -19,7 +19,8 @@ SHOWN = ("strategy", "JS bits ↓", "BC ↑", "accuracy ↑", "JS low", "JS medi
 
 def table_of(bundle: Path) -> list[str]:
     """The README's table, made from a bundle's results."""
-    (lines,) = grouped(from_csv((bundle / "data/tables/results.csv").read_bytes())).values()
+    results, cells = (from_csv((bundle / f"data/tables/{name}.csv").read_bytes()) for name in ("results", "cells"))
+    (lines,) = grouped(results, cells).values()
     places = [heading().index(title) for title in SHOWN]
     return [f"| {' | '.join(line[place] for place in places)} |" for line in [heading(), *lines]]
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
+from ambiemo.strategies import Strategy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -183,19 +184,29 @@ def _print_grid(console: "Console", expanded: Expanded) -> None:
     from rich.table import Table
 
     plan = expanded.plan
-    columns = [(entry.name, NO_CONTROL) for entry in plan.strategies]
-    columns += [(name, control.name) for control in plan.controls for name in control.strategies]
+    families: dict[
+        Strategy, list[Strategy]
+    ] = {}  # what differs in the number of candidates alone needs the same of a model
+    for row in (entry.row() for entry in plan.strategies):
+        families.setdefault(replace(row, name="", count=0), []).append(row)
+    columns = [(max(family, key=lambda row: row.count), family, NO_CONTROL) for family in families.values()]
+    rows = {row.name: row for family in families.values() for row in family}
+    columns += [(rows[name], [], control.name) for control in plan.controls for name in control.strategies]
     title = "cells: ✓ can be filled here, ○ something is missing here, ✗ the model cannot"
     grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     grid.add_column("model", no_wrap=True)
     grid.add_column("corpus", no_wrap=True)
-    for name, control in columns:
-        parts = [name] if control == NO_CONTROL else [name, control]
-        grid.add_column("\n".join(part.replace("_", "\n") for part in parts), justify="center")
+    for row, family, control in columns:
+        parts = [*row.name.split("_"), *(control.split("_") if control != NO_CONTROL else ())]
+        parts += ["N=" + ",".join(str(one.count) for one in sorted(family, key=lambda one: one.count))] * (
+            len(family) > 1
+        )
+        grid.add_column("\n".join(parts), justify="center")
     marks = {(c.model, c.corpus, c.strategy.name, c.control): _mark(c) for c in expanded.cells}
     for entry in plan.models:
         for corpus in plan.corpora:
-            grid.add_row(entry.id, corpus.id, *(marks[(entry.id, corpus.id, *column)] for column in columns))
+            own = (marks[(entry.id, corpus.id, row.name, control)] for row, _, control in columns)
+            grid.add_row(entry.id, corpus.id, *own)
     console.print(grid)
 
 

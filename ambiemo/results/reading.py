@@ -5,9 +5,13 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.evidence import Evidence, Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN = (
     ("js_divergence_bits", "JS bits ↓", True),
@@ -32,18 +36,53 @@ def heading() -> list[str]:
     ]
 
 
-def grouped(results: Sequence[Row]) -> dict[tuple[str, str], list[list[str]]]:
-    """The table for people, one a (corpus, model): baselines first, then the strategies, then the controls."""
+def grouped(results: Sequence[Row], cells: Sequence[Row]) -> dict[tuple[str, str], list[list[str]]]:
+    """The table for people, one a (corpus, model): baselines first, then the strategies, then the controls.
+
+    Of strategies that differ in the number of candidates alone, the one with the most stands here, the others in `scaling`.
+    """
     by_level = {(_name(row), row["level"]): row for row in results}
+    smaller = {_name(cell) for family in _families(cells) for cell in family[:-1]}
     groups: dict[tuple[str, str], list[list[str]]] = {}
     for corpus, model in dict.fromkeys((row["corpus"], row["model"]) for row in results if row["model"] != "baselines"):
         wanted = [
             row
             for row in results
-            if row["level"] == "all" and row["corpus"] == corpus and row["model"] in ("baselines", model)
+            if row["level"] == "all"
+            and row["corpus"] == corpus
+            and row["model"] in ("baselines", model)
+            and _name(row) not in smaller
         ]
         groups[(corpus, model)] = [_line(row, by_level) for row in wanted]
     return groups
+
+
+def scaling(results: Sequence[Row], cells: Sequence[Row]) -> list[list[str]]:
+    """What more candidates give: heads, then a line a strategy that the plan has with several numbers of candidates, JS by that number."""
+    families = _families(cells)
+    counts = sorted({cell["count"] for family in families for cell in family})
+    if not counts:
+        return []
+    rows = {_name(row): row for row in results if row["level"] == "all"}
+    lines = [["model", "strategy", *(f"N = {count}" for count in counts)]]
+    for family in families:
+        by_count = {cell["count"]: rows.get(_name(cell)) for cell in family}
+        told = [_interval(row, "js_divergence_bits") if (row := by_count.get(count)) else "" for count in counts]
+        lines.append([f"{family[-1]['model']} on {family[-1]['corpus']}", family[-1]["strategy"], *told])
+    return lines
+
+
+def _families(cells: Sequence[Row]) -> list[list[Row]]:
+    """Cells that differ in the number of candidates and in nothing else, two or more, in the order of that number."""
+    families: dict[tuple, list[Row]] = {}
+    for cell in cells:
+        same = ("corpus", "model", "control", "prompt", "decoding", "scorer", "aggregator")
+        families.setdefault(tuple(cell[name] for name in same), []).append(cell)
+    return [
+        sorted(family, key=lambda cell: cell["count"])
+        for family in families.values()
+        if len({cell["count"] for cell in family}) == len(family) > 1
+    ]
 
 
 def _name(row: Row) -> tuple[str, str, str, str]:
@@ -73,13 +112,16 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-def markdown(evidence: Evidence, results: Sequence[Row], heard: Sequence[Row] = ()) -> str:
+def markdown(evidence: Evidence, results: Sequence[Row], cells: Sequence[Row], heard: Sequence[Row] = ()) -> str:
     """The table for people as Markdown, with what it can and cannot say."""
     plan = evidence.plan
     parts = [f"# {plan.title or plan.name}", "", *notes(evidence, results), ""]
-    for (corpus, model), table in grouped(results).items():
+    for (corpus, model), table in grouped(results, cells).items():
         parts += [f"## {model} on {corpus}", "", _row(heading()), _row(["---", *["---:"] * (len(heading()) - 1)])]
         parts += [_row(line) for line in table] + [""]
+    if more := scaling(results, cells):
+        parts += [f"## {MORE}", "", _row(more[0]), _row(["---", "---", *["---:"] * (len(more[0]) - 2)])]
+        parts += [_row(line) for line in more[1:]] + [""]
     if heard:
         parts += ["## Was it heard?", "", _row(HEARD), _row(["---", "---", "---", *["---:"] * 5, "---"])]
         parts += [_row(line) for line in heard_lines(heard)] + [""]
@@ -90,6 +132,7 @@ def markdown(evidence: Evidence, results: Sequence[Row], heard: Sequence[Row] = 
     return "\n".join(parts)
 
 
+MORE = "More candidates: JS bits by their number"
 HEARD = (
     "model", "strategy", "control", "JS with the clip", "JS without", "difference", "unchanged", "n", "heard?",
 )  # fmt: skip
@@ -147,8 +190,9 @@ def show(bundle: Path, out: Path | None) -> None:
 
 def from_csv(data: bytes) -> list[Row]:
     """Rows of a table's CSV, numbers as numbers ("" = NaN)."""
-    words = {"corpus", "model", "strategy", "control", "level", "heard"}
-    counts = {"n", "failed", "candidates", "unparsed", "speakers"}
+    words = {"corpus", "model", "strategy", "control", "level", "heard", "skipped"}
+    words |= {"prompt", "decoding", "scorer", "aggregator"}
+    counts = {"n", "failed", "candidates", "unparsed", "speakers", "count"}
     return [
         {
             name: value if name in words else int(value) if name in counts else float(value or "nan")
@@ -158,31 +202,31 @@ def from_csv(data: bytes) -> list[Row]:
     ]
 
 
-def print_table(results: Sequence[Row], heard: Sequence[Row] = ()) -> None:
-    """The tables for people on the terminal: the results, and whether the clips were heard."""
-    from rich import box
+def print_tables(files: Mapping[str, bytes]) -> None:
+    """The tables for people on the terminal, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
     from rich.console import Console
-    from rich.table import Table
 
+    results, cells = (from_csv(files[f"tables/{name}.csv"]) for name in ("results", "cells"))
+    heard = from_csv(files.get("tables/heard.csv", b""))
     console = Console()
     width = console.width if console.is_terminal else 160
     console = Console(width=max(width, 100))
-    for (corpus, model), lines in grouped(results).items():
-        table = Table(title=f"{model} on {corpus}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for index, title in enumerate(heading()):
-            table.add_column(title, justify="left" if index == 0 else "right", no_wrap=index == 0)
-        for line in lines:
-            table.add_row(*line)
-        console.print(table)
+    for (corpus, model), lines in grouped(results, cells).items():
+        console.print(_table(f"{model} on {corpus}", [heading(), *lines], words=1))
+    if more := scaling(results, cells):
+        console.print(_table(MORE, more, words=2))
     if heard:
-        table = Table(title="was it heard?", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for index, title in enumerate(HEARD):
-            table.add_column(title, justify="right" if 3 <= index <= 7 else "left")
-        for line in heard_lines(heard):
-            table.add_row(*line)
-        console.print(table)
+        console.print(_table("Was it heard?", [list(HEARD), *heard_lines(heard)], words=3))
 
 
-def print_tables(files: Mapping[str, bytes]) -> None:
-    """The tables for people, from the files of a bundle."""
-    print_table(from_csv(files["tables/results.csv"]), from_csv(files.get("tables/heard.csv", b"")))
+def _table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
+    """A table for the terminal: heads, then lines; the first `words` columns are words, the others numbers."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for index, head in enumerate(lines[0]):
+        table.add_column(head, justify="left" if index < words else "right", no_wrap=index == 0)
+    for line in lines[1:]:
+        table.add_row(*line)
+    return table

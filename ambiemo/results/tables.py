@@ -5,6 +5,7 @@
 `heard.csv`   was the clip heard? each control against its strategy; only where the plan has controls.
 `draws.csv`   what was asked and what came back: draws, candidates, tokens, verdicts, failures.
 `levels.csv`  the ambiguity levels of each corpus and the entropy behind them.
+`cells.csv`   every cell of the plan: what its strategy is made of, and why it was skipped.
 The CSV files are the authority; `results.md` is for reading.
 """
 
@@ -31,6 +32,8 @@ PLACES = 6
 ALL = "all"
 SAME = 1e-9
 """Shares that are closer are the same answer."""
+PARTS = ("prompt", "decoding", "scorer", "aggregator")
+"""What a strategy is made of, beside the number of its candidates."""
 PAIRED_METRICS = ("js_divergence_bits", "bhattacharyya", "brier", "accuracy")
 UNIFORM_FOR_FAILED = "js_divergence_bits_failed_as_uniform"
 
@@ -95,14 +98,15 @@ def tables(evidence: Evidence, rows: Sequence[Row]) -> dict[str, bytes]:
     results = list(result_rows(evidence.plan, truths, columns))
     differences = paired_rows(evidence.plan, truths, columns)
     heard = heard_rows(truths, columns, differences)
+    cells = cell_rows(evidence)
     return {
         "tables/results.csv": as_csv(results),
         "tables/paired.csv": as_csv(differences),
         **({"tables/heard.csv": as_csv(heard)} if heard else {}),
         "tables/draws.csv": as_csv(draw_rows(evidence)),
         "tables/levels.csv": as_csv(level_rows(evidence, truths)),
-        "tables/cells.csv": as_csv(cell_rows(evidence)),
-        "tables/results.md": markdown(evidence, results, heard).encode("utf-8"),
+        "tables/cells.csv": as_csv(cells),
+        "tables/results.md": markdown(evidence, results, cells, heard).encode("utf-8"),
     }
 
 
@@ -191,7 +195,10 @@ def _intervals(
 
 
 def paired_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Column]) -> list[Row]:
-    """Differences a − b on the utterances where both have a prediction, with p by bootstrap and Holm within (corpus, model, metric, level)."""
+    """Differences a − b on the utterances where both have a prediction, with p by bootstrap and by Holm.
+
+    Holm's family: every strategy of a model against the same reference (`greedy`, a baseline, a control), by corpus, metric and level.
+    """
     rows: list[Row] = []
     boot = plan.bootstrap
     chosen = [metric for metric in METRICS if metric.name in PAIRED_METRICS]
@@ -266,7 +273,11 @@ def heard_rows(truths: Mapping[str, Truths], columns: Sequence[Column], differen
 def _correct(rows: list[Row]) -> None:
     families: dict[tuple, list[Row]] = {}
     for row in rows:
-        families.setdefault((row["corpus"], row["model"], row["metric"], row["level"]), []).append(row)
+        reference = (
+            row["b"] if row["b_control"] == NO_CONTROL else ""
+        )  # a control's reference is the strategy's own answer
+        same = (row["corpus"], row["model"], row["metric"], row["level"], reference, row["b_control"])
+        families.setdefault(same, []).append(row)
     for family in families.values():
         for row, adjusted in zip(family, holm([row["p"] for row in family]), strict=True):
             row["p_holm"] = _place(float(adjusted))
@@ -348,13 +359,15 @@ def level_rows(evidence: Evidence, truths: Mapping[str, Truths]) -> list[Row]:
 
 
 def cell_rows(evidence: Evidence) -> list[Row]:
-    """Every cell of the plan, filled or skipped with the reason: nothing is left out in silence."""
+    """Every cell of the plan with what its strategy is made of, filled or skipped with the reason: nothing is left out in silence."""
     return [
         {
             "corpus": cell.corpus,
             "model": cell.model,
             "strategy": cell.strategy.name,
             "control": cell.control,
+            **{part: getattr(cell.strategy, part) for part in PARTS},
+            "count": cell.strategy.count,
             "skipped": cell.skipped,
         }
         for cell in evidence.cells

@@ -4,8 +4,9 @@
 
 Both sides read the same clips, form the same groups and ask the tiny ALM the same question (greedy); each runs in a process of its own, in
 turn, `rounds` times. The clock runs from the first group's answers to the last group's, so start-up and the first warm-up are apart on both
-sides. The ratio is the median of the rounds' ratios, because a shared machine drifts; the promise is 0.90. vLLM needs its own environment
-(`make bench ENGINES=vllm`).
+sides. The ratio is the median of the rounds' ratios, because a shared machine drifts; the promise is 0.90. Beside each rate stands what share of the
+processors' time somebody else's machine took meanwhile (steal): an engine that waits for its slower thread loses more than that. vLLM needs its
+own environment (`make bench ENGINES=vllm`).
 """
 
 import argparse
@@ -58,6 +59,15 @@ def rate(way: Iterator[int]) -> float:
     return done / (last - began)
 
 
+def processor_time() -> tuple[int, int]:
+    """Time of all processors so far, and what was stolen of it, in ticks; nothing where Linux does not tell."""
+    try:
+        ticks = [int(one) for one in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except OSError:
+        return 0, 0
+    return sum(ticks), ticks[7]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", default="transformers", choices=("transformers", "vllm"))
@@ -74,18 +84,23 @@ def main() -> None:
             print(json.dumps(rate({"plain": plain, "piped": piped}[given.one](given.engine, work))))
         return
     rates: dict[str, list[float]] = {"plain": [], "piped": []}
+    stolen: dict[str, list[float]] = {"plain": [], "piped": []}
     for _ in range(given.rounds):
         for way, found in rates.items():
             command = [sys.executable, __file__, "--one", way, "--engine", given.engine]
             command += ["--clips", str(given.clips), "--group-size", str(given.group_size)]
+            all_before, stolen_before = processor_time()
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            all_after, stolen_after = processor_time()
             found.append(round(json.loads(done.stdout.splitlines()[-1]), 3))
-            print(f"{given.engine} {way}: {found[-1]:.2f} answers/s", file=sys.stderr)
+            stolen[way].append(round((stolen_after - stolen_before) / max(all_after - all_before, 1), 3))
+            print(f"{given.engine} {way}: {found[-1]:.2f} answers/s, stolen {stolen[way][-1]:.1%}", file=sys.stderr)
     numbers = {
         "engine": given.engine,
         "clips": given.clips,
         "group_size": given.group_size,
         "answers_per_second": rates,
+        "share_of_time_stolen": stolen,
         "pipeline_over_plain": round(median(p / q for p, q in zip(rates["piped"], rates["plain"], strict=True)), 3),
     }
     record("overhead", numbers, given.out)

@@ -3,9 +3,9 @@
     python reproduce/bench/sharing.py [--clips 96] [--rounds 3] [--out FILE.json]
 
 Samples: one engine in one process answers the same groups of clips with 1 and with 8 samples, turn about, its encoder's memory emptied before
-every timing (what is kept of an earlier question would flatter both). The promise is that 8 cost less than 2.5 times 1. Grid: engine
-calls of reproduce/quick.yaml, counted, not timed: each strategy asking for itself (its candidates one call each, as a loop over
-`generate` would), over the draws the run makes; the promise is 2.5.
+every timing (what is kept of an earlier question would flatter both). The promise is that 8 cost less than 2.5 times 1. Grid: draws of
+reproduce/quick.yaml, counted, not timed: each strategy asking for itself, over the draws the run makes; N candidates of a question are one draw
+on both sides, and so is a verifier's judgement of one candidate. The promise is 2.5.
 """
 
 import argparse
@@ -41,19 +41,12 @@ def seconds(engine: TransformersEngine, groups: list[list[Request]], count: int)
 
 
 def calls() -> dict[str, float]:
-    """Engine calls of the quick grid: shared, each strategy by itself, and each candidate by itself."""
-    expanded = expand(read(QUICK))
-    counts = sharing.count_draws(expanded)
-    clips = {name: len(sharing.distinct_clips(corpus)) for name, corpus in expanded.corpora.items()}
-    ready = [cell for cell in expanded.cells if not cell.skipped]
-    labels = {name: len(corpus.labels) for name, corpus in expanded.corpora.items()}
-    each = sum(clips[cell.corpus] * (cell.strategy.count or labels[cell.corpus]) for cell in ready)
+    """Draws of the quick grid: those of the run, and those its strategies would make each by itself."""
+    counts = sharing.count_draws(expand(read(QUICK)))
     return {
         "draws_of_the_run": counts.shared,
         "draws_if_each_strategy_drew_its_own": counts.alone,
-        "calls_if_each_candidate_was_a_call": each + counts.scores_alone,
         "own_draws_over_shared": round(counts.alone / counts.shared, 3),
-        "calls_over_shared": round((each + counts.scores_alone) / counts.shared, 3),
     }
 
 

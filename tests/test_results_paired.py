@@ -1,0 +1,45 @@
+"""Differences between strategies: what counts as one family of comparisons."""
+
+import bundle_real
+import numpy as np
+import pytest
+
+from ambiemo.metrics.inference import holm
+from ambiemo.results.tables import Column, Truths, paired_rows
+
+RNG = np.random.default_rng(7)
+TRUTH = RNG.dirichlet(np.ones(3), 40)
+SPEAKERS = tuple(f"s{i % 20}" for i in range(40))
+TRUTHS = {"c": Truths(tuple(f"u{i:02}" for i in range(40)), TRUTH, TRUTH * 10, SPEAKERS, np.full(40, "low"))}
+
+
+def column(strategy: str, control: str = "none", model: str = "m") -> Column:
+    noise = np.random.default_rng(sum(map(ord, strategy + control))).dirichlet(np.ones(3), 40)
+    return Column("c", model, strategy, control, (TRUTH + noise) / 2, np.ones(40, int), np.zeros(40, int))
+
+
+def against(reference: str, control: str, columns: list[Column]) -> list[dict]:
+    rows = paired_rows(bundle_real.plan(), TRUTHS, columns)
+    shown = ("all", "js_divergence_bits")
+    return [r for r in rows if (r["level"], r["metric"]) == shown and (r["b"], r["b_control"]) == (reference, control)]
+
+
+STRATEGIES = [column("greedy"), column("cot"), column("bon")]
+
+
+@pytest.mark.parametrize("more", [[column("uniform", model="baselines")], [column("greedy", "silence")]])
+def test_a_baseline_or_a_control_makes_no_strategy_less_sure_against_greedy(more: list[Column]) -> None:
+    assert against("greedy", "none", [*STRATEGIES, *more]) == against("greedy", "none", STRATEGIES)
+
+
+def test_every_strategy_more_counts_against_the_others() -> None:
+    rows = against("greedy", "none", [*STRATEGIES, column("w_bon")])
+    assert [row["a"] for row in rows] == ["cot", "bon", "w_bon"]
+    np.testing.assert_allclose([r["p_holm"] for r in rows], holm([r["p"] for r in rows]), atol=1e-6)
+
+
+def test_the_strategies_under_one_control_are_a_family() -> None:
+    own = [column("greedy", "silence"), column("cot", "silence")]
+    rows = [row for name in ("greedy", "cot") for row in against(name, "silence", [*STRATEGIES, *own])]
+    assert [row["a"] for row in rows] == ["greedy", "cot"]
+    np.testing.assert_allclose([r["p_holm"] for r in rows], holm([r["p"] for r in rows]), atol=1e-6)

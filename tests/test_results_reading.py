@@ -1,0 +1,99 @@
+"""The tables for people: strategies that differ in the number of candidates alone are a table of their own, and nothing is lost."""
+
+import math
+
+import pytest
+
+from ambiemo.plan.expand import expand
+from ambiemo.plan.schema import check
+from ambiemo.results.dry_run import show
+from ambiemo.results.reading import grouped, scaling
+
+METRICS = ("js_divergence_bits", "bhattacharyya", "r2_pearson", "accuracy", "macro_f1", "ece_10")
+
+
+def cell(strategy: str, count: int, decoding: str = "sample", aggregator: str = "vote_share", model: str = "m") -> dict:
+    made_of = {"prompt": "direct", "decoding": decoding, "scorer": "", "aggregator": aggregator}
+    return {"corpus": "c", "model": model, "strategy": strategy, "control": "none", **made_of, "count": count}
+
+
+def results(cells: list[dict]) -> list[dict]:
+    """A JS of 1/N for every cell: rows of results.csv."""
+    rows = []
+    for one in cells:
+        about = {name: one[name] for name in ("corpus", "model", "strategy", "control")}
+        numbers = dict.fromkeys(METRICS, 1 / one["count"])
+        numbers |= {"js_divergence_bits_low": math.nan, "js_divergence_bits_high": math.nan}
+        told = {"n": 1, "failed": 0, "candidates": one["count"], "unparsed": 0}
+        rows += [about | {"level": level} | numbers | told for level in ("all", "low", "medium", "high")]
+    return rows
+
+
+def test_a_strategy_with_several_numbers_of_candidates_is_a_line_by_that_number() -> None:
+    cells = [cell("vote", 8), cell("vote_4", 4), cell("vote_2", 2)]
+    assert scaling(results(cells), cells) == [
+        ["model", "strategy", "N = 2", "N = 4", "N = 8"],
+        ["m on c", "vote", "0.500", "0.250", "0.125"],
+    ]
+    assert [line[0] for line in grouped(results(cells), cells)[("c", "m")]] == ["vote"]
+
+
+def test_the_order_of_the_plan_does_not_matter() -> None:
+    cells = [cell("vote_2", 2), cell("vote", 8)]
+    assert scaling(results(cells), cells)[1][1] == "vote"
+    assert [line[0] for line in grouped(results(cells), cells)[("c", "m")]] == ["vote"]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [cell("mixture", 4, aggregator="dirichlet_mixture")],
+        [cell("beams", 4, decoding="beam")],
+        [cell("twin", 8)],
+        [],
+    ],
+)
+def test_strategies_that_differ_in_more_or_in_nothing_all_stay_in_the_table(others: list[dict]) -> None:
+    cells = [cell("vote", 8), *others]
+    assert scaling(results(cells), cells) == []
+    assert len(grouped(results(cells), cells)[("c", "m")]) == len(cells)
+
+
+def test_a_number_that_one_strategy_lacks_is_an_empty_place() -> None:
+    cells = [
+        cell("vote", 8),
+        cell("vote_2", 2),
+        cell("best", 8, aggregator="best"),
+        cell("best_4", 4, aggregator="best"),
+    ]
+    assert [line[2:] for line in scaling(results(cells), cells)] == [
+        ["N = 2", "N = 4", "N = 8"],
+        ["0.500", "", "0.125"],
+        ["", "0.250", "0.125"],
+    ]
+
+
+def test_each_model_has_its_own_line_and_a_skipped_one_is_empty() -> None:
+    cells = [cell("vote", 8), cell("vote_2", 2), cell("vote", 8, model="other"), cell("vote_2", 2, model="other")]
+    lines = scaling(results(cells[:2]), cells)
+    assert [line[0] for line in lines[1:]] == ["m on c", "other on c"]
+    assert lines[2][2:] == ["", ""]
+
+
+def test_the_dry_run_s_grid_has_one_column_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    fewer = {"name": "vote_fewer", "base": "majority_vote", "count": 2}
+    plan = check(
+        {
+            "name": "p",
+            "seed": 1,
+            "models": [{"id": "tiny", "engine": "null"}],
+            "corpora": [{"id": "tiny", "limit": 2}],
+            "strategies": ["greedy", fewer, "majority_vote"],
+        },
+        "p",
+    )
+    assert show(expand(plan), as_json=False)
+    shown = capsys.readouterr().out
+    assert "N=2,8" in shown
+    assert "fewer" not in shown
+    assert shown.count("✓") == 3  # greedy, majority_vote, and the legend
