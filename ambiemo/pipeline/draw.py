@@ -92,6 +92,7 @@ def draw_groups(
     Raises BadInput where the cluster has not what the plan asks for, and Broken, in one line, when the model cannot be loaded or the
     actors die.
     """
+    import pyarrow as pa
     import ray
     from ray.data import ActorPoolStrategy
 
@@ -105,6 +106,7 @@ def draw_groups(
         num_cpus=entry.cpus,
         num_gpus=entry.gpus,
     )
+    pa.default_memory_pool().release_unused()  # packing leaves holes, and the driver has little to do from here on
     try:
         for row in _rows(dataset):
             if row["differs"]:
