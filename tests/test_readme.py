@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from ambiemo.bundle.reading import payload
 from ambiemo.cli import main
-from ambiemo.results.reading import from_csv, grouped, heading
+from ambiemo.results.reading import from_csv, grouped, heading, scaling
 from ambiemo.results.tables import recompute
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -17,10 +17,13 @@ REFERENCE = ROOT / "artifacts" / "reference" / "quick"
 SHOWN = ("strategy", "JS bits ↓", "BC ↑", "accuracy ↑", "JS low", "JS medium", "JS high", "unparsed")
 
 
+def results_and_cells(bundle: Path) -> list[list[dict]]:
+    return [from_csv((bundle / f"data/tables/{name}.csv").read_bytes()) for name in ("results", "cells")]
+
+
 def table_of(bundle: Path) -> list[str]:
     """The README's table, made from a bundle's results."""
-    results, cells = (from_csv((bundle / f"data/tables/{name}.csv").read_bytes()) for name in ("results", "cells"))
-    (lines,) = grouped(results, cells).values()
+    (lines,) = grouped(*results_and_cells(bundle)).values()
     places = [heading().index(title) for title in SHOWN]
     return [f"| {' | '.join(line[place] for place in places)} |" for line in [heading(), *lines]]
 
@@ -28,6 +31,11 @@ def table_of(bundle: Path) -> list[str]:
 def test_the_table_is_the_committed_bundle_s() -> None:
     for line in table_of(REFERENCE):
         assert line in README, f"README.md lacks or changed: {line}"
+
+
+def test_the_table_of_more_candidates_is_the_committed_bundle_s() -> None:
+    for line in scaling(*results_and_cells(REFERENCE)):
+        assert f"| {' | '.join(line)} |" in README
 
 
 def test_the_committed_bundle_holds() -> None:
@@ -59,7 +67,6 @@ def speeds() -> dict[str, str]:
         "SPEED_V": f"{measured('overhead-vllm')['pipeline_over_plain']:.2f}",
         "SPEED_8": f"{sharing['eight_samples_over_one']:.2f}",
         "SPEED_D": f"{sharing['quick_grid']['own_draws_over_shared']:.2f}",
-        "SPEED_C": f"{sharing['quick_grid']['calls_over_shared']:.2f}",
         "SPEED_U": f"{utterances['sizes'][-1]['utterances_per_second']:,}",
         "SPEED_M": f"{utterances['resident_largest_over_smallest']:.2f}",
         "SPEED_P": ", ".join(same),
