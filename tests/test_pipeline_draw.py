@@ -1,8 +1,11 @@
 """Groups of draws, and what an actor does with a clip before any model hears it."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +14,11 @@ import soundfile
 from ambiemo.corpora.audio import BadAudio
 from ambiemo.draws import Decoding, Draw
 from ambiemo.durable import sha256_file
+from ambiemo.engines.null import NullEngine
 from ambiemo.errors import BadInput
-from ambiemo.pipeline.draw import _pack, _unpack, enough, groups, load_audio
+from ambiemo.models import MODELS, ModelSpec
+from ambiemo.pipeline import draw as room
+from ambiemo.pipeline.draw import DrawActor, _pack, _unpack, enough, groups, load_audio
 from ambiemo.plan.schema import ModelEntry
 
 ONE = Draw("tiny", "r", "null", "c", "u", "a", "x", "direct", "Listen.", Decoding("greedy"), 1)
@@ -126,3 +132,25 @@ def test_a_pool_larger_than_the_cluster_is_refused_before_ray_waits_for_ever() -
     with pytest.raises(BadInput, match="2 actors with 1 GPU each need 2, Ray has 1"):
         enough("tiny", ModelEntry(id="tiny", actors=2, gpus=1), {"CPU": 8, "GPU": 1})
     enough("tiny", ModelEntry(id="tiny"), {"CPU": 2})
+
+
+def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Watched(NullEngine):
+        def __init__(self, spec: ModelSpec, **options: Any) -> None:
+            seen.append(threading.get_ident())
+            super().__init__(spec, **options)
+
+        def draw(self, requests: Any, decoding: Decoding) -> Any:
+            seen.append(threading.get_ident())
+            return super().draw(requests, decoding)
+
+    monkeypatch.setattr(room, "engine_class", lambda name: Watched)
+    actor = DrawActor(MODELS["tiny"], "null", {"deaf": True})
+    batch = {"payload": np.array([_pack([ONE])], dtype=object)}
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as caller:
+            assert caller.submit(actor, batch).result()["failed"] == [0]
+    assert len(seen) == 3
+    assert len(set(seen)) == 1

@@ -59,7 +59,9 @@ class Utterances(Sequence[Utterance]):
         clips = self.columns.column("audio_sha256")
         if clips.null_count or not clips.num_chunks:
             return False
-        starts = np.sort(np.frombuffer(clips.chunk(0).buffers()[1], dtype=np.uint64)[:: DIGEST.byte_width // 8])
+        eights = DIGEST.byte_width // 8
+        starts = np.frombuffer(clips.chunk(0).buffers()[1], dtype=np.uint64, count=eights * len(self))[::eights]
+        starts = np.sort(starts)
         return bool((starts[1:] != starts[:-1]).all())
 
     def __len__(self) -> int:

@@ -1,0 +1,71 @@
+"""Utterances kept as columns are the same utterances, and a clip that occurs twice is never taken for two."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ambiemo.corpora.schema import build
+from ambiemo.labels import SIX
+from ambiemo.plan.expand import LoadedCorpus, Utterance, Utterances
+from ambiemo.plan.sharing import distinct_clips
+
+
+def digest(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def kept(hashes: list[str]) -> Utterances:
+    n = len(hashes)
+    columns = {
+        "utterance_id": [f"u{i}" for i in range(n)],
+        "speaker": [f"s{i % 3}" for i in range(n)],
+        "cluster": [f"d{i % 2}" for i in range(n)],
+        "audio_path": [f"clips/é{i}.wav" if hashes[i] else "" for i in range(n)],
+        "audio_sha256": hashes,
+        "duration_s": [i / 7 for i in range(n)],
+        "truth_source": ["votes"] * n,
+    }
+    return Utterances(build(columns, SIX, np.arange(n * 6).reshape(n, 6)))
+
+
+@pytest.mark.parametrize("count", [1, 5, 1024, 2500])
+def test_what_was_in_the_table_comes_out(count: int) -> None:
+    hashes = [digest(i) if i % 4 else "" for i in range(count)]
+    utterances = kept(hashes)
+    assert len(utterances) == count
+    for i, one in enumerate(utterances):
+        votes = tuple(range(6 * i, 6 * i + 6))
+        path = f"clips/é{i}.wav" if hashes[i] else ""
+        assert one == Utterance(f"u{i}", f"s{i % 3}", f"d{i % 2}", path, hashes[i], i / 7, votes, "votes")
+
+
+def test_it_is_asked_like_a_list() -> None:
+    utterances, told = kept([digest(i) for i in range(9)]), [f"u{i}" for i in range(9)]
+    for asked in (slice(2, 5), slice(None), slice(7, 99), slice(5, 2), slice(0, 9, 2), slice(-3, None)):
+        assert [one.id for one in utterances[asked]] == told[asked]
+    assert (utterances[0].id, utterances[-1].id) == ("u0", "u8")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=12))
+def test_clips_with_the_same_bytes_are_asked_about_once(numbers: list[int]) -> None:
+    utterances = kept([digest(number) for number in numbers])
+    assert utterances.clips_differ == (len(set(numbers)) == len(numbers))
+    found = distinct_clips(LoadedCorpus("c", SIX, utterances))
+    assert [one.audio_sha256 for one in found] == [digest(number) for number in dict.fromkeys(numbers)]
+
+
+def test_hashes_that_begin_alike_are_looked_at_whole() -> None:
+    alike = ["ab" * 8 + digest(i)[16:] for i in range(3)]
+    utterances = kept(alike)
+    assert not utterances.clips_differ
+    assert len(distinct_clips(LoadedCorpus("c", SIX, utterances))) == 3
+
+
+def test_a_missing_clip_leaves_the_others_apart() -> None:
+    utterances = kept(["", digest(1), digest(2)])
+    assert not utterances.clips_differ
+    assert [one.id for one in distinct_clips(LoadedCorpus("c", SIX, utterances))] == ["u0", "u1", "u2"]
