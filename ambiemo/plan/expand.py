@@ -50,7 +50,7 @@ class Utterances(Sequence[Utterance]):
     """The utterances of a corpus, kept as columns and made when asked for: some 100 bytes each, where objects take a thousand."""
 
     def __init__(self, table: pa.Table) -> None:
-        kept = [KEPT.get(name, _as_it_is)(table.column(name)) for name in COLUMNS]
+        kept = [KEPT[name](table.column(name)) if name in KEPT else table.column(name) for name in COLUMNS]
         self.columns = pa.table(kept, names=list(Utterance.__dataclass_fields__)).combine_chunks()
 
     @property
@@ -90,10 +90,6 @@ COLUMNS = (
     "utterance_id", "speaker", "cluster", "audio_path", "audio_sha256", "duration_s", "votes", "truth_source",
 )  # fmt: skip
 """Columns of the corpus table, in the order of Utterance's fields."""
-
-
-def _as_it_is(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column
 
 
 def _digests(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
-from ambiemo.strategies import Strategy
+from ambiemo.strategies import PARTS, Strategy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -184,11 +184,10 @@ def _print_grid(console: "Console", expanded: Expanded) -> None:
     from rich.table import Table
 
     plan = expanded.plan
-    families: dict[
-        Strategy, list[Strategy]
-    ] = {}  # what differs in the number of candidates alone needs the same of a model
+    # strategies that differ in the number of candidates alone need the same of a model: one column
+    families: dict[tuple[str, ...], list[Strategy]] = {}
     for row in (entry.row() for entry in plan.strategies):
-        families.setdefault(replace(row, name="", count=0), []).append(row)
+        families.setdefault(tuple(getattr(row, part) for part in PARTS), []).append(row)
     columns = [(max(family, key=lambda row: row.count), family, NO_CONTROL) for family in families.values()]
     rows = {row.name: row for family in families.values() for row in family}
     columns += [(rows[name], [], control.name) for control in plan.controls for name in control.strategies]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.evidence import Evidence, Row
+from ambiemo.strategies import PARTS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,8 +77,7 @@ def _families(cells: Sequence[Row]) -> list[list[Row]]:
     """Cells that differ in the number of candidates and in nothing else, two or more, in the order of that number."""
     families: dict[tuple, list[Row]] = {}
     for cell in cells:
-        same = ("corpus", "model", "control", "prompt", "decoding", "scorer", "aggregator")
-        families.setdefault(tuple(cell[name] for name in same), []).append(cell)
+        families.setdefault(tuple(cell[name] for name in ("corpus", "model", "control", *PARTS)), []).append(cell)
     return [
         sorted(family, key=lambda cell: cell["count"])
         for family in families.values()
@@ -190,8 +190,7 @@ def show(bundle: Path, out: Path | None) -> None:
 
 def from_csv(data: bytes) -> list[Row]:
     """Rows of a table's CSV, numbers as numbers ("" = NaN)."""
-    words = {"corpus", "model", "strategy", "control", "level", "heard", "skipped"}
-    words |= {"prompt", "decoding", "scorer", "aggregator"}
+    words = {"corpus", "model", "strategy", "control", "level", "heard", "skipped", *PARTS}
     counts = {"n", "failed", "candidates", "unparsed", "speakers", "count"}
     return [
         {

@@ -26,14 +26,13 @@ from ambiemo.plan.schema import Plan
 from ambiemo.results.evidence import Evidence, Row, check_rows, from_files, lines, packed
 from ambiemo.results.predictions import BASELINE, baseline_rows, in_order, predict_cell, work
 from ambiemo.seeds import seed
+from ambiemo.strategies import PARTS
 
 PLACES = 6
 """Decimals of every number in a table. Differences between processors are in the sixteenth."""
 ALL = "all"
 SAME = 1e-9
 """Shares that are closer are the same answer."""
-PARTS = ("prompt", "decoding", "scorer", "aggregator")
-"""What a strategy is made of, beside the number of its candidates."""
 PAIRED_METRICS = ("js_divergence_bits", "bhattacharyya", "brier", "accuracy")
 UNIFORM_FOR_FAILED = "js_divergence_bits_failed_as_uniform"
 

@@ -38,6 +38,9 @@ class Strategy:
         return self.scorer == "verifier"
 
 
+PARTS = ("prompt", "decoding", "scorer", "aggregator")
+"""What a strategy is made of, beside the number of its candidates."""
+
 NEEDS_OF_DECODING: dict[str, set[str]] = {
     "greedy": set(),
     "beam": {"beam"},
