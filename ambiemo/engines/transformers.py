@@ -10,7 +10,6 @@ Known limits: padding and batch size move logits by rounding, so another group s
 """
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -62,10 +61,15 @@ class _FaultFilter(logging.Filter):
 
 
 class TransformersEngine:
-    """One checkpoint held by transformers. Options: `threads` (CPU threads of torch), `device` ("cpu", "cuda"; default: a GPU if there is one)."""
+    """One checkpoint held by transformers.
+
+    Options: `threads` (CPU threads; default: every core, and in an actor as many as the plan's `cpus`), `device` ("cpu", "cuda"; default: a GPU if
+    there is one).
+    """
 
     def __init__(self, spec: ModelSpec, threads: int | None = None, device: str | None = None) -> None:
-        torch.set_num_threads(threads or os.cpu_count() or 1)  # Ray sets OMP_NUM_THREADS=1 in its workers
+        if threads:
+            torch.set_num_threads(threads)
         transformers_logging.disable_progress_bar()
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         on_gpu = self.device.startswith("cuda")

@@ -41,7 +41,8 @@ class VLLMEngine:
 
     tensor_parallel_size: GPUs for one copy. gpu_memory_utilization: share of a GPU's memory it may take. dtype: else the
     specification's. enforce_eager: no CUDA graphs. max_model_len: longest prompt and answer in tokens, else the model's.
-    executor: how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process. threads: CPU threads, on a CPU only.
+    executor: how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process. threads: CPU threads, on a CPU
+    only; default: every core, and in an actor as many as the plan's `cpus`.
     Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises SystemError.
     """
 
@@ -67,10 +68,10 @@ class VLLMEngine:
         self.spec = spec
         on_cpu = current_platform.is_cpu()
         _enough_memory(spec, on_cpu, tensor_parallel_size, gpu_memory_utilization)
-        if on_cpu:
+        if on_cpu and threads:
             import torch
 
-            torch.set_num_threads(threads or os.cpu_count() or 1)  # Ray sets OMP_NUM_THREADS=1 in its workers
+            torch.set_num_threads(threads)
         revision = None if spec.path() else spec.revision
         settings: dict[str, Any] = {
             "model": spec.location(),

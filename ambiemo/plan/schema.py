@@ -28,7 +28,11 @@ class Part(BaseModel):
 
 
 class ModelEntry(Part):
-    """One model: its id, the engine (default: the specification's first), and how its actor pool is made."""
+    """One model: its id, the engine (default: the specification's first), and its pool of actors.
+
+    Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the threads a model on CPU computes with. The number
+    of actors changes no answer; the number of threads may move a likelihood in its last digits.
+    """
 
     id: str
     engine: str = ""
