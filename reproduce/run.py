@@ -70,7 +70,7 @@ def main() -> int:
 
 def wants_gpu(plan: Plan) -> bool:
     """Whether any model of the plan asks for a GPU."""
-    return any(entry.gpus > 0 for entry in plan.models)
+    return any(entry.gpus > 0 for entry in plan.every_model)
 
 
 def container_lacks(runtime: str, gpus: bool) -> list[tuple[str, str]]:
@@ -106,9 +106,7 @@ def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, 
     """
     environment = dict(os.environ) if environment is None else environment
     artifacts, weights = ROOT / "artifacts", Path(environment.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    specs = [models.model(entry.id) for entry in plan.models]
-    if plan.verifier != "self":
-        specs.append(models.model(plan.verifier))
+    specs = [models.model(entry.id) for entry in plan.every_model]
     roots = [entry.root for entry in plan.corpora]
     variables = {name for root in roots for name in re.findall(r"\$\{(\w+)\}", root)}
     variables |= {name for spec in specs for name in (spec.key_env, spec.base_url_env) if name} | {"HF_TOKEN"}

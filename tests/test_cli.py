@@ -52,6 +52,16 @@ def test_the_dry_run_of_the_paper_lists_all_that_is_missing_and_exits_2(monkeypa
         assert wanted in told.output
 
 
+def test_the_dry_run_marks_each_corpus_of_a_strategy_and_model_and_gives_its_counts_one_row() -> None:
+    lines = ambiemo("plan", str(ROOT / "reproduce/paper.yaml")).output.splitlines()
+    assert "a mark for each corpus: iemocap, msp-podcast, crema-d" in lines
+    (votes,) = (line for line in lines if "majority_vote" in line)
+    assert "majority_vote, N = 2, 4, 8" in votes
+    assert votes.count("○") == 8 * 3
+    (beams,) = (line for line in lines if line.split()[:1] == ["bon"])
+    assert (beams.count("○"), beams.count("✗")) == (4 * 3, 4 * 3)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

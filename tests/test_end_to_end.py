@@ -220,6 +220,7 @@ def test_a_run_killed_half_way_ends_with_the_same_tables(bundle: Path, tmp_path:
     assert not (tmp_path / "small").exists()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
+    assert ".cc:" not in done.stderr, "Ray's core talks to the user"
     assert 0 < account(tmp_path / "small")["calls"] < 24 * 11
     tables = {
         name: data for name, data in derived(tmp_path / "small").items() if name.startswith(("tables/", "predictions/"))

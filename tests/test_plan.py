@@ -50,6 +50,8 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
         (small(models=[{"id": "gpt-4o", "engine": "vllm"}]), r"'vllm' does not run gpt-4o"),
         (small(corpora=["cremad"]), r"plan: corpora\.0: corpus 'cremad'.*did you mean 'crema-d'"),
         (small(verifier="nobody"), "plan: verifier: model 'nobody': unknown"),
+        (small(verifier={"id": "gpt-4o", "engine": "vllm"}), r"plan: verifier\.engine: 'vllm' does not run gpt-4o"),
+        (small(verifier={"id": "tiny", "gpus": 1}), "plan: verifier: tiny is one of the models"),
         (small(controls=[{"name": "noise"}]), r"controls\.0\.name"),
         (small(controls=[{"name": "silence", "strategies": ["cot_2"]}]), "names 'cot_2', which is no strategy"),
         (small(baselines=["random"]), "unknown baseline random"),
@@ -66,6 +68,15 @@ def test_a_mistake_in_a_plan_is_named_by_its_key_in_one_line(content: object, sa
     with pytest.raises(BadInput, match=said) as error:
         check(content, "plan")
     assert "\n" not in str(error.value)
+
+
+def test_a_verifier_that_only_judges_has_actors_of_its_own() -> None:
+    told = {"id": "qwen2.5-omni-7b", "engine": "vllm", "gpus": 2}
+    expanded = expand(check(small(strategies=["greedy", "alm_v"], verifier=told), "plan"))
+    assert expanded.verifier("tiny") == "qwen2.5-omni-7b"
+    assert expanded.entry("qwen2.5-omni-7b").gpus == 2
+    assert {item.kind for item in expanded.missing} == {"verifier"}
+    assert check(expanded.plan.model_dump(mode="json"), "the bundle's plan") == expanded.plan
 
 
 def test_a_plan_that_is_no_yaml_names_the_line(tmp_path: Path) -> None:

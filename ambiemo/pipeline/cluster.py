@@ -23,6 +23,7 @@ def ray_started(address: str | None) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its own log files keep the rest
     import pyarrow as pa
     import ray
     from ray.data import DataContext
@@ -47,7 +48,8 @@ def _start(ray: Any, address: str | None) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
         try:
-            ray.init(address=address, **quiet)
+            with _stderr_away():
+                ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(
                 f"--address {address}: no Ray cluster answers there ({_first_line(error)}); start one, or leave it out"
@@ -60,7 +62,8 @@ def _start(ray: Any, address: str | None) -> None:
     }
     for left in reversed(range(STARTS)):
         try:
-            ray.init(**local, **quiet)
+            with _stderr_away():
+                ray.init(**local, **quiet)
             return
         except Exception as error:  # a busy machine needs more than the 30 s that Ray gives its own processes; it raises a bare Exception
             ray.shutdown()
@@ -68,6 +71,19 @@ def _start(ray: Any, address: str | None) -> None:
                 raise Broken(
                     f"Ray did not start on this machine: {_first_line(error)}; run again when it is less busy"
                 ) from error
+
+
+@contextmanager
+def _stderr_away() -> Iterator[None]:
+    """Ray's core greets on stderr that it read its log level. What goes wrong at a start is raised, not only written."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as away:
+            os.dup2(away.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _first_line(error: BaseException) -> str:

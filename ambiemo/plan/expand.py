@@ -156,8 +156,8 @@ class Expanded:
     missing: tuple[Missing, ...]
 
     def entry(self, model_id: str) -> ModelEntry:
-        """The plan's entry of a model (a verifier named only as such gets a default one)."""
-        return next((entry for entry in self.plan.models if entry.id == model_id), ModelEntry(id=model_id))
+        """The plan's entry of a model."""
+        return next(entry for entry in self.plan.every_model if entry.id == model_id)
 
     def engine(self, model_id: str) -> str:
         """Name of the engine that runs a model in this plan."""
@@ -165,14 +165,13 @@ class Expanded:
 
     def verifier(self, model_id: str) -> str:
         """Which model judges the candidates of `model_id`."""
-        return model_id if self.plan.verifier == "self" else self.plan.verifier
+        return model_id if self.plan.verifier.id == "self" else self.plan.verifier.id
 
 
 def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expanded:
     """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
-    wanted = [entry.id for entry in plan.models]
-    if plan.verifier != "self" and any(entry.row().verified for entry in plan.strategies):
-        wanted.append(plan.verifier)
+    judged = any(entry.row().verified for entry in plan.strategies)
+    wanted = [entry.id for entry in (plan.every_model if judged else plan.models)]
     specs = {model_id: models.model(model_id) for model_id in wanted}
     missing: list[Missing] = []
     loaded: dict[str, LoadedCorpus] = {}
@@ -182,7 +181,7 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
         except BadInput as error:
             missing.append(Missing("corpus", entry.id, str(error), corpora.CORPORA[entry.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
-    for model_id in dict.fromkeys(wanted):
+    for model_id in wanted:
         kind: Literal["model", "verifier"] = "model" if model_id in {m.id for m in plan.models} else "verifier"
         missing += [
             Missing(kind, model_id, what, do) for what, do in lacks(specs[model_id], bare.engine(model_id), where)

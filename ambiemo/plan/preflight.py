@@ -42,7 +42,7 @@ def lacks(spec: ModelSpec, engine: str, where: Where = "here") -> list[tuple[str
         if gib is None:
             found.append(
                 (
-                    f"no GPU: {spec.parameters} parameters need {spec.memory_gib:g} GiB of GPU memory",
+                    f"no GPU: the weights ({spec.parameters}) need {spec.memory_gib:g} GiB of GPU memory",
                     "run on a machine with one",
                 )
             )

@@ -156,7 +156,10 @@ class Assumptions(Part):
 
 
 class Plan(Part):
-    """A whole plan, every default written out. See reproduce/quick.yaml for one with comments."""
+    """A whole plan, every default written out. See reproduce/quick.yaml for one with comments.
+
+    `verifier` is "self" (each model judges its own candidates), the id of a model, or an entry as among `models` for one that only judges.
+    """
 
     name: str
     title: str = ""
@@ -166,7 +169,7 @@ class Plan(Part):
     strategies: tuple[StrategyEntry, ...] = Field(min_length=1)
     controls: tuple[ControlEntry, ...] = ()
     baselines: tuple[str, ...] = tuple(BASELINES)
-    verifier: str = "self"
+    verifier: ModelEntry = ModelEntry(id="self")
     sampling: Sampling = Sampling()
     max_tokens: MaxTokens = MaxTokens()
     weights: Weights = Weights()
@@ -180,6 +183,17 @@ class Plan(Part):
     @classmethod
     def _plain(cls, value: str) -> str:
         return _name(value)
+
+    @property
+    def every_model(self) -> tuple[ModelEntry, ...]:
+        """The models, and the verifier where it is another one."""
+        ours = self.verifier.id == "self" or self.verifier.id in {entry.id for entry in self.models}
+        return self.models if ours else (*self.models, self.verifier)
+
+    @field_validator("verifier", mode="before")
+    @classmethod
+    def _bare_id(cls, value: Any) -> Any:
+        return {"id": value} if isinstance(value, str) else value
 
     @field_validator("models", "corpora", mode="before")
     @classmethod
@@ -257,18 +271,19 @@ def check(content: Any, name: str) -> Plan:
         for entry, row in zip(plan.strategies, rows, strict=True)
     )
     plan = plan.model_copy(update={"strategies": written_out})
-    for index, model in enumerate(plan.models):
-        spec = _named(f"{name}: models.{index}", lambda model=model: models.model(model.id))  # type: ignore[misc]
-        if model.engine and model.engine not in engines.ENGINES:
+    if plan.verifier.id in {entry.id for entry in plan.models} and plan.verifier != ModelEntry(id=plan.verifier.id):
+        raise BadInput(
+            f"{name}: verifier: {plan.verifier.id} is one of the models; say there what its actors need, and here its id"
+        )
+    places = [*(f"{name}: models.{index}" for index in range(len(plan.models))), f"{name}: verifier"]
+    for place, entry in zip(places, plan.every_model, strict=False):
+        spec = _named(place, lambda entry=entry: models.model(entry.id))  # type: ignore[misc]
+        if entry.engine and entry.engine not in engines.ENGINES:
+            raise BadInput(f"{place}.engine: unknown '{entry.engine}'; there are {', '.join(engines.ENGINES)}")
+        if entry.engine and entry.engine not in (*spec.engines, "null"):
             raise BadInput(
-                f"{name}: models.{index}.engine: unknown '{model.engine}'; there are {', '.join(engines.ENGINES)}"
+                f"{place}.engine: '{entry.engine}' does not run {entry.id}; choose {', '.join(spec.engines)}"
             )
-        if model.engine and model.engine not in (*spec.engines, "null"):
-            raise BadInput(
-                f"{name}: models.{index}.engine: '{model.engine}' does not run {model.id}; choose {', '.join(spec.engines)}"
-            )
-    if plan.verifier != "self":
-        _named(f"{name}: verifier", lambda: models.model(plan.verifier))
     for index, corpus in enumerate(plan.corpora):
         _named(f"{name}: corpora.{index}", lambda corpus=corpus: corpora.corpus(corpus.id))  # type: ignore[misc]
     known = {entry.name for entry in plan.strategies}

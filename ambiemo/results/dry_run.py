@@ -184,28 +184,31 @@ def _print_grid(console: "Console", expanded: Expanded) -> None:
     from rich.table import Table
 
     plan = expanded.plan
-    # strategies that differ in the number of candidates alone need the same of a model: one column
+    # strategies that differ in the number of candidates alone need the same of a model: one row
     families: dict[tuple[str, ...], list[Strategy]] = {}
     for row in (entry.row() for entry in plan.strategies):
         families.setdefault(tuple(getattr(row, part) for part in PARTS), []).append(row)
-    columns = [(max(family, key=lambda row: row.count), family, NO_CONTROL) for family in families.values()]
-    rows = {row.name: row for family in families.values() for row in family}
-    columns += [(rows[name], [], control.name) for control in plan.controls for name in control.strategies]
-    title = "cells: ✓ can be filled here, ○ something is missing here, ✗ the model cannot"
-    grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    grid.add_column("model", no_wrap=True)
-    grid.add_column("corpus", no_wrap=True)
-    for row, family, control in columns:
-        parts = [*row.name.split("_"), *(control.split("_") if control != NO_CONTROL else ())]
-        parts += ["N=" + ",".join(str(one.count) for one in sorted(family, key=lambda one: one.count))] * (
-            len(family) > 1
-        )
-        grid.add_column("\n".join(parts), justify="center")
-    marks = {(c.model, c.corpus, c.strategy.name, c.control): _mark(c) for c in expanded.cells}
+    rows = [(max(family, key=lambda row: row.count), family, NO_CONTROL) for family in families.values()]
+    named = {row.name: row for family in families.values() for row in family}
+    rows += [(named[name], [], control.name) for control in plan.controls for name in control.strategies]
+    console.print("cells: ✓ can be filled here, ○ something is missing here, ✗ the model cannot")
+    if len(plan.corpora) > 1:
+        console.print(f"a mark for each corpus: {', '.join(corpus.id for corpus in plan.corpora)}", highlight=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("strategy")
     for entry in plan.models:
-        for corpus in plan.corpora:
-            own = (marks[(entry.id, corpus.id, row.name, control)] for row, _, control in columns)
-            grid.add_row(entry.id, corpus.id, *own)
+        grid.add_column(entry.id.replace("-", "-\n"), justify="center")
+    marks = {(c.model, c.corpus, c.strategy.name, c.control): _mark(c) for c in expanded.cells}
+    for row, family, control in rows:
+        counts = ", ".join(str(one.count) for one in sorted(family, key=lambda one: one.count))
+        name = row.name + (f" · {control.replace('_', ' ')}" if control != NO_CONTROL else "")
+        grid.add_row(
+            f"{name}, N = {counts}" if len(family) > 1 else name,
+            *(
+                " ".join(marks[entry.id, corpus.id, row.name, control] for corpus in plan.corpora)
+                for entry in plan.models
+            ),
+        )
     console.print(grid)
 
 
