@@ -16,10 +16,13 @@ import pytest
 import soundfile
 import yaml
 from conftest import ROOT
+from servers.faulty_proxy import FaultyProxy
+from servers.upstream import Upstream
 
 from ambiemo.bundle.reading import payload
 from ambiemo.bundle.verify import verify
 from ambiemo.errors import BadInput, Broken
+from ambiemo.models import model
 from ambiemo.pipeline.cluster import ray_started
 from ambiemo.pipeline.run import run
 from ambiemo.results.tables import recompute
@@ -41,8 +44,10 @@ PLAN = {
 
 @pytest.fixture(scope="module")
 def ray_once():
-    with ray_started(None):
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", "nobody's key")  # actors have the environment that Ray was started with
+        with ray_started(None):
+            yield
 
 
 def write_plan(folder: Path, **changes: object) -> Path:
@@ -263,6 +268,34 @@ def test_a_pool_of_two_actors_gives_the_answers_of_one(tmp_path: Path, ray_once)
         files = derived(run(plan, out=folder / "small"))
         made.append({name: data for name, data in files.items() if not name.startswith("config/")})
     assert made[0] == made[1]
+
+
+def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(tmp_path: Path, ray_once) -> None:
+    pytest.importorskip("openai", reason="the openai extra is not installed")
+    upstream = Upstream(model=model("gpt-4o").location())
+    broken = True
+    proxy = FaultyProxy(upstream.url, lambda identity, _: "500" if broken and identity.endswith("#1") else "")
+    plan = write_plan(
+        tmp_path,
+        models=[{"id": "gpt-4o", "engine": "openai", "options": {"base_url": proxy.url, "attempts": 1}}],
+        corpora=[{"id": "tiny", "limit": 4}],
+        strategies=["greedy", "majority_vote"],
+        controls=[],
+    )
+    first = run(plan, out=tmp_path / "first")
+    assert account(first)["failed"] == 4
+    assert len(upstream.made) == 4 + 4 * 7
+    broken = False
+    second = run(plan, out=tmp_path / "second")
+    assert account(second)["failed"] == 0
+    assert len(set(upstream.made)) == len(upstream.made) == 4 + 4 * 8
+    assert verify(second) == []
+    rows = gzip.decompress((second / "data/answers/gpt-4o/tiny.jsonl.gz").read_bytes()).splitlines()
+    assert all(json.loads(row)["served_model"] == [upstream.model] for row in rows)
+    checked = subprocess.run([sys.executable, "-I", "data/verify.py"], cwd=second, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    proxy.close()
+    upstream.close()
 
 
 def test_real_speech_with_real_votes_makes_a_bundle(

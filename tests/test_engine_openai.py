@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from servers.upstream import Upstream
 
 from ambiemo.draws import Decoding
 from ambiemo.engines import Request
-from ambiemo.engines.chat import messages, same_model, to_wav
+from ambiemo.engines.chat import messages, retry_after_seconds, same_model, to_wav
+from ambiemo.engines.journal import Journal
 from ambiemo.engines.openai import OpenAIEngine
 from ambiemo.errors import BadInput
 from ambiemo.models import ModelSpec, Price, model
@@ -21,6 +23,8 @@ SAMPLES = Decoding("sample", count=4, temperature=0.7, max_tokens=50)
 PRICE = Price(
     text_in=10, audio_in=100, out=20, audio_tokens_per_second=10, date="2026-11-21", where="made up for a test"
 )
+ONE_ANSWER = (30 * 10 + 5 * 100 + 20 * 20) / 1e6
+"""Dollars of one answer of the upstream server to half a second: 30 text tokens, 5 of audio, 20 of answer."""
 QUICK = {"backoff_s": 0.01, "longest_wait_s": 0.2}
 
 
@@ -143,6 +147,9 @@ def test_one_fault_is_survived_and_the_answer_is_the_same(fault, upstream, proxy
 
 def test_a_chaos_run_ends_complete_with_each_answer_made_once(upstream, proxy_to, engine_at):
     def fault(identity: str, attempt: int) -> str:
+        if attempt == 1:
+            key, _, index = identity.partition("#")
+            return SURVIVABLE[(4 * int(key, 16) + int(index)) % len(SURVIVABLE)]
         chance = random.Random(f"{identity}{attempt}")
         return chance.choice(SURVIVABLE) if chance.random() < 0.5 else ""
 
@@ -154,10 +161,24 @@ def test_a_chaos_run_ends_complete_with_each_answer_made_once(upstream, proxy_to
     assert [answer.failure for answer in answers] == [""] * 12
     assert [answer.candidates for answer in answers] == [answer.candidates for answer in plain]
     assert sorted(upstream.made) == sorted(f"{request.key}#{index}" for request in asked for index in range(4))
-    assert len(proxy.delivered) == len(upstream.made) == 48
-    assert all(
-        proxy.faults[fault] for fault in ("429", "500", "503", "truncated", "wrong-json", "hang", "drip", "reset")
-    )
+    assert sum(proxy.delivered.values()) == len(proxy.delivered) == len(upstream.made) == 48
+    assert sum(proxy.seen.values()) == 48 + sum(proxy.faults.values()) - proxy.faults[""]
+    assert set(SURVIVABLE) <= set(proxy.faults)
+
+
+def test_without_a_gateway_that_replays_the_ledger_never_says_less_than_was_billed(upstream, proxy_to, engine_at):
+    faults = ["429", "500", "504", "truncated", "wrong-json", "reset", "", ""]
+
+    def fault(identity: str, attempt: int) -> str:
+        return random.Random(f"{attempt}{identity}").choice(faults)
+
+    proxy = proxy_to(fault, replay=False)
+    engine = engine_at(proxy.url, spec(price=PRICE), timeout_s=2.0, attempts=30, concurrency=32)
+    answers = engine.draw(requests(8), SAMPLES)
+    assert [answer.failure for answer in answers] == [""] * 8
+    assert len(upstream.made) > 32
+    assert engine.ledger.spent >= len(upstream.made) * ONE_ANSWER - 1e-12
+    assert engine.ledger.spent == pytest.approx(sum(answer.extra["dollars"] for answer in answers))
 
 
 def test_a_server_that_never_recovers_is_a_transient_failure_not_an_exception(proxy_to, engine_at):
@@ -228,16 +249,39 @@ def test_the_ceiling_is_never_crossed_and_the_rest_is_reported(upstream, engine_
     assert engine.ledger.spent <= 0.02
     assert refused
     assert all("the ceiling of $0.02" in answer.failure and answer.extra["transient"] for answer in refused)
-    # 30 text tokens at 10, 5 audio tokens at 100, 20 answer tokens at 20, all per million
-    assert answered[0].extra["dollars"] == pytest.approx((300 + 500 + 400) / 1e6)
-    assert engine.ledger.spent == pytest.approx(len(answered) * 0.0012)
+    assert answered[0].extra["dollars"] == pytest.approx(ONE_ANSWER)
+    assert engine.ledger.spent == pytest.approx(len(answered) * ONE_ANSWER)
+
+
+def test_the_ceiling_holds_over_all_runs_that_share_a_journal(upstream, engine_at, tmp_path):
+    for run in range(3):
+        engine = engine_at(upstream.url, spec(price=PRICE), max_dollars=0.02, journal=tmp_path)
+        engine.draw(requests(40)[run:], GREEDY)
+    assert 10 < len(upstream.made) <= 0.02 / ONE_ANSWER
+
+
+def test_a_request_that_a_killed_run_had_sent_counts_as_paid_in_full(upstream, engine_at, tmp_path):
+    killed = Journal(tmp_path)
+    killed.asked(0.5)
+    killed.ended(killed.asked(0.25), 0.125)
+    killed.close()
+    assert engine_at(upstream.url, spec(price=PRICE), max_dollars=1.0, journal=tmp_path).ledger.spent == 0.625
+
+
+@pytest.mark.parametrize(("fault", "paid"), [("429", False), ("503", False), ("504", True), ("500", True)])
+def test_an_error_after_which_the_answer_may_have_been_made_counts_as_paid(fault, paid, proxy_to, engine_at):
+    proxy = proxy_to(lambda *_: fault)
+    engine = engine_at(proxy.url, spec(price=PRICE), attempts=2)
+    engine.draw(requests(1), GREEDY)
+    assert (engine.ledger.spent > 2 * ONE_ANSWER) is paid
+    assert engine.ledger.reserved == 0
 
 
 def test_an_answer_lost_on_its_way_counts_as_paid(upstream, proxy_to, engine_at):
     proxy = proxy_to(lambda _, attempt: "reset" if attempt == 1 else "", replay=False)
     engine = engine_at(proxy.url, spec(price=PRICE), max_dollars=1.0)
     engine.draw(requests(1), GREEDY)
-    assert engine.ledger.spent > 2 * 0.0012
+    assert engine.ledger.spent > 2 * ONE_ANSWER
     assert engine.ledger.reserved == 0
 
 
@@ -245,7 +289,57 @@ def test_no_usage_in_the_response_counts_as_the_most_it_can_cost(proxy_to, engin
     proxy = proxy_to(lambda *_: "no-usage")
     engine = engine_at(proxy.url, spec(price=PRICE), max_dollars=1.0)
     engine.draw(requests(1), GREEDY)
-    assert engine.ledger.spent > 0.0012
+    assert engine.ledger.spent > ONE_ANSWER
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": {"prompt_tokens": "35 (est.)", "completion_tokens": None}},
+        {"usage": {"prompt_tokens": 35, "completion_tokens": 20, "prompt_tokens_details": 3}},
+        {"usage": [35, 20]},
+        {"usage": {"prompt_tokens": -1, "completion_tokens": 1e400, "total_tokens": True}},
+    ],
+)
+def test_odd_bookkeeping_of_a_server_costs_no_answer_and_counts_as_paid(odd, upstream, engine_at):
+    usual = upstream.answer
+    upstream.answer = lambda body: usual(body) | odd
+    engine = engine_at(upstream.url, spec(price=PRICE))
+    answers = engine.draw(requests(3), GREEDY)
+    assert [answer.failure for answer in answers] == [""] * 3
+    assert len(upstream.made) == 3
+    assert engine.ledger.spent >= 3 * ONE_ANSWER - 1e-12
+
+
+def test_log_probabilities_that_are_none_leave_the_likelihood_untold(upstream, engine_at):
+    usual = upstream.answer
+
+    def odd(body: dict) -> dict:
+        answer = usual(body)
+        answer["choices"][0]["logprobs"] = [1]
+        return answer
+
+    upstream.answer = odd
+    able = spec(capabilities=frozenset({"sampling", "likelihood"}))
+    assert engine_at(upstream.url, able).draw(requests(1), GREEDY)[0].candidates[0].log_likelihood is None
+
+
+def test_a_journal_that_cannot_be_written_loses_no_answer_and_asks_for_no_more(
+    upstream, engine_at, tmp_path, monkeypatch
+):
+    engine = engine_at(upstream.url, journal=tmp_path, concurrency=1)
+    whole = engine.journal._write
+
+    def full(line: dict) -> None:
+        if "paid" in line:
+            raise OSError(28, "No space left on device")
+        whole(line)
+
+    monkeypatch.setattr(engine.journal, "_write", full)
+    answers = engine.draw(requests(3), GREEDY)
+    assert [bool(answer.candidates) for answer in answers] == [True, False, False]
+    assert "No space left" in answers[1].failure
+    assert len(upstream.made) == 1
 
 
 def test_a_ceiling_without_a_price_is_refused(engine_at):
@@ -283,6 +377,82 @@ def test_the_key_is_sent_and_shows_nowhere(upstream, proxy_to, engine_at, monkey
         assert secret not in text
 
 
+@pytest.mark.parametrize("before", range(0, 100, 7))
+def test_no_part_of_a_long_key_shows_wherever_the_reason_is_cut(before, upstream, engine_at, monkeypatch):
+    secret = "sk-proj-" + "".join(f"{number:03}A" for number in range(39))
+    monkeypatch.setenv("SOME_KEY", secret)
+    upstream.answer = lambda body: {"error": "x" * before + secret}
+    failed = engine_at(upstream.url, spec(key_env="SOME_KEY"), attempts=1).draw(requests(1), GREEDY)[0]
+    assert failed.failure
+    assert secret[:12] not in failed.failure
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (402, {"error": {"message": "pay first"}}),
+        (
+            400,
+            [{"error": {"message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}}],
+        ),
+        (429, {"error": {"message": "no quota", "code": "insufficient_quota"}}),
+        (429, {"error": {"message": "come back tomorrow"}}),
+    ],
+    ids=["cannot pay", "Gemini's bad key", "no quota", "a pause of a day"],
+)
+def test_an_error_that_every_request_would_meet_stops_the_engine(status, body, proxy_to, engine_at, monkeypatch):
+    proxy = proxy_to(lambda *_: "401")
+    said = json.dumps(body).encode()
+    monkeypatch.setattr(
+        proxy, "refuse", lambda handler, _: proxy.send(handler, status, said, headers={"Retry-After": "86400"})
+    )
+    answers = engine_at(proxy.url, concurrency=1).draw(requests(10), GREEDY)
+    assert all(answer.failure and answer.extra["transient"] for answer in answers)
+    assert sum(proxy.seen.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after-ms": "x", "retry-after": "7"}, 7.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 40.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:40"}, 40.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:01 GMT"}, 0.0),
+    ],
+)
+def test_retry_after_is_read_in_every_form(headers, seconds, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    monkeypatch.setattr("ambiemo.engines.chat.time", lambda: 60.0)
+    assert retry_after_seconds(headers) == seconds
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_pause_a_server_asks_for_is_kept(proxy_to, engine_at, monkeypatch):
+    asked = []
+
+    def fault(_: str, attempt: int) -> str:
+        asked.append(time.monotonic())
+        return "429" if attempt == 1 else ""
+
+    proxy = proxy_to(fault)
+    monkeypatch.setattr(
+        proxy, "refuse", lambda handler, _: proxy.send(handler, 429, b"{}", headers={"Retry-After": "0.6"})
+    )
+    engine_at(proxy.url, backoff_s=0.001, longest_wait_s=0.002).draw(requests(1), GREEDY)
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= 0.6
+
+
 def test_a_refused_key_stops_the_engine_instead_of_hammering(proxy_to, engine_at):
     proxy = proxy_to(lambda *_: "401")
     answers = engine_at(proxy.url, concurrency=1).draw(requests(10), GREEDY)
@@ -301,8 +471,38 @@ def test_a_killed_run_asks_again_for_nothing_it_has_paid_for(upstream, engine_at
     assert len(upstream.made) == 1
 
 
+@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "RECITATION", "content_filter: PROHIBITED_CONTENT"])
+@pytest.mark.parametrize("with_message", [True, False])
+def test_a_filtered_answer_is_never_an_empty_one_and_is_asked_for_once(
+    reason, with_message, upstream, engine_at, tmp_path
+):
+    usual = upstream.answer
+
+    def kept_back(body: dict) -> dict:
+        answer = usual(body)
+        answer["choices"] = [{"finish_reason": reason} | ({"message": {"content": None}} if with_message else {})]
+        return answer
+
+    upstream.answer = kept_back
+    for _ in range(2):
+        answer = engine_at(upstream.url, journal=tmp_path).draw(requests(1), GREEDY)[0]
+        assert (answer.failure, answer.candidates) == ("filtered by the provider", ())
+        assert answer.extra["transient"] is False
+    assert len(upstream.made) == 1
+
+
+def test_a_name_of_another_model_is_refused_before_anything_is_asked(engine_at):
+    assert engine_at("http://127.0.0.1:9/v1", model_name="owner/small").model_name == "owner/small"
+    with pytest.raises(BadInput, match="'large' is another model than 'small'"):
+        engine_at("http://127.0.0.1:9/v1", model_name="large")
+
+
 def test_only_a_dated_snapshot_is_the_same_model():
     assert same_model("gpt-4o-audio-preview-2024-12-17", "gpt-4o-audio-preview")
     assert same_model("models/gemini-2.5-pro", "gemini-2.5-pro")
     assert not same_model("gemini-3.8-flash", "gemini-2.5-pro")
+    assert same_model("gemini-2.0-flash-001", "gemini-2.0-flash")
     assert not same_model("gpt-4o-mini", "gpt-4o")
+    assert not same_model("qwen-72", "qwen-7")
+    assert not same_model("qwen-7-2", "qwen-7")
+    assert not same_model("gpt-4o-audio-preview-2025-06-03", "gpt-4o-audio-preview-2024-12-17")

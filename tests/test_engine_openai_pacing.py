@@ -1,6 +1,8 @@
 """Rates, pauses, adapting concurrency and the dollar ledger, on a clock of the test's own."""
 
 import asyncio
+import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -50,6 +52,46 @@ def test_nobody_asks_before_retry_after_has_passed(monkeypatch):
     pace = Pace(8, clock=clock)
     pace.slow_down(30)
     assert asyncio.run(starts(pace, clock, [1])) == pytest.approx([30])
+
+
+def test_after_a_pause_the_rate_is_even_again(monkeypatch):
+    clock = Clock(monkeypatch)
+    pace = Pace(8, requests_per_minute=60, clock=clock)
+    begun: list[float] = []
+
+    async def one() -> None:
+        async with pace.turn(1):
+            begun.append(clock())
+
+    async def all_of_them() -> None:
+        async with pace.turn(1):
+            pace.slow_down(30)
+        await asyncio.gather(*(one() for _ in range(4)))
+
+    asyncio.run(all_of_them())
+    assert begun == pytest.approx([30, 31, 32, 33])
+
+
+def test_who_waits_for_a_start_when_a_pause_comes_takes_a_new_one():
+    async def run() -> list[float]:
+        pace = Pace(8, requests_per_minute=1200)
+        begun: list[float] = []
+
+        async def one() -> None:
+            async with pace.turn(1):
+                begun.append(time.monotonic())
+
+        waiting = [asyncio.create_task(one()) for _ in range(6)]
+        await asyncio.sleep(0.12)
+        pace.slow_down(0.4)
+        await asyncio.gather(*waiting)
+        return begun
+
+    begun = asyncio.run(run())
+    gaps = [later - earlier for earlier, later in pairwise(begun)]
+    assert len(begun) == 6
+    assert max(gaps) >= 0.3
+    assert min(gaps) >= 0.03
 
 
 def test_concurrency_halves_once_a_second_and_grows_back(monkeypatch):
@@ -108,7 +150,7 @@ def test_a_request_waits_for_others_that_may_turn_out_cheaper():
 def test_a_journal_without_a_folder_keeps_nothing_on_disk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     journal = Journal(None)
-    journal.put("a#0", {"text": "x"})
+    journal.ended(journal.asked(0.5), 0.25, "a#0", {"text": "x"})
     assert journal.get("a#0") == {"text": "x"}
     journal.close()
     assert list(tmp_path.iterdir()) == []
@@ -117,10 +159,11 @@ def test_a_journal_without_a_folder_keeps_nothing_on_disk(tmp_path, monkeypatch)
 def test_a_damaged_journal_line_costs_only_itself(tmp_path):
     journal = Journal(tmp_path)
     for n in range(3):
-        journal.put(f"k#{n}", {"n": n})
+        journal.ended(journal.asked(0.5), 0.125, f"k#{n}", {"n": n})
     journal.close()
     file = next(tmp_path.glob("*.jsonl"))
-    lines = file.read_bytes().splitlines()
+    lines = [line for line in file.read_bytes().splitlines() if b"answer" in line]
     file.write_bytes(lines[0] + b"\n" + b"\xff\x00garbage\n" + b"[1]\n" + lines[2] + b"\n" + lines[1][:10])
     again = Journal(tmp_path)
     assert [again.get(f"k#{n}") for n in range(3)] == [{"n": 0}, None, {"n": 2}]
+    assert again.spent == 0.25

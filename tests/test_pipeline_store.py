@@ -45,6 +45,13 @@ def test_a_failed_draw_is_kept_but_asked_again(tmp_path: Path) -> None:
         assert store.read("tiny", {key(1)})[key(1)].failure == ""
 
 
+def test_of_several_failures_the_last_one_is_told(tmp_path: Path) -> None:
+    with AnswerStore(tmp_path) as store:
+        put(store, "g1", [answer(1, failure="401 the server refuses the key")])
+        put(store, "g2", [answer(1, failure="filtered by the provider")])
+        assert store.read("tiny", {key(1)})[key(1)].failure == "filtered by the provider"
+
+
 def test_a_line_cut_off_by_a_kill_is_dropped_and_the_rest_stays(tmp_path: Path) -> None:
     with AnswerStore(tmp_path) as store:
         put(store, "g1", [answer(1), answer(2)])

@@ -2,8 +2,11 @@
 
 import io
 import json
+import math
+import re
 import wave
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
@@ -49,24 +52,48 @@ def read_completion(text: str) -> dict[str, Any]:
     if not isinstance(body, dict) or not isinstance(body.get("choices"), list):
         raise BadAnswer(f"the response has no choices: {text[:80]!r}")
     for choice in body["choices"]:
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        if not isinstance(choice, dict):
+            raise BadAnswer(f"a choice is no object: {text[:80]!r}")
+        if filtered(choice):
+            continue
+        if not isinstance(choice.get("message"), dict):
             raise BadAnswer(f"a choice has no message: {text[:80]!r}")
         if not isinstance(choice["message"].get("content"), str | None):
             raise BadAnswer("the answer is no text")
-    if not isinstance(body.get("usage"), dict | None):
-        raise BadAnswer("the usage is no object")
     return body
+
+
+def usage(completion: Mapping[str, Any]) -> dict[str, float]:
+    """The token counts that the server reports: prompt_tokens, completion_tokens, total_tokens, audio_tokens. What is no number is left out."""
+    told = completion.get("usage")
+    told = told if isinstance(told, dict) else {}
+    details = told.get("prompt_tokens_details")
+    counts = told | {"audio_tokens": details.get("audio_tokens") if isinstance(details, dict) else None}
+    return {name: value for name, value in counts.items() if type(value) in (int, float) and 0 <= value < math.inf}
+
+
+FILTERED = ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "language")
+"""How the finish reason begins, in any case, of an answer that the provider kept back (OpenAI's one, and Gemini's)."""
+
+
+def filtered(choice: Mapping[str, Any]) -> bool:
+    """True if the provider kept this answer back; it need not have a message then."""
+    return str(choice.get("finish_reason") or "").lower().startswith(FILTERED)
 
 
 def log_likelihood(choice: dict[str, Any], tokens: int) -> float | None:
     """Sum of the token log-probabilities (nats); None if the server gave none, or not one for every token it counted."""
-    content = (choice.get("logprobs") or {}).get("content")
-    if not content or len(content) != tokens:
+    told = choice.get("logprobs")
+    content = told.get("content") if isinstance(told, dict) else None
+    if not content or not isinstance(content, list) or len(content) != tokens:
         return None
     try:
         return float(sum(float(token["logprob"]) for token in content))
     except (KeyError, TypeError, ValueError):
         return None
+
+
+DATED = re.compile(r"|-\d{3,8}|-\d{4}-\d{2}-\d{2}|-\d{2}-\d{2,4}")
 
 
 def same_model(served: str, asked: str) -> bool:
@@ -75,8 +102,7 @@ def same_model(served: str, asked: str) -> bool:
         return True
     one, other = (name.rsplit("/", 1)[-1].lower() for name in (served, asked))
     longer, shorter = sorted((one, other), key=len, reverse=True)
-    rest = longer.removeprefix(shorter)
-    return longer.startswith(shorter) and (rest == "" or rest.replace("-", "").isdigit())
+    return longer.startswith(shorter) and bool(DATED.fullmatch(longer.removeprefix(shorter)))
 
 
 def message_of(body: object) -> str:
@@ -92,16 +118,22 @@ def message_of(body: object) -> str:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a Retry-After header (number or date) or of retry-after-ms; None where there is none to read."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        value = headers.get("retry-after")
-        if value is None:
-            return None
+    """Seconds of retry-after-ms, else of a Retry-After header (number or date, GMT); None where there is none to read."""
+    milliseconds, value = _number(headers.get("retry-after-ms")), headers.get("retry-after")
+    seconds = _number(value) if milliseconds is None else milliseconds / 1000
+    if seconds is None and value:
         try:
-            return max(0.0, float(value))
-        except ValueError:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except (ValueError, TypeError):
+            date = parsedate_to_datetime(value)
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if seconds is None else max(0.0, seconds)
+
+
+def _number(text: str | None) -> float | None:
+    """A finite number, or None."""
+    try:
+        number = float(text or "nan")
+    except ValueError:
         return None
+    return number if math.isfinite(number) else None

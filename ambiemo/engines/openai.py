@@ -3,6 +3,7 @@
 One request a sample, each with a seed of its own, so the first k of N samples are the k samples wherever the server honours seeds.
 Every attempt of a sample carries the same Idempotency-Key (draw key and index): a gateway that knows the header replays an answer
 whose delivery was cut off instead of making, and billing, it again. Where the server does not, the lost attempt counts as paid.
+The journal knows every request that was sent and every answer that came, so that a later run pays for none of them again.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from ambiemo.engines.chat import (
     RATE,
     BadAnswer,
     canonical,
+    filtered,
     log_likelihood,
     message_of,
     messages,
@@ -27,6 +29,7 @@ from ambiemo.engines.chat import (
     retry_after_seconds,
     same_model,
     to_wav,
+    usage,
 )
 from ambiemo.engines.journal import Journal
 from ambiemo.engines.pacing import Ledger, Pace
@@ -36,14 +39,23 @@ from ambiemo.seeds import seed
 if TYPE_CHECKING:
     from ambiemo.models import ModelSpec
 
-FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
+FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "max_tokens": "length"}
 SLOW_DOWN = {429, 503, 529}
 RETRY = {408, 409, 425, 429} | set(range(500, 600))
+PERHAPS_BILLED = (RETRY - SLOW_DOWN) - {425}
+"""After these the answer may have been made and lost on its way; after any other error status nothing was."""
 REFUSED = {
     401: "the server refuses the key",
+    402: "the account cannot pay",
     403: "the server refuses the key for this model",
     404: "the server knows no such model",
 }
+REFUSED_IN_WORDS = {
+    "insufficient_quota": "the account has no quota left",
+    "API_KEY_INVALID": "the server refuses the key",
+    "API key not valid": "the server refuses the key",
+}
+"""What an error body says, whatever its status, when every further request would fail in the same way."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +83,12 @@ class OpenAIEngine:
     """An ALM behind an OpenAI-compatible chat endpoint; audio travels as base64 wav (16-bit, 16 kHz, mono).
 
     base_url: else the environment variable spec.base_url_env, else spec.base_url. model_name: the name the server knows, else the
-    specification's. concurrency: most requests at a time. requests_per_minute, tokens_per_minute: else the specification's.
-    max_dollars: a ceiling for this engine; no request is sent that could cross it. timeout_s bounds one attempt as a whole (a slow
-    drip included); attempts bounds the tries for one sample. journal: folder where each paid answer is kept at once.
-    Raises BadInput for a missing key, a missing address or a ceiling without a price.
+    specification's (another spelling of it; another model is refused). concurrency: most requests at a time. requests_per_minute,
+    tokens_per_minute: else the specification's. max_dollars: a ceiling over all requests in the journal, earlier runs' included; no request
+    is sent that could cross it. timeout_s bounds one attempt as a whole (a slow drip included); attempts bounds the tries for one sample;
+    longest_wait_s bounds the wait between two of them, and a server that asks for a pause beyond longest_pause_s is asked no more.
+    journal: folder where every request and every answer is kept at once; the pipeline names one beside the answer store.
+    Raises BadInput for a missing key, a missing address, another model's name or a ceiling without a price.
     """
 
     def __init__(
@@ -91,12 +105,18 @@ class OpenAIEngine:
         attempts: int = 8,
         backoff_s: float = 1.0,
         longest_wait_s: float = 60.0,
+        longest_pause_s: float = 600.0,
         journal: str | Path | None = None,
     ) -> None:
         from openai import AsyncOpenAI
 
         self.spec = spec
         self.model_name = model_name or spec.location()
+        if not same_model(self.model_name, spec.location()):
+            raise BadInput(
+                f"model {spec.id}: options.model_name '{self.model_name}' is another model than '{spec.location()}', under whose name its "
+                "answers would be kept; give a name of the same model, or add a specification"
+            )
         self.address = base_url or os.environ.get(spec.base_url_env or "") or spec.base_url
         if not self.address:
             raise BadInput(
@@ -109,7 +129,8 @@ class OpenAIEngine:
                 f"model {spec.id}: a ceiling of ${max_dollars:g} needs a price, and the price is unknown; "
                 f"give models.{spec.id}.price in the plan, or leave the ceiling out"
             )
-        self.ledger = Ledger(max_dollars)
+        self.journal = Journal(journal)
+        self.ledger = Ledger(max_dollars, self.journal.spent)
         self.pace = Pace(
             concurrency,
             requests_per_minute or spec.requests_per_minute,
@@ -119,8 +140,8 @@ class OpenAIEngine:
         self.timeout_s = timeout_s
         self.backoff_s = backoff_s
         self.longest_wait_s = longest_wait_s
+        self.longest_pause_s = longest_pause_s
         self.requests_sent = 0
-        self.journal = Journal(journal)
         self._dead = ""
         self._runner = asyncio.Runner()
         # The retries are ours: the library's would hide every 429 from the pace and the ledger.
@@ -147,13 +168,21 @@ class OpenAIEngine:
         self.journal.close()
 
     async def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
-        return list(await asyncio.gather(*(self._answer(request, decoding) for request in requests)))
+        asked = (self._answer(request, decoding) for request in requests)
+        # exceptions come back as values: raised at once, the first would leave the others' requests running unheard, and paid
+        return [
+            one if isinstance(one, Answer) else _lost(request, decoding, one)
+            for request, one in zip(requests, await asyncio.gather(*asked, return_exceptions=True), strict=True)
+        ]
 
     async def _answer(self, request: Request, decoding: Decoding) -> Answer:
         wav = base64.b64encode(to_wav(request.audio)).decode("ascii")
-        replies = await asyncio.gather(
-            *(self._sample(request, wav, index, decoding) for index in range(decoding.count))
-        )
+        samples = (self._sample(request, wav, index, decoding) for index in range(decoding.count))
+        replies: list[Reply] = []
+        for one in await asyncio.gather(*samples, return_exceptions=True):
+            if isinstance(one, BaseException):
+                raise one
+            replies.append(one)
         came = [(index, reply) for index, reply in enumerate(replies) if reply.candidate is not None]
         missing = [reply for reply in replies if reply.candidate is None]
         failure = missing[0].failure if missing else ""
@@ -184,7 +213,7 @@ class OpenAIEngine:
     async def _sample(self, request: Request, wav: str, index: int, decoding: Decoding) -> Reply:
         identity = f"{request.key}#{index}"
         if kept := self.journal.get(identity):
-            return Reply(**{**kept, "candidate": Candidate(**kept["candidate"])})
+            return Reply(**{**kept, "candidate": Candidate(**kept["candidate"]) if kept["candidate"] else None})
         body = self._body(request, wav, index, decoding)
         most = self._highest_price(request, decoding)
         dollars, reason, retry_after = 0.0, "", None
@@ -201,13 +230,11 @@ class OpenAIEngine:
                         dollars=dollars,
                         attempts=attempt - 1,
                     )
-                reply, paid, reason, retry_after = await self._attempt(body, identity, most, request)
+                so_far = Reply(dollars=dollars, attempts=attempt)
+                reply, paid, reason, retry_after = await self._attempt(body, identity, most, request, so_far)
             dollars += paid
             if reply is not None:
-                done = replace(reply, dollars=dollars, attempts=attempt)
-                if done.candidate is not None:
-                    self.journal.put(identity, asdict(done))
-                return done
+                return reply
         return Reply(
             failure=f"no answer after {self.attempts} attempts: {reason}",
             transient=True,
@@ -216,36 +243,46 @@ class OpenAIEngine:
         )
 
     async def _attempt(
-        self, body: dict[str, Any], identity: str, most: float, request: Request
+        self, body: dict[str, Any], identity: str, most: float, request: Request, so_far: Reply
     ) -> tuple[Reply | None, float, str, float | None]:
-        """One request: (reply or None = try again, dollars paid, reason, Retry-After in seconds)."""
+        """One request: (reply or None = try again, dollars paid, reason, Retry-After in seconds).
+
+        so_far: the dollars of the attempts before it, and how many attempts there are with it.
+        """
         from openai import APIConnectionError, APIStatusError
 
         reply: Reply | None = None
         retry_after: float | None = None
         reason = ""
         paid = most  # until we know better, it may have been billed
+        try:
+            number = self.journal.asked(most)
+        except OSError as error:
+            await self.ledger.settle(most, 0.0)
+            self._dead = self._unwritable(error)
+            return Reply(failure=self._dead, transient=True), 0.0, self._dead, None
         self.requests_sent += 1
         try:
             async with asyncio.timeout(self.timeout_s):
                 response = await self._client.chat.completions.with_raw_response.create(
                     **body, extra_headers={"Idempotency-Key": identity}
                 )
-            completion = read_completion(response.http_response.text)
+            completion = read_completion(self._without_key(response.http_response.text))
             paid = self._price(completion, request, most)
             reply = self._reply(completion)
             self.pace.speed_up()
         except APIStatusError as error:
-            paid = 0.0
+            paid = most if error.status_code in PERHAPS_BILLED else 0.0
             reason = self._clean(f"HTTP {error.status_code}: {message_of(error.body) or 'no message'}")
             retry_after = retry_after_seconds(error.response.headers)
-            if error.status_code in SLOW_DOWN:
-                self.pace.slow_down(retry_after)
-            if error.status_code in REFUSED or "insufficient_quota" in str(error.body):
-                self._dead = f"{REFUSED.get(error.status_code, 'the account has no quota left')} ({reason})"
+            for_good = self._refused(error.status_code, str(error.body), retry_after)
+            if for_good:
+                self._dead = f"{for_good} ({reason})"
                 reply = Reply(failure=self._dead, transient=True)
             elif error.status_code not in RETRY:
                 reply = Reply(failure=f"the server refuses the request: {reason}")
+            elif error.status_code in SLOW_DOWN:
+                self.pace.slow_down(retry_after)
         except APIConnectionError as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else "connection error"
             reason = self._clean(f"{cause}: {error.__cause__ or error}")
@@ -256,8 +293,24 @@ class OpenAIEngine:
         except BadAnswer as error:
             reason = self._clean(str(error))
         finally:
+            if reply is not None:
+                reply = replace(reply, dollars=so_far.dollars + paid, attempts=so_far.attempts)
+            final = reply is not None and not reply.transient
+            try:
+                self.journal.ended(number, paid, identity, asdict(reply) if reply is not None and final else None)
+            except OSError as error:  # what came is given out all the same
+                self._dead = self._unwritable(error)
             await self.ledger.settle(most, paid)
         return reply, paid, reason, retry_after
+
+    def _refused(self, status: int, body: str, retry_after: float | None) -> str:
+        """Why nothing more should be asked after this error; "" where there is no such reason."""
+        if retry_after is not None and retry_after > self.longest_pause_s:
+            return f"the server asks for a pause of {retry_after:.0f} s, longer than longest_pause_s; run the same command again after it"
+        return next((why for words, why in REFUSED_IN_WORDS.items() if words in body), REFUSED.get(status, ""))
+
+    def _unwritable(self, error: OSError) -> str:
+        return f"not asked: the journal cannot be written ({error.strerror or error}); make room, then run the same command again"
 
     def _body(self, request: Request, wav: str, index: int, decoding: Decoding) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -274,9 +327,9 @@ class OpenAIEngine:
         return body
 
     def _reply(self, completion: dict[str, Any]) -> Reply:
-        usage = completion.get("usage") or {}
+        counts = usage(completion)
         about = Reply(
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            prompt_tokens=int(counts.get("prompt_tokens", 0)),
             model=str(completion.get("model") or ""),
             fingerprint=str(completion.get("system_fingerprint") or ""),
         )
@@ -285,14 +338,14 @@ class OpenAIEngine:
         if not completion["choices"]:
             return replace(about, failure="an empty choice list (the provider may have filtered the answer)")
         choice = completion["choices"][0]
-        if choice.get("finish_reason") == "content_filter":
+        if filtered(choice):
             return replace(about, failure="filtered by the provider")
-        tokens = int(usage.get("completion_tokens") or 0)
+        tokens = int(counts.get("completion_tokens", 0))
         candidate = Candidate(
-            text=choice["message"].get("content") or choice["message"].get("refusal") or "",
+            text=str(choice["message"].get("content") or choice["message"].get("refusal") or ""),
             tokens=tokens,
             log_likelihood=log_likelihood(choice, tokens),
-            finish_reason=FINISH.get(choice.get("finish_reason"), "stop"),
+            finish_reason=FINISH.get(str(choice.get("finish_reason")).lower(), "stop"),
         )
         return replace(about, candidate=candidate)
 
@@ -307,18 +360,17 @@ class OpenAIEngine:
 
     def _price(self, completion: dict[str, Any], request: Request, most: float) -> float:
         """What the reported usage costs; the upper bound where the server reports none."""
-        usage = completion.get("usage") or {}
+        counts = usage(completion)
         if self.spec.price is None:
             return 0.0
-        if not usage.get("prompt_tokens"):
+        if not counts.get("prompt_tokens"):
             return most
-        asked = float(usage["prompt_tokens"])
-        details = usage.get("prompt_tokens_details") or {}
-        audio = details.get("audio_tokens")
-        if audio is None:
-            audio = min(asked, len(request.audio) / RATE * self.spec.price.audio_tokens_per_second)
+        asked = counts["prompt_tokens"]
+        audio = counts.get(
+            "audio_tokens", min(asked, len(request.audio) / RATE * self.spec.price.audio_tokens_per_second)
+        )
         # Thinking tokens are billed; some servers count them in the total only.
-        answered = max(float(usage.get("completion_tokens") or 0), float(usage.get("total_tokens") or 0) - asked)
+        answered = max(counts.get("completion_tokens", 0), counts.get("total_tokens", 0) - asked)
         price = self.spec.price
         return ((asked - audio) * price.text_in + audio * price.audio_in + answered * price.out) / 1e6
 
@@ -328,14 +380,25 @@ class OpenAIEngine:
         return len(request.prompt) / 4 + len(request.audio) / RATE * a_second + decoding.max_tokens
 
     def _wait(self, identity: str, attempt: int, retry_after: float | None) -> float:
-        """Seconds before an attempt: what the server asks for, else doubling with a jitter of its own per sample."""
+        """Seconds before an attempt: doubling with a jitter of its own per sample, and not before the server allows it."""
         jitter = 0.5 + (seed("backoff", identity, attempt) % 1000) / 1000
         wait = self.backoff_s * 2 ** (attempt - 2) * jitter
-        return min(self.longest_wait_s, max(wait, retry_after or 0.0))
+        return max(min(self.longest_wait_s, wait), retry_after or 0.0)
+
+    def _without_key(self, text: str) -> str:
+        """A text with the whole key replaced, which must happen before anything is cut out of it."""
+        return text.replace(self._key, "***") if self.spec.key_env else text
 
     def _clean(self, text: str) -> str:
         """One short line without the key."""
-        return " ".join(text.replace(self._key, "***").split())[:300]
+        return " ".join(self._without_key(text).split())[:300]
+
+
+def _lost(request: Request, decoding: Decoding, error: BaseException) -> Answer:
+    """The answer of a draw whose own handling broke; its mates keep theirs. What is no mistake of ours or the server's is raised."""
+    if not isinstance(error, Exception):
+        raise error
+    return Answer(request.key, (), decoding, failure=f"engine: {type(error).__name__}: {error}")
 
 
 def key_from_environment(spec: "ModelSpec") -> str:

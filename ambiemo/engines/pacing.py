@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 class Pace:
     """Bounded concurrency that adapts: halved when the server says it is too much, one more after every full round of successes.
 
-    `most` is the upper bound. requests_per_minute and tokens_per_minute space the requests evenly (no bursts); None = no limit.
+    `most` is the upper bound. requests_per_minute and tokens_per_minute space the requests evenly (no bursts, not after a pause either);
+    None = no limit.
     """
 
     def __init__(
@@ -36,20 +37,27 @@ class Pace:
     @asynccontextmanager
     async def turn(self, tokens: float) -> AsyncIterator[None]:
         """Wait for a free place and for the rates to allow a request of `tokens`, then hold the place."""
-        async with self._changed:
-            while self.running >= max(1, int(self.limit)):
-                await self._changed.wait()
-            self.running += 1
-        try:
-            start = max(self._clock(), self._next)
-            self._next = start + max(self._seconds_a_request, tokens * self._seconds_a_token)
-            while (wait := max(start, self._paused_until) - self._clock()) > 0:
-                await asyncio.sleep(wait)
-            yield
-        finally:
+        while True:
             async with self._changed:
-                self.running -= 1
-                self._changed.notify_all()
+                while self.running >= max(1, int(self.limit)):
+                    await self._changed.wait()
+                self.running += 1
+            try:
+                if await self._started(max(self._seconds_a_request, tokens * self._seconds_a_token)):
+                    yield
+                    return
+            finally:
+                async with self._changed:
+                    self.running -= 1
+                    self._changed.notify_all()
+
+    async def _started(self, seconds: float) -> bool:
+        """Wait for a start `seconds` before the next one's. False: a pause came meanwhile, so place and start are to be had anew."""
+        start = max(self._clock(), self._next, self._paused_until)
+        self._next = start + seconds
+        while (wait := start - self._clock()) > 0:
+            await asyncio.sleep(wait)
+        return self._clock() >= self._paused_until
 
     def slow_down(self, retry_after_s: float | None) -> None:
         """The server is overloaded: halve the concurrency (once a second at most) and let nobody ask before `retry_after_s`."""
@@ -59,6 +67,7 @@ class Pace:
             self._slowed_at = now
         if retry_after_s:
             self._paused_until = max(self._paused_until, now + retry_after_s)
+            self._next = self._paused_until  # whoever waits for an earlier start takes a new one
 
     def speed_up(self) -> None:
         """An answer came: allow 1/limit more, so a whole round of answers allows one more at a time."""
@@ -72,9 +81,9 @@ class Ledger:
     replaces it when the answer comes. A request whose fate is unknown counts as paid in full.
     """
 
-    def __init__(self, ceiling: float | None = None) -> None:
+    def __init__(self, ceiling: float | None = None, spent: float = 0.0) -> None:
         self.ceiling = ceiling
-        self.spent = 0.0
+        self.spent = spent
         self.reserved = 0.0
         self._changed = asyncio.Condition()
 

@@ -38,6 +38,9 @@ def ray_started(address: str | None) -> Iterator[None]:
         context.enable_progress_bars = False
         context.enable_rich_progress_bars = False
         context.print_on_execution_start = False
+        context.execution_no_progress_timeout_s = (
+            -1
+        )  # a group lasts as long as the model's rate makes it; engines have timeouts
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield
     finally:

@@ -27,6 +27,8 @@ from ambiemo.pipeline.store import AnswerStore, as_line
 from ambiemo.plan.schema import ModelEntry
 
 TASKS_IN_FLIGHT = 2
+PAID = {"openai"}
+"""Engines that ask a server for money: they keep a journal beside the store (on a cluster: a folder that every node sees)."""
 NOTHING = np.zeros(0, dtype=np.float32)
 UNHEARD = "audio: "
 """How the failure of a draw begins that no model was asked for, because its clip cannot be heard."""
@@ -97,10 +99,13 @@ def draw_groups(
     from ray.data import ActorPoolStrategy
 
     enough(spec.id, entry, ray.cluster_resources())
+    options = entry.options
+    if engine in PAID:
+        options = {"journal": str((store.folder / "paid" / spec.id).resolve())} | options
     rows: Any = _Packed(work)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         DrawActor,
-        fn_constructor_kwargs={"spec": spec, "engine": engine, "options": entry.options},
+        fn_constructor_kwargs={"spec": spec, "engine": engine, "options": options},
         batch_size=1,
         compute=ActorPoolStrategy(size=min(entry.actors, len(rows)), max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
         num_cpus=entry.cpus,

@@ -75,10 +75,10 @@ class AnswerStore:
             raise refused(self._path(model), error) from error
 
     def read(self, model: str, wanted: Container[str]) -> dict[str, Answer]:
-        """The answers of a model under the wanted keys. An answer beats a failure, an earlier answer a later one."""
+        """The answers of a model under the wanted keys: the first answer of each, or the last failure where there is none."""
         found: dict[str, Answer] = {}
         for answer in self._answers(model):
-            if answer.key in wanted and (answer.key not in found or (found[answer.key].failure and not answer.failure)):
+            if answer.key in wanted and (answer.key not in found or found[answer.key].failure):
                 found[answer.key] = answer
         return found
 

@@ -75,6 +75,8 @@ def _head(draw: Draw, answer: Answer) -> Row:
         "prompt_tokens": answer.prompt_tokens,
         "heard_s": answer.heard_s,
         "truncated": answer.truncated,
+        # what a server says it answered with: the only trace of a model that its owner can change
+        **({"served_model": answer.extra["served_model"]} if answer.extra.get("served_model") else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """A proxy that stands before a real OpenAI-compatible server and breaks responses in all the ways networks do.
 
 Faults before the server is asked (it generates, and bills, nothing): 401 429 429-date 429-ms 500 503 503-html reset-before.
-Faults after it has answered: truncated wrong-json no-choices hang drip reset. Faults that change the answer: empty filtered
+Faults after it has answered: truncated wrong-json no-choices hang drip reset 504. Faults that change the answer: empty filtered
 other-model thinking no-usage. With replay=True the proxy honours Idempotency-Key, as gateways do: a retried request
 gets the first answer again, and the server behind is asked once.
 """
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from servers.upstream import QuietServer
 
 BEFORE = ("401", "429", "429-date", "429-ms", "500", "503", "503-html", "reset-before")
-AFTER = ("truncated", "wrong-json", "no-choices", "hang", "drip", "reset")
+AFTER = ("truncated", "wrong-json", "no-choices", "hang", "drip", "reset", "504")
 
 
 class FaultyProxy:
@@ -96,6 +96,8 @@ class FaultyProxy:
                 time.sleep(self.hang_s / 20)
         elif fault == "reset":
             self.reset(handler)
+        elif fault == "504":
+            self.send(handler, 504, b'{"error": {"message": "the gateway waited no longer"}}')
         else:
             with self._lock:  # before it is sent: the client may be done before this thread goes on
                 self.delivered[identity] += 1
