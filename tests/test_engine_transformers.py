@@ -1,7 +1,9 @@
 """The transformers engine on the tiny ALM: what it says it did is what it did, and the clip is heard."""
 
+import json
 import logging
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -151,6 +153,19 @@ def test_beams_come_best_first_and_the_best_is_no_worse_than_greedy(engine, clip
     assert beams == sorted(beams, reverse=True)
     greedy = engine.draw([one], GREEDY)[0].candidates[0].log_likelihood
     assert beams[0] >= greedy - 1e-3
+
+
+def test_a_checkpoint_s_own_settings_for_generating_change_no_beam(engine, clips, tmp_path) -> None:
+    from ambiemo.engines.transformers import TransformersEngine
+
+    shutil.copytree(models.model("tiny").path(), tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "generation_config.json"
+    settings = {"repetition_penalty": 1.3, "temperature": 0.5, "no_repeat_ngram_size": 2}
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | settings), "utf-8")
+    other = TransformersEngine(models.model("tiny").changed(weights=f"file:{tmp_path}"))
+    beams = Decoding("beam", 5, max_tokens=96)
+    assert other.draw([request(clips[0])], beams) == engine.draw([request(clips[0])], beams)
+    assert other.ends == engine.ends
 
 
 def test_an_answer_cut_off_says_so_and_counts_its_tokens(engine, clips) -> None:

@@ -1,5 +1,6 @@
 """The plan: what it may say, what it costs, and that every mistake in it is named in one line."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,18 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from ambiemo.bundle import independent
 from ambiemo.errors import BadInput
+from ambiemo.labels import LABEL_SETS
+from ambiemo.models import Price
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import as_if_complete, expand
 from ambiemo.plan.schema import check, read
+from ambiemo.results.evidence import Evidence
+from ambiemo.results.provenance import describing_files
 
 PLANS = sorted((ROOT / "reproduce").glob("*.yaml"))
+COMMIT = "0123456789abcdef" * 2 + "01234567"
 SMALL = {
     "name": "small",
     "models": [{"id": "tiny", "engine": "null"}],
@@ -23,6 +30,19 @@ SMALL = {
 
 def small(**changes: object) -> dict:
     return SMALL | changes
+
+
+def model(**said: object) -> dict:
+    return small(models=[said])
+
+
+def strategy(**said: object) -> dict:
+    return small(strategies=[said])
+
+
+def missing_of(content: dict) -> dict[str, str]:
+    """What is missing, and what to do about it."""
+    return {item.what: item.do for item in expand(check(content, "plan")).missing}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +81,29 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
         (small(strategies=["greedy", "greedy"]), "named twice: greedy"),
         (small(models=[]), "models"),
         (small(name="a/b"), "no plain name"),
+        (
+            strategy(name="greedy", count=5),
+            r"strategies\.0: strategy 'greedy': found count 5, expected 1: greedy is the one",
+        ),
+        (strategy(name="g8", base="greedy", decoding="sample", count=8), "strategy 'g8': found count 8, expected 1"),
+        (
+            strategy(name="bon_g", base="bon", decoding="greedy"),
+            "'bon_g': found decoding greedy with count 5, expected count 1: 5 equal",
+        ),
+        (strategy(name="bon_g", base="bon", decoding="greedy", count=3), "3 equal answers would be paid"),
+        (
+            model(id="ultravox-v0.3", revision="main"),
+            r"models\.0\.revision: expected a commit, 40 hex digits.*found 'main'",
+        ),
+        (model(id="gpt-4o", revision="a" * 40), r"models\.0: revision: gpt-4o .* is no repository that has commits"),
+        (model(id="gpt-4o", price={"text_in": 1}), r"models\.0\.price\.audio_in: missing"),
+        (model(id="gpt-4o", actors=2), r"models\.0\.actors: found 2, expected 1: .* `concurrency`"),
+        (small(verifier={"id": "gpt-4o", "actors": 3}), r"plan: verifier\.actors: found 3, expected 1"),
+        (
+            model(id="qwen2-audio-7b", options={"tensor_parallel_size": 0}),
+            r"tensor_parallel_size: found 0, expected a number",
+        ),
+        (model(id="qwen2-audio-7b", options={"tensor_parallel_size": "two"}), r"tensor_parallel_size: found 'two'"),
         ([], "found list, expected keys"),
     ],
 )
@@ -136,6 +179,87 @@ def test_a_model_that_cannot_beam_is_skipped_with_the_reason() -> None:
     assert cells["bon"].cannot
     assert "gpt-4o cannot: beam" in cells["bon"].skipped
     assert not cells["greedy"].cannot
+
+
+def test_one_greedy_candidate_of_a_row_that_has_several_is_a_variant_like_any_other() -> None:
+    row = check(strategy(name="bon_g", base="bon", decoding="greedy", count=1), "plan").strategies[0].row()
+    assert (row.decoding, row.count) == ("greedy", 1)
+
+
+@pytest.mark.parametrize(("engine", "cannot"), [("vllm", True), ("transformers", False)])
+def test_more_beams_than_the_engine_searches_with_are_skipped_with_the_reason(engine: str, cannot: bool) -> None:
+    wide = [{"name": f"bon_{count}", "base": "bon", "count": count} for count in (16, 32)]
+    expanded = expand(check(small(models=[{"id": "tiny", "engine": engine}], strategies=wide), "plan"))
+    least, most = expanded.cells
+    assert (least.cannot, most.cannot) == (False, cannot)
+    assert (most.skipped == "vllm searches with 16 beams at most, asked for 32") == cannot
+
+
+def test_a_model_on_several_gpus_needs_its_part_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(gib: float, parts: int) -> dict[str, str]:
+        monkeypatch.setattr("ambiemo.plan.preflight.gpu_memory_gib", lambda: gib)
+        told = {"id": "qwen2-audio-7b", "engine": "vllm", "gpus": parts, "options": {"tensor_parallel_size": parts}}
+        return {what: do for what, do in missing_of(small(models=[told])).items() if "GPU" in what}
+
+    assert lacking(16, 2) == {}
+    ((what, do),) = lacking(16, 1).items()
+    assert what == "GPU too small: 16 GiB, the weights alone need 20 GiB"
+    assert "tensor_parallel_size" in do
+    assert list(lacking(8, 2)) == ["GPU too small: 8 GiB, the weights alone need 10 GiB on each of 2 GPUs"]
+
+
+def test_a_server_that_the_plan_names_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUDIO_FLAMINGO_2_BASE_URL", raising=False)
+    monkeypatch.setattr("ambiemo.engines.missing_module", lambda engine: None)
+    told = missing_of(model(id="audio-flamingo-2"))
+    assert "base_url" in told["no server: environment variable AUDIO_FLAMINGO_2_BASE_URL is not set"]
+    assert missing_of(model(id="audio-flamingo-2", options={"base_url": "http://127.0.0.1:9/v1"})) == {}
+
+
+def test_the_advice_for_an_unpinned_model_names_the_key_that_pins_it() -> None:
+    (do,) = (do for what, do in missing_of(model(id="ultravox-v0.3")).items() if what.startswith("no pinned revision"))
+    assert "`revision:` of the model in the plan" in do
+    pinned = missing_of(model(id="ultravox-v0.3", revision=COMMIT))
+    assert not any("revision" in what for what in pinned)
+
+
+def test_a_plan_s_revision_reaches_the_draw_and_the_bundle_s_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ambiemo.plan.expand.lacks", lambda *asked: [])
+    judge = {"id": "ultravox-v0.4", "revision": COMMIT[::-1]}
+    plan = check(small(models=[{"id": "ultravox-v0.3", "revision": COMMIT}], verifier=judge), "plan")
+    expanded = expand(plan)
+    judged = next(one for one in sharing.draw_sets(expanded) if one.decoding.count == 3)
+    draw = next(sharing.draws(expanded, judged))
+    assert (draw.revision, sharing.score_draw(expanded, draw, 0, "x").revision) == (COMMIT, COMMIT[::-1])
+    other = expand(check(small(models=[{"id": "ultravox-v0.3", "revision": "b" * 40}], verifier=judge), "plan"))
+    assert next(sharing.draws(other, judged)).key != draw.key
+    evidence = Evidence(plan, (), {}, {}, {}, {}, {}, {})
+    kept = json.loads(describing_files(expanded, evidence, None)["inputs/models.json"])
+    assert {name: one["revision"] for name, one in kept.items()} == {
+        "ultravox-v0.3": COMMIT,
+        "ultravox-v0.4": COMMIT[::-1],
+    }
+    assert kept["ultravox-v0.3"]["revision_note"] == "given in the plan"
+
+
+def test_a_plan_s_price_takes_the_place_of_the_specification_s() -> None:
+    price = {"text_in": 1, "audio_in": 2, "out": 3, "audio_tokens_per_second": 25, "date": "2026-11", "where": "a bill"}
+    plan = check(model(id="gemini-2.0-flash", price=price), "plan")
+    assert expand(plan).specs["gemini-2.0-flash"].price == Price(**price)
+    assert check(plan.model_dump(mode="json"), "the bundle's plan") == plan
+    written = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    assert independent.plan_of(written)["models"][0]["price"] == price
+
+
+def test_a_corpus_that_is_not_here_is_reckoned_with_its_labels() -> None:
+    named = [
+        {"id": "crema-d", "nominal": 2},
+        {"id": "iemocap", "nominal": 2},
+        {"id": "msp-podcast", "nominal": 2, "options": {"label_set": "all"}},
+    ]
+    whole = as_if_complete(expand(check(small(corpora=named), "plan")))
+    labels = [LABEL_SETS[name] for name in ("six", "four", "msp-podcast")]
+    assert [one.labels for one in whole.corpora.values()] == labels
 
 
 def test_what_is_missing_is_listed_whole_and_costs_are_reckoned_as_if_it_were_there(

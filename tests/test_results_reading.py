@@ -80,7 +80,7 @@ def test_each_model_has_its_own_line_and_a_skipped_one_is_empty() -> None:
     assert lines[2][2:] == ["", ""]
 
 
-def test_the_dry_run_s_grid_has_one_column_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dry_run_s_grid_has_one_row_for_them(capsys: pytest.CaptureFixture[str]) -> None:
     fewer = {"name": "vote_fewer", "base": "majority_vote", "count": 2}
     plan = check(
         {
@@ -94,6 +94,6 @@ def test_the_dry_run_s_grid_has_one_column_for_them(capsys: pytest.CaptureFixtur
     )
     assert show(expand(plan), as_json=False)
     shown = capsys.readouterr().out
-    assert "N=2,8" in shown
+    assert "majority_vote, N = 2, 8" in shown
     assert "fewer" not in shown
     assert shown.count("✓") == 3  # greedy, majority_vote, and the legend

@@ -64,6 +64,9 @@ ENGINES: dict[str, EngineRow] = {
     "null": EngineRow("ambiemo.engines.null:NullEngine", "numpy", "", local=False),
 }
 
+MOST_BEAMS = {"vllm": 16}
+"""How wide an engine can search, where it has a limit (what an engine cannot do at all: `models.spec.ENGINE_LACKS`)."""
+
 
 def engine_class(name: str) -> type[Engine]:
     """The class behind an engine's name. Raises BadInput for an unknown name."""

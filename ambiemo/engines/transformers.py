@@ -96,6 +96,8 @@ class TransformersEngine:
         self.ends: list[int] = list(ends) if isinstance(ends, list) else [ends]
         pad = self.model.generation_config.pad_token_id
         self.pad: int = pad if pad is not None else self.ends[0]
+        # what a search leaves unsaid `generate` takes from here, and a checkpoint's own file may say a repetition penalty
+        self.model.generation_config = GenerationConfig(eos_token_id=self.ends, pad_token_id=self.pad)
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         """Answer a group of requests in one batch. Shapes inside: b requests, n = decoding.count candidates each."""
@@ -212,7 +214,6 @@ class TransformersEngine:
             input_ids=prompt,
             attention_mask=inputs["attention_mask"],
             past_key_values=cache,
-            # made from nothing: a checkpoint's own generation_config may carry a repetition penalty or a temperature
             generation_config=GenerationConfig(
                 num_beams=decoding.count,
                 num_return_sequences=decoding.count,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ambiemo.draws import Answer, Candidate, Decoding
 from ambiemo.durable import sha256
-from ambiemo.engines import Request
+from ambiemo.engines import MOST_BEAMS, Request
 from ambiemo.engines.beams import BeamSearch
 from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
 from ambiemo.engines.rendering import PLACEHOLDER, chat_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ambiemo.models import ModelSpec
 
 RATE = 16000
-MOST_BEAMS = 16
+WIDEST = MOST_BEAMS["vllm"]
 HEARS_MATES = {"ultravox"}
 """Families whose encoder in vLLM 0.32 lets the end of a clip hear how far a longer clip of the same step goes on."""
 # Before vLLM is imported: the engine in this process (its death is this actor's), and a sampler that honours every row's seed.
@@ -83,7 +83,7 @@ class VLLMEngine:
             "dtype": dtype or spec.dtype,
             "enforce_eager": enforce_eager,
             "max_model_len": max_model_len,
-            "max_logprobs": 2 * MOST_BEAMS,
+            "max_logprobs": 2 * WIDEST,
             "logprobs_mode": "raw_logprobs",  # the model's own distribution, before temperature and top-p
             "limit_mm_per_prompt": {"audio": 1, "image": 0, "video": 0},  # room is set aside for all that may come
             "seed": 0,
@@ -111,8 +111,8 @@ class VLLMEngine:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        if decoding.kind == "beam" and decoding.count > MOST_BEAMS:
-            raise BadInput(f"beam({decoding.count}): this engine searches with {MOST_BEAMS} beams at most")
+        if decoding.kind == "beam" and decoding.count > WIDEST:
+            raise BadInput(f"beam({decoding.count}): this engine searches with {WIDEST} beams at most")
         self.llm.reset_prefix_cache()
         try:
             return self._draw(requests, decoding)

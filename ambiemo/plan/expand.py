@@ -10,9 +10,10 @@ from typing import Any, Literal, overload
 import numpy as np
 import pyarrow as pa
 
-from ambiemo import corpora, models
+from ambiemo import corpora, engines
 from ambiemo.corpora.schema import votes_of
 from ambiemo.errors import BadInput
+from ambiemo.labels import LABEL_SETS
 from ambiemo.models import ModelSpec
 from ambiemo.plan.preflight import Where, lacks
 from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
@@ -171,21 +172,20 @@ class Expanded:
 def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expanded:
     """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
     judged = any(entry.row().verified for entry in plan.strategies)
-    wanted = [entry.id for entry in (plan.every_model if judged else plan.models)]
-    specs = {model_id: models.model(model_id) for model_id in wanted}
+    wanted = plan.every_model if judged else plan.models
+    specs = {entry.id: entry.spec() for entry in wanted}
     missing: list[Missing] = []
     loaded: dict[str, LoadedCorpus] = {}
-    for entry in plan.corpora:
+    for corpus in plan.corpora:
         try:
-            loaded[entry.id] = load_corpus(entry, limit)
+            loaded[corpus.id] = load_corpus(corpus, limit)
         except BadInput as error:
-            missing.append(Missing("corpus", entry.id, str(error), corpora.CORPORA[entry.id].where))
+            missing.append(Missing("corpus", corpus.id, str(error), corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
-    for model_id in wanted:
-        kind: Literal["model", "verifier"] = "model" if model_id in {m.id for m in plan.models} else "verifier"
-        missing += [
-            Missing(kind, model_id, what, do) for what, do in lacks(specs[model_id], bare.engine(model_id), where)
-        ]
+    for entry in wanted:
+        kind: Literal["model", "verifier"] = "model" if entry in plan.models else "verifier"
+        found = lacks(specs[entry.id], bare.engine(entry.id), where, entry.options)
+        missing += [Missing(kind, entry.id, what, do) for what, do in found]
     without: set[tuple[str, str]] = {(item.kind, item.id) for item in missing}
     cells = tuple(_cells(bare, without))
     return replace(bare, cells=cells, missing=tuple(missing))
@@ -259,6 +259,10 @@ def _cannot(expanded: Expanded, model_id: str, row: Strategy) -> str:
     lacking = sorted(row.needs - _able(expanded, model_id))
     if lacking:
         return f"{model_id} cannot: {', '.join(lacking)}"
+    engine = expanded.engine(model_id)
+    most = engines.MOST_BEAMS.get(engine, row.count)
+    if row.decoding == "beam" and row.count > most:
+        return f"{engine} searches with {most} beams at most, asked for {row.count}"
     judge = expanded.verifier(model_id)
     if row.verified and "verifier" not in _able(expanded, judge):
         return f"{judge} cannot: verifier"
@@ -282,13 +286,15 @@ def _missing(expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, w
 
 
 def as_if_complete(expanded: Expanded) -> Expanded:
-    """The same plan on a machine that lacks nothing, for reckoning costs: a corpus that is not here has its `nominal` size.
+    """The same plan on a machine that lacks nothing, for reckoning costs: a corpus that is not here has its `nominal` size and labels.
 
     A corpus without a nominal size stays out. Never run what this returns.
     """
     plan = expanded.plan
     stand_ins = {
-        entry.id: LoadedCorpus(entry.id, (), tuple(_imagined(entry, i, plan) for i in range(entry.nominal)))
+        entry.id: LoadedCorpus(
+            entry.id, _nominal_labels(entry), tuple(_imagined(entry, i, plan) for i in range(entry.nominal))
+        )
         for entry in plan.corpora
         if entry.nominal and entry.id not in expanded.corpora
     }
@@ -297,6 +303,12 @@ def as_if_complete(expanded: Expanded) -> Expanded:
         replace(cell, skipped="") if not cell.cannot and cell.corpus in corpora_of else cell for cell in expanded.cells
     )
     return replace(expanded, corpora=corpora_of, cells=cells)
+
+
+def _nominal_labels(entry: CorpusEntry) -> tuple[str, ...]:
+    """The labels that a corpus has by the options of its entry."""
+    usual = LABEL_SETS[corpora.CORPORA[entry.id].labels]
+    return LABEL_SETS.get(entry.id, usual) if entry.options.get("label_set") == "all" else usual
 
 
 def _imagined(entry: CorpusEntry, number: int, plan: Plan) -> Utterance:

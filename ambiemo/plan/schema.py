@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ambiemo import corpora, engines, models
 from ambiemo.errors import BadInput
 from ambiemo.labels import AMBIGUITY_RULES
+from ambiemo.models import ModelSpec, Price
+from ambiemo.models.spec import COMMIT
 from ambiemo.strategies import Strategy, strategy
 from ambiemo.strategies.baselines import BASELINES
 
@@ -31,7 +33,8 @@ class ModelEntry(Part):
     """One model: its id, the engine (default: the specification's first), and its pool of actors.
 
     Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the threads a model on CPU computes with. The number
-    of actors changes no answer; the number of threads may move a likelihood in its last digits.
+    of actors changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a commit) and `price` take the place
+    of the specification's.
     """
 
     id: str
@@ -40,6 +43,24 @@ class ModelEntry(Part):
     cpus: float = Field(default=1, gt=0)
     gpus: float = Field(default=0, ge=0)
     options: dict[str, Any] = {}
+    revision: str = ""
+    price: Price | None = None
+
+    @field_validator("revision")
+    @classmethod
+    def _a_commit(cls, value: str) -> str:
+        if value and not COMMIT.fullmatch(value):
+            raise ValueError("expected a commit, 40 hex digits; `ambiemo models --resolve` prints it")
+        return value
+
+    def spec(self) -> ModelSpec:
+        """The model's specification, with the revision and the price of this entry. Raises BadInput: an unknown model, a commit for no repository."""
+        found = models.model(self.id)
+        if self.revision and not found.is_repository:
+            raise BadInput(f"revision: {self.id} ({found.weights}) is no repository that has commits; remove the key")
+        said = {name: value for name in ("revision", "price") if (value := getattr(self, name))}
+        notes = dict.fromkeys((f"{name}_note" for name in said), "given in the plan")
+        return found.changed(**said, **notes) if said else found
 
 
 class CorpusEntry(Part):
@@ -75,14 +96,25 @@ class StrategyEntry(Part):
         return _name(value)
 
     def row(self) -> Strategy:
-        """The table's row, under this entry's name and count."""
+        """The table's row, under this entry's name, decoding and count. Raises BadInput for one that cannot be, or would be paid for nothing."""
         row = strategy(self.base or self.name)
         if "forced" in (row.decoding, self.decoding) and (self.count or self.decoding not in ("", row.decoding)):
             raise BadInput(
                 f"strategy '{self.name}': {row.name} has decoding {row.decoding}, found decoding '{self.decoding}', count {self.count}; "
                 "forced labels take no other decoding and no count"
             )
-        return replace(row, name=self.name, decoding=self.decoding or row.decoding, count=self.count or row.count)
+        made = replace(row, name=self.name, decoding=self.decoding or row.decoding, count=self.count or row.count)
+        if made.aggregator == "only" and made.count > 1:
+            raise BadInput(
+                f"strategy '{self.name}': found count {made.count}, expected 1: {row.name} is the one candidate's own distribution; "
+                "to make one of several, take another base, such as majority_vote"
+            )
+        if made.decoding == "greedy" and made.count > 1:
+            raise BadInput(
+                f"strategy '{self.name}': found decoding greedy with count {made.count}, expected count 1: "
+                f"{made.count} equal answers would be paid; say `count: 1`, or `decoding: sample`"
+            )
+        return made
 
 
 class ControlEntry(Part):
@@ -277,12 +309,22 @@ def check(content: Any, name: str) -> Plan:
         )
     places = [*(f"{name}: models.{index}" for index in range(len(plan.models))), f"{name}: verifier"]
     for place, entry in zip(places, plan.every_model, strict=False):
-        spec = _named(place, lambda entry=entry: models.model(entry.id))  # type: ignore[misc]
+        spec = _named(place, entry.spec)
         if entry.engine and entry.engine not in engines.ENGINES:
             raise BadInput(f"{place}.engine: unknown '{entry.engine}'; there are {', '.join(engines.ENGINES)}")
         if entry.engine and entry.engine not in (*spec.engines, "null"):
             raise BadInput(
                 f"{place}.engine: '{entry.engine}' does not run {entry.id}; choose {', '.join(spec.engines)}"
+            )
+        if entry.actors > 1 and (entry.engine or spec.engines[0]) == "openai":
+            raise BadInput(
+                f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
+                "with several, each would have the whole dollar ceiling and rate"
+            )
+        parts = entry.options.get("tensor_parallel_size", 1)
+        if not isinstance(parts, int) or parts < 1:
+            raise BadInput(
+                f"{place}.options.tensor_parallel_size: found {parts!r}, expected a number of GPUs, 1 or more"
             )
     for index, corpus in enumerate(plan.corpora):
         _named(f"{name}: corpora.{index}", lambda corpus=corpus: corpora.corpus(corpus.id))  # type: ignore[misc]

@@ -1,10 +1,12 @@
 """What a plan would do, before it is done: the grid, the draws before and after sharing, their cost, and what is missing."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
+from ambiemo import models
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
 from ambiemo.strategies import PARTS, Strategy
@@ -12,13 +14,20 @@ from ambiemo.strategies import PARTS, Strategy
 if TYPE_CHECKING:
     from rich.console import Console
 
-CHARACTERS_PER_TOKEN = 4
-"""Rough length of a token in a prompt (grade I)."""
+READ_AGAIN = 4
+"""Tokens at most that a verifier reads for each one another model said (grade I)."""
+# The openai engine's margins, so that the dollars here are what it would set aside: tokens around a prompt, and times the expected audio.
+AROUND = 100
+HEARD = 2
 
 
 @dataclass(frozen=True)
 class ModelCost:
-    """An upper bound of what a model's draws cost: every answer taken as long as the plan allows. None = unknown."""
+    """An upper bound of what a model's draws cost: every answer taken as long as the plan allows. None = unknown.
+
+    A prompt has a token a byte at most; its tokens leave out the clip's. Dollars are those of the openai engine, with the clips and what a model
+    thinks; an answer that is lost on its way and asked for again is not in them.
+    """
 
     model: str
     engine: str
@@ -30,51 +39,64 @@ class ModelCost:
     dollars: float | None
 
 
+@dataclass(frozen=True)
+class _Question:
+    """Draws that ask the same of each utterance of a corpus: `each` of them, with `answers` answers a draw, of `longest` tokens at most."""
+
+    model: str
+    corpus: str
+    each: int
+    answers: int
+    prompt_bytes: int
+    longest: int
+
+
 def costs(expanded: Expanded) -> list[ModelCost]:
     """Cost of each model's draws, the verifiers' included, on an empty store."""
-    found = []
-    for model in expanded.specs:
-        draws = answers = prompt = answer = 0
-        seconds = dollars = 0.0
-        spec = expanded.specs[model]
-        for one, purpose in _questions(expanded):
-            asked = one.model if purpose == "answer" else expanded.verifier(one.model)
-            if asked != model:
-                continue
-            judged = sharing.judged_candidates(expanded, one)
-            each = 1 if purpose == "answer" else judged
-            n = len(expanded.corpora[one.corpus].utterances) * each
-            count = one.decoding.count if purpose == "answer" else 1
-            longest = one.decoding.max_tokens if purpose == "answer" else expanded.plan.max_tokens.verifier
-            text = sharing.models.prompt(spec, one.prompt_id if purpose == "answer" else "verifier")
-            tokens = len(text) // CHARACTERS_PER_TOKEN
-            hear = sum(u.duration_s or 0.0 for u in expanded.corpora[one.corpus].utterances) * each
-            draws, answers, seconds = draws + n, answers + n * count, seconds + hear
-            prompt, answer = prompt + n * tokens, answer + n * count * longest
-            if spec.price is not None:
-                dollars += spec.price.dollars(n * tokens, hear, n * count * longest)
-        local = expanded.engine(model) in ("transformers", "vllm")
-        rate = expanded.plan.assume.tokens_per_gpu_second * 3600
-        found.append(
-            ModelCost(
-                model,
-                expanded.engine(model),
-                draws,
-                answers,
-                prompt,
-                answer,
-                round(answer / rate, 3) if local else None,
-                round(dollars, 2) if spec.price is not None and not local else 0.0 if local else None,
-            )
-        )
-    return found
+    seconds = {name: sum(u.duration_s or 0.0 for u in one.utterances) for name, one in expanded.corpora.items()}
+    questions = list(_questions(expanded))
+    return [_cost(expanded, model, [q for q in questions if q.model == model], seconds) for model in expanded.specs]
 
 
-def _questions(expanded: Expanded) -> Iterable[tuple[sharing.DrawSet, str]]:
+def _cost(expanded: Expanded, model: str, questions: Sequence[_Question], seconds: Mapping[str, float]) -> ModelCost:
+    engine, price = expanded.engine(model), expanded.specs[model].price
+    draws = answers = prompt = answer = 0
+    heard = 0.0
+    for one in questions:
+        n = len(expanded.corpora[one.corpus].utterances) * one.each
+        asked = one.answers if engine == "openai" else 1  # it sends a request an answer, each with prompt and clip
+        draws += n
+        answers += n * one.answers
+        prompt += n * asked * (one.prompt_bytes + AROUND)
+        answer += n * one.answers * one.longest
+        heard += seconds[one.corpus] * one.each * asked
+    dollars = None if price is None else ceil(100 * price.dollars(prompt, HEARD * heard, answer)) / 100
+    rate = expanded.plan.assume.tokens_per_gpu_second * 3600
+    hours = round(answer / rate, 3) if engine in ("transformers", "vllm") else None
+    return ModelCost(model, engine, draws, answers, prompt, answer, hours, dollars if engine == "openai" else 0.0)
+
+
+def _questions(expanded: Expanded) -> Iterator[_Question]:
     for one in sharing.draw_sets(expanded):
-        yield one, "answer"
-        if sharing.judged_candidates(expanded, one):
-            yield one, "score"
+        longest = _longest(expanded, one.model, one.decoding.max_tokens)
+        size = _prompt_bytes(expanded, one.model, one.prompt_id, one.corpus)
+        yield _Question(one.model, one.corpus, 1, one.decoding.count, size, longest)
+        if judged := sharing.judged_candidates(expanded, one):
+            judge = expanded.verifier(one.model)
+            size = _prompt_bytes(expanded, judge, "verifier", one.corpus) + READ_AGAIN * longest
+            yield _Question(
+                judge, one.corpus, judged, 1, size, _longest(expanded, judge, expanded.plan.max_tokens.verifier)
+            )
+
+
+def _longest(expanded: Expanded, model: str, max_tokens: int) -> int:
+    """Tokens of a model's longest answer: a server may spend on the answer what the openai engine leaves for thinking."""
+    return max_tokens + (expanded.specs[model].thinking_tokens if expanded.engine(model) == "openai" else 0)
+
+
+def _prompt_bytes(expanded: Expanded, model: str, prompt_id: str, corpus: str) -> int:
+    text = models.render(models.prompt(expanded.specs[model], prompt_id), expanded.corpora[corpus].labels)
+    return len(text.encode("utf-8"))
 
 
 def show(expanded: Expanded, as_json: bool) -> bool:
@@ -143,7 +165,8 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
     )
     for title in ("model", "engine", "draws", "answers", "prompt tokens", "answer tokens", "GPU-hours", "dollars"):
         priced.add_column(title, justify="left" if title in ("model", "engine") else "right")
-    for one in costs(whole):
+    told = costs(whole)
+    for one in told:
         hours = "–" if one.gpu_hours is None else f"{one.gpu_hours:.2f}"
         dollars = "unknown" if one.dollars is None else f"{one.dollars:.2f}"
         numbers = (one.draws, one.answers, one.prompt_tokens, one.answer_tokens)
@@ -153,6 +176,12 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
         f"GPU-hours assume {plan.assume.tokens_per_gpu_second:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
         highlight=False,
     )
+    if any(one.dollars for one in told):
+        console.print(
+            "Dollars: a token a byte of prompt, twice the usual audio, whole answers and whole thinking. "
+            "An answer lost on its way and asked for again comes on top; `options: {max_dollars: …}` of a model is a ceiling over all.",
+            highlight=False,
+        )
     for model, said in _availability(expanded).items():
         console.print(f"{model} may be gone: {said}", highlight=False)
     print_missing(expanded.missing)
