@@ -60,6 +60,14 @@ def test_a_strict_object_at_the_end_is_exact(text):
         "10% neutral, 70% happy, 15% angry and 5% sad",
         "neutral 10% happy 70% angry 15% sad 5%",
         "Neutral (10%), happy (70%), angry (15%), sad (5%).",
+        "neutral -> 0.1, happy -> 0.7, angry => 0.15, sad → 0.05",
+        "neutral: 10 percent, happy: 70 percent, angry: 0.15, sad: 0.05",
+        "1. Neutral 10 2. Happy 70 3. Angry 15 4. Sad 5",
+        '[{"neutral": 0.1}, {"happy": 0.7}, {"angry": 0.15}, {"sad": 0.05}]',
+        '{"neutral": 0.1}\n{"happy": 0.7}\n{"angry": 0.15}\n{"sad": 0.05}\n',
+        '- {"neutral": 0.1}\n- {"happy": 0.7}\n- {"angry": 0.15}\n- {"sad": 0.05}',
+        '{"shares": [{"neutral": 0.1, "happy": 0.7}, {"angry": 0.15, "sad": 0.05}]}',
+        '{"neutral": 0.1, "happy": 0.7}, {"angry": 0.15, "happy": 0.7, "sad": 0.05}',
     ],
 )
 def test_what_can_be_mended_without_a_guess_is_repaired(text):
@@ -76,6 +84,18 @@ def test_what_can_be_mended_without_a_guess_is_repaired(text):
         ('{"happy": 0.6, "sad": 0.2, "surprise": 0.2}', (0, 0.75, 0, 0.25)),
         ('{"neutral": 0.1, "happy": 0.5, "angry": 0.1, "sad": 0.1, "bored": 0.2}', (0.125, 0.625, 0.125, 0.125)),
         ("happy: 0.7, sad: 30%", (0, 0.7, 0, 0.3)),
+        ("Happy: 70% of 10 listeners, sad: 30% of 10 listeners", (0, 0.7, 0, 0.3)),
+        ("Angry? No\nHappy: 0.7\nSad: 0.3", (0, 0.7, 0, 0.3)),
+        ("- Angry? No\n- Happy: 0.7\n- Sad: 0.3", (0, 0.7, 0, 0.3)),
+        ("not **happy**: 0.3, happy: 0.6, sad: 0.4", (0, 0.6, 0, 0.4)),
+        ("1. happy 2. sad 3. angry 4. neutral\nhappy: 0.7, sad: 0.3", (0, 0.7, 0, 0.3)),
+        ("Happy:\n0.7\nSad:\n0.3", (0, 0.7, 0, 0.3)),
+        ('{"happy": 0.7}, {"sad": 0.3}', (0, 0.7, 0, 0.3)),
+        ('{"happy": 0.6, "sad": 0.4}\n{"happy": 0.7, "sad": 0.3}', (0, 0.7, 0, 0.3)),
+        ('{"happy": 0.7, "sad": 0.3,', (0, 0.7, 0, 0.3)),
+        ('{"happy": 70, "sad": 30, "ang', (0, 0.7, 0, 0.3)),
+        ('{"happy": 0.7, "sad": 0.3, "angry": ', (0, 0.7, 0, 0.3)),
+        ("happy: 1, sad: 0.", (0, 1, 0, 0)),
     ],
 )
 def test_missing_and_unknown_labels_make_an_answer_partial(text, shares):
@@ -114,6 +134,36 @@ def test_missing_and_unknown_labels_make_an_answer_partial(text, shares):
         ('{"neutral": 0.1, "happy": 0.7, "angry": 0.1', "cut off"),
         ('{"happy": 0.7 (0.6), "sad": 0.3}', "belongs to no label"),
         ("70% happy 30% sad", "two ways"),
+        ('{"happy": {"p": 0.7}, "sad": 0.3, "neutral": 0, "angry": 0}', "happy: "),
+        ("- Angry: No\n- Happy: 0.7\n- Sad: 0.3", "angry: "),
+        ("Angry: No Happy: 0.7 Sad: 0.3", "happy: "),
+        ("not happy: 0.3, sad: 0.7", "happy: "),
+        ("1. Happy:\n2. Sad: 0.6\n3. Angry: 0.4", "happy: "),
+        ("Happy (joy): 0.7, sad: 0.3", "happy: "),
+        ("happy: 7 of 10, sad: 1 of 2", "no share"),
+        ("1. happy 2. sad 3. angry 4. neutral", "no share"),
+        ("1) happy 2) sad 3) angry 4) neutral", "no share"),
+        ("Ranking: 1. **Happy** 2. **Sad** 3. **Angry** 4. **Neutral**", "no share"),
+        ("1. happy \n2. sad \n3. angry ", "no share"),
+        ("happy 1. sad 2. angry 3. neutral 4.", "no share"),
+        ("60%-80% happy, 30% sad", "happy: "),
+        ("60% to 80% happy, 30% sad", "happy: "),
+        ("between 60% and 80% happy, 30% sad", "happy: "),
+        ("about 70% happy, 30% sad", "happy: "),
+        ('{"happy": 0.6 to 0.8, "sad": 0.3}', "not a finite"),
+        ('{"happy": "60%-80%", "sad": 0.3}', "not a finite"),
+        ('{"happy": 0.7, "sad": 0.3}\n{"sad": 0.4}', "two values"),
+        ('{"neutral": "10%", "happy": "60%", "angry": 1, "sad": "29%"}', "mixed"),
+        ("happy: 60%, sad: 1, angry: 30%, neutral: 9%", "mixed"),
+        ('{"neutral": 0.1, "hap', "cut off"),
+        ('{"neutral": 0.1,', "cut off"),
+        ('{"neutral": 0.1, "happy": ', "cut off"),
+        ('{"happy": 0.7, "sad": 0.3', "cut off"),
+        ('{"neutral": 0.1}, {"hap', "cut off"),
+        ("neutral: 0.1, happy: 0.7, angry: 0.15, sad: 0.", "cut off"),
+        ("neutral: 0.1, happy: 0.", "cut off"),
+        ("neutral: 0.1, happy: 0.3,", "cut off"),
+        ("neutral: 0.1, happy:", "happy: "),
     ],
 )
 def test_what_would_be_a_guess_is_unparsed(text, reason):
@@ -122,12 +172,117 @@ def test_what_would_be_a_guess_is_unparsed(text, reason):
     assert reason in parsed.detail
 
 
+@pytest.mark.parametrize("label", FOUR)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "~0.7", "about 70%", "approximately 0.7", "<5%", "60-80%", "60%-80%", "60% to 80%", "60 – 80%", "0.2 to 0.3", "0.2...0.3",
+        "0.7 or 0.6", "0.7 → 0.6", "0.7 ± 0.1", "between 0.2 and 0.3", "0,7", "1,000", "7/10", "7 / 10", "7 out of 10", "2nd",
+        "high", "No", "most listeners (0.7)", "[0.7]", '{"p": 0.7}', "-", "?",
+    ],
+)  # fmt: skip
+def test_a_label_whose_value_cannot_be_read_is_not_a_missing_label(label, value):
+    shares = dict(zip(FOUR, map(str, GOOD), strict=True)) | {label: value}
+    parsed = parse_distribution(", ".join(f"{key}: {share}" for key, share in shares.items()), FOUR)
+    assert parsed.verdict == "unparsed", parsed
+    assert label in parsed.detail
+
+
+@pytest.mark.parametrize("separator", [":", " =", " |", " →", " (", " ->"])
+def test_every_explicit_separator_announces_a_value(separator):
+    assert parse_distribution(f"sad: 0.3, happy{separator} high", FOUR).detail == "happy: its value cannot be read"
+
+
+@pytest.mark.parametrize(
+    "thought", ["Angry: the voice is tense.", "Happy: about 50%, sad: high.", "1. happy 2. sad 3. angry."]
+)
+@pytest.mark.parametrize("answer", [OBJECT, "So neutral: 0.1, happy: 0.7, angry: 0.15, sad: 0.05"])
+def test_reasoning_before_a_complete_answer_does_no_harm(thought, answer):
+    parsed = parse_distribution(f"{thought}\n{answer}", FOUR)
+    assert parsed.verdict == ("exact" if answer == OBJECT else "repaired")
+    assert parsed.distribution == pytest.approx(GOOD)
+
+
+COMPLETE = pytest.mark.parametrize("complete", [OBJECT, "neutral: .1, happy: .7, angry: .15, sad: .05."])
+
+
 def test_the_last_complete_answer_counts_not_the_last_text():
     draft = '{"neutral": 1, "happy": 0, "angry": 0, "sad": 0}'
     assert parse_distribution(f"{draft} or rather {OBJECT}", FOUR).distribution == pytest.approx(GOOD)
-    cut = parse_distribution(f'{OBJECT} or rather {{"neutral": 0.9, "hap', FOUR)
+    cut = parse_distribution(f'{OBJECT} or rather {{"neutral": 0.1, "hap', FOUR)
     assert (cut.verdict, cut.distribution) == ("repaired", pytest.approx(GOOD))
     assert "unfinished" in cut.detail
+
+
+@COMPLETE
+@pytest.mark.parametrize(
+    "later",
+    [
+        'Final answer: {"happy": 0.7}',
+        'Final answer: {"happy": "70%", "sad": "5%"}',
+        "So happy: 0.7, sad: 5%.",
+        "So 70% happy, 5% sad.",
+        "So 70% happy 5% sad.",
+        "I heard happy 3 times.",
+        "Happy: the pitch of 220 Hz. Sad: no sign.",
+        "But not sad: 0.9.",
+        'Or rather {"neutral": 0.1, "happy": 0.',
+        'Or rather {"neutral": 0.1, "happy": 0.9',
+        'Or rather {"neutral": 0.1, "happy": ',
+        'Or rather {"neutral": 0.1, "happy": "',
+        'Or rather {"neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.0',
+        "Or rather neutral: 0.1, happy: 0.",
+    ],
+)
+def test_a_later_answer_that_says_the_same_does_no_harm(complete, later):
+    parsed = parse_distribution(f"{complete} {later}", FOUR)
+    assert parsed.verdict == "repaired", parsed
+    assert parsed.distribution == pytest.approx(GOOD)
+
+
+@COMPLETE
+@pytest.mark.parametrize(
+    "later",
+    [
+        '{"sad": 1.0}',
+        'Final answer: {"sad": 1.0}',
+        'Final answer: {"happy": 0.1, "sad": 0.9}',
+        'Final answer: {"happy": 0.7} {"sad": 0.1}',
+        'Final answer: {"happy": null}',
+        'Final answer: {"happy": 0.7 0.2}',
+        'Final answer: {"sad": 0.9, "hap',
+        'Final answer: {"sad": 0.9, "happy": 0.',
+        "On reflection, happy: 0.2, sad: 0.55.",
+        "On reflection, happy: 20%",
+        "On reflection, happy: about 0.2",
+        "On reflection, happy: 0.6-0.8",
+        "On reflection, happy 20%",
+        "On reflection 20% happy, 80% sad",
+        "On reflection 20% happy 80% sad",
+    ],
+)
+def test_a_later_answer_that_differs_from_the_complete_one_leaves_none(complete, later):
+    parsed = parse_distribution(f"Draft {complete} {later}", FOUR)
+    assert (parsed.verdict, parsed.detail) == ("unparsed", "a later answer differs from the complete one")
+
+
+def test_a_later_answer_may_repeat_a_value_as_given_or_as_a_share():
+    whole = '{"neutral": 10, "happy": 70, "angry": 15, "sad": 5}'
+    for later in ("happy: 70", "happy: 0.7", "happy: 70%"):
+        assert parse_distribution(f"{whole} That is {later}.", FOUR).distribution == pytest.approx(GOOD)
+    assert parse_distribution(f"{whole} That is happy: 7.", FOUR).verdict == "unparsed"
+
+
+def test_prose_that_differs_from_the_last_object_leaves_none():
+    parsed = parse_distribution('{"happy": 0.7, "sad": 0.3} On reflection, happy: 0.2, sad: 0.8', FOUR)
+    assert (parsed.verdict, parsed.detail) == ("unparsed", "a later answer differs from the last object")
+
+
+@given(st.dictionaries(st.sampled_from(FOUR), st.sampled_from([0.1, 0.7, 0.15, 0.05, 0.2]), min_size=1, max_size=3))
+def test_only_the_same_values_may_follow_a_complete_answer(later):
+    good = dict(zip(FOUR, GOOD, strict=True))
+    parsed = parse_distribution(f"{OBJECT} Final answer: {json.dumps(later)}", FOUR)
+    assert parsed.verdict == ("repaired" if later.items() <= good.items() else "unparsed")
 
 
 def test_a_draft_never_stands_in_for_a_bad_final_answer():
@@ -161,6 +316,7 @@ SCRAPS = st.sampled_from(
         "{", "}", '"', "'", ":", ",", "[", "]", "\n", " ", "%", "-", ".", "0", "1", "0.5", "1e9", "NaN", "Infinity", "9" * 5000,
         "neutral", "happy", "angry", "sad", "Happiness", "not ", "```json\n", "**", "|", "and", "/", "∞", "\ud800", "\x00",
         '{"happy": 0.5, "sad": 0.5}', "<think>", "70% happy",
+        '{"happy": 0.5}', '{"neutral": 0.1, "hap', "~", " to ", "about ", "1. ", "→", "happy: 1e308 ",
     ]
 )  # fmt: skip
 
@@ -193,7 +349,29 @@ def test_whatever_a_model_reasons_its_final_object_is_what_counts(shares, order,
 
 
 @pytest.mark.parametrize(
-    "piece", ["{", "[", '{"happy":', "happy: 0.5 ", "happy:", " ", '"', "9", "70% happy ", "- ", "happy\t", "{happy "]
+    "piece",
+    [
+        "{",
+        "[",
+        '{"happy":',
+        "happy: 0.5 ",
+        "happy:",
+        " ",
+        '"',
+        "9",
+        "70% happy ",
+        "- ",
+        "happy\t",
+        "{happy ",
+        '{"happy": 1}',
+        '{"happy": 1}{"zz": 2}{"sad": 1}',
+        "60% to ",
+        "about ",
+        "happy: ~",
+        "1. happy 2. sad ",
+        f"{OBJECT} ",
+        "happy (",
+    ],
 )
 def test_a_long_repetition_is_read_in_reasonable_time(piece):
     assert parse_distribution(piece * (60_000 // len(piece)), FOUR).verdict in VERDICTS

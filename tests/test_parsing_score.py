@@ -24,6 +24,9 @@ from ambiemo.models.parsing import parse_score
         ("**Score:** 6.5", "repaired", 6.5),
         ("7", "repaired", 7),
         ("7/10.", "repaired", 7),
+        ("score: 8 (out of 10)", "repaired", 8),
+        ("8 (out of 10)", "repaired", 8),
+        ("Score: 7\n- 2 cues fit", "repaired", 7),
     ],
 )
 def test_a_score_is_read(text, verdict, score):
@@ -53,6 +56,15 @@ def test_a_score_is_read(text, verdict, score):
         "score 4 out of 5",
         "70%",
         "I give it 7 of the 8 points",
+        "score: 7 to 8",
+        "score: 7 or 8",
+        "score: 7 – 8",
+        "score: 7-8",
+        "7-8",
+        "7 to 8",
+        "score: 8 (out of 100)",
+        "score: 8 of 100",
+        "8 (out of 100)",
     ],
 )
 def test_what_is_no_single_score_in_range_is_unparsed(text):

@@ -7,23 +7,29 @@ exact     the last answer is one strict JSON object whose keys are the labels, e
           in a code fence, and reasoning may stand before it (the chain-of-thought prompt asks for some); nothing
           but white space follows it.
 repaired  every label has one number, but something had to be mended: near-JSON or "happy: 0.7, sad: 30%",
-          percentages or a sum that is not 1 (the shares are divided by their sum), another case or a documented
-          alias of a label, a repeated equal value, text after the answer.
+          one object per label, percentages or a sum that is not 1 (the shares are divided by their sum), another
+          case or a documented alias of a label, a repeated equal value, text after the answer.
 partial   as exact or repaired, but a label is missing (its share is 0) or a label that is not in the set was
           given a number (it is dropped); the rest is divided by its sum.
-unparsed  no distribution: nothing there, a number that is NaN, infinite, negative or no number, all shares 0,
-          two values for one label, percentages mixed with numbers above 1, a number cut off by the end of the
-          text, or two readings that differ.
+unparsed  no distribution: nothing there, a value that is NaN, infinite, negative or no plain number ("~0.7",
+          "60-80%", "0,7", "high"), all shares 0, two values for one label, percentages mixed with numbers of 1 or
+          more, an answer cut off by the end of the text, a later answer that differs, or two readings that differ.
 
 The *last complete* answer (one that names every label) is the answer; if none is complete, the last JSON-like
-object, else what the prose says. Once an answer is chosen it is read or unparsed: an earlier draft never stands in
-for a bad final answer.
+object, else all that the prose says. Objects with nothing but commas, brackets or bullets between them are one
+object if they name different labels.
+
+Once an answer is chosen it is read or unparsed: an earlier draft never stands in for a bad final answer. What
+stands before the chosen answer is reasoning and does no harm. What stands after it may repeat its values, all or
+some; if it gives a label another one ("label: value", a percentage or an object), the answer is unparsed.
+Where all of the prose is the answer, a label that stands there as "label:" without a number is not missing: the
+answer is unparsed. An answer that the text's end cut off is read only if its shares already add up to 1.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,19 +52,37 @@ LONGEST = 100_000
 HUGE = 1e300
 
 _NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+"
-_NOT_A_PIECE = r"(?![.,/]?\d)(?!\s{0,3}[-–—]\s{0,3}\.?\d)"  # of a decimal comma, a fraction or a range
-_VALUE = rf"(?P<number>{_NUMBER}){_NOT_A_PIECE}(?:\s{{0,3}}(?P<percent>%))?+|(?P<word>[-+]?(?:nan|inf(?:inity)?)\b)"
+_PERCENT = r"(?:\s{0,3}(?P<percent>%|per\s?cent\b))"
+# A number is no share of its own where it is a piece of a decimal comma, a fraction, "7 of 10", "2nd" or a range.
+_NOT_A_PIECE = r"(?![.,/]?\d|[^\W\d_]|[ \t]{0,3}(?:out[ \t])?of[ \t]\d)"
+_TO = r"(?:[-–—=]>|[-–—~→±…/]|\+/-|\.{2,3}|to|or|and)"
+_NO_RANGE = rf"(?![ \t]{{0,3}}{_TO}[ \t]{{0,3}}[~+]?\.?\d)"
+_FROM = rf"{_NUMBER}\s{{0,3}}%?+\s{{0,3}}{_TO}\s{{0,3}}"
+_ABOUT = (
+    r"(?:[~≈<>≤≥±]|about|around|approx\w{0,9}\.?|roughly|nearly|almost|circa|between|over|under|up\sto"
+    r"|at\s(?:least|most)|(?:less|more)\sthan)"
+)
+_VALUE = rf"(?P<number>{_NUMBER}){_NOT_A_PIECE}{_PERCENT}?+{_NO_RANGE}|(?P<word>[-+]?(?:nan|inf(?:inity)?)\b)"
+_VAGUE = rf"(?P<vague>(?:{_ABOUT}\s{{0,3}}){{0,2}}[-+]?\.?\d)"  # a number, but not one that could be read
 _QUOTE = r"[\"'`“”‘’*_]{0,3}+"
 _KEY = r"(?<![\w-])(?P<key>[^\W\d][\w-]{0,40}+)"
+_SEPARATOR = r"(?:[-=]>|[:=|(→])"
 _PAIR = re.compile(
-    rf"{_KEY}{_QUOTE}(?P<separator>\s{{0,5}}+(?:[:=|(→]|[-–—](?=\s))\s{{0,5}}+|[ \t]{{1,5}}+)"
-    rf"{_QUOTE}\s{{0,3}}+(?:{_VALUE}){_QUOTE}\)?",
+    rf"{_KEY}{_QUOTE}(?P<separator>\s{{0,5}}+(?:{_SEPARATOR}|[-–—](?=\s))\s{{0,5}}+|[ \t]{{1,5}}+)"
+    rf"{_QUOTE}\s{{0,3}}+(?:{_VALUE}|{_VAGUE}){_QUOTE}\)?",
     re.IGNORECASE,
 )
 _PERCENT_FIRST = re.compile(
-    rf"(?<![\w.,/-])(?P<number>{_NUMBER})\s{{0,3}}(?P<percent>%)\s{{1,3}}(?:of\s)?{_QUOTE}{_KEY}", re.IGNORECASE
+    rf"(?<![\w.,/-])(?P<vague>{_ABOUT}\s{{0,3}}(?:{_FROM})?|{_FROM})?"
+    rf"(?P<number>{_NUMBER}){_PERCENT}\s{{1,3}}(?:of\s)?{_QUOTE}{_KEY}",
+    re.IGNORECASE,
 )
-_NEGATED = re.compile(r"\b(?:not|no|non|never)[\s-]{1,3}$", re.IGNORECASE)
+_ANNOUNCED = re.compile(rf"{_KEY}{_QUOTE}\s{{0,5}}+{_SEPARATOR}")
+_LIST_NUMBER = re.compile(rf"\d{{1,3}}[.)]{_QUOTE}[ \t]{{0,3}}{_QUOTE}[^\W\d]")  # "2. sad"
+_NEGATED = re.compile(rf"(?:\b(?:not|no|non|never)|n['’]t)[ \t]{{1,3}}{_QUOTE}$", re.IGNORECASE)
+_CUT_NUMBER = re.compile(r"[\d.]$")
+_CUT_PROSE = re.compile(r"(?<!\d)0\.$|,\s{0,3}$")
+_BETWEEN = re.compile(r"[\s,;\[\]*•·-]*+")
 _OBJECT = re.compile(r"\{[^{}]*+(?:\}|$)")
 _FENCE = re.compile(r"\s*(?:```)?\s*")
 _GAP = re.compile(r"(?:[\s,;.:|&*•·\-–—\"'`{}()\[\]>#]|\band\b)*+", re.IGNORECASE)
@@ -84,21 +108,32 @@ class ParsedScore:
 
 @dataclass(frozen=True)
 class _Pair:
-    """One `label: share`. value is NaN where no finite number stands there; unit is "%" or ""."""
+    """One `label: share`. value is NaN where no finite number stands there; unit is "%", '"', "text" or "".
+
+    In prose `at` is where its value begins, and a bare pair ("happy 3") has neither a separator nor a %.
+    """
 
     key: str
     value: float
     unit: str = ""
+    at: int = 0
+    bare: bool = False
+
+    @property
+    def share(self) -> float:
+        return self.value / 100 if self.unit == "%" else self.value
 
 
 @dataclass(frozen=True)
 class _Found:
-    """One answer in the text: its pairs, where it ends, whether it is a JSON-like object and a strict one."""
+    """One answer in the text: its pairs, where it stands, whether it is a JSON-like object, a strict one, an unclosed one."""
 
     pairs: tuple[_Pair, ...]
+    start: int
     end: int
-    is_object: bool
-    strict: bool
+    is_object: bool = False
+    strict: bool = False
+    unclosed: bool = False
     fault: str = ""
 
 
@@ -116,20 +151,30 @@ def parse_distribution(text: str, labels: Sequence[str]) -> Parsed:
     if len(text) > LONGEST:
         return _unparsed(f"the answer is longer than {LONGEST} characters")
     names = _names(labels)
-    found = [answer for answer in _objects(text) if _named(answer.pairs, names)]
-    inside = [(match.start(), match.end()) for match in _OBJECT.finditer(text)]
-    prose, clash = _prose(text, inside, names)
-    if clash and not found:
+    objects = _joined(_objects(text), text, names)
+    plain = _outside_objects(text)
+    after, before = _blocks(plain, _PAIR, names), _blocks(plain, _PERCENT_FIRST, names)
+    prose, clash = _one_reading(after, before, names)
+    if clash and not objects:
         return _unparsed(clash)
-    every = sorted([*found, *prose], key=lambda answer: answer.end)
-    if not every:
+    every = sorted([*objects, *prose], key=lambda answer: answer.end)
+    complete = [answer for answer in every if _is_complete(answer, names) and not _cut_off(answer, text, names)]
+    if complete or objects:
+        answer = (complete or objects)[-1]
+        parsed = _read(answer, text, labels, names, unfinished=bool(complete) and every[-1] is not answer)
+        if parsed.distribution is None:
+            return parsed
+        shares = dict(zip(labels, parsed.distribution, strict=True))
+        if _contradicted(answer, shares, objects, [*after, *before], text, names):
+            return _unparsed(f"a later answer differs from the {'complete one' if complete else 'last object'}")
+        return parsed
+    if not any(math.isfinite(pair.value) for answer in prose for pair in answer.pairs if pair.key.casefold() in names):
         return _unparsed("no share of any label")
-    complete = [answer for answer in every if len(_named(answer.pairs, names)) == len(labels)]
-    if complete:
-        return _read(complete[-1], text, labels, names, unfinished=every[-1] is not complete[-1])
-    if found:
-        return _read(found[-1], text, labels, names)
-    merged = _Found(tuple(pair for answer in prose for pair in answer.pairs), prose[-1].end, False, False)
+    merged = _Found(tuple(pair for answer in prose for pair in answer.pairs), prose[0].start, prose[-1].end)
+    announced = {names.get(match["key"].casefold()) for match in _ANNOUNCED.finditer(plain)}
+    for label in labels:
+        if label in announced and label not in _named(merged.pairs, names):
+            return _unparsed(f"{label}: its value cannot be read")
     return _read(merged, text, labels, names)
 
 
@@ -137,9 +182,9 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
     """Read a verifier's score in [low, high].
 
     exact: the last thing is a strict JSON object whose only key is "score", with a number. repaired: near-JSON,
-    other keys beside it, text after it, "score: 7", "7/10", "7 out of 10" or a bare number as the whole answer.
-    unparsed: no score, two that differ (in one object, or in prose), a percentage, or one out of range. Of several
-    JSON objects with a score the last one counts.
+    other keys beside it, text after it, "score: 7", "7/10", "7 (out of 10)" or a bare number as the whole answer.
+    unparsed: no score, two that differ (in one object, or in prose), a range ("7 to 8"), a percentage, another scale, or
+    one out of range. Of several JSON objects with a score the last one counts.
     """
     if len(text) > LONGEST:
         return ParsedScore("unparsed", None, f"the answer is longer than {LONGEST} characters")
@@ -148,8 +193,8 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
         units = {pair.unit for pair in answer.pairs if pair.key.casefold() == "score"}
         if not values:
             continue
-        if answer.fault:
-            return ParsedScore("unparsed", None, answer.fault)
+        if answer.fault or (answer.unclosed and _CUT_NUMBER.search(text[-2:])):
+            return ParsedScore("unparsed", None, answer.fault or "cut off by the end of the text")
         if len(values) > 1 or "%" in units:
             return ParsedScore(
                 "unparsed", None, "two scores in one answer" if len(values) > 1 else "the score is a percentage"
@@ -159,14 +204,13 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
     return _score_in_prose(text, low, high)
 
 
+_SCALE = r"(?P<scale>\s{0,3}\(?\s{0,3}(?:/|(?:out\s{1,3})?of\b)\s{0,3}(?P<top>\d++)\)?)?+"  # "/10", "(out of 10)"
 _SCORE = re.compile(
-    rf"\bscore\b{_QUOTE}\s{{0,3}}+(?:is|of|[:=-])?+\s{{0,3}}+{_QUOTE}\s{{0,3}}+(?P<number>{_NUMBER})(?P<scale>\s{{0,3}}(?:/|out\s{{1,3}}of)\s{{0,3}}(?P<top>\d+))?+(?P<bad>[.,/]?\d|\s?%|\s?[-–]\s?\d)?",
+    rf"\bscore\b{_QUOTE}\s{{0,3}}+(?:is|of|[:=-])?+\s{{0,3}}+{_QUOTE}\s{{0,3}}+(?P<number>{_NUMBER}){_SCALE}"
+    rf"(?P<bad>[.,/]?\d|\s?%|[ \t]{{0,3}}{_TO}[ \t]{{0,3}}[~+]?\.?\d)?",
     re.IGNORECASE,
 )
-_BARE = re.compile(
-    rf"\s*{_QUOTE}(?P<number>{_NUMBER})(?P<scale>\s{{0,3}}(?:/|out\s{{1,3}}of)\s{{0,3}}(?P<top>\d+))?+{_QUOTE}\.?\s*",
-    re.IGNORECASE,
-)
+_BARE = re.compile(rf"\s*{_QUOTE}(?P<number>{_NUMBER}){_SCALE}{_QUOTE}\.?\s*", re.IGNORECASE)
 
 
 def _score_in_prose(text: str, low: float, high: float) -> ParsedScore:
@@ -204,8 +248,68 @@ def _names(labels: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _named(pairs: Iterable[_Pair], names: dict[str, str]) -> set[str]:
-    return {names[pair.key.casefold()] for pair in pairs if pair.key.casefold() in names}
+def _named(pairs: Iterable[_Pair], names: Mapping[str, str]) -> set[str]:
+    return set(_shares(pairs, names))
+
+
+def _shares(pairs: Iterable[_Pair], names: Mapping[str, str]) -> dict[str, float]:
+    return {names[pair.key.casefold()]: pair.share for pair in pairs if pair.key.casefold() in names}
+
+
+def _is_complete(answer: _Found, names: Mapping[str, str]) -> bool:
+    return len(_named(answer.pairs, names)) == len(set(names.values()))
+
+
+def _adds_up(total: float, labels: int, whole: float = 1) -> bool:
+    return abs(total - whole) <= whole * (ROUNDING * labels + 1e-9)
+
+
+def _cut_off(answer: _Found, text: str, names: Mapping[str, str]) -> bool:
+    """Did the text end before the answer did? Not if its shares add up, unless labels are missing and a number ends the text."""
+    shares, labels = _shares(answer.pairs, names), len(set(names.values()))
+    whole = any(_adds_up(sum(shares.values()), labels, total) for total in (1, 100))
+    if not answer.is_object:
+        return not whole and _CUT_PROSE.search(text[-5:]) is not None and not text[answer.end :].strip(" \t\n,")
+    if not answer.unclosed:
+        return False
+    in_number = _CUT_NUMBER.search(text[-2:]) is not None
+    if len(shares) == labels:
+        return in_number and not whole
+    return in_number or not whole
+
+
+def _contradicted(
+    answer: _Found,
+    shares: Mapping[str, float],
+    objects: Sequence[_Found],
+    prose: Sequence[_Found],
+    text: str,
+    names: Mapping[str, str],
+) -> bool:
+    """Does anything after the answer give a label another share, as a number of the answer's own scale or of a sum of 1?"""
+    said = _shares(answer.pairs, names)
+
+    def differs(pair: _Pair) -> bool:
+        label = names.get(pair.key.casefold())
+        if label is None or pair.bare:
+            return False
+        same = (
+            math.isclose(pair.share, value, rel_tol=1e-6, abs_tol=1e-9) for value in (said.get(label, 0), shares[label])
+        )
+        return not any(same)
+
+    for other in objects:
+        cut = other.unclosed and _CUT_NUMBER.search(text[-2:])  # its last number may go on
+        if other.start >= answer.end and (
+            any(map(differs, other.pairs[:-1] if cut else other.pairs)) or (other.fault and not other.unclosed)
+        ):
+            return True
+    # "70% happy 5% sad": a number that may belong to either of two labels differs only if it differs from both.
+    by_number: dict[int, list[_Pair]] = {}
+    for pair in (pair for block in prose for pair in block.pairs if pair.at >= answer.end):
+        if not (text.startswith("0.", pair.at) and pair.at + 2 == len(text)):  # cut off as well
+            by_number.setdefault(pair.at, []).append(pair)
+    return any(all(map(differs, pairs)) for pairs in by_number.values())
 
 
 def _objects(text: str) -> Iterable[_Found]:
@@ -214,11 +318,33 @@ def _objects(text: str) -> Iterable[_Found]:
         closed = match[0].endswith("}")
         strict = _strict(match[0]) if closed else None
         if strict is not None:
-            yield _Found(strict, match.end(), True, True)
+            yield _Found(strict, match.start(), match.end(), is_object=True, strict=True)
             continue
-        pairs, fault = _scan(match[0][1:].removesuffix("}"))
-        cut = not closed and bool(re.search(r"[\d.]$", text))
-        yield _Found(pairs, match.end(), True, False, fault or ("cut off in the middle of a number" if cut else ""))
+        pairs, fault = _scan(match[0][1:].removesuffix("}"), closed)
+        yield _Found(pairs, match.start(), match.end(), is_object=True, unclosed=not closed, fault=fault)
+
+
+def _joined(objects: Iterable[_Found], text: str, names: Mapping[str, str]) -> list[_Found]:
+    """The objects that name a label; neighbours are one answer, but one that names all the labels of those before it is a new one."""
+    every = set(names.values())
+    groups: list[list[_Found]] = []
+    seen: set[str] = set()
+    for one in objects:
+        named = _named(one.pairs, names)
+        near = bool(groups) and _BETWEEN.fullmatch(text, groups[-1][-1].end, one.start) is not None
+        if near and seen != every and not named >= seen:
+            groups[-1].append(one)
+            seen |= named
+        elif named:
+            groups.append([one])
+            seen = set(named)
+    return [group[0] if len(group) == 1 else _one_object(group) for group in groups]
+
+
+def _one_object(group: Sequence[_Found]) -> _Found:
+    pairs = tuple(pair for one in group for pair in one.pairs)
+    fault = next((one.fault for one in group if one.fault), "")
+    return _Found(pairs, group[0].start, group[-1].end, is_object=True, unclosed=group[-1].unclosed, fault=fault)
 
 
 def _strict(body: str) -> tuple[_Pair, ...] | None:
@@ -246,78 +372,91 @@ _LOOSE = re.compile(
 )
 
 
-def _scan(body: str) -> tuple[tuple[_Pair, ...], str]:
+def _scan(body: str, closed: bool) -> tuple[tuple[_Pair, ...], str]:
     """Pairs of a near-JSON object's inside, and what makes it unreadable: a number that belongs to no pair."""
     pairs, rest, last = [], [], 0
     for match in _LOOSE.finditer(body):
         rest.append(body[last : match.start()])
         last = match.end()
         key = (match["quoted"] or match["plain"]).strip()
+        if not closed and last == len(body) and match["text"] is not None and not match["text"].strip("\"' "):
+            continue  # the text ended before the value
         if match["text"] is not None:
             pairs.append(_Pair(key, math.nan, "text" if match["text"][:1] in ("'", '"') else ""))
         else:
-            pairs.append(_Pair(key, _float(match["number"] or "nan"), match["percent"] or ""))
+            pairs.append(_Pair(key, _float(match["number"] or "nan"), "%" if match["percent"] else ""))
     rest.append(body[last:])
     stray = any(re.search(r"\d", gap) for gap in rest)
     return tuple(pairs), "a number that belongs to no label" if stray and pairs else ""
 
 
-def _prose(text: str, inside: list[tuple[int, int]], names: dict[str, str]) -> tuple[list[_Found], str]:
-    """Runs of `label: share` outside every {…}, and the clash if "happy 30% sad" can be read two ways."""
-    outside = list(text)
-    for start, end in inside:
-        outside[start:end] = "{" * (end - start)
-    plain = "".join(outside)
-    after = _blocks(plain, _PAIR, names)
-    before = _blocks(plain, _PERCENT_FIRST, names)
-    if not before:
-        return after, ""
-    if not after:
-        return before, ""
-    every = len(set(names.values()))
-    whole = [
-        reading for reading in (after, before) if any(len(_named(block.pairs, names)) == every for block in reading)
-    ]
+def _outside_objects(text: str) -> str:
+    """The text with every {…} blotted out, as long as before."""
+    return _OBJECT.sub(lambda match: "\0" * len(match[0]), text)
+
+
+def _one_reading(after: list[_Found], before: list[_Found], names: Mapping[str, str]) -> tuple[list[_Found], str]:
+    """The prose's answers with the number after or before its label, and the clash if "happy 30% sad" can be read two ways."""
+    if not before or not after:
+        return after or before, ""
+    whole = [reading for reading in (after, before) if any(_is_complete(block, names) for block in reading)]
     if len(whole) == 1:
         return whole[0], ""
     return [], "the shares can be read two ways (number before or after its label)"
 
 
-def _blocks(text: str, pattern: re.Pattern[str], names: dict[str, str]) -> list[_Found]:
+def _blocks(text: str, pattern: re.Pattern[str], names: Mapping[str, str]) -> list[_Found]:
     """Runs of pairs with nothing but separators between them; a run that names no label is no answer."""
+    matches = [(match, pair) for match in pattern.finditer(text) if (pair := _prose_pair(match, names))]
+    # "1. happy 2. sad": the next item's number is no share, and where there is one, "sad 3" may be one, too.
+    numbered = any(pair.bare and _LIST_NUMBER.match(text, pair.at) for _, pair in matches)
     runs: list[list[_Pair]] = []
-    ends: list[int] = []
-    for match in pattern.finditer(text):
-        known = match["key"].casefold() in names
-        negated = bool(_NEGATED.search(text, max(0, match.start() - 12), match.start()))
-        fields = match.groupdict()
-        spaced = not (fields.get("separator") or ":").strip()  # "pitch 220": without a separator only a label counts
-        if negated or (spaced and not known):
+    spans: list[tuple[int, int]] = []
+    for match, pair in matches:
+        if numbered and pair.bare and pair.value.is_integer():
             continue
-        pair = _Pair(match["key"], _float(fields["number"] or "nan"), fields["percent"] or "")
-        joined = bool(ends) and _GAP.fullmatch(text, ends[-1], match.start()) is not None
-        if joined:
+        if spans and _GAP.fullmatch(text, spans[-1][1], match.start()):
             runs[-1].append(pair)
-            ends[-1] = match.end()
+            spans[-1] = (spans[-1][0], match.end())
         else:
             runs.append([pair])
-            ends.append(match.end())
-    found = [_Found(tuple(run), end, False, False) for run, end in zip(runs, ends, strict=True)]
+            spans.append(match.span())
+    found = [_Found(tuple(run), *span) for run, span in zip(runs, spans, strict=True)]
     return [block for block in found if _named(block.pairs, names)]
 
 
-def _read(answer: _Found, text: str, labels: Sequence[str], names: dict[str, str], unfinished: bool = False) -> Parsed:
+def _prose_pair(match: re.Match[str], names: Mapping[str, str]) -> _Pair | None:
+    """The pair of a match of _PAIR or _PERCENT_FIRST; None where it is negated or no pair but words of a sentence."""
+    fields = {"separator": ":", "word": None} | match.groupdict()
+    vague, spaced = fields["vague"] or "", not (fields["separator"] or "").strip()
+    if _NEGATED.search(match.string, max(0, match.start() - 12), match.start()):
+        return None
+    if match["key"].casefold() not in names and (spaced or vague):  # "pitch 220", "pitch: about 220"
+        return None
+    if spaced and vague[:1].isalpha():  # "happy about 2 things"
+        return None
+    at = match.start("vague" if vague else "number" if fields["number"] else "word")
+    if "\n" in match.string[match.start() : at] and _LIST_NUMBER.match(match.string, at):  # "happy:\n2. sad"
+        return None
+    value = math.nan if vague else _float(fields["number"] or "nan")
+    unit = "%" if fields["percent"] else ""
+    return _Pair(match["key"], value, unit, at, bare=spaced and not unit)
+
+
+def _read(
+    answer: _Found, text: str, labels: Sequence[str], names: Mapping[str, str], unfinished: bool = False
+) -> Parsed:
     shares: dict[str, float] = {}
     mended = [] if answer.strict else ["near-JSON" if answer.is_object else "prose"]
     unknown: list[str] = []
     percent = {pair.unit == "%" for pair in answer.pairs if pair.key.casefold() in names}
     if percent == {True, False} and any(
-        pair.value > 1 and pair.unit != "%" for pair in answer.pairs if pair.key.casefold() in names
+        pair.value >= 1 and pair.unit != "%" for pair in answer.pairs if pair.key.casefold() in names
     ):
-        return _unparsed("percentages mixed with numbers above 1")
+        return _unparsed("percentages mixed with numbers of 1 or more")
     for pair in answer.pairs:
         label = names.get(pair.key.casefold())
-        value = pair.value / 100 if pair.unit == "%" else pair.value
+        value = pair.share
         if label is None:
             if pair.unit == "text":
                 mended.append(f"a remark '{pair.key[:30]}'")
@@ -338,9 +477,9 @@ def _read(answer: _Found, text: str, labels: Sequence[str], names: dict[str, str
     if top > HUGE:  # their sum could overflow
         values = [value / top for value in values]
     total = math.fsum(values)
-    one = top <= HUGE and abs(total - 1) <= ROUNDING * len(labels) + 1e-9
-    if answer.fault and not (answer.fault.startswith("cut off") and one and len(shares) == len(labels)):
-        return _unparsed(answer.fault)
+    one = top <= HUGE and _adds_up(total, len(labels))
+    if answer.fault or _cut_off(answer, text, names):
+        return _unparsed(answer.fault or "cut off by the end of the text")
     mended += ["the sum was not 1"] * (not one)
     mended += ["text after the answer"] * (answer.is_object and not _is_last(text, answer.end))
     mended += ["an unfinished answer follows"] * unfinished
