@@ -137,6 +137,37 @@ def test_p_is_small_about_as_often_as_it_says_when_nothing_differs():
     assert 0.01 <= small / 200 <= 0.11
 
 
+@pytest.mark.parametrize("clusters", [2, 4, 5])
+def test_with_few_clusters_nothing_is_ever_sure_at_5_percent_when_nothing_differs(clusters):
+    random = np.random.default_rng(15)
+    for trial in range(60):
+        truth, a, names = clustered_means(random, clusters)
+        b = clustered_means(random, clusters)[1]
+        assert paired(BRIER, truth, a, b, names, seed("few", trial), 400).p >= 2.0 ** (1 - clusters) > 0.05
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 6, 8, 10])
+def test_few_clusters_that_all_differ_the_same_way_have_the_p_of_a_sign_flip_test(clusters):
+    truth = random_case(16)[0]
+    found = paired(BRIER, truth, truth, np.full(truth.shape, 1 / 6), speakers(60, clusters), SEED, 2000)
+    assert found.p == 2.0 ** (1 - clusters)
+
+
+@pytest.mark.parametrize("clusters", [12, 20, 60])
+def test_the_floor_changes_no_p_of_12_clusters_or_more(clusters):
+    truth, a = random_case(17)
+    for b in (truth, random_case(18)[1], 0.9 * a + 0.1 * random_case(19)[1]):
+        repeats = []
+        for side in (a, b):
+            sums = cluster_sums(BRIER.statistics(truth, side), speakers(60, clusters))
+            counts = np.concatenate(list(resample_counts(clusters, 2000, SEED)))
+            repeats.append(BRIER.value((counts[:, :, None] * sums).sum(axis=1)))
+        d = repeats[0] - repeats[1]
+        assert min(abs(d)) > 1e-9, "no resample is a tie, so no rounding decides"
+        expected = min(1, 2 * (1 + min((d < 0).sum(), (d > 0).sum())) / 2001)
+        assert paired(BRIER, truth, a, b, speakers(60, clusters), SEED, 2000).p == expected
+
+
 @pytest.mark.parametrize("row", METRICS, ids=lambda row: row.name)
 def test_one_cluster_gives_a_value_and_no_interval_and_no_p(row):
     truth, predicted = random_case(7)
@@ -187,7 +218,7 @@ def test_swapping_a_and_b_turns_the_difference_around_and_keeps_p():
 
 def test_a_clear_difference_has_an_interval_off_0_and_the_smallest_p():
     truth = random_case(9)[0]
-    difference, low, high, p = paired(BRIER, truth, truth, np.full(truth.shape, 1 / 6), speakers(60, 8), SEED, 499)
+    difference, low, high, p = paired(BRIER, truth, truth, np.full(truth.shape, 1 / 6), speakers(60, 12), SEED, 499)
     assert low < difference < high < 0
     assert p == pytest.approx(2 / 500)
 

@@ -10,13 +10,13 @@ from conftest import ROOT
 
 from ambiemo.bundle import independent
 from ambiemo.errors import BadInput
-from ambiemo.labels import LABEL_SETS
+from ambiemo.labels import AMBIGUITY_RULES, LABEL_SETS, AmbiguityRule
 from ambiemo.models import Price
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import as_if_complete, expand
 from ambiemo.plan.schema import check, read
-from ambiemo.results.evidence import Evidence
 from ambiemo.results.provenance import describing_files
+from ambiemo.strategies import STRATEGIES
 
 PLANS = sorted((ROOT / "reproduce").glob("*.yaml"))
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -77,6 +77,27 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
         (small(baselines=["random"]), "unknown baseline random"),
         (small(ambiguity={"rule": "bitz"}), "unknown rule 'bitz'"),
         (small(ambiguity={"thresholds": {"low": 1}}), "has no threshold 'low'"),
+        (small(ambiguity={"rule": ["bits"]}), "unknown rule"),
+        (small(ambiguity={"thresholds": 3}), r"ambiguity\.thresholds: .*found 3"),
+        (small(ambiguity={"thresholds": {1: 2}}), "has no threshold '1'"),
+        (
+            small(ambiguity={"rule": "bits", "thresholds": {"medium_from": 2.0, "high_from": 1.0}}),
+            r"plan: ambiguity\.thresholds: thresholds 2\.0, 1\.0: expected 0 <= medium_from <= high_from",
+        ),
+        (small(ambiguity={"thresholds": {"medium_from": -1}}), r"ambiguity\.thresholds: thresholds -1\.0, 1\.5: exp"),
+        (
+            small(ambiguity={"thresholds": {"medium_from": float("nan")}}),
+            r"ambiguity\.thresholds: .*'medium_from': found nan, expected a number of bits",
+        ),
+        (
+            strategy(name="greedy", base="majority_vote", count=8),
+            r"strategies\.0: strategy 'greedy': found majority_vote with decoding sample, count 8, expected what is .*"
+            "choose another name, such as majority_vote_sample_8",
+        ),
+        (strategy(name="w_alm_v", base="bon"), "strategy 'w_alm_v': found bon .*choose another name"),
+        (strategy(name="greedy", decoding="sample"), "'greedy': found greedy with decoding sample, .*another name"),
+        (strategy(name="majority_vote", count=4), "'majority_vote': found .* count 4, .*another name"),
+        (strategy(name="uniform", base="bon"), "strategy 'uniform': found bon .*: a baseline, .*choose another name"),
         (small(group_size=0), "group_size"),
         (small(strategies=["greedy", "greedy"]), "named twice: greedy"),
         (small(models=[]), "models"),
@@ -129,6 +150,23 @@ def test_a_plan_that_is_no_yaml_names_the_line(tmp_path: Path) -> None:
         read(path)
     with pytest.raises(BadInput, match="cannot read the plan"):
         read(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_row_of_the_table_under_its_own_name_is_itself_however_much_is_written_out(name: str) -> None:
+    row = STRATEGIES[name]
+    written = strategy(name=name, base=name, decoding=row.decoding, count=row.count or None)
+    for content in (written, small(strategies=[name])):
+        assert [entry.row() for entry in check(content, "plan").strategies] == [row]
+
+
+def test_a_rule_of_tomorrow_judges_its_thresholds_when_the_plan_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def levels(votes: object, most: float) -> object:
+        raise ValueError(f"most {most}: expected a whole number")
+
+    monkeypatch.setitem(AMBIGUITY_RULES, "new", AmbiguityRule(levels, {"most": 3.0}, "a test"))
+    with pytest.raises(BadInput, match=r"plan: ambiguity\.thresholds: most 2\.5: expected a whole number"):
+        check(small(ambiguity={"rule": "new", "thresholds": {"most": 2.5}}), "plan")
 
 
 def test_a_resolved_plan_says_the_same_plan_again() -> None:
@@ -233,8 +271,7 @@ def test_a_plan_s_revision_reaches_the_draw_and_the_bundle_s_record(monkeypatch:
     assert (draw.revision, sharing.score_draw(expanded, draw, 0, "x").revision) == (COMMIT, COMMIT[::-1])
     other = expand(check(small(models=[{"id": "ultravox-v0.3", "revision": "b" * 40}], verifier=judge), "plan"))
     assert next(sharing.draws(other, judged)).key != draw.key
-    evidence = Evidence(plan, (), {}, {}, {}, {}, {}, {})
-    kept = json.loads(describing_files(expanded, evidence, None)["inputs/models.json"])
+    kept = json.loads(describing_files(expanded, None)["inputs/models.json"])
     assert {name: one["revision"] for name, one in kept.items()} == {
         "ultravox-v0.3": COMMIT,
         "ultravox-v0.4": COMMIT[::-1],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ambiemo.metrics.distribution import js_divergence_bits
+from ambiemo.results.reading import heard_table
 from ambiemo.results.tables import Column, Truths, heard_rows, paired_rows
 
 TRUTH = np.eye(3)[np.arange(30) % 3] * 0.7 + 0.1
@@ -16,7 +17,7 @@ TRUTHS = {"c": Truths(tuple(f"u{i:02}" for i in range(30)), TRUTH, TRUTH * 10, S
 
 
 def column(control: str, predicted: np.ndarray) -> Column:
-    return Column("c", "m", "greedy", control, predicted, np.ones(30, int), np.zeros(30, int))
+    return Column("c", "m", "greedy", control, predicted, np.ones(30, int), np.zeros(30, int), np.zeros(30, int))
 
 
 def heard(with_clip: np.ndarray, without: np.ndarray) -> dict:
@@ -51,6 +52,31 @@ def test_answers_that_change_but_get_no_better_show_nothing() -> None:
 def test_answers_that_are_worse_with_the_clip_are_not_called_heard() -> None:
     row = heard(np.roll(TRUTH, 1, axis=1), TRUTH)
     assert (row["heard"], row["high"] < 0) == ("not shown", True)
+
+
+def without_answers(predicted: np.ndarray, *places: int) -> np.ndarray:
+    lost = predicted.copy()
+    lost[list(places)] = np.nan
+    return lost
+
+
+def test_a_control_under_which_most_answers_fail_does_not_show_that_the_clip_was_not_heard() -> None:
+    row = heard(TRUTH, without_answers(TRUTH, *range(27)))
+    assert (row["n"], row["unchanged"], row["failed_clip"], row["failed_control"]) == (3, 1, 0, 27)
+    assert row["heard"] == "not shown"
+
+
+def test_as_many_failures_on_either_side_are_changes_unless_they_are_of_the_same_utterances() -> None:
+    other, same = (heard(without_answers(TRUTH, 0), without_answers(TRUTH, place)) for place in (1, 0))
+    assert [(row["failed_clip"], row["failed_control"]) for row in (other, same)] == [(1, 1), (1, 1)]
+    assert [row["heard"] for row in (other, same)] == ["not shown", "no"]
+
+
+def test_people_see_failures_where_there_are_any() -> None:
+    nothing, some = (heard_table([heard(TRUTH, one)]) for one in (TRUTH, without_answers(TRUTH, 4, 5)))
+    assert nothing[0] == [head for head in some[0] if not head.startswith("failed")]
+    told = dict(zip(*some, strict=True))
+    assert (told["failed with"], told["failed without"], told["heard?"]) == ("0", "2", "not shown")
 
 
 def test_only_utterances_with_both_answers_count() -> None:

@@ -15,7 +15,9 @@ TRUTHS = {"c": Truths(tuple(f"u{i:02}" for i in range(40)), TRUTH, TRUTH * 10, S
 
 def column(strategy: str, control: str = "none", model: str = "m") -> Column:
     noise = np.random.default_rng(sum(map(ord, strategy + control))).dirichlet(np.ones(3), 40)
-    return Column("c", model, strategy, control, (TRUTH + noise) / 2, np.ones(40, int), np.zeros(40, int))
+    return Column(
+        "c", model, strategy, control, (TRUTH + noise) / 2, np.ones(40, int), np.zeros(40, int), np.zeros(40, int)
+    )
 
 
 def against(reference: str, control: str, columns: list[Column]) -> list[dict]:
@@ -43,3 +45,10 @@ def test_the_strategies_under_one_control_are_a_family() -> None:
     rows = [row for name in ("greedy", "cot") for row in against(name, "silence", [*STRATEGIES, *own])]
     assert [row["a"] for row in rows] == ["greedy", "cot"]
     np.testing.assert_allclose([r["p_holm"] for r in rows], holm([r["p"] for r in rows]), atol=1e-6)
+
+
+def test_the_failures_of_either_side_are_counted() -> None:
+    cot, greedy = column("cot"), column("greedy")
+    cot.predicted[:3], greedy.predicted[2:4] = np.nan, np.nan
+    (row,) = against("greedy", "none", [greedy, cot])
+    assert (row["n"], row["failed_a"], row["failed_b"]) == (36, 3, 2)

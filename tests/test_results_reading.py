@@ -1,20 +1,30 @@
 """The tables for people: strategies that differ in the number of candidates alone are a table of their own, and nothing is lost."""
 
 import math
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import check
 from ambiemo.results.dry_run import show
-from ambiemo.results.reading import grouped, scaling
+from ambiemo.results.reading import _stacked, _table, grouped, heading, scaling, unscored
 
 METRICS = ("js_divergence_bits", "bhattacharyya", "r2_pearson", "accuracy", "macro_f1", "ece_10")
+LONGEST = "label_logprobs · shuffled audio"
 
 
-def cell(strategy: str, count: int, decoding: str = "sample", aggregator: str = "vote_share", model: str = "m") -> dict:
+def cell(
+    strategy: str,
+    count: int,
+    decoding: str = "sample",
+    aggregator: str = "vote_share",
+    model: str = "m",
+    control: str = "none",
+) -> dict:
     made_of = {"prompt": "direct", "decoding": decoding, "scorer": "", "aggregator": aggregator}
-    return {"corpus": "c", "model": model, "strategy": strategy, "control": "none", **made_of, "count": count}
+    return {"corpus": "c", "model": model, "strategy": strategy, "control": control, **made_of, "count": count}
 
 
 def results(cells: list[dict]) -> list[dict]:
@@ -24,7 +34,7 @@ def results(cells: list[dict]) -> list[dict]:
         about = {name: one[name] for name in ("corpus", "model", "strategy", "control")}
         numbers = dict.fromkeys(METRICS, 1 / one["count"])
         numbers |= {"js_divergence_bits_low": math.nan, "js_divergence_bits_high": math.nan}
-        told = {"n": 1, "failed": 0, "candidates": one["count"], "unparsed": 0}
+        told = {"n": 1, "failed": 0, "candidates": one["count"], "unparsed": 0, "unscored": 0}
         rows += [about | {"level": level} | numbers | told for level in ("all", "low", "medium", "high")]
     return rows
 
@@ -73,11 +83,44 @@ def test_a_number_that_one_strategy_lacks_is_an_empty_place() -> None:
     ]
 
 
-def test_each_model_has_its_own_line_and_a_skipped_one_is_empty() -> None:
+def test_each_model_has_its_own_line_and_a_skipped_one_has_none() -> None:
     cells = [cell("vote", 8), cell("vote_2", 2), cell("vote", 8, model="other"), cell("vote_2", 2, model="other")]
-    lines = scaling(results(cells[:2]), cells)
-    assert [line[0] for line in lines[1:]] == ["m on c", "other on c"]
-    assert lines[2][2:] == ["", ""]
+    assert [line[0] for line in scaling(results(cells), cells)[1:]] == ["m on c", "other on c"]
+    assert [line[0] for line in scaling(results(cells[:2]), cells)[1:]] == ["m on c"]
+
+
+def test_a_strategy_whose_larger_sibling_was_skipped_stays_in_the_table() -> None:
+    cells = [cell("vote", 8), cell("vote_4", 4), cell("vote_2", 2)]
+    assert [line[0] for line in grouped(results(cells[2:]), cells)[("c", "m")]] == ["vote_2"]
+    assert scaling(results(cells[2:]), cells) == []
+    assert [line[0] for line in grouped(results(cells[1:]), cells)[("c", "m")]] == ["vote_4"]
+    assert scaling(results(cells[1:]), cells)[0][2:] == ["N = 2", "N = 4"]
+
+
+def test_the_line_of_a_control_says_so() -> None:
+    cells = [cell(name, count, control=one) for name, count in (("v", 8), ("v_2", 2)) for one in ("none", "silence")]
+    assert [line[1] for line in scaling(results(cells), cells)[1:]] == ["v", "v · silence"]
+
+
+def test_headings_name_the_variant_of_a_metric() -> None:
+    assert {"R² Pearson ↑", "ECE 10 ↓"} <= set(heading())
+
+
+def test_150_columns_hold_every_strategy_on_one_line() -> None:
+    lines = [[name, "0.254 [0.222, 0.287]", *["0.774"] * 8, "9600", "0", "0/76800"] for name in ("greedy", LONGEST)]
+    console = Console(width=150, file=StringIO())
+    console.print(_table("", [[*map(_stacked, heading())], *lines], words=1))
+    shown = console.file.getvalue().splitlines()
+    assert [sum(name in line and "0/76800" in line for line in shown) for name in ("greedy", LONGEST)] == [1, 1]
+    assert sum("[0.222, 0.287]" in line for line in shown) == 2
+
+
+def test_candidates_without_a_score_are_told_where_there_are_any() -> None:
+    rows = results([cell("vote", 8), cell("alm_v", 3), cell("alm_v", 3, control="silence")])
+    assert unscored(rows, "c", "m") == []
+    for row in rows:
+        row["unscored"] = 2 * (row["strategy"] == "alm_v")
+    assert [note.partition(": ")[2] for note in unscored(rows, "c", "m")] == ["alm_v 2/3, alm_v · silence 2/3."]
 
 
 def test_the_dry_run_s_grid_has_one_row_for_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.spatial.distance import jensenshannon
 
 from ambiemo.errors import BadInput
+from ambiemo.metrics.distribution import kl_nats
+from ambiemo.results.predictions import kept
 from ambiemo.strategies import STRATEGIES, strategy
 from ambiemo.strategies.aggregators import (
     NothingParsed,
@@ -117,14 +120,26 @@ def test_the_mixtures_entropy_splits_as_scipys_dirichlet_says() -> None:
     parts = [stats.dirichlet(20 * np.array(one) + 0.1).rvs(200_000, random_state=sampler) for one in (A, B)]
     expected = np.mean([stats.entropy(part, base=2, axis=1).mean() for part in parts])
     assert made.expected_bits == pytest.approx(expected, abs=3e-3)
-    assert made.disagreement_bits == pytest.approx(made.total_bits - made.expected_bits)
+    parts = (made.expected_bits, made.spread_bits, made.disagreement_bits)
+    assert math.fsum(parts) == pytest.approx(made.total_bits, abs=1e-12)
 
 
-def test_candidates_that_agree_disagree_less_than_candidates_that_do_not() -> None:
-    weights = np.array([0.5, 0.5])
-    alike = dirichlet_mixture(rows(A, A), weights, 50, 0.01)
-    apart = dirichlet_mixture(rows([1, 0, 0], [0, 1, 0]), weights, 50, 0.01)
-    assert alike.disagreement_bits < 0.1 < 0.9 < apart.disagreement_bits
+def test_disagreement_is_the_jensen_shannon_divergence_of_the_components_means() -> None:
+    made = dirichlet_mixture(rows(A, B), np.array([0.5, 0.5]), concentration=10, epsilon=0.5)
+    means = [(10 * np.array(one) + 0.5) / 11.5 for one in (A, B)]
+    assert made.disagreement_bits == pytest.approx(jensenshannon(*means, base=2) ** 2)
+    apart = dirichlet_mixture(np.eye(2), np.array([0.5, 0.5]), concentration=1e9, epsilon=1e-9)
+    assert apart.disagreement_bits == pytest.approx(1.0)
+
+
+@given(candidates(), st.integers(1, 9), st.floats(0.01, 1e4), st.floats(1e-6, 10))
+def test_candidates_that_agree_have_no_disagreement_however_many_they_are(
+    made: tuple[np.ndarray, np.ndarray], count: int, concentration: float, epsilon: float
+) -> None:
+    alike = np.repeat(made[0][:1], count, axis=0)
+    told = dirichlet_mixture(alike, np.arange(1.0, count + 1), concentration, epsilon)
+    assert 0 <= told.disagreement_bits < 1e-12
+    assert told.spread_bits > 0
 
 
 @given(candidates(), st.randoms(use_true_random=False))
@@ -143,6 +158,16 @@ def test_permuting_candidates_changes_no_bit(made: tuple[np.ndarray, np.ndarray]
         assert told.tobytes() == aggregate(distributions[order], scores[order], parsed[order]).tobytes()
         assert math.fsum(told) == pytest.approx(1.0)
         assert (told >= 0).all()
+
+
+@given(candidates(), st.randoms(use_true_random=False))
+def test_permuting_candidates_changes_no_bit_of_the_entropies(made: tuple[np.ndarray, np.ndarray], random) -> None:
+    distributions, scores = made
+    order = list(range(len(scores)))
+    random.shuffle(order)
+    here, there = (dirichlet_mixture(distributions[o], scores[o] + 1, 10, 0.01) for o in (slice(None), order))
+    for part in ("total_bits", "expected_bits", "spread_bits", "disagreement_bits"):
+        assert getattr(here, part) == getattr(there, part) >= 0
 
 
 @given(candidates())
@@ -197,3 +222,33 @@ def test_baselines_hear_nothing_and_peek_only_where_they_say_so() -> None:
     assert uniform(truth).tolist() == [[1 / 3] * 3] * 3
     assert prior(truth)[0].tolist() == pytest.approx(np.mean([A, B, B], axis=0).tolist())
     assert prior_one_hot(truth)[2].tolist() == [0.0, 1.0, 0.0]
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3).filter(any), min_size=1), st.randoms())
+def test_no_order_of_the_utterances_changes_a_bit_of_a_baseline(votes: list[list[int]], random) -> None:
+    truth = np.array([np.array(row) / sum(row) for row in votes])
+    order = list(range(len(truth)))
+    random.shuffle(order)
+    for name, baseline in BASELINES.items():
+        assert baseline(truth).tobytes() == baseline(truth[order]).tobytes(), name
+
+
+@given(st.lists(st.permutations(A), max_size=20), st.randoms())
+def test_the_one_hot_prior_shares_an_exact_tie_whatever_the_order_of_the_utterances(turned: list, random) -> None:
+    tied = [row[n:] + row[:n] for row in [A, *turned] for n in range(3)]  # every label gets every share of a row
+    random.shuffle(tied)
+    assert prior_one_hot(rows(*tied)).tolist() == [[1 / 3] * 3] * len(tied)
+
+
+@given(st.floats(0, 1))
+def test_a_kept_share_is_zero_only_if_it_was_and_keeping_it_again_changes_nothing(share: float) -> None:
+    assert (kept(share) == 0) == (share == 0)
+    assert kept(kept(share)) == kept(share)
+    assert kept(share) == pytest.approx(share, rel=5.1e-9, abs=5e-324)
+
+
+def test_the_divergence_from_a_tiny_share_is_finite() -> None:
+    made = predict(STRATEGIES["label_logprobs"], [Heard((1, 0), -1.0, 1), Heard((0, 1), -31.0, 1)], 2, Weighting())
+    told = [kept(share) for share in made.distribution or ()]
+    assert told[1] == pytest.approx(math.exp(-30), rel=1e-8)
+    assert kl_nats([[0.5, 0.5]], [told])[0] == pytest.approx(15 - math.log(2), abs=1e-6)

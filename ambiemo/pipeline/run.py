@@ -183,7 +183,7 @@ def write_bundle(
     from ambiemo.bundle.provenance import provenance
     from ambiemo.results.provenance import describing_files
 
-    files = evidences.to_files(evidence) | derived | describing_files(expanded, evidence, limit)
+    files = evidences.to_files(evidence) | derived | describing_files(expanded, limit)
     files["log/run.log"] = json.dumps(account.__dict__, indent=2, sort_keys=True).encode("utf-8") + b"\n"
     files |= provenance(files)
     bag.write(

@@ -187,7 +187,7 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
         found = lacks(specs[entry.id], bare.engine(entry.id), where, entry.options)
         missing += [Missing(kind, entry.id, what, do) for what, do in found]
     without: set[tuple[str, str]] = {(item.kind, item.id) for item in missing}
-    cells = tuple(_cells(bare, without))
+    cells = tuple(laid_out(bare, without))
     return replace(bare, cells=cells, missing=tuple(missing))
 
 
@@ -242,7 +242,8 @@ def _root(entry: CorpusEntry) -> Path | None:
     return Path(re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], entry.root)).expanduser()
 
 
-def _cells(expanded: Expanded, without: set[tuple[str, str]]) -> Iterator[Cell]:
+def laid_out(expanded: Expanded, without: set[tuple[str, str]]) -> Iterator[Cell]:
+    """Every cell of a plan, the ones that cannot be filled with their reason; `without`: (kind, id) of what is missing."""
     plan = expanded.plan
     controls = [(NO_CONTROL, tuple(e.name for e in plan.strategies))] + [(c.name, c.strategies) for c in plan.controls]
     for entry in plan.models:

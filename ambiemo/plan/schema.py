@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ambiemo import corpora, engines, models
 from ambiemo.errors import BadInput
-from ambiemo.labels import AMBIGUITY_RULES
+from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
 from ambiemo.models import ModelSpec, Price
 from ambiemo.models.spec import COMMIT
-from ambiemo.strategies import Strategy, strategy
+from ambiemo.strategies import STRATEGIES, Strategy, strategy
 from ambiemo.strategies.baselines import BASELINES
 
 T = TypeVar("T")
@@ -82,7 +82,8 @@ class StrategyEntry(Part):
     """One strategy of the table; with `base` naming the row, a variant of it under its own name: another count, or another decoding.
 
     A closed model has no beams: `{name: alm_v_sampled, base: alm_v, decoding: sample}` lets a verifier choose among samples instead.
-    `forced` belongs to the rows that have it: their candidates are the labels, as many as the corpus has.
+    `forced` belongs to the rows that have it: their candidates are the labels, as many as the corpus has. A name of the table always is
+    the table's row, unchanged: results compare with `greedy`, and with the baselines, by name.
     """
 
     name: str
@@ -113,6 +114,12 @@ class StrategyEntry(Part):
             raise BadInput(
                 f"strategy '{self.name}': found decoding greedy with count {made.count}, expected count 1: "
                 f"{made.count} equal answers would be paid; say `count: 1`, or `decoding: sample`"
+            )
+        if self.name in BASELINES or made != STRATEGIES.get(self.name, made):
+            kind = "baseline" if self.name in BASELINES else "row of the table of strategies"
+            raise BadInput(
+                f"strategy '{self.name}': found {row.name} with decoding {made.decoding}, count {made.count}, expected what is called so: "
+                f"a {kind}, with which results are compared by name; choose another name, such as {row.name}_{made.decoding}_{made.count}"
             )
         return made
 
@@ -164,13 +171,23 @@ class Ambiguity(Part):
         if not isinstance(value, dict):
             return value
         rule = value.get("rule", "bits")
-        if rule not in AMBIGUITY_RULES:
+        if rule not in list(AMBIGUITY_RULES):
             raise ValueError(f"unknown rule '{rule}'; there are {', '.join(AMBIGUITY_RULES)}")
         known = AMBIGUITY_RULES[rule].thresholds
         given = value.get("thresholds") or {}
-        if unknown := sorted(set(given) - set(known)):
+        if not isinstance(given, dict):
+            return value
+        if unknown := sorted(set(map(str, given)) - set(known)):
             raise ValueError(f"rule '{rule}' has no threshold '{unknown[0]}'; it has {', '.join(known) or 'none'}")
         return {**value, "rule": rule, "thresholds": {**known, **given}}
+
+    @field_validator("thresholds")
+    @classmethod
+    def _fit_for_the_rule(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        """The rule itself judges them, on votes that any rule can read: after the draws it would be too late."""
+        if "rule" in info.data:
+            ambiguity_levels([[1, 1]], info.data["rule"], **value)
+        return value
 
 
 class Bootstrap(Part):

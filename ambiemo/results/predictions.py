@@ -14,8 +14,13 @@ from ambiemo.results.evidence import Evidence, Row
 from ambiemo.strategies.baselines import BASELINES
 from ambiemo.strategies.predict import Heard, Weighting, predict
 
-DECIMALS = 9
-"""Places kept of a predicted share: libraries' logarithms differ in the last bits between processors, tables must not."""
+DIGITS = 9
+"""Significant digits kept of a predicted share: libraries' logarithms differ in the last bits between processors, tables must not.
+
+Digits and not places, so that a share above 0 stays above 0 however small it is: `kl_nats` is infinite only where a model said 0.
+"""
+PLACES = 9
+"""Places kept of an entropy in bits. Differences of entropies have no digits to keep where they cancel: there they are dust."""
 BASELINE = "baselines"
 
 
@@ -100,12 +105,13 @@ def predict_cell(work: Work) -> list[Row]:
                 "control": work.cell.control,
                 "utterance_id": utterance_id,
                 "heard": heard_id,
-                "distribution": None if made.distribution is None else _rounded(made.distribution),
+                "distribution": None if made.distribution is None else [kept(share) for share in made.distribution],
                 "candidates": made.candidates,
                 "unparsed": made.unparsed,
                 "unscored": made.unscored,
                 "failure": failure or made.failure,
                 "expected_bits": _round(made.expected_bits),
+                "spread_bits": _round(made.spread_bits),
                 "disagreement_bits": _round(made.disagreement_bits),
             }
         )
@@ -127,12 +133,13 @@ def baseline_rows(evidence: Evidence) -> list[Row]:
                         "control": NO_CONTROL,
                         "utterance_id": utterance.id,
                         "heard": "",
-                        "distribution": _rounded(distribution),
+                        "distribution": [kept(share) for share in distribution],
                         "candidates": 0,
                         "unparsed": 0,
                         "unscored": 0,
                         "failure": "",
                         "expected_bits": None,
+                        "spread_bits": None,
                         "disagreement_bits": None,
                     }
                 )
@@ -157,9 +164,10 @@ def in_order(rows: Iterable[Row], evidence: Evidence) -> list[Row]:
     return sorted(rows, key=place)
 
 
-def _rounded(distribution: Iterable[float]) -> list[float]:
-    return [round(share, DECIMALS) for share in distribution]
+def kept(share: float) -> float:
+    """The share to DIGITS significant digits: 0 only if it is 0, and rounding twice is rounding once."""
+    return float(f"{share:.{DIGITS}g}")
 
 
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, DECIMALS)
+def _round(bits: float | None) -> float | None:
+    return None if bits is None else round(bits, PLACES)

@@ -1,15 +1,13 @@
-"""The files of a bundle that say where its numbers come from: models, corpora, prompts, environment, failures."""
+"""The files of a bundle that say where its numbers come from: models, corpora, prompts, environment."""
 
-import csv
-import io
 from dataclasses import asdict
 
 from ambiemo import __version__, models
 from ambiemo.plan.expand import Expanded
-from ambiemo.results.evidence import Evidence, document
+from ambiemo.results.evidence import document
 
 
-def describing_files(expanded: Expanded, evidence: Evidence, limit: int | None) -> dict[str, bytes]:
+def describing_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
     """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and answers."""
     from ambiemo.bundle.environment import machine
     from ambiemo.bundle.texts import readme, verifier
@@ -31,7 +29,6 @@ def describing_files(expanded: Expanded, evidence: Evidence, limit: int | None) 
             }
         ),
         "env/machine.json": document(machine()),
-        "log/failures.csv": failures(evidence),
         "README.md": readme(expanded.plan.name).encode("utf-8"),
         "verify.py": verifier(),
     }
@@ -47,16 +44,3 @@ def _model(expanded: Expanded, name: str) -> dict:
     said = spec.model_dump(mode="json", exclude={"base_url"})
     said["capabilities"] = sorted(said["capabilities"])
     return said | {"revision": spec.revision, "engine": expanded.engine(name)}
-
-
-def failures(evidence: Evidence) -> bytes:
-    """Every draw that brought nothing, with its reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("kind", "model", "corpus", "utterance_id", "draw", "failure"))
-    for kind, folder in (("answer", evidence.answers), ("score", evidence.scores)):
-        for (model, corpus), rows in sorted(folder.items()):
-            for row in rows:
-                if row.get("failure"):
-                    writer.writerow((kind, model, corpus, row["utterance_id"], row["draw"], row["failure"]))
-    return text.getvalue().encode("utf-8")

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 SHOWN = (
     ("js_divergence_bits", "JS bits ↓", True),
     ("bhattacharyya", "BC ↑", False),
-    ("r2_pearson", "R² ↑", False),
+    ("r2_pearson", "R² Pearson ↑", False),
     ("accuracy", "accuracy ↑", False),
     ("macro_f1", "macro F1 ↑", False),
-    ("ece_10", "ECE ↓", False),
+    ("ece_10", "ECE 10 ↓", False),
 )
 LEVELS = ("low", "medium", "high")
 
@@ -43,7 +43,7 @@ def grouped(results: Sequence[Row], cells: Sequence[Row]) -> dict[tuple[str, str
     Of strategies that differ in the number of candidates alone, the one with the most stands here, the others in `scaling`.
     """
     by_level = {(_name(row), row["level"]): row for row in results}
-    smaller = {_name(cell) for family in _families(cells) for cell in family[:-1]}
+    smaller = {_name(cell) for family in _families(results, cells) for cell in family[:-1]}
     groups: dict[tuple[str, str], list[list[str]]] = {}
     for corpus, model in dict.fromkeys((row["corpus"], row["model"]) for row in results if row["model"] != "baselines"):
         wanted = [
@@ -60,7 +60,7 @@ def grouped(results: Sequence[Row], cells: Sequence[Row]) -> dict[tuple[str, str
 
 def scaling(results: Sequence[Row], cells: Sequence[Row]) -> list[list[str]]:
     """What more candidates give: heads, then a line a strategy that the plan has with several numbers of candidates, JS by that number."""
-    families = _families(cells)
+    families = _families(results, cells)
     counts = sorted({cell["count"] for family in families for cell in family})
     if not counts:
         return []
@@ -69,14 +69,15 @@ def scaling(results: Sequence[Row], cells: Sequence[Row]) -> list[list[str]]:
     for family in families:
         by_count = {cell["count"]: rows.get(_name(cell)) for cell in family}
         told = [_interval(row, "js_divergence_bits") if (row := by_count.get(count)) else "" for count in counts]
-        lines.append([f"{family[-1]['model']} on {family[-1]['corpus']}", family[-1]["strategy"], *told])
+        lines.append([f"{family[-1]['model']} on {family[-1]['corpus']}", _label(family[-1]), *told])
     return lines
 
 
-def _families(cells: Sequence[Row]) -> list[list[Row]]:
-    """Cells that differ in the number of candidates and in nothing else, two or more, in the order of that number."""
+def _families(results: Sequence[Row], cells: Sequence[Row]) -> list[list[Row]]:
+    """Cells with results that differ in the number of candidates and in nothing else, two or more, in the order of that number."""
+    filled = {_name(row) for row in results}
     families: dict[tuple, list[Row]] = {}
-    for cell in cells:
+    for cell in (cell for cell in cells if _name(cell) in filled):
         families.setdefault(tuple(cell[name] for name in ("corpus", "model", "control", *PARTS)), []).append(cell)
     return [
         sorted(family, key=lambda cell: cell["count"])
@@ -89,9 +90,12 @@ def _name(row: Row) -> tuple[str, str, str, str]:
     return (row["corpus"], row["model"], row["strategy"], row["control"])
 
 
+def _label(row: Row) -> str:
+    return row["strategy"] + ("" if row["control"] == NO_CONTROL else f" · {row['control'].replace('_', ' ')}")
+
+
 def _line(row: Row, by_level: Mapping[tuple, Row]) -> list[str]:
-    control = "" if row["control"] == NO_CONTROL else f" · {row['control'].replace('_', ' ')}"
-    cells = [f"{row['strategy']}{control}"]
+    cells = [_label(row)]
     for name, _, with_interval in SHOWN:
         cells.append(_interval(row, name) if with_interval else _number(row[name]))
     cells += [_number(by_level[(_name(row), level)]["js_divergence_bits"]) for level in LEVELS]
@@ -119,12 +123,14 @@ def markdown(evidence: Evidence, results: Sequence[Row], cells: Sequence[Row], h
     for (corpus, model), table in grouped(results, cells).items():
         parts += [f"## {model} on {corpus}", "", _row(heading()), _row(["---", *["---:"] * (len(heading()) - 1)])]
         parts += [_row(line) for line in table] + [""]
+        parts += [f"{note}\n" for note in unscored(results, corpus, model)]
     if more := scaling(results, cells):
         parts += [f"## {MORE}", "", _row(more[0]), _row(["---", "---", *["---:"] * (len(more[0]) - 2)])]
         parts += [_row(line) for line in more[1:]] + [""]
     if heard:
-        parts += ["## Was it heard?", "", _row(HEARD), _row(["---", "---", "---", *["---:"] * 5, "---"])]
-        parts += [_row(line) for line in heard_lines(heard)] + [""]
+        told = heard_table(heard)
+        parts += ["## Was it heard?", "", _row(told[0]), _row(["---"] * 3 + ["---:"] * (len(told[0]) - 4) + ["---"])]
+        parts += [_row(line) for line in told[1:]] + [""]
     skipped = [cell for cell in evidence.cells if cell.skipped]
     if skipped:
         parts += ["## Left out", ""]
@@ -133,14 +139,26 @@ def markdown(evidence: Evidence, results: Sequence[Row], cells: Sequence[Row], h
 
 
 MORE = "More candidates: JS bits by their number"
-HEARD = (
-    "model", "strategy", "control", "JS with the clip", "JS without", "difference", "unchanged", "n", "heard?",
-)  # fmt: skip
 
 
-def heard_lines(heard: Sequence[Row]) -> list[list[str]]:
-    """The table of controls for people: JS in bits, the difference with its interval, how many answers did not change."""
-    return [
+def unscored(results: Sequence[Row], corpus: str, model: str) -> list[str]:
+    """A line that says which strategies could not use all candidates that parsed, or none."""
+    told = [
+        f"{_label(row)} {row['unscored']}/{row['candidates']}"
+        for row in results
+        if (row["corpus"], row["model"], row["level"]) == (corpus, model, "all") and row["unscored"]
+    ]
+    return [f"Candidates without a score, which have no weight: {', '.join(told)}."] if told else []
+
+
+def heard_table(heard: Sequence[Row]) -> list[list[str]]:
+    """The table of controls for people: heads, then a line a control with JS in bits, the difference with its interval, how many answers
+    did not change, and where any failed, how many.
+    """
+    failures = any(row["failed_clip"] or row["failed_control"] for row in heard)
+    heads = ["model", "strategy", "control", "JS with the clip", "JS without", "difference", "unchanged", "n"]
+    heads += ["failed with", "failed without"] if failures else []
+    lines = [
         [
             f"{row['model']} on {row['corpus']}",
             row["strategy"],
@@ -150,10 +168,12 @@ def heard_lines(heard: Sequence[Row]) -> list[list[str]]:
             f"{_number(row['difference'])} [{_number(row['low'])}, {_number(row['high'])}]",
             "–" if math.isnan(row["unchanged"]) else f"{row['unchanged']:.0%}",
             str(row["n"]),
+            *([str(row["failed_clip"]), str(row["failed_control"])] if failures else []),
             row["heard"],
         ]
         for row in heard
     ]
+    return [[*heads, "heard?"], *lines]
 
 
 def notes(evidence: Evidence, results: Sequence[Row]) -> list[str]:
@@ -191,7 +211,8 @@ def show(bundle: Path, out: Path | None) -> None:
 def from_csv(data: bytes) -> list[Row]:
     """Rows of a table's CSV, numbers as numbers ("" = NaN)."""
     words = {"corpus", "model", "strategy", "control", "level", "heard", "skipped", *PARTS}
-    counts = {"n", "failed", "candidates", "unparsed", "speakers", "count"}
+    counts = {"n", "failed", "candidates", "unparsed", "unscored", "speakers", "r2_pearson_n", "count"}
+    counts |= {"failed_clip", "failed_control"}
     return [
         {
             name: value if name in words else int(value) if name in counts else float(value or "nan")
@@ -211,11 +232,19 @@ def print_tables(files: Mapping[str, bytes]) -> None:
     width = console.width if console.is_terminal else 160
     console = Console(width=max(width, 100))
     for (corpus, model), lines in grouped(results, cells).items():
-        console.print(_table(f"{model} on {corpus}", [heading(), *lines], words=1))
+        console.print(_table(f"{model} on {corpus}", [[*map(_stacked, heading())], *lines], words=1))
+        for note in unscored(results, corpus, model):
+            console.print(note)
     if more := scaling(results, cells):
         console.print(_table(MORE, more, words=2))
     if heard:
-        console.print(_table("Was it heard?", [list(HEARD), *heard_lines(heard)], words=3))
+        console.print(_table("Was it heard?", heard_table(heard), words=3))
+
+
+def _stacked(head: str) -> str:
+    """A head of several words in two lines: the numbers below it are narrower. An arrow stays beside its word."""
+    first, _, rest = head.partition(" ")
+    return head if rest in ("", "↑", "↓") else f"{first}\n{rest}"
 
 
 def _table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
@@ -223,7 +252,7 @@ def _table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
     for index, head in enumerate(lines[0]):
         table.add_column(head, justify="left" if index < words else "right", no_wrap=index == 0)
     for line in lines[1:]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ambiemo import labels as votes_to
 from ambiemo.metrics import METRICS, Metric
-from ambiemo.metrics.distribution import js_divergence_bits
+from ambiemo.metrics.distribution import js_divergence_bits, r2_pearson
 from ambiemo.metrics.inference import Difference, holm, intervals, paired
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.schema import Plan
@@ -59,6 +59,7 @@ class Column:
     predicted: np.ndarray
     candidates: np.ndarray
     unparsed: np.ndarray
+    unscored: np.ndarray
 
     @property
     def name(self) -> tuple[str, str, str, str]:
@@ -79,13 +80,26 @@ def recompute(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def derived(evidence: Evidence, predicted: Iterable[Row]) -> dict[str, bytes]:
-    """Every file that follows from the evidence: predictions (of the models as given, of the baselines made here) and tables."""
+    """Every file that follows from the evidence: predictions (of the models as given, of the baselines made here), tables, failures."""
     rows = in_order([*predicted, *baseline_rows(evidence)], evidence)
     files: dict[str, bytes] = {}
     for model, corpus in sorted({(row["model"], row["corpus"]) for row in rows}):
         own = [row for row in rows if (row["model"], row["corpus"]) == (model, corpus)]
         files[f"predictions/{model}/{corpus}.jsonl.gz"] = packed(lines(own))
-    return files | tables(evidence, rows)
+    return files | tables(evidence, rows) | {"log/failures.csv": failures(evidence)}
+
+
+def failures(evidence: Evidence) -> bytes:
+    """Every draw that brought nothing, with its reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("kind", "model", "corpus", "utterance_id", "draw", "failure"))
+    for kind, folder in (("answer", evidence.answers), ("score", evidence.scores)):
+        for (model, corpus), rows in sorted(folder.items()):
+            for row in rows:
+                if row.get("failure"):
+                    writer.writerow((kind, model, corpus, row["utterance_id"], row["draw"], row["failure"]))
+    return text.getvalue().encode("utf-8")
 
 
 def tables(evidence: Evidence, rows: Sequence[Row]) -> dict[str, bytes]:
@@ -133,19 +147,23 @@ def columns_of(rows: Sequence[Row], truths: Mapping[str, Truths]) -> list[Column
     for (corpus, model, strategy, control), own in grouped.items():
         place = {one: index for index, one in enumerate(truths[corpus].ids)}
         predicted = np.full(truths[corpus].truth.shape, np.nan)
-        candidates, unparsed = np.zeros(len(place), dtype=int), np.zeros(len(place), dtype=int)
+        counts = {name: np.zeros(len(place), dtype=int) for name in ("candidates", "unparsed", "unscored")}
         for row in own:
             at = place[row["utterance_id"]]
-            candidates[at], unparsed[at] = row["candidates"], row["unparsed"]
+            for name, count in counts.items():
+                count[at] = row[name]
             if row["distribution"] is not None:
                 shares = np.array(row["distribution"])
-                predicted[at] = shares / math.fsum(shares)  # nine kept places need not add up to 1
-        columns.append(Column(corpus, model, strategy, control, predicted, candidates, unparsed))
+                predicted[at] = shares / math.fsum(shares)  # nine kept digits need not add up to 1
+        columns.append(Column(corpus, model, strategy, control, predicted, **counts))
     return columns
 
 
 def result_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Column]) -> Iterator[Row]:
-    """One row a column and ambiguity level, `all` first. Metrics are over the utterances that have a prediction; `failed` are the others."""
+    """One row a column and ambiguity level, `all` first. Metrics are over the utterances that have a prediction; `failed` are the others.
+
+    `r2_pearson_n`: on how many of them `r2_pearson` exists (docs/metrics.md).
+    """
     for column in columns:
         corpus = truths[column.corpus]
         for level, inside in _levels(corpus):
@@ -160,7 +178,9 @@ def result_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Colu
                 "failed": int((inside & ~column.made).sum()),
                 "candidates": int(column.candidates[inside].sum()),
                 "unparsed": int(column.unparsed[inside].sum()),
+                "unscored": int(column.unscored[inside].sum()),
                 "speakers": len({corpus.speakers[i] for i in np.flatnonzero(scored)}),
+                "r2_pearson_n": int((~np.isnan(r2_pearson(corpus.truth[scored], column.predicted[scored]))).sum()),
             }
             found = _intervals(plan, METRICS, corpus, column.predicted, scored, (*column.name, level))
             for metric in METRICS:
@@ -219,6 +239,8 @@ def paired_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Colu
                     "metric": metric.name,
                     "better": metric.better,
                     "n": int(both.sum()),
+                    "failed_a": int((inside & ~a.made).sum()),
+                    "failed_b": int((inside & ~b.made).sum()),
                     "speakers": len(set(speakers)),
                 }
                 if both.any():
@@ -236,7 +258,8 @@ def heard_rows(truths: Mapping[str, Truths], columns: Sequence[Column], differen
     """Was the clip heard? One row a control: how much worse the answers are without the clip, and how many did not change at all.
 
     `difference` is JS under the control minus JS with the clip, on the utterances that have both, with its interval from `paired.csv`. `heard`
-    is "yes" where that interval lies above 0, "no" where no answer changed, and else "not shown".
+    is "yes" where that interval lies above 0, "no" where no answer changed (nor failed on one side only, which is a change too), and else
+    "not shown".
     """
     by_name = {column.name: column for column in columns}
     rows: list[Row] = []
@@ -245,10 +268,11 @@ def heard_rows(truths: Mapping[str, Truths], columns: Sequence[Column], differen
             continue
         own = by_name[(found["corpus"], found["model"], found["a"], NO_CONTROL)]
         without = by_name[(found["corpus"], found["model"], found["b"], found["b_control"])]
-        both = own.made & without.made
+        both, one_failed = own.made & without.made, own.made ^ without.made
         truth = truths[own.corpus].truth[both]
         same = np.abs(own.predicted[both] - without.predicted[both]).max(axis=1, initial=0.0) <= SAME
         unchanged = _mean(same.astype(float))
+        nothing_changed = unchanged == 1 and not one_failed.any()
         clip, control = (_mean(js_divergence_bits(truth, one.predicted[both])) for one in (own, without))
         rows.append(
             {
@@ -257,13 +281,15 @@ def heard_rows(truths: Mapping[str, Truths], columns: Sequence[Column], differen
                 "strategy": own.strategy,
                 "control": without.control,
                 "n": int(both.sum()),
+                "failed_clip": int((~own.made).sum()),
+                "failed_control": int((~without.made).sum()),
                 "js_bits_with_clip": clip,
                 "js_bits_under_control": control,
                 "difference": -found["difference"] + 0.0,
                 "low": -found["high"] + 0.0,
                 "high": -found["low"] + 0.0,
                 "unchanged": unchanged,
-                "heard": "yes" if -found["high"] > 0 else "no" if unchanged == 1 else "not shown",
+                "heard": "yes" if -found["high"] > 0 else "no" if nothing_changed else "not shown",
             }
         )
     return rows
@@ -341,7 +367,7 @@ def level_rows(evidence: Evidence, truths: Mapping[str, Truths]) -> list[Row]:
     """The ambiguity levels of each corpus: utterances, votes, and mean entropy raw and corrected for the number of raters."""
     rows = []
     for name, corpus in truths.items():
-        raters = corpus.votes / evidence.vote_units[name]
+        unit = evidence.vote_units[name]
         for level, inside in _levels(corpus):
             rows.append(
                 {
@@ -349,9 +375,9 @@ def level_rows(evidence: Evidence, truths: Mapping[str, Truths]) -> list[Row]:
                     "level": level,
                     "rule": evidence.plan.ambiguity.rule,
                     "n": int(inside.sum()),
-                    "votes": int(raters[inside].sum()),
+                    "votes": _exact(int(corpus.votes[inside].sum()), unit),
                     "entropy_bits": _mean(votes_to.entropy_bits(corpus.truth[inside])),
-                    "entropy_bits_miller_madow": _mean(votes_to.miller_madow_bits(raters[inside])),
+                    "entropy_bits_miller_madow": _mean(votes_to.miller_madow_bits(corpus.votes[inside] / unit)),
                 }
             )
     return rows
@@ -384,6 +410,11 @@ def _levels(corpus: Truths) -> Iterator[tuple[str, np.ndarray]]:
 def _three(name: str, found: tuple | None) -> Row:
     value, low, high = found if found is not None else (math.nan,) * 3
     return {name: _place(value), f"{name}_low": _place(low), f"{name}_high": _place(high)}
+
+
+def _exact(count: int, unit: int) -> int | float:
+    """count / unit, an integer where it is one."""
+    return count / unit if count % unit else count // unit
 
 
 def _mean(values: np.ndarray) -> float:

@@ -19,15 +19,19 @@ class NothingParsed(ValueError):
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of Dirichlets over the label shares: its mean (K,), and its entropy in bits, split in two.
+    """A mixture of Dirichlets over the label shares: its mean (K,), and the entropy of that mean in bits, split in three parts, all ≥ 0.
 
-    total_bits = expected_bits + disagreement_bits: the entropy of the mean is what each candidate leaves open on average plus the mutual
-    information between the shares and the label, which is what the candidates disagree on.
+    With H the entropy, m_b the mean of component b, w_b its weight and p a draw from it:
+    total_bits = H(Σ w_b m_b) = expected_bits + spread_bits + disagreement_bits;
+    expected_bits = Σ w_b E_b[H(p)]: what the shares leave open on average;
+    spread_bits = Σ w_b (H(m_b) - E_b[H(p)]): each component's doubt about its own shares, set by c and ε more than by the candidates;
+    disagreement_bits = H(Σ w_b m_b) - Σ w_b H(m_b): how far the candidates lie apart (their Jensen-Shannon divergence), 0 if they are equal.
     """
 
     mean: np.ndarray
     total_bits: float
     expected_bits: float
+    spread_bits: float
     disagreement_bits: float
 
 
@@ -85,8 +89,9 @@ def dirichlet_mixture(distributions: np.ndarray, weights: np.ndarray, concentrat
     expected = digamma(total[:, 0] + 1) - (means * digamma(alpha + 1)).sum(axis=1)
     mean = _weighted(share, means)
     total_bits = entropy_bits(mean)
+    own_bits = math.fsum(share * [entropy_bits(one) for one in means])
     expected_bits = math.fsum(share * expected) / LOG2
-    return Mixture(mean, total_bits, expected_bits, total_bits - expected_bits)
+    return Mixture(mean, total_bits, expected_bits, max(0.0, own_bits - expected_bits), max(0.0, total_bits - own_bits))
 
 
 def weighted_mean(distributions: np.ndarray, weights: np.ndarray) -> np.ndarray:

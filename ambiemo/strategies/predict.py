@@ -43,7 +43,7 @@ class Prediction:
     """One strategy's word on one utterance: a distribution, or the reason why there is none (`failure`).
 
     unparsed counts the candidates without a distribution, unscored those that parsed but have no score where the strategy needs one.
-    expected_bits and disagreement_bits split the entropy of a Dirichlet mixture, and are None elsewhere.
+    expected_bits, spread_bits and disagreement_bits add up to the entropy of a Dirichlet mixture's mean, and are None elsewhere.
     """
 
     distribution: tuple[float, ...] | None
@@ -52,6 +52,7 @@ class Prediction:
     unscored: int = 0
     failure: str = ""
     expected_bits: float | None = None
+    spread_bits: float | None = None
     disagreement_bits: float | None = None
 
 
@@ -82,6 +83,7 @@ def predict(strategy: Strategy, candidates: Sequence[Heard], labels: int, weight
             counted,
             distribution=tuple(made.mean.tolist()),
             expected_bits=made.expected_bits,
+            spread_bits=made.spread_bits,
             disagreement_bits=made.disagreement_bits,
         )
     return replace(counted, distribution=tuple(made.tolist()))
