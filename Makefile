@@ -54,7 +54,7 @@ lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation
 	@$(BIN)/python reproduce/check_dockerfile.py Dockerfile
 	@$(BIN)/cffconvert --validate -i CITATION.cff
 
-verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from answers, claims (BUNDLE=artifacts/quick)
+verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from answers (BUNDLE=artifacts/quick)
 	@$(BIN)/ambiemo verify $(BUNDLE)
 
 tables: $(VENV)/.base ## make a bundle's tables again from its answers (BUNDLE=artifacts/quick)

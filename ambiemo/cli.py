@@ -83,7 +83,13 @@ def verify(bundle: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("first", metavar="A", type=click.Path(path_type=Path))
 @click.argument("second", metavar="B", type=click.Path(path_type=Path))
-@click.option("--margin", type=float, default=0.01, show_default=True, help="Bits of JS divergence that do not matter.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Bits of JS divergence that do not matter.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
     """Two bundles, cell by cell, paired per utterance, by an equivalence test. Exit 0 agree, 1 not shown to agree."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from ambiemo.bundle.provenance import provenance
 from ambiemo.draws import Answer, Candidate, Draw
 from ambiemo.durable import sha256
 from ambiemo.labels import FOUR, SIX
@@ -147,9 +148,15 @@ def scored(stands: Expanded, one: sharing.DrawSet, draw: Draw, rows: list, label
 
 @cache
 def files(count: int = 10, mended: bool = True, corpora: tuple[str, ...] = ("tiny",)) -> dict[str, bytes]:
-    """What lies below data/ of the bundle."""
+    """What lies below data/ of the bundle, but for its provenance."""
     wanted = plan(corpora=list(corpora))
     evidence = evidence_of(wanted, count, mended)
     rows = [row for cell in work(evidence) for row in predict_cell(cell)]
-    described = describing_files(expanded(wanted, count), evidence, None)
-    return {**evidences.to_files(evidence), **derived(evidence, rows), **described}
+    described = describing_files(expanded(wanted, count), None)
+    return {**evidences.to_files(evidence), **derived(evidence, rows), **described, "log/run.log": b"{}\n"}
+
+
+def whole(**changes: Any) -> dict[str, bytes]:
+    """All that lies below data/ of the bundle."""
+    made = files(**changes)
+    return made | provenance(made)

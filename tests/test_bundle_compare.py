@@ -18,8 +18,15 @@ PREDICTIONS = "predictions/tiny/tiny.jsonl.gz"
 
 
 @pytest.fixture(scope="module")
-def files() -> dict[str, bytes]:
+def failing() -> dict[str, bytes]:
+    """A bundle in which some predictions failed."""
     return real.files()
+
+
+@pytest.fixture(scope="module")
+def files(failing: dict[str, bytes]) -> dict[str, bytes]:
+    """The same with no failure in it."""
+    return changed(failing, lambda row: row.update(distribution=row["distribution"] or [0.5, 0.5, 0, 0, 0, 0]))
 
 
 def changed(files: dict[str, bytes], change: Callable[[dict], object]) -> dict[str, bytes]:
@@ -39,6 +46,23 @@ def moved(by: float, seed: str = "") -> Callable[[dict], object]:
             row["distribution"] = [(1 - by) * p + by * (k == hit) for k, p in enumerate(row["distribution"])]
 
     return change
+
+
+def failed(*ids: str) -> Callable[[dict], object]:
+    """Let the predictions of these utterances fail."""
+    return lambda row: row.update(distribution=None) if row["utterance_id"] in ids else None
+
+
+def limited(files: dict[str, bytes], count: int) -> dict[str, bytes]:
+    """The bundle as `run --limit` leaves it: the other utterances are nowhere in it."""
+
+    def kept(path: str, key: str) -> bytes:
+        data = gzip.decompress(files[path]) if path.endswith(".gz") else files[path]
+        text = "".join(f"{line}\n" for line in data.decode().splitlines() if json.loads(line)[key] < f"u{count:03}")
+        return gzip.compress(text.encode()) if path.endswith(".gz") else text.encode()
+
+    cut = {path: kept(path, "utterance_id") for path in files if path.startswith("predictions/")}
+    return {**files, **cut, "inputs/utterances.jsonl": kept("inputs/utterances.jsonl", "id")}
 
 
 def verdicts(comparison: Comparison) -> set[str]:
@@ -95,11 +119,40 @@ def test_a_cell_that_one_bundle_lacks_is_missing(files: dict[str, bytes]) -> Non
     assert verdicts(comparison) == {"missing"}
 
 
-def test_a_prediction_that_failed_in_one_bundle_is_unpaired(files: dict[str, bytes]) -> None:
-    lost = changed(files, lambda row: row.update(distribution=None) if row["utterance_id"] == "u000" else None)
-    cells = [cell for cell in compare(files, lost).cells if cell.model == "tiny"]
-    assert any(cell.unpaired for cell in cells)
-    assert all(cell.verdict != "identical" for cell in cells if cell.unpaired)
+def test_a_bundle_that_failed_where_the_other_did_not_never_agrees_by_what_is_left(files: dict[str, bytes]) -> None:
+    lost = changed(files, failed("u005", "u006", "u007", "u008", "u009"))
+    for comparison in (compare(files, lost), compare(lost, files)):
+        cells = [cell for cell in comparison.cells if cell.model == "tiny"]
+        assert {cell.verdict for cell in cells} == {"undecided"}
+        assert not comparison.agree
+        assert {(cell.n, cell.same, cell.failed, cell.unpaired) for cell in cells} == {(5, 5, 5, 0)}
+
+
+def test_one_failure_keeps_only_the_cell_it_touches_undecided(failing: dict[str, bytes]) -> None:
+    comparison = compare(failing, failing)
+    assert not comparison.agree
+    assert {cell.verdict for cell in comparison.cells if cell.failed} == {"undecided"}
+    assert {cell.verdict for cell in comparison.cells if not cell.failed} == {"identical"}
+
+
+def test_where_every_prediction_failed_in_both_nothing_is_identical(files: dict[str, bytes]) -> None:
+    nothing = changed(files, failed(*(f"u{number:03}" for number in range(10))))
+    comparison = compare(nothing, nothing)
+    assert verdicts(comparison) == {"undecided"}
+    assert not comparison.agree
+    assert {(cell.n, cell.failed) for cell in comparison.cells if cell.model == "tiny"} == {(0, 10)}
+
+
+def test_utterances_that_one_bundle_lacks_are_counted_and_the_others_compared(files: dict[str, bytes]) -> None:
+    some = limited(files, 6)
+    for comparison in (compare(files, some), compare(some, files)):
+        assert {(cell.n, cell.failed, cell.unpaired) for cell in comparison.cells} == {(6, 0, 4)}
+        assert {cell.verdict for cell in comparison.cells} == {"equivalent"}
+        assert comparison.agree
+
+
+def test_a_failure_on_an_utterance_that_the_other_bundle_lacks_touches_no_claim(files: dict[str, bytes]) -> None:
+    assert compare(changed(files, failed("u009")), limited(files, 6)).agree
 
 
 def test_other_votes_keep_bundles_from_being_compared(files: dict[str, bytes]) -> None:
@@ -127,6 +180,11 @@ def test_the_command_exits_0_for_agreement_1_without_and_2_for_bad_input(files: 
     assert printed.splitlines()[-1].startswith("not shown to agree: ")
     code, printed = ambiemo(one, two, "--json")
     assert (code, json.loads(printed)["agree"]) == (1, False)
+    bag.write(tmp_path / "lost", changed(files, failed("u009")), {})
+    code, printed = ambiemo(one, str(tmp_path / "lost"))
+    assert code == 1
+    assert "failed" in printed
+    assert "unpaired" in printed
     assert ambiemo(one, str(tmp_path / "none"))[0] == 2
     assert ambiemo(one, two, "--margin", "0")[0] == 2
 
@@ -135,3 +193,22 @@ def test_json_has_null_for_what_cannot_be_estimated(files: dict[str, bytes]) -> 
     said = as_object(compare(files, files), 0.01)
     json.dumps(said, allow_nan=False)
     assert set(said) == {"agree", "metric", "margin", "level", "obstacles", "cells"}
+
+
+def test_bundles_without_a_cell_agree_about_nothing(files: dict[str, bytes]) -> None:
+    empty = {path: data for path, data in files.items() if not path.startswith("predictions/")}
+    assert compare(empty, empty).cells == ()
+    assert not compare(empty, empty).agree
+
+
+def test_as_many_labels_of_other_names_cannot_be_paired(files: dict[str, bytes]) -> None:
+    others = json.loads(files["inputs/labels.json"])
+    others["tiny"] = [*others["tiny"][:-1], "calm"]
+    compared = compare(files, {**files, "inputs/labels.json": json.dumps(others).encode()})
+    assert not compared.agree
+    assert "calm" in compared.obstacles[0]
+
+
+@pytest.mark.parametrize("margin", ["0", "-1", "inf", "nan", "2"])
+def test_a_margin_that_means_nothing_is_refused(margin: str) -> None:
+    assert CliRunner().invoke(main, ["compare", "a", "b", "--margin", margin]).exit_code == 2

@@ -3,13 +3,19 @@
 import gzip
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import bundle_real as real
 import pytest
 
-from ambiemo.bundle import bag
+from ambiemo.bundle import bag, independent
+from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.verify import verify
+from ambiemo.cli import main
+from ambiemo.results import evidence as evidences
+from ambiemo.results.predictions import predict_cell, work
+from ambiemo.results.tables import derived
 
 ANSWERS, PREDICTIONS = "answers/tiny/tiny.jsonl.gz", "predictions/tiny/tiny.jsonl.gz"
 Files = dict[str, bytes]
@@ -107,8 +113,203 @@ def test_a_forgery_with_all_checksums_made_again_is_found(tmp_path: Path, forge:
     whole = real.files()
     forged = forge(whole)
     assert forged != whole
-    bag.write(tmp_path / "forged", forged, {})
+    bag.write(tmp_path / "forged", forged | provenance(forged), {})
     findings = verify(tmp_path / "forged")
     assert findings
     assert {finding.check for finding in findings} == {"recomputation"}
     assert any(finding.file.startswith(f"data/{names}") for finding in findings), findings
+
+
+# --- forge, then remake everything: what the package itself would have written, had the evidence been so ----------------
+
+SCORES, CELLS, UTTERANCES = "scores/tiny/tiny.jsonl.gz", "config/cells.jsonl", "inputs/utterances.jsonl"
+COUNT = 6
+
+
+@cache
+def stated() -> Files:
+    """A bundle whose plan and loader say how many utterances there are."""
+    described = {"tiny": {"counts": {"utterances": COUNT}, "options": {}, "sources": []}}
+    files = {**real.whole(count=COUNT), "inputs/corpora.json": evidences.document(described)}
+    return {**files, "config/plan.yaml": files["config/plan.yaml"].replace(b"expect: null", b"expect: %d" % COUNT)}
+
+
+def remade(files: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
+    """The files with predictions, tables and provenance made again, whatever the evidence says."""
+    kept = {path: data for path, data in files.items() if not path.startswith(("predictions/", "tables/"))}
+    kept = {path: kept[path] for path in kept if path not in ("provenance/statement.json", "ro-crate-metadata.json")}
+    kept.setdefault("log/run.log", b"{}\n")
+    with monkeypatch.context() as lenient:
+        lenient.setattr(evidences, "strict", json.loads)
+        evidence = evidences.from_files(kept)
+    kept |= derived(evidence, [row for cell in work(evidence) for row in predict_cell(cell)])
+    return kept | provenance(kept)
+
+
+def judged(folder: Path, files: Files, capsys: pytest.CaptureFixture) -> list[tuple[int, str]]:
+    """Exit code and output of both verifiers, the package's first, about a bag of the files."""
+    bag.write(folder, files, {})
+    said = []
+    for ask in (lambda: main(["verify", str(folder)]), lambda: independent.main([str(folder)])):
+        try:
+            code = ask()
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        said.append((int(code or 0), printed.out + printed.err))
+    return said
+
+
+def edit(path: str, change: Callable[[list[dict]], list[dict] | None]) -> Callable[[Files], Files]:
+    """A forgery of one file of rows: `change` changes them in place or returns others."""
+
+    def forge(files: Files) -> Files:
+        rows = rows_of(files, path)
+        changed = change(rows)
+        return with_rows(files, path, rows if changed is None else changed)
+
+    return forge
+
+
+def change_row(path: str, which: Callable[[dict], object], **values: object) -> Callable[[Files], Files]:
+    return edit(path, lambda rows: next(row for row in rows if which(row)).update(values))
+
+
+def fewer_utterances(files: Files) -> Files:
+    rows = rows_of(files, UTTERANCES)
+    gone = rows[-1]["audio_sha256"]
+    files = with_rows(files, UTTERANCES, rows[:-1])
+    for path in (ANSWERS, SCORES):
+        files = with_rows(files, path, [row for row in rows_of(files, path) if row["audio_sha256"] != gone])
+    return files
+
+
+def exchanged_clips(rows: list[dict]) -> None:
+    rows[3]["audio_sha256"], rows[5]["audio_sha256"] = rows[5]["audio_sha256"], rows[3]["audio_sha256"]
+
+
+def missing_verifier(files: Files) -> Files:
+    run = json.loads(files["config/run.json"])
+    run |= {"missing": [{"kind": "verifier", "id": "tiny", "what": "weights", "do": "nothing"}], "partial": True}
+    rows = rows_of(files, CELLS)
+    for row in rows:
+        if "alm_v" in row["strategy"]:
+            row["skipped"] = "verifier tiny missing here"
+    return with_rows({**files, "config/run.json": evidences.document(run)}, CELLS, rows)
+
+
+def text_change(path: str, old: str, new: str) -> Callable[[Files], Files]:
+    def forge(files: Files) -> Files:
+        data = gzip.decompress(files[path]) if path.endswith(".gz") else files[path]
+        data = data.replace(old.encode(), new.encode(), 1)
+        return {**files, path: gzip.compress(data, mtime=0) if path.endswith(".gz") else data}
+
+    return forge
+
+
+def is_vote(row: dict) -> bool:
+    return row["strategy"] == "majority_vote"
+
+
+def is_beam(row: dict) -> bool:
+    return row["decoding"]["kind"] == "beam" and row["index"] is not None
+
+
+def is_answer(row: dict) -> bool:
+    return not row.get("failure")
+
+
+CONSISTENT = {
+    "the cells of a strategy are deleted": (CELLS, edit(CELLS, lambda rows: [r for r in rows if not is_vote(r)])),
+    "a cell is called skipped while it could be filled": (CELLS, change_row(CELLS, is_vote, skipped="no answers")),
+    "a cell stands twice": (CELLS, edit(CELLS, lambda rows: [*rows, rows[0]])),
+    "a cell is added that the plan does not ask for": (
+        CELLS,
+        edit(CELLS, lambda rows: [*rows, {**rows[1], "control": "shuffled_audio"}]),
+    ),
+    "the verifier is called missing while its answers are there": (ANSWERS, missing_verifier),
+    "the last beam of every draw is dropped": (
+        ANSWERS,
+        edit(ANSWERS, lambda rows: [r for r in rows if not (is_beam(r) and r["index"] == 4)]),
+    ),
+    "what cannot be parsed is dropped": (
+        ANSWERS,
+        edit(ANSWERS, lambda rows: [r for r in rows if r.get("verdict") != "unparsed"]),
+    ),
+    "the first candidates stand twice": (
+        ANSWERS,
+        edit(ANSWERS, lambda rows: [r for row in rows for r in [row] * (1 + (row["index"] == 0))]),
+    ),
+    "a draw is dropped whole": (
+        ANSWERS,
+        edit(ANSWERS, lambda rows: [r for r in rows if r["draw"] != rows[0]["draw"]]),
+    ),
+    "a score stands twice": (SCORES, edit(SCORES, lambda rows: [rows[0], *rows])),
+    "a score is dropped": (SCORES, edit(SCORES, lambda rows: rows[1:])),
+    "a score is another number than its text says": (
+        SCORES,
+        change_row(SCORES, lambda row: row.get("score") is not None, score=3.5),
+    ),
+    "an utterance is dropped and its answers stay": (UTTERANCES, edit(UTTERANCES, lambda rows: rows[:-1])),
+    "an utterance is dropped with its answers": (UTTERANCES, fewer_utterances),
+    "two utterances exchange their clips": (ANSWERS, edit(UTTERANCES, exchanged_clips)),
+    "an answer names another utterance": (ANSWERS, change_row(ANSWERS, is_answer, utterance_id="u999")),
+    "a likelihood is above that of certainty": (ANSWERS, change_row(ANSWERS, is_beam, log_likelihood=2.0)),
+    "a number of an answer is NaN": (ANSWERS, change_row(ANSWERS, is_answer, heard_s=float("nan"))),
+    "a number of an answer is too large for a float": (
+        ANSWERS,
+        text_change(ANSWERS, '"prompt_tokens": 0', '"prompt_tokens": 1e999'),
+    ),
+    "a key of an answer stands twice": (ANSWERS, text_change(ANSWERS, '"seed": ', '"seed": 1, "seed": ')),
+    "a key of a describing file stands twice": (
+        "env/machine.json",
+        text_change("env/machine.json", "{", '{"cpu": 1, "cpu": 2, '),
+    ),
+}
+
+
+def test_the_bundle_that_is_forged_below_holds_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    said = judged(tmp_path / "whole", remade(stated(), monkeypatch), capsys)
+    assert [code for code, _ in said] == [0, 0], said
+
+
+@pytest.mark.parametrize(("names", "forge"), CONSISTENT.values(), ids=CONSISTENT)
+def test_a_forgery_with_everything_remade_is_found_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, names: str, forge: Callable
+) -> None:
+    forged = forge(stated())
+    assert forged != stated()
+    for code, printed in judged(tmp_path / "forged", remade(forged, monkeypatch), capsys):
+        assert code == 1, printed
+        assert names in printed, printed
+        assert "found" in printed
+
+
+def test_a_prompt_s_hash_that_was_changed_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    forged = change_row(ANSWERS, is_answer, prompt_sha256="0" * 64)(stated())
+    code, printed = judged(tmp_path / "forged", remade(forged, monkeypatch), capsys)[0]  # the second renders no prompt
+    assert code == 1
+    assert "found prompt_sha256 000000000000…" in printed
+
+
+def test_an_utterance_that_stands_twice_is_found_by_both(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    forged = edit(UTTERANCES, lambda rows: [*rows, rows[0]])(stated())  # no tables can be made of that
+    for code, printed in judged(tmp_path / "forged", forged, capsys):
+        assert code == 1
+        assert UTTERANCES in printed
+
+
+def test_a_run_that_truly_had_no_verifier_holds_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    files = missing_verifier(stated())
+    del files[SCORES]
+    unasked = [
+        row for row in rows_of(files, ANSWERS) if (row["decoding"]["kind"], row["decoding"]["count"]) != ("beam", 3)
+    ]
+    said = judged(tmp_path / "whole", remade(with_rows(files, ANSWERS, unasked), monkeypatch), capsys)
+    assert [code for code, _ in said] == [0, 0], said

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import bundle_real as real
 import numpy as np
@@ -27,6 +28,8 @@ from ambiemo.bundle import bag, independent
 from ambiemo.bundle.verify import verify
 from ambiemo.plan.schema import Plan
 from ambiemo.strategies import STRATEGIES
+from ambiemo.strategies.baselines import BASELINES
+from ambiemo.strategies.predict import Heard, Weighting, predict
 
 RESULTS, PAIRED, PREDICTIONS = "tables/results.csv", "tables/paired.csv", "predictions/tiny/tiny.jsonl.gz"
 
@@ -35,7 +38,7 @@ RESULTS, PAIRED, PREDICTIONS = "tables/results.csv", "tables/paired.csv", "predi
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real bundle; nobody changes it."""
     folder = tmp_path_factory.mktemp("real") / "real"
-    bag.write(folder, real.files(), {})
+    bag.write(folder, real.whole(), {})
     return folder
 
 
@@ -216,6 +219,43 @@ def test_its_table_of_strategies_is_the_package_s() -> None:
     assert theirs == independent.STRATEGIES
 
 
+def test_a_tiny_share_that_was_dropped_is_found() -> None:
+    bundle = independent.Bundle.__new__(independent.Bundle)  # read from no folder
+    bundle.labels, bundle.wrong = {"tiny": ["happy", "sad"]}, []
+    for told in (3e-10, 3.00000001e-10, 0.0, 3.1e-10):
+        row = {"corpus": "tiny", "distribution": [1.0, told]}
+        independent.compare_prediction(bundle, "here", row, ([1 - 3e-10, 3e-10], None, {}))
+    assert bundle.wrong == [f"here, sad: found {told}, expected 3e-10" for told in (0.0, 3.1e-10)]
+
+
+VOTES = st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3).filter(any), min_size=1, max_size=12)
+
+
+@given(VOTES, st.randoms(use_true_random=False))
+def test_its_baselines_are_the_package_s_in_any_order(votes: list[list[int]], random) -> None:
+    bundle = SimpleNamespace(plan={"baselines": list(BASELINES)})
+    truth = labels.truth(np.array(votes))
+    random.shuffle(votes)
+    told = independent.baselines(bundle, "tiny", [{"id": str(n), "votes": row} for n, row in enumerate(votes)])
+    for (_, _, name, _, _), make in told:
+        assert make({})[0] == pytest.approx(BASELINES[name](truth)[0].tolist(), abs=1e-12), name
+
+
+answered = st.lists(st.integers(0, 9), min_size=3, max_size=3).filter(any)
+
+
+@given(st.lists(answered, min_size=1, max_size=6), st.floats(0.1, 100), st.floats(0.001, 1))
+def test_its_mixtures_are_the_package_s(votes: list[list[int]], concentration: float, epsilon: float) -> None:
+    told = [([x / sum(row) for x in row], -float(n), 1, None) for n, row in enumerate(votes)]
+    plan = {"weights": {"tau": 1.0}, "dirichlet": {"concentration": concentration, "epsilon": epsilon}}
+    found, bits, _ = independent.predict("likelihood", "mixture", told, plan)
+    ours = predict(STRATEGIES["w_bon"], [Heard(*one) for one in told], 3, Weighting(1.0, concentration, epsilon))
+    assert found == pytest.approx(ours.distribution, rel=1e-12)
+    assert list(bits) == ["expected_bits", "spread_bits", "disagreement_bits"]
+    for part, value in bits.items():
+        assert value == pytest.approx(getattr(ours, part), abs=1e-11), part
+
+
 shares = st.lists(st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 0.3]), min_size=4, max_size=4).filter(any)
 pairs = st.lists(st.tuples(shares, shares), min_size=1, max_size=12)
 
@@ -228,7 +268,7 @@ def test_its_thirteen_metrics_are_the_package_s(drawn: list) -> None:
     theirs = independent.metrics(truths, predicted)
     assert list(ours) == list(theirs)
     for name, value in ours.items():
-        assert theirs[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+        assert theirs[name] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True), name
 
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=4, max_size=4), min_size=1, max_size=20), st.data())

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ambiemo.bundle import bag
-from ambiemo.bundle.trace import AVERAGED, KEYS, TABLE, trace
+from ambiemo.bundle.trace import AVERAGED, KEYS, TABLE, as_lines, trace
 from ambiemo.cli import main
 from ambiemo.errors import BadInput
 
@@ -62,6 +62,35 @@ def test_a_verifier_s_score_is_traced_to_its_own_draw(files: dict[str, bytes]) -
     told = [source for step in found.steps for source in step.answers if source.score_draw]
     assert told
     assert all(by_key[source.score_draw]["about"] == f"{source.draw}#{source.index}" for source in told)
+
+
+def test_a_baseline_is_traced_to_a_file_that_is_there(files: dict[str, bytes]) -> None:
+    for where in ("tiny/baselines/prior/none/all", "tiny/tiny/greedy/none/all"):
+        assert trace(files, "results", where, "n").file.removeprefix("data/") in files
+    lines = list(as_lines(trace(files, "results", "tiny/baselines/prior/none/all", "n")))
+    assert lines[1].endswith("predictions, made from the votes, in data/predictions/baselines/tiny.jsonl.gz")
+
+
+def test_the_utterances_that_make_a_divergence_infinite_are_shown(files: dict[str, bytes], tmp_path) -> None:
+    found = trace(files, "results", "tiny/baselines/prior_one_hot/none/all", "kl_nats")
+    assert found.row["kl_nats"] == "inf"
+    infinite = [step.utterance_id for step in found.steps if step.value == math.inf]
+    assert infinite
+    assert [line for line in as_lines(found) if line.endswith("kl_nats inf")] != []
+    bag.write(tmp_path / "one", files, {})
+    asked = ["trace", str(tmp_path / "one"), "results", "tiny/baselines/prior_one_hot/none/all", "kl_nats", "--json"]
+    steps = json.loads(CliRunner().invoke(main, asked).output, parse_constant=pytest.fail)["steps"]
+    assert [step["utterance_id"] for step in steps if step["value"] == "inf"] == infinite
+
+
+def test_failed_predictions_count_as_uniform_where_the_column_says_so(files: dict[str, bytes]) -> None:
+    column = "js_divergence_bits_failed_as_uniform"
+    failed = [row for row in rows(files) if int(row["failed"]) and row["level"] == "all"]
+    assert failed
+    for row in failed:
+        steps = trace(files, "results", "/".join(row[key] for key in KEYS), column).steps
+        assert len(steps) == int(row["n"]) + int(row["failed"])
+        assert math.fsum(step.value for step in steps) / len(steps) == pytest.approx(float(row[column]), abs=1e-6)
 
 
 def test_a_metric_of_many_utterances_has_no_value_of_one(files: dict[str, bytes]) -> None:

@@ -294,6 +294,7 @@ def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(tmp_p
     assert all(json.loads(row)["served_model"] == [upstream.model] for row in rows)
     checked = subprocess.run([sys.executable, "-I", "data/verify.py"], cwd=second, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert proxy.url.encode() not in b"".join(derived(second).values()), "a bundle names no server of one machine"
     proxy.close()
     upstream.close()
 

@@ -3,7 +3,8 @@
 Two runs of one plan on two machines do not give the same answers: floating-point sums differ, so sampled and even greedy tokens
 do. What can be asked is whether the difference of a metric lies within a margin that does not matter. That is an equivalence test:
 the two one-sided tests at 5 % each hold when the paired 90 % interval lies inside the margin (Schuirmann 1987), and "no significant
-difference" alone never counts as agreement.
+difference" alone never counts as agreement. Neither does what is not there: a prediction that failed in either bundle keeps its cell
+undecided, as the two may differ just there.
 """
 
 import json
@@ -33,8 +34,9 @@ Verdict = Literal["identical", "equivalent", "different", "undecided", "missing"
 class Cell:
     """One (corpus, model, strategy, control) in both bundles.
 
-    n: utterances that both predict; same: those with the same prediction; unpaired: predicted in one bundle only. difference: the
-    second bundle's metric minus the first's with its 90 % interval, NaN where it cannot be estimated.
+    n: utterances that both predict; same: those with the same prediction; failed: in both bundles, but without a prediction in one
+    or both; unpaired: in one bundle only, as after `--limit`. difference: the second bundle's metric minus the first's over the n,
+    with its 90 % interval, NaN where it cannot be estimated.
     """
 
     corpus: str
@@ -44,6 +46,7 @@ class Cell:
     verdict: Verdict
     n: int = 0
     same: int = 0
+    failed: int = 0
     unpaired: int = 0
     first: float = math.nan
     second: float = math.nan
@@ -61,8 +64,9 @@ class Comparison:
 
     @property
     def agree(self) -> bool:
-        """Whether every cell is identical or equivalent and nothing stands in the way."""
-        return not self.obstacles and all(cell.verdict in ("identical", "equivalent") for cell in self.cells)
+        """Whether there are cells, every one is identical or equivalent, and nothing stands in the way."""
+        same = [cell.verdict in ("identical", "equivalent") for cell in self.cells]
+        return bool(same) and all(same) and not self.obstacles
 
 
 def compare(first: Mapping[str, bytes], second: Mapping[str, bytes], margin: float = MARGIN) -> Comparison:
@@ -70,11 +74,11 @@ def compare(first: Mapping[str, bytes], second: Mapping[str, bytes], margin: flo
 
     The bundles are taken as they are: verify both first. Raises Broken for a file that cannot be used.
     """
-    truths, columns = zip(*map(_read, (first, second)), strict=True)
+    truths, columns, labels = zip(*map(_read, (first, second)), strict=True)
     obstacles = [
         problem
         for corpus in sorted(set(truths[0]) & set(truths[1]))
-        for problem in _obstacles(corpus, truths[0][corpus], truths[1][corpus])
+        for problem in _obstacles(corpus, truths[0][corpus], truths[1][corpus], (labels[0][corpus], labels[1][corpus]))
     ]
     cells = []
     for name in sorted(set(columns[0]) | set(columns[1])):
@@ -87,8 +91,10 @@ def compare(first: Mapping[str, bytes], second: Mapping[str, bytes], margin: flo
     return Comparison(tuple(cells), tuple(obstacles))
 
 
-def _read(files: Mapping[str, bytes]) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column]]":
-    """Truths by corpus and predictions by (corpus, model, strategy, control)."""
+def _read(
+    files: Mapping[str, bytes],
+) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]":
+    """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
     from ambiemo.results.evidence import from_files, read_lines
     from ambiemo.results.tables import columns_of, truths_of
 
@@ -96,13 +102,13 @@ def _read(files: Mapping[str, bytes]) -> "tuple[dict[str, Truths], dict[tuple[st
     truths = {corpus: truths_of(evidence, corpus) for corpus in evidence.utterances}
     paths = [path for path in sorted(files) if path.startswith("predictions/")]
     columns = columns_of([row for path in paths for row in read_lines(path, files)], truths)
-    return truths, {column.name: column for column in columns}
+    return truths, {column.name: column for column in columns}, evidence.labels
 
 
-def _obstacles(corpus: str, first: "Truths", second: "Truths") -> list[str]:
-    """Why a corpus' predictions cannot be paired: no utterance in common, or other votes for the same ones."""
-    if first.votes.shape[1] != second.votes.shape[1]:
-        return [f"{corpus}: {first.votes.shape[1]} labels in the first bundle, {second.votes.shape[1]} in the second"]
+def _obstacles(corpus: str, first: "Truths", second: "Truths", labels: tuple[tuple[str, ...], ...]) -> list[str]:
+    """Why a corpus' predictions cannot be paired: other labels, no utterance in common, or other votes for the same ones."""
+    if labels[0] != labels[1]:
+        return [f"{corpus}: labels {', '.join(labels[0])} in the first bundle, {', '.join(labels[1])} in the second"]
     places = _common(first, second)
     if not places:
         return [f"{corpus}: no utterance in common"]
@@ -127,10 +133,11 @@ def _cell(
     told: dict[str, Any] = {
         "n": len(both),
         "same": sum(bool((a.predicted[i] == b.predicted[j]).all()) for i, j in both),
-        "unpaired": int(a.made.sum()) + int(b.made.sum()) - 2 * len(both),
+        "failed": len(places) - len(both),
+        "unpaired": len(first.ids) + len(second.ids) - 2 * len(places),
     }
     if not both:
-        return Cell(*name, "undecided" if told["unpaired"] or not places else "identical", **told)
+        return Cell(*name, "undecided", **told)
     mine, theirs = [i for i, _ in both], [j for _, j in both]
     chosen, truth = metric(METRIC), first.truth[mine]
     p, q = b.predicted[theirs], a.predicted[mine]
@@ -138,7 +145,8 @@ def _cell(
     found = paired(chosen, truth, p, q, speakers, seed("compare", name[0]), RESAMPLES, TOST_LEVEL)
     values = [float(chosen.value(chosen.statistics(truth, one).sum(axis=0))) for one in (q, p)]
     identical = told["same"] == len(both) and not told["unpaired"]
-    verdict: Verdict = "identical" if identical else _verdict(found[1], found[2], margin)
+    decided: Verdict = "identical" if identical else _verdict(found[1], found[2], margin)
+    verdict: Verdict = "undecided" if told["failed"] else decided
     return Cell(
         *name, verdict, **told, first=values[0], second=values[1], difference=found[0], low=found[1], high=found[2]
     )
@@ -184,14 +192,15 @@ def as_lines(comparison: Comparison, margin: float) -> None:
     table = Table(title=f"second minus first: {METRIC}, paired, 90 % interval; equivalent within ±{margin:g}")
     for column in ("corpus", "model", "strategy", "control"):
         table.add_column(column)
-    for column in ("n", "same", "difference", "interval"):
+    for column in ("n", "same", "failed", "unpaired", "difference", "interval"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
     for cell in comparison.cells:
         interval = "" if math.isnan(cell.low) else f"{cell.low:+.4f} to {cell.high:+.4f}"
         difference = "" if math.isnan(cell.difference) else f"{cell.difference:+.4f}"
         where = (cell.corpus, cell.model, cell.strategy, cell.control)
-        table.add_row(*where, str(cell.n), str(cell.same), difference, interval, cell.verdict)
+        counts = map(str, (cell.n, cell.same, cell.failed, cell.unpaired))
+        table.add_row(*where, *counts, difference, interval, cell.verdict)
     console.print(table)
     for obstacle in comparison.obstacles:
         console.print(obstacle, markup=False)

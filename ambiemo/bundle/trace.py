@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,8 +36,8 @@ class Source:
 class Step:
     """One utterance behind a number: votes, whose clip was heard (its hash), the prediction, its own value, its candidates.
 
-    value: the column's metric on this utterance alone, None where the metric has none (a failed prediction; F1, recall, calibration
-    and explained variance exist for many utterances only).
+    value: the column's metric on this utterance alone (infinite where it diverges), None where the metric has none (a failed prediction;
+    F1, recall, calibration and explained variance exist for many utterances only).
     """
 
     utterance_id: str
@@ -51,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    """A cell of the table, the file its answers are in, and every utterance behind it."""
+    """A cell of the table, the file its answers are in (a baseline's predictions: it asks nothing), and every utterance behind it."""
 
     row: dict[str, str]
     column: str
@@ -67,6 +68,7 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
     Raises BadInput for a table, row or column that is not there; Broken for a file that cannot be used.
     """
     from ambiemo.results.evidence import from_files, read_lines
+    from ambiemo.results.predictions import BASELINE
     from ambiemo.results.tables import truths_of
 
     if table.removeprefix("tables/").removesuffix(".csv") != "results":
@@ -95,7 +97,8 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
         value = alone(column, truth, distribution)
         about = (utterance.id, utterance.speaker, tuple(utterance.votes), clip)
         steps.append(Step(*about, distribution, one["failure"], value, tuple(sources)))
-    return Trace(said, column, f"data/answers/{model}/{corpus}.jsonl.gz", evidence.labels[corpus], tuple(steps))
+    folder = "predictions" if model == BASELINE else "answers"
+    return Trace(said, column, f"data/{folder}/{model}/{corpus}.jsonl.gz", evidence.labels[corpus], tuple(steps))
 
 
 def find_row(files: Mapping[str, bytes], row: str) -> dict[str, str]:
@@ -153,30 +156,43 @@ def alone(column: str, truth: Any, distribution: tuple[float, ...] | None) -> fl
     import numpy as np
 
     from ambiemo.metrics import evaluate
+    from ambiemo.results.tables import UNIFORM_FOR_FAILED
 
     name = column.removesuffix("_low").removesuffix("_high")
+    if name == UNIFORM_FOR_FAILED:
+        name, distribution = "js_divergence_bits", distribution or (1.0,) * len(truth)
     if name not in AVERAGED or distribution is None:
         return None
     shares = np.array(distribution)
     value = evaluate(truth[None], (shares / shares.sum())[None])[name]
-    return float(value) if np.isfinite(value) else None
+    return None if math.isnan(value) else value
 
 
 def show(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None:
     """Print the trace of one number of a bundle's folder."""
     found = trace(payload(bundle), table, row, column)
     if as_json:
-        print(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        print(json.dumps(as_json_object(found), indent=1, ensure_ascii=False, allow_nan=False))
         return
     for line in as_lines(found):
         print(line)
+
+
+def as_json_object(found: Trace) -> dict[str, Any]:
+    """The trace as JSON has it, which knows no infinite number: "inf" instead, as in the tables."""
+    told = asdict(found)
+    for step in told["steps"]:
+        if step["value"] == math.inf:
+            step["value"] = "inf"
+    return told
 
 
 def as_lines(found: Trace) -> Iterator[str]:
     """The trace for people: the number, then a block an utterance."""
     where = "/".join(found.row[key] for key in KEYS)
     yield f"{found.column} = {found.row[found.column] or 'not estimable'}   {where}"
-    yield f"{len(found.steps)} utterances; labels {', '.join(found.labels)}; answers in {found.file}"
+    origin = "predictions, made from the votes," if found.row["model"] == "baselines" else "answers"
+    yield f"{len(found.steps)} utterances; labels {', '.join(found.labels)}; {origin} in {found.file}"
     for step in found.steps:
         value = "" if step.value is None else f"   {found.column} {step.value:.6f}"
         yield f"\n{shown(step.utterance_id)}   votes {list(step.votes)}   clip {step.audio_sha256[:16] or 'none'}{value}"

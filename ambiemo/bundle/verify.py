@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
 from ambiemo.bundle.difference import GZIP_ERRORS, first_difference
 from ambiemo.bundle.reading import Disk, Listing, Payload, look, read_listing, shown, unreadable
@@ -19,6 +21,7 @@ from ambiemo.durable import CHUNK, sha256, sha256_file
 from ambiemo.errors import AmbiemoError
 
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+OURS = ("README.md", "verify.py")
 DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
 TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
 SIGNER, NAMESPACE = "authors", "ambiemo-bundle"
@@ -83,10 +86,17 @@ def listing(disk: Disk, name: str, payload: bool) -> Listing | None:
 
 
 def from_results(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """The package's own recomputation, imported only when it is needed."""
+    """All that this package makes of a bundle's evidence, and its own texts; imported only when it is needed.
+
+    The second verifier and the README are compared, too: they are what a stranger runs and reads.
+    """
+    from ambiemo.bundle.texts import readme, verifier
+    from ambiemo.results.layout import check
     from ambiemo.results.tables import recompute
 
-    return recompute(files)
+    check(files)
+    name = yaml.safe_load(files["config/plan.yaml"])["name"]
+    return {**recompute(files), "verify.py": verifier(), "README.md": readme(name).encode("utf-8")}
 
 
 Findings = Iterator[tuple[str, str, str] | tuple[str, str, str, str]]
@@ -188,11 +198,8 @@ def recomputed(bundle: Bundle) -> Findings:
         if path not in files:
             yield f"data/{path}", "no such file", "a file, as the answers give one"
         elif difference := first_difference(path, files[path], expected):
-            yield (
-                f"data/{path}, {difference.where}",
-                difference.found,
-                f"{difference.expected} (recomputed from the answers)",
-            )
+            why = "this package's own" if path in OURS else "recomputed from the answers"
+            yield f"data/{path}, {difference.where}", difference.found, f"{difference.expected} ({why})"
     for path in files:
         if path.startswith(DERIVED) and path not in derived:
             yield shown(f"data/{path}"), "a file that the answers do not give", "no such file"
