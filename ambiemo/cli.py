@@ -94,8 +94,11 @@ def verify(bundle: Path, as_json: bool) -> None:
 def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
     """Two bundles, cell by cell, paired per utterance, by an equivalence test. Exit 0 agree, 1 not shown to agree."""
     from ambiemo.bundle import compare as comparing
+    from ambiemo.bundle.reading import in_one_line
 
-    sys.exit(0 if comparing.show(first, second, margin, as_json=as_json) else 1)
+    with in_one_line(first, second):
+        agree = comparing.show(first, second, margin, as_json=as_json)
+    sys.exit(0 if agree else 1)
 
 
 @main.command()
@@ -110,8 +113,10 @@ def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> Non
     TABLE is results; ROW its line number (the header is 1) or corpus/model/strategy/control/level; COLUMN a metric.
     """
     from ambiemo.bundle import trace as tracing
+    from ambiemo.bundle.reading import in_one_line
 
-    tracing.show(bundle, table, row, column, as_json=as_json)
+    with in_one_line(bundle):
+        tracing.show(bundle, table, row, column, as_json=as_json)
 
 
 @main.command()
@@ -119,9 +124,11 @@ def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> Non
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables into this folder too.")
 def tables(bundle: Path, out: Path | None) -> None:
     """The tables of a bundle again, from its answers."""
+    from ambiemo.bundle.reading import in_one_line
     from ambiemo.results.reading import show
 
-    show(bundle, out)
+    with in_one_line(bundle):
+        show(bundle, out)
 
 
 @main.command()

@@ -7,11 +7,12 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ambiemo.bundle.bag import manifest
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, Broken
 
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -78,6 +79,21 @@ def walk(folder: Path, prefix: str, disk: Disk) -> None:
             disk.files[path] = status.st_size
         else:
             disk.strange[path] = next((name for is_kind, name in KINDS if is_kind(status.st_mode)), "no plain file")
+
+
+@contextmanager
+def in_one_line(*folders: Path) -> Iterator[None]:
+    """For commands that use a bundle without judging it: whatever a malformed file sets off is one line, and `verify` says where it is.
+
+    Raises Broken instead of the exception.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Broken(
+            f"{' or '.join(shown(str(folder)) for folder in folders)}: not as a bundle is ({type(error).__name__}: {shown(str(error))}); "
+            "`ambiemo verify` names the file and what is wrong with it"
+        ) from error
 
 
 def unreadable(path: Path, error: OSError) -> BadInput:
