@@ -261,9 +261,10 @@ def test_a_pool_of_two_actors_gives_the_answers_of_one(tmp_path: Path, ray_once)
         plan = write_plan(
             folder,
             models=[{"id": "tiny", "actors": actors}],
-            corpora=[{"id": "tiny", "limit": 8}],
+            corpora=[{"id": "tiny", "limit": 4}],
             strategies=["greedy", "majority_vote"],
             controls=[],
+            group_size=2,
         )
         files = derived(run(plan, out=folder / "small"))
         made.append({name: data for name, data in files.items() if not name.startswith("config/")})

@@ -151,7 +151,8 @@ def test_a_chaos_run_ends_complete_with_each_answer_made_once(upstream, proxy_to
             key, _, index = identity.partition("#")
             return SURVIVABLE[(4 * int(key, 16) + int(index)) % len(SURVIVABLE)]
         chance = random.Random(f"{identity}{attempt}")
-        return chance.choice(SURVIVABLE) if chance.random() < 0.5 else ""
+        quick = [one for one in SURVIVABLE if one not in ("hang", "drip", "429-date")]
+        return chance.choice(quick) if chance.random() < 0.5 else ""
 
     asked = requests(12)
     plain = engine_at(upstream.url).draw(asked, SAMPLES)

@@ -157,10 +157,7 @@ def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(mon
     assert len(set(seen)) == 1
 
 
-@pytest.mark.parametrize("cores", [1, 2])
-def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(
-    cores: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason="the ray extra is not installed")
     pytest.importorskip("torch", reason="the transformers extra is not installed")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -172,5 +169,5 @@ def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(
             return self.thread.submit(torch.get_num_threads).result()
 
     with ray_started(None):
-        actor = ray.remote(num_cpus=cores)(Asked).remote(MODELS["tiny"], "transformers", {})
-        assert ray.get(actor.threads.remote()) == cores
+        actors = [ray.remote(num_cpus=cores)(Asked).remote(MODELS["tiny"], "transformers", {}) for cores in (1, 2)]
+        assert ray.get([actor.threads.remote() for actor in actors]) == [1, 2]
