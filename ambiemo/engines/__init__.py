@@ -76,6 +76,14 @@ def engine_class(name: str) -> type[Engine]:
     return getattr(import_module(module), attribute)
 
 
+def lost(request: Request, decoding: Decoding, error: BaseException) -> Answer:
+    """The answer of a draw whose engine broke: the exception in one line. What is none (a cancellation, an exit) is raised."""
+    if not isinstance(error, Exception):
+        raise error
+    why = f"engine: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    return Answer(request.key, (), decoding, failure=why)
+
+
 def missing_module(name: str) -> str | None:
     """Name of the module an engine lacks on this machine, or None. Imports nothing heavy."""
     needs = ENGINES[name].needs

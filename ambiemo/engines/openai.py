@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
 from ambiemo.durable import sha256
-from ambiemo.engines import Request
+from ambiemo.engines import Request, lost
 from ambiemo.engines.chat import (
     RATE,
     BadAnswer,
@@ -34,6 +34,7 @@ from ambiemo.engines.chat import (
 from ambiemo.engines.journal import Journal
 from ambiemo.engines.pacing import Ledger, Pace
 from ambiemo.errors import BadInput
+from ambiemo.models.spec import AROUND, HEARD
 from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class OpenAIEngine:
         asked = (self._answer(request, decoding) for request in requests)
         # exceptions come back as values: raised at once, the first would leave the others' requests running unheard, and paid
         return [
-            one if isinstance(one, Answer) else _lost(request, decoding, one)
+            one if isinstance(one, Answer) else lost(request, decoding, one)
             for request, one in zip(requests, await asyncio.gather(*asked, return_exceptions=True), strict=True)
         ]
 
@@ -353,9 +354,9 @@ class OpenAIEngine:
         """Upper bound of one request's price: a token a byte of prompt, twice the expected audio tokens, every answer token."""
         if self.spec.price is None:
             return 0.0
-        text = len(request.prompt.encode("utf-8")) + 100
+        text = len(request.prompt.encode("utf-8")) + AROUND
         return self.spec.price.dollars(
-            text, 2 * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
+            text, HEARD * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
         )
 
     def _price(self, completion: dict[str, Any], request: Request, most: float) -> float:
@@ -392,13 +393,6 @@ class OpenAIEngine:
     def _clean(self, text: str) -> str:
         """One short line without the key."""
         return " ".join(self._without_key(text).split())[:300]
-
-
-def _lost(request: Request, decoding: Decoding, error: BaseException) -> Answer:
-    """The answer of a draw whose own handling broke; its mates keep theirs. What is no mistake of ours or the server's is raised."""
-    if not isinstance(error, Exception):
-        raise error
-    return Answer(request.key, (), decoding, failure=f"engine: {type(error).__name__}: {error}")
 
 
 def key_from_environment(spec: "ModelSpec") -> str:

@@ -23,6 +23,10 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 BRANCHES = {"main", "master", "latest", "head"}
 
 
+AROUND, HEARD = 100, 2
+"""Margins of the most that a request can cost: tokens around its prompt, and times the expected audio tokens."""
+
+
 class Price(BaseModel):
     """US dollars per 1,000,000 tokens, as published on `date` at `where`; no Price where a number is unknown."""
 

@@ -38,9 +38,8 @@ def ray_started(address: str | None) -> Iterator[None]:
         context.enable_progress_bars = False
         context.enable_rich_progress_bars = False
         context.print_on_execution_start = False
-        context.execution_no_progress_timeout_s = (
-            -1
-        )  # a group lasts as long as the model's rate makes it; engines have timeouts
+        # a group lasts as long as the model's rate makes it; engines have timeouts
+        context.execution_no_progress_timeout_s = -1
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         yield
     finally:

@@ -20,7 +20,7 @@ import numpy as np
 from ambiemo.corpora.audio import BadAudio, decode
 from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.durable import sha256
-from ambiemo.engines import Engine, Request, engine_class
+from ambiemo.engines import Engine, Request, engine_class, lost
 from ambiemo.errors import BadInput, Broken
 from ambiemo.models import ModelSpec
 from ambiemo.pipeline.store import AnswerStore, as_line
@@ -198,8 +198,7 @@ class DrawActor:
             print(f"ambiemo: model {self.spec.id}: {error}: the actor ends so that Ray starts another", file=sys.stderr)
             os._exit(1)  # raising would leave the dead engine in the pool
         except Exception as error:
-            why = f"engine: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-            return [Answer(request.key, (), decoding, failure=why) for request in requests]
+            return [lost(request, decoding, error) for request in requests]
 
 
 def as_request(draw: Draw, longest: float | None, deaf: bool = False) -> Request:

@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from ambiemo import models
+from ambiemo.models.spec import AROUND, HEARD
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
 from ambiemo.strategies import PARTS, Strategy
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 READ_AGAIN = 4
 """Tokens at most that a verifier reads for each one another model said (grade I)."""
-# The openai engine's margins, so that the dollars here are what it would set aside: tokens around a prompt, and times the expected audio.
-AROUND = 100
-HEARD = 2
 
 
 @dataclass(frozen=True)
