@@ -11,12 +11,13 @@ from functools import cache
 from typing import Any
 
 from ambiemo.bundle.provenance import provenance
+from ambiemo.corpora.utterances import LoadedCorpus, Utterance
 from ambiemo.draws import Answer, Candidate, Draw
 from ambiemo.durable import sha256
 from ambiemo.labels import FOUR, SIX
 from ambiemo.models import MODELS
 from ambiemo.plan import sharing
-from ambiemo.plan.expand import Cell, Expanded, LoadedCorpus, Utterance
+from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import Plan, check
 from ambiemo.results import evidence as evidences
 from ambiemo.results.evidence import Evidence

@@ -321,7 +321,7 @@ def test_an_utterance_without_a_vote_in_the_label_set_is_left_out_and_counted(mo
     import pyarrow as pa
 
     from ambiemo import corpora
-    from ambiemo.plan import expand as room
+    from ambiemo.corpora.utterances import load_corpus
 
     def one_unvoted(*given: object) -> object:
         whole = corpora_load(*given)
@@ -332,7 +332,7 @@ def test_an_utterance_without_a_vote_in_the_label_set_is_left_out_and_counted(mo
         return replace(whole, table=whole.table.set_column(place, field, pa.array(votes, field.type)))
 
     corpora_load = corpora.load
-    monkeypatch.setattr(room.corpora, "load", one_unvoted)
-    loaded = room.load_corpus(check(SMALL, "plan").corpora[0].model_copy(update={"limit": None}))
+    monkeypatch.setattr("ambiemo.corpora.utterances.load", one_unvoted)
+    loaded = load_corpus("tiny")
     assert len(loaded.utterances) == 95
     assert loaded.counts["no_vote_in_label_set"] == 1

@@ -1,6 +1,7 @@
 """Utterances kept as columns are the same utterances, and a clip that occurs twice is never taken for two."""
 
 import hashlib
+from random import Random
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambiemo.corpora.schema import build
+from ambiemo.corpora.utterances import LoadedCorpus, Utterance, Utterances, load_corpus, sampled
 from ambiemo.labels import SIX
-from ambiemo.plan.expand import LoadedCorpus, Utterance, Utterances
 from ambiemo.plan.sharing import distinct_clips
 
 
@@ -25,6 +26,7 @@ def kept(hashes: list[str]) -> Utterances:
         "cluster": [f"d{i % 2}" for i in range(n)],
         "audio_path": [f"clips/é{i}.wav" if hashes[i] else "" for i in range(n)],
         "audio_sha256": hashes,
+        "corpus": "c",
         "duration_s": [i / 7 for i in range(n)],
         "truth_source": ["votes"] * n,
     }
@@ -40,6 +42,45 @@ def test_what_was_in_the_table_comes_out(count: int) -> None:
         votes = tuple(range(6 * i, 6 * i + 6))
         path = f"clips/é{i}.wav" if hashes[i] else ""
         assert one == Utterance(f"u{i}", f"s{i % 3}", f"d{i % 2}", path, hashes[i], i / 7, votes, "votes")
+
+
+def test_columns_are_read_without_utterance_objects() -> None:
+    hashes = [digest(i) if i % 4 else "" for i in range(2500)]
+    utterances, rows = kept(hashes), list(kept(hashes))
+    assert utterances.ids == [one.id for one in rows]
+    assert utterances.speakers == [one.speaker for one in rows]
+    assert utterances.clusters == [one.cluster for one in rows]
+    assert utterances.audio_sha256 == hashes
+    assert utterances.votes.tolist() == [list(one.votes) for one in rows]
+    assert utterances.acted.tolist() == [False] * 2500
+    none = kept([])
+    assert (none.ids, none.audio_sha256, none.votes.shape, none.acted.shape) == ([], [], (0, 0), (0,))
+
+
+def test_acted_utterances_are_marked() -> None:
+    columns = {"utterance_id": ["a", "b"], "truth_source": ["acted", "votes"]}
+    both = Utterances(build({**columns, "corpus": "c"}, ("p", "q"), np.array([[1, 0], [2, 1]])))
+    assert both.acted.tolist() == [True, False]
+
+
+def test_a_plan_s_limit_and_the_loader_s_option_choose_the_same_clips() -> None:
+    for count in (1, 7, 40):
+        by_plan = load_corpus("tiny", limit=count)
+        by_option = load_corpus("tiny", options={"limit": count})
+        assert isinstance(by_plan.utterances, Utterances)
+        assert list(by_plan.utterances) == list(by_option.utterances)
+        assert len(by_plan.utterances) == count
+    both = load_corpus("tiny", options={"limit": 40}, limit=7)
+    assert list(both.utterances) == list(load_corpus("tiny", limit=7).utterances)
+
+
+@given(st.lists(st.text(), unique=True, max_size=12), st.integers(0, 12), st.randoms())
+def test_a_larger_sample_only_adds_and_order_chooses_nothing(ids: list[str], limit: int, random: Random) -> None:
+    chosen = {ids[place] for place in sampled(ids, limit)}
+    assert len(chosen) == min(limit, len(ids))
+    assert chosen <= {ids[place] for place in sampled(ids, limit + 1)}
+    mixed = random.sample(ids, len(ids))
+    assert chosen == {mixed[place] for place in sampled(mixed, limit)}
 
 
 def test_it_is_asked_like_a_list() -> None:

@@ -15,9 +15,9 @@ from ambiemo.corpora.audio import SUFFIXES, BadAudio, header
 from ambiemo.corpora.options import CommonOptions, resolved
 from ambiemo.corpora.recognising import corpus_of_clip
 from ambiemo.corpora.schema import SCHEMA, VOTE_UNIT, Imported, votes_of
+from ambiemo.corpora.utterances import sampled
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
-from ambiemo.seeds import seed
 
 NAMED = 5
 """So many examples are named when files are counted."""
@@ -74,7 +74,7 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
     table = table.take(pc.sort_indices(table, sort_keys=[("utterance_id", "ascending")]))
     if options.limit is not None and len(table) > options.limit:
         dropped["limit"] = len(table) - options.limit
-        table = table.take(pa.array(_spread(table.column("utterance_id").to_pylist(), corpus, options.limit)))
+        table = table.take(pa.array(sampled(table.column("utterance_id").to_pylist(), options.limit)))
     counts["dropped"] = dropped
     if len(table) == 0:
         raise BadInput(_nothing_left(corpus, root, labelled, dropped))
@@ -149,11 +149,6 @@ def _by_split(
     keep = pc.is_in(table.column("split"), value_set=pa.array(splits, pa.string())).to_numpy()
     dropped["split"] = int((~keep).sum())
     return table.filter(pa.array(keep)), has_audio[keep]
-
-
-def _spread(ids: Sequence[str], corpus: str, limit: int) -> list[int]:
-    order = sorted(range(len(ids)), key=lambda row: (seed("limit", corpus, ids[row]), ids[row]))
-    return sorted(order[:limit])
 
 
 def _hashed(table: pa.Table, root: Path) -> tuple[pa.Table, list[tuple[str, str]]]:

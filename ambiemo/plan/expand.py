@@ -2,22 +2,18 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, overload
-
-import numpy as np
-import pyarrow as pa
+from typing import Literal
 
 from ambiemo import corpora, engines
-from ambiemo.corpora.schema import votes_of
+from ambiemo.corpora.utterances import LoadedCorpus, Utterance, load_corpus
 from ambiemo.errors import BadInput
 from ambiemo.labels import LABEL_SETS
 from ambiemo.models import ModelSpec
 from ambiemo.plan.preflight import Where, lacks
 from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
-from ambiemo.seeds import seed
 from ambiemo.strategies import Strategy
 
 NO_CONTROL = "none"
@@ -31,104 +27,6 @@ class Missing:
     id: str
     what: str
     do: str
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """What the pipeline needs of one utterance of the corpus table."""
-
-    id: str
-    speaker: str
-    cluster: str
-    audio_path: str
-    audio_sha256: str
-    duration_s: float | None
-    votes: tuple[int, ...]
-    truth_source: str = "votes"
-
-
-class Utterances(Sequence[Utterance]):
-    """The utterances of a corpus, kept as columns and made when asked for: some 100 bytes each, where objects take a thousand."""
-
-    def __init__(self, table: pa.Table) -> None:
-        kept = [KEPT[name](table.column(name)) if name in KEPT else table.column(name) for name in COLUMNS]
-        self.columns = pa.table(kept, names=list(Utterance.__dataclass_fields__)).combine_chunks()
-
-    @property
-    def clips_differ(self) -> bool:
-        """Has every utterance surely a clip of its own? Told by the first 8 bytes of the hashes, so a yes is sure and a no is not."""
-        clips = self.columns.column("audio_sha256")
-        if clips.null_count or not clips.num_chunks:
-            return False
-        eights = DIGEST.byte_width // 8
-        starts = np.frombuffer(clips.chunk(0).buffers()[1], dtype=np.uint64, count=eights * len(self))[::eights]
-        starts = np.sort(starts)
-        return bool((starts[1:] != starts[:-1]).all())
-
-    def __len__(self) -> int:
-        return self.columns.num_rows
-
-    @overload
-    def __getitem__(self, at: int) -> Utterance: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Utterance]: ...
-    def __getitem__(self, at: int | slice) -> Utterance | list[Utterance]:
-        if isinstance(at, int):
-            return self[at : at + 1 or None][0]
-        start, stop, step = at.indices(len(self))
-        rows = self.columns.slice(start, max(stop - start, 0)).to_pylist()[::step]
-        return [
-            Utterance(**row | {"audio_sha256": (row["audio_sha256"] or b"").hex(), "votes": tuple(row["votes"])})
-            for row in rows
-        ]
-
-    def __iter__(self) -> Iterator[Utterance]:
-        for start in range(0, len(self), 1024):
-            yield from self[start : start + 1024]
-
-
-COLUMNS = (
-    "utterance_id", "speaker", "cluster", "audio_path", "audio_sha256", "duration_s", "votes", "truth_source",
-)  # fmt: skip
-"""Columns of the corpus table, in the order of Utterance's fields."""
-
-
-def _digests(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Hashes as their 32 bytes; none where there is none."""
-    pieces = [column.slice(start, 1024).to_pylist() for start in range(0, len(column), 1024)]
-    return pa.chunked_array(
-        [pa.array([bytes.fromhex(one) if one else None for one in piece], DIGEST) for piece in pieces], DIGEST
-    )
-
-
-def _counts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Votes as small numbers, as many for every utterance as there are labels."""
-    labels = len(column[0]) if len(column) else 0
-    return column.cast(pa.list_(pa.int16(), labels))
-
-
-DIGEST = pa.binary(32)
-KEPT: dict[str, Callable[[pa.ChunkedArray], pa.ChunkedArray]] = {
-    "speaker": pa.ChunkedArray.dictionary_encode,
-    "cluster": pa.ChunkedArray.dictionary_encode,
-    "truth_source": pa.ChunkedArray.dictionary_encode,
-    "audio_sha256": _digests,
-    "votes": _counts,
-}
-"""How `Utterances` keeps a column, where not as the table has it."""
-
-
-@dataclass(frozen=True)
-class LoadedCorpus:
-    """A corpus as the run uses it: labels, utterances sorted by id, and the loader's account of itself."""
-
-    id: str
-    labels: tuple[str, ...]
-    utterances: Sequence[Utterance]
-    root: str = ""
-    counts: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-    sources: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,7 +76,10 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
     loaded: dict[str, LoadedCorpus] = {}
     for corpus in plan.corpora:
         try:
-            loaded[corpus.id] = load_corpus(corpus, limit)
+            limits = [n for n in (corpus.limit, limit) if n is not None]
+            loaded[corpus.id] = load_corpus(
+                corpus.id, _root(corpus), corpus.options, expect=corpus.expect, limit=min(limits, default=None)
+            )
         except BadInput as error:
             missing.append(Missing("corpus", corpus.id, str(error), corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
@@ -189,46 +90,6 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
     without: set[tuple[str, str]] = {(item.kind, item.id) for item in missing}
     cells = tuple(laid_out(bare, without))
     return replace(bare, cells=cells, missing=tuple(missing))
-
-
-def load_corpus(entry: CorpusEntry, limit: int | None = None) -> LoadedCorpus:
-    """Load one corpus of a plan. Raises BadInput: an unset variable, a bad folder, no utterance, or not the expected count."""
-    root = _root(entry)
-    imported = corpora.load(entry.id, root, dict(entry.options))
-    if entry.expect is not None and len(imported.table) != entry.expect:
-        raise BadInput(
-            f"corpus {entry.id}: found {len(imported.table)} utterances, expected {entry.expect} (key `expect` of the plan)"
-        )
-    labels, votes = votes_of(imported.table)
-    table = imported.table.filter(
-        pa.array(votes.sum(1) > 0)
-    )  # without a vote in the label set there is no truth to predict
-    counts = {**imported.counts, "no_vote_in_label_set": len(imported.table) - len(table)}
-    order = np.argsort(np.array(table.column("utterance_id").to_pylist(), dtype=object), kind="stable")
-    taken = [n for n in (entry.limit, limit) if n is not None]
-    if taken:
-        order = spread(order, table.column("utterance_id").to_pylist(), min(taken))
-    if not len(order):
-        raise BadInput(
-            f"corpus {entry.id}: no utterance with votes and audio in {root or 'the package'}; name the owner's folder"
-        )
-    utterances = Utterances(table.take(pa.array(order, pa.int64())))
-    pa.default_memory_pool().release_unused()
-    return LoadedCorpus(
-        id=entry.id,
-        labels=labels,
-        utterances=utterances,
-        root=str(imported.root or ""),
-        counts=counts,
-        options=dict(imported.options),
-        sources=tuple(imported.sources),
-    )
-
-
-def spread(order: np.ndarray, ids: Sequence[str], limit: int) -> np.ndarray:
-    """`limit` of the places in `order`, chosen by a hash of the ids there, in the same order: not one speaker's, and a larger limit only adds."""
-    chosen = set(sorted(order.tolist(), key=lambda place: seed("limit", ids[place]))[:limit])
-    return np.array([place for place in order.tolist() if place in chosen], dtype=np.int64)
 
 
 def _root(entry: CorpusEntry) -> Path | None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ambiemo import models
+from ambiemo.corpora.utterances import LoadedCorpus, Utterance, Utterances
 from ambiemo.draws import Decoding, Draw
-from ambiemo.plan.expand import Cell, Expanded, LoadedCorpus, Utterance, Utterances
+from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import Plan
 from ambiemo.seeds import seed
 from ambiemo.strategies import Strategy

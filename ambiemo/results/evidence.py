@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 
+from ambiemo.corpora.utterances import LoadedCorpus, Utterance
 from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.errors import Broken
 from ambiemo.models import ModelSpec, render
 from ambiemo.models.parsing import parse_candidate, parse_score
-from ambiemo.plan.expand import Cell, Expanded, LoadedCorpus, Utterance, laid_out
+from ambiemo.plan.expand import Cell, Expanded, laid_out
 from ambiemo.plan.schema import Plan, check
 from ambiemo.plan.sharing import draw_sets, judged_candidates
 from ambiemo.strategies import Strategy

@@ -24,13 +24,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from record import record
 
+from ambiemo.corpora.utterances import COLUMNS, LoadedCorpus, Utterances
 from ambiemo.labels import SIX
 from ambiemo.models import MODELS
 from ambiemo.pipeline.cluster import ray_started
 from ambiemo.pipeline.run import Account, draw_missing
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
-from ambiemo.plan.expand import COLUMNS, Cell, Expanded, LoadedCorpus, Utterances
+from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import check
 
 
