@@ -36,9 +36,9 @@ PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Pat
 @click.option("--in-image", is_flag=True, help="The run will be in the container image: do not look for engines here.")
 def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> None:
     """Dry run: cells, draws before and after sharing, tokens, cost, and what is missing. Exit 0 ready, 2 something missing."""
+    from ambiemo.plan import dry_run
     from ambiemo.plan.expand import expand
     from ambiemo.plan.schema import read
-    from ambiemo.results import dry_run
 
     ready = dry_run.show(expand(read(plan_file), limit=limit, where="image" if in_image else "here"), as_json=as_json)
     sys.exit(0 if ready else 2)
@@ -75,9 +75,9 @@ def run(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(bundle: Path, as_json: bool) -> None:
     """Does a bundle hold: unchanged, nothing added, tables follow from answers. Exit 0 holds, 1 broken, 2 unreadable."""
-    from ambiemo.bundle import showing
+    from ambiemo.bundle import verdict
 
-    sys.exit(0 if showing.show(bundle, as_json=as_json) else 1)
+    sys.exit(0 if verdict.show(bundle, as_json=as_json) else 1)
 
 
 @main.command()
@@ -94,7 +94,7 @@ def verify(bundle: Path, as_json: bool) -> None:
 def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
     """Two bundles, cell by cell, paired per utterance, by an equivalence test. Exit 0 agree, 1 not shown to agree."""
     from ambiemo.bundle import compare as comparing
-    from ambiemo.bundle.reading import in_one_line
+    from ambiemo.bundle.folder import in_one_line
 
     with in_one_line(first, second):
         agree = comparing.show(first, second, margin, as_json=as_json)
@@ -113,7 +113,7 @@ def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> Non
     TABLE is results; ROW its line number (the header is 1) or corpus/model/strategy/control/level; COLUMN a metric.
     """
     from ambiemo.bundle import trace as tracing
-    from ambiemo.bundle.reading import in_one_line
+    from ambiemo.bundle.folder import in_one_line
 
     with in_one_line(bundle):
         tracing.show(bundle, table, row, column, as_json=as_json)
@@ -124,11 +124,20 @@ def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> Non
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables into this folder too.")
 def tables(bundle: Path, out: Path | None) -> None:
     """The tables of a bundle again, from its answers."""
-    from ambiemo.bundle.reading import in_one_line
-    from ambiemo.results.reading import show
+    from ambiemo.bundle.folder import in_one_line
+    from ambiemo.bundle.folder import payload
+    from ambiemo.bundle.recomputing import tables_again
+    from ambiemo.durable import write
+    from ambiemo.terminal import print_tables
 
     with in_one_line(bundle):
-        show(bundle, out)
+        made = {path: data for path, data in tables_again(payload(bundle)).items() if path.startswith("tables/")}
+    for path, data in made.items():
+        if out is not None:
+            write(out / path.removeprefix("tables/"), data)
+    print_tables(made)
+    if out is not None:
+        click.echo(f"{len(made)} tables in {out}")
 
 
 @main.command()

@@ -30,26 +30,33 @@ PLAIN_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
 def render(contents: Mapping[str, bytes], info: Mapping[str, str]) -> dict[str, bytes]:
-    """All files of a bag by their path in it, in the order of those paths.
+    """All files of a bag by their path in it, in the order of those paths; arguments and errors as for `tag_files`."""
+    return dict(sorted({**{f"data/{path}": data for path, data in contents.items()}, **tag_files(contents, info)}.items()))
+
+
+def tag_files(contents: Mapping[str, bytes], info: Mapping[str, str]) -> dict[str, bytes]:
+    """The files beside `data/`: declaration, info and manifests.
 
     contents: path below `data/` -> bytes, at least one. info: further lines of bag-info.txt (label -> one line of
     text). `Bagging-Date` is the UTC day of SOURCE_DATE_EPOCH and is left out where that is not set, so that the same
     contents give the same bytes. Raises BadInput for a path or line that a bag, a shell or another operating system
     would read differently.
     """
+    from ambiemo.bundle.folder import as_files
+
     check_names(contents)
-    payload = {f"data/{path}": data for path, data in contents.items()}
-    octets = sum(len(data) for data in payload.values())
-    lines = {**info, **bagging_date(os.environ), "Payload-Oxum": f"{octets}.{len(payload)}"}
+    files = as_files(contents)
+    octets = sum(map(files.size, files))
+    lines = {**info, **bagging_date(os.environ), "Payload-Oxum": f"{octets}.{len(files)}"}
     tags = {
         "bagit.txt": DECLARATION,
         "bag-info.txt": "".join(
             f"{label}: {one_line(label, text)}\n" for label, text in sorted(lines.items())
         ).encode(),
-        MANIFEST: manifest({path: sha256(data) for path, data in payload.items()}),
+        MANIFEST: manifest({f"data/{path}": files.sha256(path) for path in files}),
     }
     tags[TAG_MANIFEST] = manifest({path: sha256(data) for path, data in tags.items()})
-    return dict(sorted({**payload, **tags}.items()))
+    return tags
 
 
 def manifest(digests: Mapping[str, str]) -> bytes:
@@ -104,10 +111,11 @@ def write(folder: Path | str, contents: Mapping[str, bytes], info: Mapping[str, 
     The bag is built in a hidden sibling, flushed to the disk, and renamed into place, so a crash at any moment leaves
     the old bundle, the new one, or (between two renames) neither under the name but the complete new one beside it:
     the next write settles that. Files that somebody put into the older bundle are not thrown away: it is then kept
-    beside the new one as NAME.before-1. Raises BadInput for names that a bag cannot hold or a folder that is no
-    bundle; Broken where the disk refuses, with what was there before untouched.
+    beside the new one as NAME.before-1. Of a `Files` with places on the disk those files are moved, not copied. Raises
+    BadInput for names that a bag cannot hold or a folder that is no bundle; Broken where the disk refuses, with what was
+    there before untouched.
     """
-    files = render(contents, info)
+    tags = tag_files(contents, info)
     folder = Path(folder).resolve()
     writing, new, old = siblings(folder)
     try:
@@ -116,7 +124,7 @@ def write(folder: Path | str, contents: Mapping[str, bytes], info: Mapping[str, 
             settle(folder)
             check_replaceable(folder)
             try:
-                build(writing, files)
+                build(writing, contents, tags)
                 os.rename(writing, new)  # from here on the new bundle is complete and cannot be lost
                 if folder.exists():
                     os.rename(folder, free_name(folder) if strangers(folder) else old)
@@ -176,15 +184,21 @@ def check_replaceable(folder: Path) -> None:
         )
 
 
-def build(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` below a new folder and flush them, and every folder on the way, to the disk."""
+def build(folder: Path, contents: Mapping[str, bytes], tags: Mapping[str, bytes]) -> None:
+    """Write a bag below a new folder and flush its files, and every folder on the way, to the disk."""
+    from ambiemo.bundle.folder import as_files
+
+    places = as_files(contents).places
     folders = {folder}
-    for path, data in files.items():
+    for path, place in {**{f"data/{path}": place for path, place in places.items()}, **tags}.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         folders |= {parent for parent in target.parents if parent.is_relative_to(folder)}
-        with open(target, "wb") as file:
-            file.write(data)
+        if isinstance(place, Path):
+            shutil.move(place, target)  # a store may lie on another file system
+        with open(target, "rb+" if isinstance(place, Path) else "wb") as file:
+            if isinstance(place, bytes):
+                file.write(place)
             file.flush()
             os.fsync(file.fileno())
     for each in sorted(folders, reverse=True):

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ambiemo.bundle.reading import payload
+from ambiemo.bundle.folder import payload
 from ambiemo.errors import BadInput
 from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
-    from ambiemo.results.tables import Column, Truths
+    from ambiemo.results.predictions import Column
+    from ambiemo.results.truths import Truths
 
 METRIC = "js_divergence_bits"
 MARGIN = 0.01
@@ -95,14 +96,14 @@ def _read(
     files: Mapping[str, bytes],
 ) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]":
     """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
-    from ambiemo.results.evidence import from_files, read_lines
-    from ambiemo.results.tables import columns_of, truths_of
+    from ambiemo.bundle.contents import read_columns, study_from
+    from ambiemo.results.truths import truths_of
+    from ambiemo.results.units import all_units
 
-    evidence = from_files(files)
-    truths = {corpus: truths_of(evidence, corpus) for corpus in evidence.utterances}
-    paths = [path for path in sorted(files) if path.startswith("predictions/")]
-    columns = columns_of([row for path in paths for row in read_lines(path, files)], truths)
-    return truths, {column.name: column for column in columns}, evidence.labels
+    study = study_from(files)
+    truths = {corpus: truths_of(study, corpus) for corpus in study.utterances}
+    columns = [column for unit in all_units(study) for column in read_columns(unit, truths[unit[1]], files)]
+    return truths, {column.name: column for column in columns}, study.labels
 
 
 def _obstacles(corpus: str, first: "Truths", second: "Truths", labels: tuple[tuple[str, ...], ...]) -> list[str]:

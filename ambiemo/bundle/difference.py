@@ -4,13 +4,13 @@ import csv
 import gzip
 import io
 import json
-import zlib
+from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from ambiemo.bundle.reading import shown
+from ambiemo.bundle.folder import shown
+from ambiemo.jsonlines import GZIP_ERRORS
 
-GZIP_ERRORS = (EOFError, OSError, zlib.error)
 ABSENT = "nothing"
 
 
@@ -43,6 +43,15 @@ def first_difference(path: str, found: bytes, expected: bytes) -> Difference | N
     if path.endswith(".jsonl"):
         return in_records(found, expected) or in_text(found, expected)
     return in_text(found, expected)
+
+
+def first_of_lines(found: Iterable[bytes], expected: Iterable[bytes]) -> Difference | None:
+    """The first difference of two files of JSON lines, read side by side; None if they are the same."""
+    for number, (left, right) in enumerate(zip_longest(found, expected), start=1):
+        if left != right:
+            where, one, other = in_records(left or b"", right or b"") or in_text(left or b"", right or b"")
+            return Difference(where.replace("line 1", f"line {number}", 1), one, other)
+    return None
 
 
 def in_table(found: bytes, expected: bytes) -> Difference | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ambiemo import __version__
 from ambiemo.bundle.bag import bagging_date
-from ambiemo.durable import sha256
+from ambiemo.bundle.folder import Files, as_files
 
 HOME = "https://arxiv.org/abs/2602.03873"
 LICENCE = "https://spdx.org/licenses/Apache-2.0"
@@ -40,8 +40,10 @@ GIVEN = ("config/", "inputs/")
 
 def provenance(files: Mapping[str, bytes], environment: Mapping[str, str] = os.environ) -> dict[str, bytes]:
     """The two files, by path below `data/`, to add to `files` (all others of the bundle, by the same kind of path)."""
-    statement_file = {"provenance/statement.json": statement(files)}
-    return {**statement_file, "ro-crate-metadata.json": crate({**files, **statement_file}, environment)}
+    known = as_files(files)
+    statement_file = {"provenance/statement.json": statement(known)}
+    whole = Files({**known.places, **statement_file})
+    return {**statement_file, "ro-crate-metadata.json": crate(whole, environment)}
 
 
 def statement(files: Mapping[str, bytes]) -> bytes:
@@ -76,7 +78,7 @@ def statement(files: Mapping[str, bytes]) -> bytes:
 
 def resource(path: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     """A file of the bundle as an in-toto resource descriptor."""
-    return {"name": path, "digest": {"sha256": sha256(files[path])}}
+    return {"name": path, "digest": {"sha256": as_files(files).sha256(path)}}
 
 
 def parsed(files: Mapping[str, bytes], path: str) -> Any:
@@ -126,6 +128,7 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
     """
     import yaml
 
+    known = as_files(files)
     plan = yaml.safe_load(files["config/plan.yaml"])
     date = bagging_date(environment).get("Bagging-Date")
     given = [path for path in sorted(files) if path.startswith(GIVEN)]
@@ -179,13 +182,13 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
                 {"@id": LICENCE, "@type": "CreativeWork", "name": "Apache License 2.0", "identifier": "Apache-2.0",
                  "description": "of what the package wrote; answers and votes: see README.md"},
                 {"@id": PROCESS, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"},
-                *(file_entity(path, files[path]) for path in sorted(files)),
+                *(file_entity(path, known) for path in sorted(files)),
             ],
         }
     )  # fmt: skip
 
 
-def file_entity(path: str, data: bytes) -> dict[str, Any]:
+def file_entity(path: str, files: Files) -> dict[str, Any]:
     """A file of the bundle as an RO-Crate data entity."""
     kind = MEDIA_TYPES.get(path.rsplit(".", 1)[-1], "text/plain")
     return {
@@ -193,8 +196,8 @@ def file_entity(path: str, data: bytes) -> dict[str, Any]:
         "@type": "File",
         "name": path,
         "encodingFormat": kind,
-        "contentSize": str(len(data)),
-        "sha256": sha256(data),
+        "contentSize": str(files.size(path)),
+        "sha256": files.sha256(path),
     }
 
 

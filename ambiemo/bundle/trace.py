@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ambiemo.bundle.reading import payload, shown
+from ambiemo.bundle.folder import payload, shown
 from ambiemo.errors import BadInput
+
+if TYPE_CHECKING:
+    from ambiemo.results.study import Study
 
 KEYS = ("corpus", "model", "strategy", "control", "level")
 TABLE = "tables/results.csv"
@@ -67,9 +70,9 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
     table: "results" (also "results.csv"). row: its line number, the header being 1, or corpus/model/strategy/control/level.
     Raises BadInput for a table, row or column that is not there; Broken for a file that cannot be used.
     """
-    from ambiemo.results.evidence import from_files, read_lines
+    from ambiemo.bundle.contents import naming, predictions_path, read_rows, study_from
     from ambiemo.results.predictions import BASELINE
-    from ambiemo.results.tables import truths_of
+    from ambiemo.results.truths import truths_of
 
     if table.removeprefix("tables/").removesuffix(".csv") != "results":
         raise BadInput(f"table '{table}': cannot be traced; only 'results' can, whose numbers the others are made of")
@@ -77,28 +80,34 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
     if column not in said:
         raise BadInput(f"{TABLE}: column '{column}': not there; there are {', '.join(said)}")
     corpus, model, strategy, control, level = (said[key] for key in KEYS)
-    evidence = from_files(files)
-    truths = truths_of(evidence, corpus)
+    study = study_from(files)
+    truths = truths_of(study, corpus)
     inside = {one for one, own in zip(truths.ids, truths.levels, strict=True) if level in ("all", own)}
-    mine = (strategy, control)
-    predictions = [
-        one
-        for one in read_lines(f"predictions/{model}/{corpus}.jsonl.gz", files)
-        if (one["strategy"], one["control"]) == mine and one["utterance_id"] in inside
-    ]
-    utterances = {one.id: one for one in evidence.utterances[corpus]}
-    behind = candidates(evidence, corpus, model, strategy, control)
+    path = predictions_path(model, corpus)
+    place = {one: index for index, one in enumerate(truths.ids)}
+    file, behind = candidates(study, files, corpus, model, strategy, control)
     steps = []
-    for one in predictions:
-        utterance = utterances[one["utterance_id"]]
-        clip, sources = behind.get(utterance.id, ("", ()))
-        truth = truths.truth[truths.ids.index(utterance.id)]
-        distribution = None if one["distribution"] is None else tuple(one["distribution"])
-        value = alone(column, truth, distribution)
-        about = (utterance.id, utterance.speaker, tuple(utterance.votes), clip)
-        steps.append(Step(*about, distribution, one["failure"], value, tuple(sources)))
-    folder = "predictions" if model == BASELINE else "answers"
-    return Trace(said, column, f"data/{folder}/{model}/{corpus}.jsonl.gz", evidence.labels[corpus], tuple(steps))
+    with naming(path):
+        for one in read_rows(path, files):
+            utterance = one["utterance_id"]
+            if (one["strategy"], one["control"]) != (strategy, control) or utterance not in inside:
+                continue
+            at = place[utterance]
+            clip = truths.clips[place[one["clip_of"]]] if one["clip_of"] else ""
+            distribution = None if one["distribution"] is None else tuple(one["distribution"])
+            steps.append(
+                Step(
+                    utterance,
+                    truths.speakers[at],
+                    tuple(int(vote) for vote in truths.votes[at]),
+                    clip,
+                    distribution,
+                    one["failure"],
+                    alone(column, truths.truth[at], distribution),
+                    tuple(behind.get(clip, ())),
+                )
+            )
+    return Trace(said, column, f"data/{path if model == BASELINE else file}", study.labels[corpus], tuple(steps))
 
 
 def find_row(files: Mapping[str, bytes], row: str) -> dict[str, str]:
@@ -118,34 +127,30 @@ def find_row(files: Mapping[str, bytes], row: str) -> dict[str, str]:
 
 
 def candidates(
-    evidence: Any, corpus: str, model: str, strategy: str, control: str
-) -> dict[str, tuple[str, list[Source]]]:
-    """By utterance: the clip that was heard and the candidates that the strategy read; {} for a baseline, which hears nothing."""
-    from ambiemo.plan.sharing import heard, shared_decoding
+    study: "Study", files: Mapping[str, bytes], corpus: str, model: str, strategy: str, control: str
+) -> tuple[str, dict[str, list[Source]]]:
+    """The file of the answers that the strategy read, and by clip the candidates it used; nothing for a baseline."""
+    from ambiemo.bundle.contents import answers_path, naming, read_rows, scores_path
 
-    wanted = (corpus, model, strategy, control)
-    cells = [cell for cell in evidence.cells if (cell.corpus, cell.model, cell.strategy.name, cell.control) == wanted]
-    if not cells:
-        return {}
-    decoding = shared_decoding(evidence.plan, evidence.cells, cells[0], len(evidence.labels[corpus]))
-    audio = "silence" if control == "silence" else "clip"
-    question = (cells[0].strategy.prompt, decoding.kind, decoding.count, audio)
-    scores = {row["about"]: row for row in evidence.scores.get((model, corpus), ())}
-    by_clip: dict[str, list[Source]] = {}
-    for line, row in enumerate(evidence.answers.get((model, corpus), ()), start=1):
-        asked = (row["prompt_id"], row["decoding"]["kind"], row["decoding"]["count"], row["audio"])
-        if (
-            asked == question
-            and row["index"] is not None
-            and row["index"] < (cells[0].strategy.count or decoding.count)
-        ):
-            judged = scores.get(f"{row['draw']}#{row['index']}", {}) if cells[0].strategy.verified else {}
-            score = (judged.get("score"), judged.get("draw", ""))
-            source = Source(line, row["draw"], row["index"], row["verdict"], row["text"], *score)
-            by_clip.setdefault(row["audio_sha256"], []).append(source)
-    clips = {utterance.id: utterance.audio_sha256 for utterance in evidence.utterances[corpus]}
-    listens = heard(list(clips), control, evidence.plan.seed, corpus)
-    return {one: (clips[other], by_clip.get(clips[other], [])) for one, other in listens.items()}
+    name = study.question_of.get((model, corpus, strategy, control))
+    if name is None:
+        return "", {}
+    question = next(one for one in study.questions if (one.unit, one.name) == ((model, corpus), name))
+    row = next(one.row() for one in study.plan.strategies if one.name == strategy)
+    path, judged = answers_path(question), {}
+    if row.verified:
+        with naming(scores_path(question)):
+            for one in read_rows(scores_path(question), files):
+                judged[(one["utterance_id"], one["index"])] = (one.get("score"), one["draw"])
+    found: dict[str, list[Source]] = {}
+    with naming(path):
+        for line, one in enumerate(read_rows(path, files), 1):
+            own = found.setdefault(one["audio_sha256"], [])
+            if one["index"] is None or (row.count and one["index"] >= row.count):
+                continue
+            score = judged.get((one["utterance_id"], one["index"]), (None, ""))
+            own.append(Source(line, one["draw"], one["index"], one["verdict"], one["text"], *score))
+    return path, found
 
 
 AVERAGED = {"js_divergence_bits", "js_distance_nats", "bhattacharyya", "r2_pearson", "accuracy", "brier", "kl_nats"}

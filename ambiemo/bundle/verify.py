@@ -15,12 +15,15 @@ from pathlib import Path
 import yaml
 
 from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
-from ambiemo.bundle.difference import GZIP_ERRORS, first_difference
-from ambiemo.bundle.reading import Disk, Listing, Payload, look, read_listing, shown, unreadable
-from ambiemo.durable import CHUNK, sha256, sha256_file
+from ambiemo.bundle.contents import OtherFormat
+from ambiemo.bundle.difference import Difference, first_difference
+from ambiemo.bundle.folder import Disk, Listing, look, payload_of, read_listing, shown, unreadable
+from ambiemo.durable import CHUNK, sha256_file
 from ambiemo.errors import AmbiemoError
+from ambiemo.jsonlines import GZIP_ERRORS
 
-Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes | Difference | None]]
+"""Files below `data/` -> what follows from them: a file's bytes, or how the bundle's own differs from them."""
 OURS = ("README.md", "verify.py")
 DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
 TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
@@ -65,7 +68,7 @@ class Bundle:
 def verify(folder: Path | str, recompute: Recompute | None = None) -> list[Finding]:
     """Everything in a bundle that does not hold; an empty list means that it holds.
 
-    recompute: contents below `data/` -> the derived files among them; by default that of `ambiemo.results.tables`.
+    recompute: contents below `data/` -> the derived files among them; by default that of `bundle.recomputing`.
     Raises BadInput where there is no bundle or this user may not read it.
     """
     return [finding for outcome in examine(folder, recompute) for finding in outcome.findings]
@@ -85,18 +88,17 @@ def listing(disk: Disk, name: str, payload: bool) -> Listing | None:
     return read_listing(name, disk.read(name), payload) if name in disk.files else None
 
 
-def from_results(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """All that this package makes of a bundle's evidence, and its own texts; imported only when it is needed.
+def from_results(files: Mapping[str, bytes]) -> Mapping[str, bytes | Difference | None]:
+    """All that this package makes of a bundle's answers, and its own texts; imported only when it is needed.
 
     The second verifier and the README are compared, too: they are what a stranger runs and reads.
     """
-    from ambiemo.bundle.texts import readme, verifier
-    from ambiemo.results.layout import check
-    from ambiemo.results.tables import recompute
+    from ambiemo.bundle.recomputing import recompute
+    from ambiemo.bundle.shipped import readme, verifier
 
-    check(files)
+    made = recompute(files)
     name = yaml.safe_load(files["config/plan.yaml"])["name"]
-    return {**recompute(files), "verify.py": verifier(), "README.md": readme(name).encode("utf-8")}
+    return {**made, "verify.py": verifier(), "README.md": readme(name).encode("utf-8")}
 
 
 Findings = Iterator[tuple[str, str, str] | tuple[str, str, str, str]]
@@ -186,9 +188,11 @@ def readable(bundle: Bundle) -> Findings:
 
 def recomputed(bundle: Bundle) -> Findings:
     """Predictions and tables, made again from the answers in the bundle, are the bundle's to the last byte."""
-    files = Payload(bundle.disk)
+    files = payload_of(bundle.disk)
     try:
         derived = bundle.recompute(files)
+    except OtherFormat:
+        raise
     except Exception as error:  # whatever a forged file sets off, it is the bundle that is broken and not the check
         said = str(error) if isinstance(error, AmbiemoError) else f"data: {type(error).__name__}: {error}"
         file, _, why = said.partition(": ") if said.startswith("data") else ("data", "", said)
@@ -197,7 +201,9 @@ def recomputed(bundle: Bundle) -> Findings:
     for path, expected in sorted(derived.items()):
         if path not in files:
             yield f"data/{path}", "no such file", "a file, as the answers give one"
-        elif difference := first_difference(path, files[path], expected):
+        elif difference := (
+            first_difference(path, files[path], expected) if isinstance(expected, bytes) else expected
+        ):
             why = "this package's own" if path in OURS else "recomputed from the answers"
             yield f"data/{path}, {difference.where}", difference.found, f"{difference.expected} ({why})"
     for path in files:
@@ -207,13 +213,13 @@ def recomputed(bundle: Bundle) -> Findings:
 
 def stated(bundle: Bundle) -> Findings:
     """Where a provenance statement or an RO-Crate is there, the hashes in it are those of the files it speaks of."""
-    files = Payload(bundle.disk)
+    files = payload_of(bundle.disk)
     for path, claims in (("provenance/statement.json", subjects), ("ro-crate-metadata.json", entities)):
         if path not in files:
             continue
         try:
             for name, digest in claims(json.loads(files[path])):
-                found = sha256(files[name]) if name in files else "no such file"
+                found = files.sha256(name) if name in files else "no such file"
                 if found != digest:
                     yield f"data/{path}, {shown(name)}", shown(str(digest)), f"{found} (the file)"
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -1,6 +1,6 @@
 """The utterances of a corpus as the pipeline uses them: columns in memory, objects on request."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -19,6 +19,8 @@ COLUMNS = (
     "utterance_id", "speaker", "cluster", "audio_path", "audio_sha256", "duration_s", "votes", "truth_source",
 )  # fmt: skip
 """Columns of the utterance table that `Utterances` keeps, in the order of `Utterance`'s fields."""
+TYPES = {"duration_s": pa.float64(), "votes": pa.list_(pa.int32())}
+"""Types of those columns that hold no text."""
 
 ACTED = "acted"
 """`truth_source` of an utterance whose truth is one acted label, not votes."""
@@ -53,6 +55,22 @@ class Utterances(Sequence[Utterance]):
         """Keep COLUMNS of an utterance table. Other columns are ignored."""
         kept = [KEPT[name](table.column(name)) if name in KEPT else table.column(name) for name in COLUMNS]
         self.columns = pa.table(kept, names=list(Utterance.__dataclass_fields__)).combine_chunks()
+
+    @classmethod
+    def of(cls, utterances: Iterable[Utterance]) -> "Utterances":
+        """The same utterances as columns. Raises pyarrow's errors (ValueError, TypeError) for a value of another kind."""
+        if isinstance(utterances, Utterances):
+            return utterances
+        rows = list(utterances)
+        fields = zip(COLUMNS, Utterance.__dataclass_fields__, strict=True)
+        return cls(
+            pa.table(
+                {
+                    column: pa.array([getattr(row, name) for row in rows], TYPES.get(column, pa.string()))
+                    for column, name in fields
+                }
+            )
+        )
 
     @property
     def ids(self) -> list[str]:

@@ -66,7 +66,24 @@ def totals(statistics: Array) -> Array:
     """Column sums of per-utterance statistics, (n, S) -> (S,), exactly rounded: no order of the utterances
     changes a bit.
     """
-    return np.array([math.fsum(column) for column in statistics.T.tolist()], dtype=np.float64)
+    return grouped_totals(statistics, np.array([0, len(statistics)]))[0]
+
+
+def grouped_totals(statistics: Array, edges: npt.NDArray[np.int64]) -> Array:
+    """Column sums of consecutive groups of rows, (n, S) and (G + 1,) edges -> (G, S), each exactly rounded.
+
+    Columns of whole numbers are added as they are, which is exact; the others by `math.fsum`.
+    """
+    starts, ends = edges[:-1].tolist(), edges[1:].tolist()
+    sums = np.zeros((len(starts), statistics.shape[1]))
+    whole = (statistics == np.rint(statistics)).all(axis=0) & (np.abs(statistics).max(axis=0, initial=0.0) < 2**31)
+    for place in np.flatnonzero(whole).tolist():
+        running = np.concatenate([[0.0], np.cumsum(statistics[:, place])])
+        sums[:, place] = running[edges[1:]] - running[edges[:-1]]
+    for place in np.flatnonzero(~whole).tolist():
+        column = statistics[:, place].tolist()
+        sums[:, place] = [math.fsum(column[start:end]) for start, end in zip(starts, ends, strict=True)]
+    return sums
 
 
 def ratio(numerator: Any, denominator: Any) -> Array:

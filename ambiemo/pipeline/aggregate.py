@@ -1,28 +1,179 @@
-"""The aggregate stage: Ray Data maps the strategies over cells of sampled answers. The mapped function is pure and lives in `results`."""
+"""The aggregate stage: Ray Data maps over the units (a model and a corpus each), from stored answers to the bundle's files.
 
+A task reads the answer store and writes beside it, so it runs on the node of the driver, whose disk that is. What travels is
+a unit's rows of the tables. The mapped functions are pure and live in `results`; answers are read one draw at a time.
+"""
+
+import gzip
+import os
 import pickle
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
 
-from ambiemo.results.evidence import Row
-from ambiemo.results.predictions import Work, predict_cell
+from ambiemo.bundle.contents import answer_rows, answers_path, predictions_path, score_row, scores_path
+from ambiemo.draws import Answer, Draw
+from ambiemo.durable import refused
+from ambiemo.errors import AmbiemoError, BadInput, Broken
+from ambiemo.jsonlines import LEVEL, Row, line
+from ambiemo.pipeline.store import AnswerFile
+from ambiemo.plan.expand import Expanded
+from ambiemo.plan.sharing import Question, asking, distinct, judging
+from ambiemo.results.predictions import BASELINE, Column, prediction_rows
+from ambiemo.results.study import Study, Unit, study_of
+from ambiemo.results.truths import truths_of
+from ambiemo.results.units import Gathered, UnitResult, all_units, baseline_result, unit_result
 
 
-def aggregate(cells: Iterable[Work]) -> list[Row]:
-    """Predictions of every cell, in no particular order."""
+@dataclass(frozen=True)
+class Work:
+    """What every task is given: the plan as it stands, the answer store's folder, and the folder that the files go to."""
+
+    expanded: Expanded
+    store: Path
+    staging: Path
+
+
+def aggregate(work: Work) -> dict[Unit, UnitResult]:
+    """Write every unit's answers, scores and predictions below `work.staging`, and return its rows of the tables.
+
+    Raises Broken where the store or the disk refuses; nothing is lost by it, the same command goes on.
+    """
     import ray
 
-    rows = [{"cell": pickle.dumps(cell)} for cell in cells]
-    if not rows:
+    units = all_units(study_of(work.expanded))
+    rows = [{"unit": pickle.dumps(unit)} for unit in units]
+    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        _Task(work),
+        batch_size=1,
+        num_cpus=1 if _driver_has_cpus(ray) else 0,
+        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
+    )
+    found: dict[Unit, UnitResult] = {}
+    try:
+        batch: Any
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for packed in batch.column("result").to_pylist():
+                unit, result, error, exit_code = pickle.loads(packed)
+                if error:
+                    raise (BadInput if exit_code == BadInput.exit_code else Broken)(error)
+                found[unit] = result
+    except ray.exceptions.RayError as error:
+        raise Broken(
+            f"strategies: a task ended without its result ({str(error).strip().splitlines()[-1]}); "
+            "the answers are kept, run the same command again"
+        ) from error
+    return found
+
+
+def _driver_has_cpus(ray: Any) -> bool:
+    """A cluster's head often has none: its tasks then ask for none."""
+    here = ray.get_runtime_context().get_node_id()
+    return any(node["NodeID"] == here and node["Resources"].get("CPU", 0) >= 1 for node in ray.nodes())
+
+
+class _Task:
+    """The mapped function: a batch with one unit in, its result out; an error of ours is a result too, so that it stays one line."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def __call__(self, batch: Any) -> Any:
+        told = []
+        for packed in batch["unit"]:
+            unit = pickle.loads(packed)
+            try:
+                told.append(pickle.dumps((unit, unit_from_store(self.work, unit), "", 0)))
+            except AmbiemoError as error:
+                told.append(pickle.dumps((unit, None, str(error), error.exit_code)))
+        return {"result": told}
+
+
+def unit_from_store(work: Work, unit: Unit) -> UnitResult:
+    """One unit: its stored answers to files of the bundle, to predictions, to rows of the tables."""
+    study = study_of(work.expanded)
+    columns: list[Column]
+    if unit[0] == BASELINE:
+        columns, result = baseline_result(study, unit[1])
+    else:
+        columns, result = unit_result(study, unit, _gathered(work, study, unit))
+    with written(work.staging / predictions_path(*unit)) as file:
+        for row in prediction_rows(truths_of(study, unit[1]), columns):
+            file.write(line(row))
+    return result
+
+
+def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
+    expanded = work.expanded
+    labels, clips = study.labels[unit[1]], distinct(expanded.corpora[unit[1]].utterances)
+    asked = [question for question in study.questions if question.unit == unit]
+    gathered = {question.name: Gathered(question, len(labels)) for question in asked}
+    judge = study.judges[unit[0]]
+    with ExitStack() as stack:
+        answers = stored(stack, work.store, unit[0])
+        scores = answers if judge == unit[0] else stored(stack, work.store, judge)
+        for question in asked:
+            ask = asking(expanded, question)
+            judge_one = judging(expanded, question) if question.judged else None
+            with ExitStack() as files:
+                told = files.enter_context(written(work.staging / answers_path(question)))
+                judged = files.enter_context(written(work.staging / scores_path(question))) if question.judged else None
+                for utterance in clips:
+                    draw = ask(utterance)
+                    rows, read = answer_rows(draw, answers(draw), labels)
+                    told.writelines(map(line, rows))
+                    about = _judged(draw, rows, question, judge_one, scores)
+                    if judged:
+                        judged.writelines(map(line, about))
+                    gathered[question.name].add(rows, [one.distribution for one in read], about)
+    return gathered
+
+
+def stored(stack: ExitStack, folder: Path, model: str) -> Callable[[Draw], Answer]:
+    """What looks up the stored answer to a draw of one model. Raises Broken for a draw that was never made."""
+    file = stack.enter_context(AnswerFile(folder / f"{model}.jsonl"))
+    index = file.index()
+
+    def answer(draw: Draw) -> Answer:
+        place = index.find(draw.key)
+        if place is None:
+            raise Broken(
+                f"{file.path}: no answer of {model} about {draw.utterance_id} (draw {draw.key[:12]}…); "
+                "run the same command again, the draw is made then"
+            )
+        return file.answer(draw.key, place)
+
+    return answer
+
+
+def _judged(
+    draw: Draw,
+    rows: Sequence[Row],
+    question: Question,
+    judge: Callable[[Draw, int, str], Draw] | None,
+    scores: Callable[[Draw], Answer],
+) -> list[Row]:
+    if judge is None or "failure" in rows[0]:
         return []
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(_predict, batch_size=1, num_cpus=1)
-    return [row for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow") for row in _unpack(batch)]
+    told = []
+    for index in range(question.judged):
+        asked = judge(draw, index, rows[index]["text"])
+        told.append(score_row(asked, index, scores(asked)))
+    return told
 
 
-def _predict(batch: Any) -> Any:  # {column: array} in and out; Ray's own type for it is a union that no function has
-    return {"rows": [pickle.dumps(predict_cell(pickle.loads(cell))) for cell in batch["cell"]]}
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """A gzip file without time and name, to write; whole once the `with` block has ended. Raises Broken where the disk refuses."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as raw:
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, mtime=0, fileobj=raw) as file:
+                yield file  # type: ignore[misc]  # a GzipFile is written like a file
+            raw.flush()
+            os.fsync(raw.fileno())
+    except OSError as error:
+        raise refused(path, error) from error
 
-
-def _unpack(batch: Any) -> Iterable[Row]:
-    for rows in batch.column("rows").to_pylist():
-        yield from pickle.loads(rows)

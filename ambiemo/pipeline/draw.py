@@ -35,13 +35,14 @@ UNHEARD = "audio: "
 
 
 T = TypeVar("T")
-Question = tuple[Callable[[T], Draw], Sequence[T]]
+Asked = tuple[Callable[[T], Draw], Sequence[T]]
+"""What makes a draw of an item, and the items: clips, or what a verifier is asked."""
 
 
 class Groups(Sequence[list[Draw]]):
     """The groups of draws that are still to make: places only, the draws themselves are made when a group is asked for."""
 
-    def __init__(self, questions: Sequence[Question], places: Sequence[tuple[int, Sequence[int]]]) -> None:
+    def __init__(self, questions: Sequence[Asked], places: Sequence[tuple[int, Sequence[int]]]) -> None:
         self.questions, self.places = questions, places
         self.draws = sum(len(there) for _, there in places)
 
@@ -55,7 +56,7 @@ class Groups(Sequence[list[Draw]]):
         return [ask(near[place - there[0]]) for place in there]
 
 
-def groups(questions: Sequence[Question], size: int, has: Callable[[str], bool]) -> Groups:
+def groups(questions: Sequence[Asked], size: int, has: Callable[[str], bool]) -> Groups:
     """The draws still to make, in groups of at most `size`.
 
     A question is what makes a draw of an item, and its items: clips, or candidates to judge. One question has one model, prompt kind and

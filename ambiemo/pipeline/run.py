@@ -2,25 +2,24 @@
 
 import json
 import os
+import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ambiemo.draws import Draw
 from ambiemo.errors import BadInput, Broken
 from ambiemo.pipeline.progress import progress, say
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Expanded, expand
 from ambiemo.plan.schema import read
-from ambiemo.results import evidence as evidences
-from ambiemo.results.evidence import Evidence, Row
 
 if TYPE_CHECKING:
-    from ambiemo.pipeline.draw import Question
+    from ambiemo.bundle.folder import Files
+    from ambiemo.pipeline.draw import Asked
 
 ARTIFACTS = Path("artifacts")
 
@@ -49,8 +48,8 @@ def run(
     (exit 1) where it fails on the way: what was drawn stays in the store.
     """
     from ambiemo.pipeline.cluster import ray_started
-    from ambiemo.results.dry_run import print_missing
-    from ambiemo.results.reading import print_tables
+    from ambiemo.plan.dry_run import print_missing
+    from ambiemo.terminal import print_tables
 
     began = time.monotonic()
     expanded = expand(read(plan_file), limit=limit, where="cluster" if address else "here")
@@ -71,11 +70,14 @@ def run(
         say(f"{expanded.plan.name}: {counts.shared} draws serve all strategies ({counts.alone} if each made its own)")
         stack.enter_context(ray_started(address))
         account.seconds["start"] = time.monotonic() - began
-        evidence = draw_and_score(expanded, answers, account)
-        files = aggregated(evidence, account)
-    account.seconds["all"] = time.monotonic() - began
-    write_bundle(bundle, expanded, evidence, files, account, limit)
-    print_tables(files)
+        draw_all(expanded, answers, account)
+        score_all(expanded, answers, account)
+        files = aggregated(expanded, answers, account)
+        account.seconds["all"] = time.monotonic() - began
+        tables = {path: files[path] for path in files if path.startswith("tables/")}
+        write_bundle(bundle, expanded, files, account, limit)
+        shutil.rmtree(staging(answers), ignore_errors=True)
+    print_tables(tables)
     say(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
@@ -94,54 +96,30 @@ def writable(folder: Path) -> None:
         raise Broken(f"{folder}: cannot write here: {error.strerror}; name another folder with --out") from error
 
 
-def draw_and_score(expanded: Expanded, store: AnswerStore, account: Account) -> Evidence:
-    """Make every draw that the store lacks, then ask the verifiers about what came back."""
-    sets = sharing.draw_sets(expanded)
-    by_model: dict[str, list[sharing.DrawSet]] = {}
-    for one in sets:
+def draw_all(expanded: Expanded, store: AnswerStore, account: Account) -> None:
+    """Make every draw of an answer that the store lacks."""
+    by_model: dict[str, list[sharing.Question]] = {}
+    for one in sharing.questions_of(expanded):
         by_model.setdefault(one.model, []).append(one)
-    answers: dict[tuple[str, str], list[Row]] = {}
-    to_score: dict[str, list[Draw]] = {}
-    scored_of: dict[str, tuple[str, str]] = {}
     for model, own in by_model.items():
-        clips = {one.corpus: sharing.distinct_clips(expanded.corpora[one.corpus]) for one in own}
+        clips = {one.corpus: sharing.distinct(expanded.corpora[one.corpus].utterances) for one in own}
         asked = [(sharing.asking(expanded, one), clips[one.corpus]) for one in own]
         draw_missing(expanded, model, "answers", asked, store, account)
-        for draw, told, judged in _told(expanded, own, store, model):
-            answers.setdefault((model, draw.corpus), []).extend(told)
-            for row in told[:judged]:
-                if not row.get("failure"):
-                    question = sharing.score_draw(expanded, draw, row["index"], row["text"])
-                    to_score.setdefault(question.model, []).append(question)
-                    scored_of[question.key] = (model, draw.corpus)
-    scores: dict[tuple[str, str], list[Row]] = {}
-    for judge, questions in to_score.items():
-        unlike = list({question.key: question for question in questions}.values())
-        draw_missing(expanded, judge, "scores", [(lambda question: question, unlike)], store, account)
-        found = store.read(judge, {question.key for question in questions})
-        for question in questions:
-            scores.setdefault(scored_of[question.key], []).append(evidences.score_row(question, found[question.key]))
-    return evidences.from_run(expanded, answers, scores)
 
 
-def _told(
-    expanded: Expanded, sets: Iterable[sharing.DrawSet], store: AnswerStore, model: str
-) -> Iterator[tuple[Draw, list[Row], int]]:
-    """Each distinct draw with the rows of its answer, and how many of its candidates a verifier is to judge."""
-    wanted = [({d.key: d for d in sharing.draws(expanded, one)}, one) for one in sets]
-    found = store.read(model, {key for draws, _ in wanted for key in draws})
-    for draws, one in wanted:
-        labels = expanded.corpora[one.corpus].labels
-        judged = sharing.judged_candidates(expanded, one)
-        for key, draw in draws.items():
-            yield draw, evidences.answer_rows(draw, found[key], labels), judged
+def score_all(expanded: Expanded, store: AnswerStore, account: Account) -> None:
+    """Ask the verifiers about the candidates that came back."""
+    from ambiemo.pipeline.score import judgements
+
+    for judge, questions in judgements(expanded, store).items():
+        draw_missing(expanded, judge, "scores", [(lambda draw: draw, one) for one in questions], store, account)
 
 
 def draw_missing(
     expanded: Expanded,
     model: str,
     what: str,
-    questions: "Sequence[Question[Any]]",
+    questions: "Sequence[Asked[Any]]",
     store: AnswerStore,
     account: Account,
 ) -> None:
@@ -163,31 +141,42 @@ def draw_missing(
     account.seconds[f"{what} {model}"] = time.monotonic() - began
 
 
-def aggregated(evidence: Evidence, account: Account) -> dict[str, bytes]:
-    """Predictions and tables as files."""
-    from ambiemo.pipeline.aggregate import aggregate
-    from ambiemo.results.predictions import work
-    from ambiemo.results.tables import derived
+def staging(store: AnswerStore) -> Path:
+    """Where the files of a bundle wait until it is written: beside the answers, under the store's lock."""
+    return store.folder / ".staging"
+
+
+def aggregated(expanded: Expanded, store: AnswerStore, account: Account) -> "Files":
+    """Answers, predictions and tables as files; the large ones lie in the staging folder."""
+    from ambiemo.bundle.folder import Files
+    from ambiemo.bundle.recomputing import assembled
+    from ambiemo.pipeline.aggregate import Work, aggregate
+    from ambiemo.results.study import study_of
 
     began = time.monotonic()
-    files = derived(evidence, aggregate(work(evidence)))
+    folder = staging(store).resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    results = aggregate(Work(expanded, store.folder.resolve(), folder))
+    made = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.gz"))}
+    tables = assembled(study_of(expanded), results)
     account.seconds["strategies and tables"] = time.monotonic() - began
-    return files
+    return Files({**made, **tables})
 
 
-def write_bundle(
-    bundle: Path, expanded: Expanded, evidence: Evidence, derived: dict[str, bytes], account: Account, limit: int | None
-) -> None:
+def write_bundle(bundle: Path, expanded: Expanded, made: "Files", account: Account, limit: int | None) -> None:
     """Put everything into one checksummed folder, whole or not at all."""
     from ambiemo.bundle import bag
+    from ambiemo.bundle.contents import study_files
+    from ambiemo.bundle.folder import Files
+    from ambiemo.bundle.inputs import input_files
     from ambiemo.bundle.provenance import provenance
-    from ambiemo.results.provenance import describing_files
+    from ambiemo.results.study import study_of
 
-    files = evidences.to_files(evidence) | derived | describing_files(expanded, limit)
-    files["log/run.log"] = json.dumps(account.__dict__, indent=2, sort_keys=True).encode("utf-8") + b"\n"
-    files |= provenance(files)
+    log = json.dumps(vars(account), indent=2, sort_keys=True).encode("utf-8") + b"\n"
+    given = {**study_files(study_of(expanded)), **input_files(expanded, limit), "log/run.log": log}
+    files = Files({**made.places, **given})
     bag.write(
         bundle,
-        files,
+        Files({**files.places, **provenance(files)}),
         {"External-Identifier": expanded.plan.name, "External-Description": expanded.plan.title or expanded.plan.name},
     )

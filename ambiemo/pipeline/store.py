@@ -1,29 +1,151 @@
 """The answer store: append-only, content-addressed, one writer at a time.
 
-One file a model, one line a group of draws: `{"group": …, "answers": [{"key": …, "candidates": […], …}]}`. A line is appended and synced
-whole; a line that a crash or a full disk left without its end is cut off at the next opening, so a group is there whole or not at all.
-A failed draw is kept as a row with its reason, and is drawn again by the next run.
+One file per model, one line per group of draws: `SHA256 HEAD<tab>ANSWERS`. HEAD names the draws' keys and which of them failed, so
+that a reader finds an answer without reading every text; SHA256 is the hash of all that follows it, so that a flipped bit or an
+exchanged key is found and named. A line is appended and synced whole. A line that a crash or a full disk left without its end is
+cut off at the next opening, so a group is there whole or not at all. A failed draw is kept with its reason, and is drawn again
+by the next run. Lines of before the checksums (`{"group": …, "answers": […]}`) are read too.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, BinaryIO, Self
 
 from ambiemo.draws import Answer
-from ambiemo.durable import refused, sync_folder
+from ambiemo.durable import refused, sha256, sync_folder
 from ambiemo.errors import BadInput, Broken
+
+DIGEST = 64
+PLACE_BITS = 12
+"""A group has at most 2^12 draws (the plan's largest `group_size`), so offset and place in the group fit one number."""
 
 
 def as_line(group: str, answers: Sequence[Answer]) -> bytes:
     """A group of answers as the store keeps it."""
-    told = {"group": group, "answers": [asdict(answer) for answer in answers]}
-    return (json.dumps(told, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    failed = [place for place, answer in enumerate(answers) if answer.failure]
+    head = {"group": group, "keys": [answer.key for answer in answers], "failed": failed}
+    told = f"{json.dumps(head)}\t{json.dumps([asdict(answer) for answer in answers], ensure_ascii=False)}"
+    rest = told.encode("utf-8", "backslashreplace")
+    return sha256(rest).encode("ascii") + b" " + rest + b"\n"
+
+
+@dataclass
+class Index:
+    """Where the answers of one file are: key -> byte offset of its line and place in its group, as one number.
+
+    answered: the first answer of each key. failed: the last failure of each key.
+    """
+
+    answered: dict[bytes, int] = field(default_factory=dict)
+    failed: dict[bytes, int] = field(default_factory=dict)
+
+    def find(self, key: str) -> int | None:
+        """Place of the answer under a key, else of its last failure, else None."""
+        digest = bytes.fromhex(key)
+        return self.answered.get(digest, self.failed.get(digest))
+
+
+class AnswerFile:
+    """One model's answers, read only. Needs no lock: what is written is never changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO | None = None
+        self._group: tuple[int, list[dict[str, Any]]] = (-1, [])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def index(self) -> Index:
+        """Read every line's head. Raises Broken naming file and line where one is not as it was written."""
+        index = Index()
+        for offset, number, line in self._lines():
+            try:
+                head, _ = _parts(line)
+                failed = set(head["failed"])
+                for place, key in enumerate(head["keys"]):
+                    found = offset << PLACE_BITS | place
+                    if place in failed:
+                        index.failed[bytes.fromhex(key)] = found
+                    else:
+                        index.answered.setdefault(bytes.fromhex(key), found)
+            except NOT_A_GROUP as error:
+                raise self._broken(number, error) from error
+        return index
+
+    def answer(self, key: str, place: int) -> Answer:
+        """The answer at a place of the index. Neighbours of one group are read once. Raises Broken as `index` does."""
+        offset, in_group = place >> PLACE_BITS, place & ((1 << PLACE_BITS) - 1)
+        try:
+            if self._group[0] != offset:
+                self._group = (offset, self._load(offset))
+            row = self._group[1][in_group]
+            if row["key"] != key:
+                raise ValueError(f"found key {row['key'][:12]}…, expected {key[:12]}…")
+            return Answer.from_row(row)
+        except NOT_A_GROUP as error:
+            raise self._broken(self._number(offset), error) from error
+
+    def whole(self) -> int:
+        """Bytes of the file up to the end of its last whole line."""
+        size = 0
+        for offset, _, line in self._lines():
+            size = offset + len(line)
+        return size
+
+    def _lines(self) -> Iterator[tuple[int, int, bytes]]:
+        """(byte offset, line number from 1, line) of every whole line."""
+        if not self.path.exists():
+            return
+        offset = 0
+        with open(self.path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield offset, number, line
+                offset += len(line)
+
+    def _load(self, offset: int) -> list[dict[str, Any]]:
+        if self._file is None:
+            self._file = open(self.path, "rb")
+        self._file.seek(offset)
+        return json.loads(_parts(self._file.readline())[1])
+
+    def _number(self, offset: int) -> int:
+        with open(self.path, "rb") as file:
+            return file.read(offset).count(b"\n") + 1
+
+    def _broken(self, number: int, error: Exception) -> Broken:
+        why = str(error) if type(error) is ValueError else f"not a group of answers ({type(error).__name__})"
+        return Broken(
+            f"{self.path}: line {number}: {why}; the line was changed after it was written: "
+            "delete it, its draws are made again"
+        )
+
+
+NOT_A_GROUP = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+
+
+def _parts(line: bytes) -> tuple[dict[str, Any], bytes]:
+    """Head, and the answers' JSON, of a line whose checksum holds. Raises one of NOT_A_GROUP."""
+    if line[:1] == b"{":  # of before the checksums
+        answers = json.loads(line)["answers"]
+        failed = [place for place, answer in enumerate(answers) if answer["failure"]]
+        return {"keys": [answer["key"] for answer in answers], "failed": failed}, json.dumps(answers).encode("ascii")
+    rest = line[DIGEST + 1 : -1]
+    if line[DIGEST : DIGEST + 1] != b" " or sha256(rest).encode("ascii") != line[:DIGEST]:
+        raise ValueError("its checksum does not fit")
+    head, _, told = rest.partition(b"\t")
+    return json.loads(head), told
 
 
 class AnswerStore:
@@ -32,7 +154,7 @@ class AnswerStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[str, FileIO] = {}
-        self._keys: dict[str, set[bytes]] = {}
+        self._indices: dict[str, Index] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -57,13 +179,20 @@ class AnswerStore:
         self._lock.close()
 
     def has(self, model: str, key: str) -> bool:
-        """Is there an answer (not a failure) under this key?"""
-        return bytes.fromhex(key) in self._index(model)
+        """True if there is an answer (not a failure) under this key."""
+        return bytes.fromhex(key) in self.index(model).answered
+
+    def index(self, model: str) -> Index:
+        """Where the model's answers are; read from the file once, and again after an append."""
+        if model not in self._indices:
+            self._settle(model)
+            self._indices = {model: AnswerFile(self.path(model)).index()}  # one model's at a time
+        return self._indices[model]
 
     def append(self, model: str, line: bytes) -> None:
         """Add a group (`as_line`): all of it, on disk, or nothing. Raises Broken when the disk refuses."""
         file = self._file(model)
-        self._keys.pop(model, None)  # the file is asked again, not a copy kept up: a long run would carry that with it
+        self._indices.pop(model, None)  # a copy kept up would grow with the run
         start, left = file.seek(0, os.SEEK_END), line
         try:
             while left:  # a nearly full disk may take a part of it and say so only at the next write
@@ -71,58 +200,37 @@ class AnswerStore:
             os.fsync(file.fileno())
         except OSError as error:
             self._files.pop(model)
-            _cut(self._path(model), start)
-            raise refused(self._path(model), error) from error
+            _cut(self.path(model), start)
+            raise refused(self.path(model), error) from error
 
-    def read(self, model: str, wanted: Container[str]) -> dict[str, Answer]:
-        """The answers of a model under the wanted keys: the first answer of each, or the last failure where there is none."""
-        found: dict[str, Answer] = {}
-        for answer in self._answers(model):
-            if answer.key in wanted and (answer.key not in found or found[answer.key].failure):
-                found[answer.key] = answer
-        return found
-
-    def _path(self, model: str) -> Path:
+    def path(self, model: str) -> Path:
+        """The file of a model's answers."""
         return self.folder / f"{model}.jsonl"
-
-    def _index(self, model: str) -> set[bytes]:
-        if model not in self._keys:
-            self._keys[model] = {bytes.fromhex(one.key) for one in self._answers(model) if not one.failure}
-        return self._keys[model]
 
     def _file(self, model: str) -> FileIO:
         if model not in self._files:
+            self._settle(model)
             try:
-                self._files[model] = FileIO(self._path(model), "ab")
+                self._files[model] = FileIO(self.path(model), "ab")
                 sync_folder(self.folder)
             except OSError as error:
-                raise refused(self._path(model), error) from error
+                raise refused(self.path(model), error) from error
         return self._files[model]
 
-    def _answers(self, model: str) -> Iterator[Answer]:
-        path = self._path(model)
-        if not path.exists():
+    def _settle(self, model: str) -> None:
+        """Drop what an interrupted append left behind the last whole line."""
+        path = self.path(model)
+        if model in self._files or not path.exists():
             return
         with open(path, "rb") as file:
-            start = 0
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    break
-                start += len(line)
-                try:
-                    rows = json.loads(line)["answers"]
-                    yield from (Answer.from_row(row) for row in rows)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise Broken(
-                        f"{path}: line {number}: not a group of answers ({type(error).__name__}); the file was changed by hand: "
-                        "delete that line, its draws are made again"
-                    ) from error
-        if start < path.stat().st_size:
-            _cut(path, start)
+            size = file.seek(0, os.SEEK_END)
+            if size and file.seek(size - 1) is not None and file.read(1) == b"\n":
+                return
+        if (whole := AnswerFile(path).whole()) < size:
+            _cut(path, whole)
 
 
 def _cut(path: Path, size: int) -> None:
-    """Drop what an interrupted append left behind the last whole line."""
     with open(path, "r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())

@@ -43,6 +43,11 @@ class Cell:
     skipped: str = ""
     cannot: bool = False
 
+    @property
+    def name(self) -> tuple[str, str, str, str]:
+        """What no two cells of a plan have in common."""
+        return (self.model, self.corpus, self.strategy.name, self.control)
+
 
 @dataclass(frozen=True)
 class Expanded:
@@ -123,7 +128,7 @@ def _cannot(expanded: Expanded, model_id: str, row: Strategy) -> str:
         return f"{model_id} cannot: {', '.join(lacking)}"
     engine = expanded.engine(model_id)
     most = engines.MOST_BEAMS.get(engine, row.count)
-    if row.decoding == "beam" and row.count > most:
+    if row.decoding.kind == "beam" and row.count > most:
         return f"{engine} searches with {most} beams at most, asked for {row.count}"
     judge = expanded.verifier(model_id)
     if row.verified and "verifier" not in _able(expanded, judge):

@@ -17,7 +17,7 @@ from ambiemo.errors import BadInput
 from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
 from ambiemo.models import ModelSpec, Price
 from ambiemo.models.spec import COMMIT
-from ambiemo.strategies import STRATEGIES, Strategy, strategy
+from ambiemo.strategies import OWN, STRATEGIES, Decode, Scorer, Strategy, aggregator, scorer, strategy
 from ambiemo.strategies.baselines import BASELINES
 
 T = TypeVar("T")
@@ -79,17 +79,25 @@ class CorpusEntry(Part):
 
 
 class StrategyEntry(Part):
-    """One strategy of the table; with `base` naming the row, a variant of it under its own name: another count, or another decoding.
+    """One strategy of the table, or with `base` naming the row, a variant of it under its own name.
 
-    A closed model has no beams: `{name: alm_v_sampled, base: alm_v, decoding: sample}` lets a verifier choose among samples instead.
-    `forced` belongs to the rows that have it: their candidates are the labels, as many as the corpus has. A name of the table always is
-    the table's row, unchanged: results compare with `greedy`, and with the baselines, by name.
+    A variant may change:
+    decoding, count              such as `{name: alm_v_sampled, base: alm_v, decoding: sample, count: 3}`: a closed model has no beams
+    scorer, aggregator           a name of the table's scorers ("none" for no scorer) or aggregators
+    tau, concentration, epsilon  numbers of its own in place of the plan's `weights` and `dirichlet`
+    `forced` belongs to the rows that have it: their candidates are the labels, as many as the corpus has. A name of the table
+    always is the table's row, unchanged: results compare with `greedy`, and with the baselines, by name.
     """
 
     name: str
     base: str = ""
     decoding: Literal["", "greedy", "beam", "sample", "forced"] = ""
     count: int | None = Field(default=None, ge=1, le=256)
+    scorer: str = ""
+    aggregator: str = ""
+    tau: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    concentration: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @field_validator("name")
     @classmethod
@@ -97,31 +105,54 @@ class StrategyEntry(Part):
         return _name(value)
 
     def row(self) -> Strategy:
-        """The table's row, under this entry's name, decoding and count. Raises BadInput for one that cannot be, or would be paid for nothing."""
-        row = strategy(self.base or self.name)
-        if "forced" in (row.decoding, self.decoding) and (self.count or self.decoding not in ("", row.decoding)):
+        """The strategy that this entry names. Raises BadInput for parts that do not fit, or would be paid for nothing."""
+        base = strategy(self.base or self.name)
+        if "forced" in (base.decoding.kind, self.decoding) and (
+            self.count or self.decoding not in ("", base.decoding.kind)
+        ):
             raise BadInput(
-                f"strategy '{self.name}': {row.name} has decoding {row.decoding}, found decoding '{self.decoding}', count {self.count}; "
-                "forced labels take no other decoding and no count"
+                f"strategy '{self.name}': {base.name} has decoding {base.decoding.kind}, found decoding '{self.decoding}', "
+                f"count {self.count}; forced labels take no other decoding and no count"
             )
-        made = replace(row, name=self.name, decoding=self.decoding or row.decoding, count=self.count or row.count)
-        if made.aggregator == "only" and made.count > 1:
-            raise BadInput(
-                f"strategy '{self.name}': found count {made.count}, expected 1: {row.name} is the one candidate's own distribution; "
-                "to make one of several, take another base, such as majority_vote"
-            )
-        if made.decoding == "greedy" and made.count > 1:
-            raise BadInput(
-                f"strategy '{self.name}': found decoding greedy with count {made.count}, expected count 1: "
-                f"{made.count} equal answers would be paid; say `count: 1`, or `decoding: sample`"
-            )
+        made = replace(
+            base,
+            name=self.name,
+            decoding=Decode(self.decoding or base.decoding.kind, self.count or base.count),
+            scorer=self._scorer(base),
+            aggregator=aggregator(self.aggregator) if self.aggregator else base.aggregator,
+            **{name: own for name in OWN if (own := getattr(self, name)) is not None},
+        )
         if self.name in BASELINES or made != STRATEGIES.get(self.name, made):
             kind = "baseline" if self.name in BASELINES else "row of the table of strategies"
             raise BadInput(
-                f"strategy '{self.name}': found {row.name} with decoding {made.decoding}, count {made.count}, expected what is called so: "
-                f"a {kind}, with which results are compared by name; choose another name, such as {row.name}_{made.decoding}_{made.count}"
+                f"strategy '{self.name}': found {base.name} with {_told(made)}, expected what is called so: a {kind}, with which "
+                f"results are compared by name; choose another name, such as {base.name}_{made.decoding.kind}_{made.count}"
             )
         return made
+
+    def _scorer(self, base: Strategy) -> Scorer | None:
+        if self.scorer in ("", "none"):
+            return base.scorer if not self.scorer else None
+        return scorer(self.scorer)
+
+    def written_out(self) -> "StrategyEntry":
+        """The same entry with nothing left to defaults."""
+        row = self.row()
+        return StrategyEntry(
+            name=row.name,
+            base=self.base or self.name,
+            decoding=row.decoding.kind,
+            count=row.count or None,
+            scorer=row.parts["scorer"] or "none",
+            aggregator=row.parts["aggregator"],
+            **row.own,
+        )
+
+
+def _told(row: Strategy) -> str:
+    own = [f"{name} {value:g}" for name, value in row.own.items() if value is not None]
+    parts = (f"decoding {row.decoding.kind}", f"count {row.count}", f"scorer {row.parts['scorer'] or 'none'}")
+    return ", ".join([*parts, f"aggregator {row.aggregator.name}", *own])
 
 
 class ControlEntry(Part):
@@ -134,7 +165,7 @@ class ControlEntry(Part):
 class Sampling(Part):
     """Temperature and nucleus of every `sample` decoding."""
 
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0, le=1)
 
 
@@ -149,14 +180,14 @@ class MaxTokens(Part):
 class Weights(Part):
     """tau: temperature of W-BoN's softmax over log-likelihoods (nats)."""
 
-    tau: float = Field(default=1.0, gt=0)
+    tau: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
 class Dirichlet(Part):
     """Components Dir(concentration · p + epsilon) of the weighted strategies."""
 
-    concentration: float = Field(default=10.0, gt=0)
-    epsilon: float = Field(default=0.01, gt=0)
+    concentration: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    epsilon: float = Field(default=0.01, gt=0, allow_inf_nan=False)
 
 
 class Ambiguity(Part):
@@ -314,10 +345,8 @@ def check(content: Any, name: str) -> Plan:
         first = error.errors()[0]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
-    rows = [_named(f"{name}: strategies.{index}", entry.row) for index, entry in enumerate(plan.strategies)]
     written_out = tuple(
-        StrategyEntry(name=row.name, base=entry.base or entry.name, decoding=row.decoding, count=row.count or None)
-        for entry, row in zip(plan.strategies, rows, strict=True)
+        _named(f"{name}: strategies.{index}", entry.written_out) for index, entry in enumerate(plan.strategies)
     )
     plan = plan.model_copy(update={"strategies": written_out})
     if plan.verifier.id in {entry.id for entry in plan.models} and plan.verifier != ModelEntry(id=plan.verifier.id):

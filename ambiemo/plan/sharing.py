@@ -1,138 +1,198 @@
 """Draw once, aggregate many: the questions all strategies of a plan need, each once, and how many draws that saves."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ambiemo import models
-from ambiemo.corpora.utterances import LoadedCorpus, Utterance, Utterances
+from ambiemo.corpora.utterances import Utterance, Utterances
 from ambiemo.draws import Decoding, Draw
 from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import Plan
 from ambiemo.seeds import seed
 from ambiemo.strategies import Strategy
 
-Question = tuple[str, str, str, Decoding, Literal["clip", "silence"]]
+Audio = Literal["clip", "silence"]
 
 
 @dataclass(frozen=True)
-class DrawSet:
-    """All draws of one question: one model, corpus, prompt, decoding and kind of audio; `serves` names the strategies that read them."""
+class Question:
+    """All draws that ask one model the same about a corpus: one prompt, decoding and kind of audio.
+
+    serves: the strategies that read the answers. judged: how many candidates of each draw (the first so many) a verifier judges.
+    """
 
     model: str
     corpus: str
     prompt_id: str
     decoding: Decoding
-    audio: Literal["clip", "silence"]
+    audio: Audio
     serves: tuple[str, ...]
+    judged: int = 0
+
+    @property
+    def name(self) -> str:
+        """Short name, unique among the questions to one model about one corpus: "direct.beam-5", "direct.greedy.silence"."""
+        kind = self.decoding.kind if self.decoding.kind == "greedy" else f"{self.decoding.kind}-{self.decoding.count}"
+        return ".".join([self.prompt_id, kind, *([self.audio] if self.audio != "clip" else [])])
+
+    @property
+    def unit(self) -> tuple[str, str]:
+        """The model and the corpus."""
+        return (self.model, self.corpus)
 
 
 def decoding(plan: Plan, row: Strategy, labels: int) -> Decoding:
     """The decoding a strategy asks for under a plan, of a corpus with so many labels."""
-    if row.decoding == "forced":
+    if row.decoding.kind == "forced":
         return Decoding("forced", labels, max_tokens=0)
     longest = getattr(plan.max_tokens, row.prompt)
-    if row.decoding == "sample":
+    if row.decoding.kind == "sample":
         return Decoding("sample", row.count, plan.sampling.temperature, plan.sampling.top_p, longest)
-    return Decoding(row.decoding, row.count, max_tokens=longest)
+    return Decoding(row.decoding.kind, row.count, max_tokens=longest)
 
 
-def shared_decoding(plan: Plan, cells: Sequence[Cell], cell: Cell, labels: int) -> Decoding:
-    """The decoding of the draw a cell reads: samples of one question are nested, so the largest N of the plan serves every smaller one."""
-    wanted = decoding(plan, cell.strategy, labels)
-    if wanted.kind != "sample":
-        return wanted
-    question = (cell.model, cell.corpus, cell.strategy.prompt, "sample")
-    alike = [
-        decoding(plan, other.strategy, labels)
-        for other in cells
-        if not other.skipped and (other.model, other.corpus, other.strategy.prompt, other.strategy.decoding) == question
+def questions(plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> list[Question]:
+    """The questions that all ready cells need, each once, in a fixed order. labels: by corpus."""
+    asked: dict[Question, list[Cell]] = {}
+    for cell, question in _asked(plan, cells, labels):
+        asked.setdefault(question, []).append(cell)
+    found = [
+        replace(
+            question,
+            serves=tuple(dict.fromkeys(cell.strategy.name for cell in own)),
+            judged=max((cell.strategy.count for cell in own if cell.strategy.verified), default=0),
+        )
+        for question, own in asked.items()
     ]
-    return max([wanted, *alike], key=lambda one: one.count)
+    return sorted(found, key=lambda one: (one.model, one.corpus, one.prompt_id, str(one.decoding), one.audio))
 
 
-def draw_sets(expanded: Expanded) -> list[DrawSet]:
-    """The questions all ready cells need, each once, in a fixed order."""
-    serves: dict[Question, list[str]] = {}
-    for cell in expanded.cells:
-        if not cell.skipped:
-            audio: Literal["clip", "silence"] = "silence" if cell.control == "silence" else "clip"
-            question = (
-                cell.model,
-                cell.corpus,
-                cell.strategy.prompt,
-                shared_decoding(expanded.plan, expanded.cells, cell, len(expanded.corpora[cell.corpus].labels)),
-                audio,
-            )
-            serves.setdefault(question, []).append(cell.strategy.name)
-    sets = [DrawSet(*question, tuple(dict.fromkeys(names))) for question, names in serves.items()]
-    return sorted(sets, key=lambda one: (one.model, one.corpus, one.prompt_id, str(one.decoding), one.audio))
+def question_of_cells(
+    plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str, str, str], str]:
+    """Name of the question whose answers each ready cell reads, by (model, corpus, strategy, control)."""
+    return {cell.name: question.name for cell, question in _asked(plan, cells, labels)}
 
 
-def draws(expanded: Expanded, which: DrawSet) -> Iterator[Draw]:
-    """The draws of one question, one an utterance, in the corpus' order."""
+def _asked(
+    plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[Cell, Question]]:
+    """Each ready cell with the question it reads. Samples are nested: the largest N of one question serves every smaller one."""
+    ready = [(cell, decoding(plan, cell.strategy, len(labels[cell.corpus]))) for cell in cells if not cell.skipped]
+    most: dict[tuple, Decoding] = {}
+    for cell, wanted in ready:
+        if wanted.kind == "sample":
+            asked = (cell.model, cell.corpus, cell.strategy.prompt)
+            most[asked] = max(most.get(asked, wanted), wanted, key=lambda one: one.count)
+    for cell, wanted in ready:
+        asked = (cell.model, cell.corpus, cell.strategy.prompt)
+        audio: Audio = "silence" if cell.control == "silence" else "clip"
+        yield cell, Question(*asked, most[asked] if wanted.kind == "sample" else wanted, audio, serves=())
+
+
+def questions_of(expanded: Expanded) -> list[Question]:
+    """The questions of a plan as it stands on this machine."""
+    return questions(expanded.plan, expanded.cells, {name: one.labels for name, one in expanded.corpora.items()})
+
+
+def draws(expanded: Expanded, which: Question) -> Iterator[Draw]:
+    """The draws of one question, one for each utterance, in the corpus' order."""
     return map(asking(expanded, which), expanded.corpora[which.corpus].utterances)
 
 
-def asking(expanded: Expanded, which: DrawSet) -> Callable[[Utterance], Draw]:
-    """What makes the draw of one question about an utterance."""
+def asking(expanded: Expanded, which: Question) -> Callable[[Utterance], Draw]:
+    """The function that makes the draw of one question about an utterance."""
     corpus, spec = expanded.corpora[which.corpus], expanded.specs[which.model]
+    return ask_of(
+        which,
+        revision=spec.revision or "",
+        engine=expanded.engine(which.model),
+        prompt=models.prompt(spec, which.prompt_id),
+        labels=corpus.labels,
+        plan_seed=expanded.plan.seed,
+        root=corpus.root,
+    )
+
+
+def ask_of(
+    which: Question, *, revision: str, engine: str, prompt: str, labels: tuple[str, ...], plan_seed: int, root: str = ""
+) -> Callable[[Utterance], Draw]:
+    """The same from its parts: the model's revision and engine, the prompt's text with its placeholders, the corpus' labels and folder."""
     same: dict[str, Any] = {
         "model": which.model,
-        "revision": spec.revision or "",
-        "engine": expanded.engine(which.model),
+        "revision": revision,
+        "engine": engine,
         "corpus": which.corpus,
         "prompt_id": which.prompt_id,
-        "prompt": models.render(models.prompt(spec, which.prompt_id), corpus.labels),
+        "prompt": models.render(prompt, labels),
         "decoding": which.decoding,
-        "plan_seed": expanded.plan.seed,
+        "plan_seed": plan_seed,
         "audio": which.audio,
-        "labels": corpus.labels if which.decoding.kind == "forced" else (),
+        "labels": labels if which.decoding.kind == "forced" else (),
     }
 
     def ask(utterance: Utterance) -> Draw:
-        return Draw(
-            utterance_id=utterance.id,
-            audio_sha256=utterance.audio_sha256,
-            audio_path=_absolute(corpus, utterance),
-            **same,
-        )
+        path = str(Path(root) / utterance.audio_path) if utterance.audio_path else ""
+        return Draw(utterance_id=utterance.id, audio_sha256=utterance.audio_sha256, audio_path=path, **same)
 
     return ask
 
 
-def distinct_clips(corpus: LoadedCorpus) -> Sequence[Utterance]:
-    """The utterances of a corpus without those whose clip has the bytes of an earlier one's: they would ask the same."""
-    if isinstance(corpus.utterances, Utterances) and corpus.utterances.clips_differ:
-        return corpus.utterances
+def judging(expanded: Expanded, which: Question) -> Callable[[Draw, int, str], Draw]:
+    """The function that makes the draw which asks the verifier about one candidate of a draw of `which`.
+
+    It takes the judged draw, the candidate's index and its text, verbatim. The verifier is given the same clip.
+    """
+    judge = expanded.verifier(which.model)
+    spec = expanded.specs[judge]
+    return judge_of(
+        judge,
+        revision=spec.revision or "",
+        engine=expanded.engine(judge),
+        prompt=models.prompt(spec, "verifier"),
+        labels=expanded.corpora[which.corpus].labels,
+        max_tokens=expanded.plan.max_tokens.verifier,
+    )
+
+
+def judge_of(
+    judge: str, *, revision: str, engine: str, prompt: str, labels: Sequence[str], max_tokens: int
+) -> Callable[[Draw, int, str], Draw]:
+    """The same from its parts."""
+    same: dict[str, Any] = {
+        "model": judge,
+        "revision": revision,
+        "engine": engine,
+        "prompt_id": "verifier",
+        "decoding": Decoding("greedy", max_tokens=max_tokens),
+        "purpose": "score",
+        "labels": (),
+    }
+
+    def judge_one(judged: Draw, index: int, candidate: str) -> Draw:
+        text = models.render(prompt, labels, candidate=candidate)
+        return replace(judged, **same, prompt=text, about=f"{judged.key}#{index}")
+
+    return judge_one
+
+
+def distinct(utterances: Sequence[Utterance]) -> Sequence[Utterance]:
+    """The utterances without those whose clip has the bytes of an earlier one's: they would ask the same."""
+    if isinstance(utterances, Utterances) and utterances.clips_differ:
+        return utterances
     first: dict[str, Utterance] = {}
-    for one in corpus.utterances:
+    for one in utterances:
         first.setdefault(one.audio_sha256, one)
     return list(first.values())
 
 
-def score_draw(expanded: Expanded, judged: Draw, index: int, candidate: str) -> Draw:
-    """The draw that asks the verifier about candidate `index` (its text verbatim) of the draw `judged`, with the same audio."""
-    judge = expanded.verifier(judged.model)
-    spec, labels = expanded.specs[judge], expanded.corpora[judged.corpus].labels
-    return replace(
-        judged,
-        model=judge,
-        revision=spec.revision or "",
-        engine=expanded.engine(judge),
-        prompt_id="verifier",
-        prompt=models.render(models.prompt(spec, "verifier"), labels, candidate=candidate),
-        decoding=Decoding("greedy", max_tokens=expanded.plan.max_tokens.verifier),
-        purpose="score",
-        about=f"{judged.key}#{index}",
-    )
+def clip_owners(ids: Sequence[str], control: str, plan_seed: int, corpus_id: str) -> dict[str, str]:
+    """Whose clip a model is given for each utterance: its own, or under `shuffled_audio` another's.
 
-
-def heard(ids: Sequence[str], control: str, plan_seed: int, corpus_id: str) -> dict[str, str]:
-    """Whose clip is heard for each utterance: its own, or under `shuffled_audio` another's (one seeded cycle, so never its own).
-
-    Independent of the order of `ids`. A corpus of one utterance has no other clip: the mapping is then empty.
+    The other's comes from one seeded cycle, so it is never the own one, and no order of `ids` changes it. A corpus of one
+    utterance has no other clip: the mapping is then empty.
     """
     if control != "shuffled_audio":
         return {one: one for one in sorted(ids)}
@@ -140,10 +200,6 @@ def heard(ids: Sequence[str], control: str, plan_seed: int, corpus_id: str) -> d
         return {}
     cycle = sorted(ids, key=lambda one: seed("shuffled_audio", plan_seed, corpus_id, one))
     return {one: cycle[place - 1] for place, one in enumerate(cycle)}
-
-
-def _absolute(corpus: LoadedCorpus, utterance: Utterance) -> str:
-    return str(Path(corpus.root) / utterance.audio_path) if utterance.audio_path else ""
 
 
 @dataclass(frozen=True)
@@ -171,23 +227,20 @@ def count_draws(expanded: Expanded) -> Counts:
 
     Exact unless a draw fails (its candidates then need no verifier). Clips with the same bytes are one draw: counted once.
     """
-    clips = {name: [u.audio_sha256 or u.id for u in corpus.utterances] for name, corpus in expanded.corpora.items()}
+    clips = {
+        name: [clip or str(place) for place, clip in enumerate(clips_of(corpus.utterances))]
+        for name, corpus in expanded.corpora.items()
+    }
     ready = [cell for cell in expanded.cells if not cell.skipped]
-    sets = draw_sets(expanded)
+    asked = questions_of(expanded)
     return Counts(
         answers_alone=sum(len(clips[cell.corpus]) for cell in ready),
         scores_alone=sum(len(clips[cell.corpus]) * cell.strategy.count for cell in ready if cell.strategy.verified),
-        answers=sum(len(set(clips[one.corpus])) for one in sets),
-        scores=sum(len(set(clips[one.corpus])) * judged_candidates(expanded, one) for one in sets),
+        answers=sum(len(set(clips[one.corpus])) for one in asked),
+        scores=sum(len(set(clips[one.corpus])) * one.judged for one in asked),
     )
 
 
-def judged_candidates(expanded: Expanded, which: DrawSet) -> int:
-    """How many of a question's candidates (the first so many) a verifier judges; 0 where no strategy asks it."""
-    rows = strategies_of(expanded)
-    return max((rows[name].count for name in which.serves if rows[name].verified), default=0)
-
-
-def strategies_of(expanded: Expanded) -> dict[str, Strategy]:
-    """The plan's strategies by name."""
-    return {entry.name: entry.row() for entry in expanded.plan.strategies}
+def clips_of(utterances: Sequence[Utterance]) -> list[str]:
+    """Hash of each utterance's clip."""
+    return utterances.audio_sha256 if isinstance(utterances, Utterances) else [one.audio_sha256 for one in utterances]

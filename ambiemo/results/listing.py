@@ -13,9 +13,9 @@ def show_strategies() -> None:
         (
             one.name,
             one.prompt,
-            one.decoding if one.decoding == "greedy" else f"{one.decoding}({one.count or 'labels'})",
-            one.scorer or "–",
-            one.aggregator,
+            one.decoding.kind if one.decoding.kind == "greedy" else f"{one.decoding.kind}({one.count or 'labels'})",
+            one.parts["scorer"] or "–",
+            one.aggregator.name,
             ", ".join(sorted(one.needs | ({"a verifier"} if one.verified else set()))) or "–",
             one.says,
         )

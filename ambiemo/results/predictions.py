@@ -1,18 +1,21 @@
-"""From answers and scores to predictions: pure, a cell at a time, so that Ray maps over the cells and `verify` loops over them."""
+"""From candidates to predictions: pure, one unit (a model and a corpus) at a time, in the run and in `verify` alike."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ambiemo import labels as votes_to
-from ambiemo.models.parsing import parse_candidate, parse_score
-from ambiemo.plan.expand import NO_CONTROL, Cell
-from ambiemo.plan.sharing import heard, shared_decoding
-from ambiemo.results.evidence import Evidence, Row
+from ambiemo.jsonlines import Row
+from ambiemo.plan.expand import NO_CONTROL
+from ambiemo.plan.sharing import clip_owners
+from ambiemo.results.study import Study, Unit
+from ambiemo.results.truths import Truths
 from ambiemo.strategies.baselines import BASELINES
-from ambiemo.strategies.predict import Heard, Weighting, predict
+from ambiemo.strategies.candidates import Candidates, Floats
+from ambiemo.strategies.predict import Predictions, Settings, predict
 
 DIGITS = 9
 """Significant digits kept of a predicted share: libraries' logarithms differ in the last bits between processors, tables must not.
@@ -22,152 +25,151 @@ Digits and not places, so that a share above 0 stays above 0 however small it is
 PLACES = 9
 """Places kept of an entropy in bits. Differences of entropies have no digits to keep where they cancel: there they are dust."""
 BASELINE = "baselines"
+BITS = ("expected_bits", "spread_bits", "disagreement_bits")
 
 
 @dataclass(frozen=True)
-class Work:
-    """One cell with the candidates of every utterance: all that its predictions depend on.
+class Column:
+    """The predictions of one (corpus, model, strategy, control), rows as the corpus' truths.
 
-    candidates: (utterance id, id of the utterance whose clip is heard, [(text, log-likelihood, tokens, score text or None)], failure of the
-    draw or "").
+    shares      (n, K), rounded as the predictions file has them; a NaN row where there is no prediction
+    candidates  (n,), also unparsed and unscored: counts of candidates
+    bits        (n, 3), BITS of a Dirichlet mixture, rounded; NaN elsewhere
+    failures    (n,), why there is no prediction; clip_of: whose clip the model was given
     """
 
-    cell: Cell
-    labels: tuple[str, ...]
-    weighting: Weighting
-    candidates: tuple[tuple[str, str, tuple[tuple[str, float | None, int, str | None], ...], str], ...]
+    corpus: str
+    model: str
+    strategy: str
+    control: str
+    shares: Floats
+    candidates: NDArray[np.int64]
+    unparsed: NDArray[np.int64]
+    unscored: NDArray[np.int64]
+    bits: Floats
+    failures: NDArray[np.object_]
+    clip_of: tuple[str, ...]
+
+    @property
+    def name(self) -> tuple[str, str, str, str]:
+        return (self.corpus, self.model, self.strategy, self.control)
+
+    @cached_property
+    def predicted(self) -> Floats:
+        """The predictions, (n, K), rows sum to 1: rounded shares need not add up to 1."""
+        totals = [math.fsum(row) for row in self.shares.tolist()]
+        return self.shares / np.array(totals).reshape(-1, 1)
+
+    @cached_property
+    def made(self) -> NDArray[np.bool_]:
+        """Which utterances have a prediction, (n,)."""
+        return np.asarray(~np.isnan(self.shares).any(axis=1))
 
 
-def work(evidence: Evidence) -> Iterator[Work]:
-    """Every ready cell of the evidence with its candidates."""
-    plan = evidence.plan
-    weighting = Weighting(plan.weights.tau, plan.dirichlet.concentration, plan.dirichlet.epsilon)
-    for (model, corpus), rows in sorted(evidence.answers.items()):
-        by_question = _by_question(rows)
-        scored = {row["about"]: row for row in evidence.scores.get((model, corpus), ())}
-        ids = [utterance.id for utterance in evidence.utterances[corpus]]
-        clips = {utterance.id: utterance.audio_sha256 for utterance in evidence.utterances[corpus]}
-        for cell in evidence.cells:
-            if cell.skipped or (cell.model, cell.corpus) != (model, corpus):
-                continue
-            decoding = shared_decoding(plan, evidence.cells, cell, len(evidence.labels[corpus]))
-            audio = "silence" if cell.control == "silence" else "clip"
-            drawn = by_question.get((cell.strategy.prompt, decoding.kind, decoding.count, audio), {})
-            listens = heard(ids, cell.control, plan.seed, corpus)
-            items = tuple(
-                (one, listens[one], *_candidates(drawn.get(clips[listens[one]], []), cell, scored))
-                for one in ids
-                if one in listens
+def unit_columns(study: Study, unit: Unit, truths: Truths, candidates: Mapping[str, Candidates]) -> list[Column]:
+    """The predictions of every ready cell of a unit. candidates: by question, one row per distinct clip as `clip_rows` numbers them."""
+    rows = clip_rows(truths)
+    place = {one: index for index, one in enumerate(truths.ids)}
+    settings = settings_of(study)
+    columns = []
+    for cell in study.cells_of(unit):
+        owners = clip_owners(truths.ids, cell.control, study.plan.seed, unit[1])
+        if not owners:
+            continue  # one utterance alone has no other's clip
+        clip_of = tuple(owners[one] for one in truths.ids)
+        asked = candidates[study.question_of[cell.name]]
+        made = predict(cell.strategy, asked.first(cell.strategy.count or asked.there.shape[1]), settings)
+        columns.append(
+            _column(
+                (unit[1], unit[0], cell.strategy.name, cell.control),
+                made,
+                rows[[place[one] for one in clip_of]],
+                clip_of,
             )
-            yield Work(cell, evidence.labels[corpus], weighting, items)
+        )
+    return columns
 
 
-def _by_question(rows: Iterable[Row]) -> dict[tuple, dict[str, list[Row]]]:
-    """Rows by question (prompt, decoding, count, audio), then by the clip that was heard: clips of equal bytes share one draw."""
-    found: dict[tuple, dict[str, list[Row]]] = {}
-    for row in rows:
-        question = (row["prompt_id"], row["decoding"]["kind"], row["decoding"]["count"], row["audio"])
-        found.setdefault(question, {}).setdefault(row["audio_sha256"], []).append(row)
-    return found
+def clip_rows(truths: Truths) -> NDArray[np.int64]:
+    """The row of each utterance's clip among the distinct clips, (n,): clips of equal bytes are drawn once, for the first of them."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(clip, len(first)) for clip in truths.clips], dtype=np.int64)
 
 
-def _candidates(rows: list[Row], cell: Cell, scored: dict[str, Row]) -> tuple[tuple, str]:
-    failure = next((row["failure"] for row in rows if row.get("failure")), "" if rows else "not drawn")
-    kept = sorted((row for row in rows if row["index"] is not None), key=lambda row: row["index"])[
-        : cell.strategy.count or None
+def settings_of(study: Study) -> Settings:
+    """The plan's τ, c and ε."""
+    plan = study.plan
+    return Settings(plan.weights.tau, plan.dirichlet.concentration, plan.dirichlet.epsilon)
+
+
+def _column(
+    name: tuple[str, str, str, str], made: Predictions, rows: NDArray[np.int64], clip_of: tuple[str, ...]
+) -> Column:
+    return Column(
+        *name,
+        shares=rounded(made.distributions)[rows],
+        candidates=made.candidates[rows],
+        unparsed=made.unparsed[rows],
+        unscored=made.unscored[rows],
+        bits=np.round(made.bits, PLACES)[rows] + 0.0,
+        failures=made.failures[rows],
+        clip_of=clip_of,
+    )
+
+
+def baseline_columns(study: Study, corpus: str, truths: Truths) -> list[Column]:
+    """The predictions of the plan's baselines, which are given no clip."""
+    nothing = np.zeros(len(truths.ids), dtype=np.int64)
+    return [
+        Column(
+            corpus=corpus,
+            model=BASELINE,
+            strategy=name,
+            control=NO_CONTROL,
+            shares=rounded(BASELINES[name](truths.truth)),
+            candidates=nothing,
+            unparsed=nothing,
+            unscored=nothing,
+            bits=np.full((len(nothing), len(BITS)), np.nan),
+            failures=np.full(len(nothing), "", dtype=object),
+            clip_of=("",) * len(nothing),
+        )
+        for name in study.plan.baselines
     ]
-    told = []
-    for row in kept:
-        about = scored.get(f"{row['draw']}#{row['index']}", {}) if cell.strategy.verified else {}
-        told.append((row["text"], row["log_likelihood"], row["tokens"], about.get("text")))
-    return tuple(told), failure
 
 
-def predict_cell(work: Work) -> list[Row]:
-    """The predictions of one cell, a row an utterance, in the order of their ids."""
-    rows = []
-    for utterance_id, heard_id, candidates, failure in work.candidates:
-        heard_of = [
-            Heard(
-                parse_candidate(text, work.labels, work.cell.strategy.decoding).distribution,
-                likelihood,
-                tokens,
-                parse_score(score).score if score is not None else None,
-            )
-            for text, likelihood, tokens, score in candidates
-        ]
-        made = predict(work.cell.strategy, heard_of, len(work.labels), work.weighting)
-        rows.append(
-            {
-                "model": work.cell.model,
-                "corpus": work.cell.corpus,
-                "strategy": work.cell.strategy.name,
-                "control": work.cell.control,
-                "utterance_id": utterance_id,
-                "heard": heard_id,
-                "distribution": None if made.distribution is None else [kept(share) for share in made.distribution],
-                "candidates": made.candidates,
-                "unparsed": made.unparsed,
-                "unscored": made.unscored,
-                "failure": failure or made.failure,
-                "expected_bits": _round(made.expected_bits),
-                "spread_bits": _round(made.spread_bits),
-                "disagreement_bits": _round(made.disagreement_bits),
+def prediction_rows(truths: Truths, columns: Sequence[Column]) -> Iterator[Row]:
+    """The rows of a predictions file: utterance by utterance, within each the columns in their order."""
+    parts = [
+        (
+            column,
+            column.shares.tolist(),
+            column.made.tolist(),
+            column.candidates.tolist(),
+            column.unparsed.tolist(),
+            column.unscored.tolist(),
+            column.failures.tolist(),
+            column.bits.tolist(),
+        )
+        for column in columns
+    ]
+    for place, utterance in enumerate(truths.ids):
+        for column, shares, made, candidates, unparsed, unscored, failures, bits in parts:
+            yield {
+                "utterance_id": utterance,
+                "strategy": column.strategy,
+                "control": column.control,
+                "clip_of": column.clip_of[place],
+                "distribution": shares[place] if made[place] else None,
+                "candidates": candidates[place],
+                "unparsed": unparsed[place],
+                "unscored": unscored[place],
+                "failure": failures[place],
+                **{name: None if one != one else one for name, one in zip(BITS, bits[place], strict=True)},
             }
-        )
-    return rows
 
 
-def baseline_rows(evidence: Evidence) -> list[Row]:
-    """The predictions of the plan's baselines, which hear nothing, for every corpus."""
-    rows: list[Row] = []
-    for corpus, utterances in sorted(evidence.utterances.items()):
-        truth = votes_to.truth(np.array([utterance.votes for utterance in utterances]))
-        for name in evidence.plan.baselines:
-            for utterance, distribution in zip(utterances, BASELINES[name](truth).tolist(), strict=True):
-                rows.append(
-                    {
-                        "model": BASELINE,
-                        "corpus": corpus,
-                        "strategy": name,
-                        "control": NO_CONTROL,
-                        "utterance_id": utterance.id,
-                        "heard": "",
-                        "distribution": [kept(share) for share in distribution],
-                        "candidates": 0,
-                        "unparsed": 0,
-                        "unscored": 0,
-                        "failure": "",
-                        "expected_bits": None,
-                        "spread_bits": None,
-                        "disagreement_bits": None,
-                    }
-                )
-    return rows
-
-
-def in_order(rows: Iterable[Row], evidence: Evidence) -> list[Row]:
-    """Predictions sorted for people: model, corpus, then strategies as the plan names them, then utterance."""
-    strategies = [*(entry.name for entry in evidence.plan.strategies), *evidence.plan.baselines]
-    controls = [NO_CONTROL, *(control.name for control in evidence.plan.controls)]
-    models = [BASELINE, *(entry.id for entry in evidence.plan.models)]
-
-    def place(row: Row) -> tuple[Any, ...]:
-        return (
-            models.index(row["model"]),
-            row["corpus"],
-            controls.index(row["control"]),
-            strategies.index(row["strategy"]),
-            row["utterance_id"],
-        )
-
-    return sorted(rows, key=place)
-
-
-def kept(share: float) -> float:
-    """The share to DIGITS significant digits: 0 only if it is 0, and rounding twice is rounding once."""
-    return float(f"{share:.{DIGITS}g}")
-
-
-def _round(bits: float | None) -> float | None:
-    return None if bits is None else round(bits, PLACES)
+def rounded(shares: Floats) -> Floats:
+    """Shares to DIGITS significant digits: 0 only if they are 0, and rounding twice is rounding once."""
+    flat = [float(f"{share:.{DIGITS}g}") for share in shares.ravel().tolist()]
+    return np.array(flat, dtype=np.float64).reshape(shares.shape)

@@ -1,4 +1,4 @@
-"""From predictions to tables. A table is a function of the bundle's answers and inputs alone: `recompute` makes every one again.
+"""From predictions to tables. A table is a function of the bundle's answers and inputs alone.
 
 `results.csv` one row a (corpus, model, strategy, control, ambiguity level): counts, and each metric with its interval.
 `paired.csv`  differences on the same utterances: each strategy against `greedy`, the baselines and its own controls.
@@ -7,166 +7,101 @@
 `levels.csv`  the ambiguity levels of each corpus and the entropy behind them.
 `cells.csv`   every cell of the plan: what its strategy is made of, and why it was skipped.
 The CSV files are the authority; `results.md` is for reading.
+
+Rows are made one unit (a model and a corpus) at a time: no row compares two models or two corpora.
 """
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ambiemo import labels as votes_to
-from ambiemo.metrics import METRICS, Metric
+from ambiemo.jsonlines import Row
+from ambiemo.metrics import METRICS
+from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.distribution import js_divergence_bits, r2_pearson
-from ambiemo.metrics.inference import Difference, holm, intervals, paired
+from ambiemo.metrics.inference import Difference, Resamples, holm, statistics_of
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.schema import Plan
-from ambiemo.results.evidence import Evidence, Row, check_rows, from_files, lines, packed
-from ambiemo.results.predictions import BASELINE, baseline_rows, in_order, predict_cell, work
+from ambiemo.results.predictions import BASELINE, Column
+from ambiemo.results.study import Study
+from ambiemo.results.truths import ALL, Truths
 from ambiemo.seeds import seed
-from ambiemo.strategies import PARTS
 
 PLACES = 6
 """Decimals of every number in a table. Differences between processors are in the sixteenth."""
-ALL = "all"
 SAME = 1e-9
 """Shares that are closer are the same answer."""
 PAIRED_METRICS = ("js_divergence_bits", "bhattacharyya", "brier", "accuracy")
 UNIFORM_FOR_FAILED = "js_divergence_bits_failed_as_uniform"
 
-
-@dataclass(frozen=True)
-class Truths:
-    """A corpus as arrays, rows sorted by utterance id: truth (n, K), who spoke, and the ambiguity level."""
-
-    ids: tuple[str, ...]
-    truth: np.ndarray
-    votes: np.ndarray
-    speakers: tuple[str, ...]
-    levels: np.ndarray
+Bools = NDArray[np.bool_]
+Measured = tuple[float, Array]
+"""A metric's value, and its values on the resampled speakers."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """The predictions of one (corpus, model, strategy, control) as arrays beside the corpus: (n, K) with NaN rows where there is none."""
+class UnitRows:
+    """The rows of one unit in the tables that have a row per model; a baseline's are a unit of their own."""
 
-    corpus: str
-    model: str
-    strategy: str
-    control: str
-    predicted: np.ndarray
-    candidates: np.ndarray
-    unparsed: np.ndarray
-    unscored: np.ndarray
-
-    @property
-    def name(self) -> tuple[str, str, str, str]:
-        return (self.corpus, self.model, self.strategy, self.control)
-
-    @property
-    def made(self) -> np.ndarray:
-        """Which utterances have a prediction, (n,) of bool."""
-        return ~np.isnan(self.predicted).any(axis=1)
+    results: list[Row] = field(default_factory=list)
+    paired: list[Row] = field(default_factory=list)
+    heard: list[Row] = field(default_factory=list)
+    draws: list[Row] = field(default_factory=list)
 
 
-def recompute(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Predictions and tables again from a bundle's files (paths below `data/`): what `verify` compares. Raises Broken for an unusable file."""
-    evidence = from_files(files)
-    check_rows(evidence, files)
-    rows = [row for cell in work(evidence) for row in predict_cell(cell)]
-    return derived(evidence, rows)
+class Measures:
+    """The metrics of one corpus' columns, each evaluated once for each set of utterances."""
+
+    def __init__(self, plan: Plan, truths: Truths, corpus: str) -> None:
+        self.plan, self.truths, self.corpus = plan, truths, corpus
+        self._resamples: dict[tuple[str, bytes], Resamples] = {}
+        self._measured: dict[tuple, dict[str, Measured]] = {}
+        self._latest: tuple[Column | None, tuple[Array, dict[str, slice]]] = (None, (np.zeros((0, 0)), {}))
+
+    def resamples(self, level: str, rows: Bools) -> Resamples:
+        """The resampled speakers of some utterances. One seed per corpus and level, so that all strategies meet the same ones."""
+        key = (level, rows.tobytes())
+        if key not in self._resamples:
+            speakers = [self.truths.speakers[place] for place in np.flatnonzero(rows)]
+            chance = seed("bootstrap", self.plan.seed, self.corpus, level)
+            self._resamples[key] = Resamples(speakers, chance, self.plan.bootstrap.resamples)
+        return self._resamples[key]
+
+    def of(self, column: Column, level: str, rows: Bools) -> dict[str, Measured]:
+        """Every metric of a column on some utterances. What `paired.csv` needs is kept for the next question."""
+        key = (*column.name, level, rows.tobytes())
+        if key in self._measured:
+            return self._measured[key]
+        parts, places = self._statistics(column)
+        points, repeats = self.resamples(level, rows).evaluate(METRICS, parts[rows[column.made]], places)
+        found = {name: (points[name], repeats[name]) for name in points}
+        self._measured[key] = {name: found[name] for name in PAIRED_METRICS}
+        return found
+
+    def _statistics(self, column: Column) -> tuple[Array, dict[str, slice]]:
+        if self._latest[0] is not column:
+            made = column.made
+            self._latest = (column, statistics_of(METRICS, self.truths.truth[made], column.predicted[made]))
+        return self._latest[1]
 
 
-def derived(evidence: Evidence, predicted: Iterable[Row]) -> dict[str, bytes]:
-    """Every file that follows from the evidence: predictions (of the models as given, of the baselines made here), tables, failures."""
-    rows = in_order([*predicted, *baseline_rows(evidence)], evidence)
-    files: dict[str, bytes] = {}
-    for model, corpus in sorted({(row["model"], row["corpus"]) for row in rows}):
-        own = [row for row in rows if (row["model"], row["corpus"]) == (model, corpus)]
-        files[f"predictions/{model}/{corpus}.jsonl.gz"] = packed(lines(own))
-    return files | tables(evidence, rows) | {"log/failures.csv": failures(evidence)}
-
-
-def failures(evidence: Evidence) -> bytes:
-    """Every draw that brought nothing, with its reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("kind", "model", "corpus", "utterance_id", "draw", "failure"))
-    for kind, folder in (("answer", evidence.answers), ("score", evidence.scores)):
-        for (model, corpus), rows in sorted(folder.items()):
-            for row in rows:
-                if row.get("failure"):
-                    writer.writerow((kind, model, corpus, row["utterance_id"], row["draw"], row["failure"]))
-    return text.getvalue().encode("utf-8")
-
-
-def tables(evidence: Evidence, rows: Sequence[Row]) -> dict[str, bytes]:
-    """The tables, by path below `data/`, from predictions in their order."""
-    from ambiemo.results.reading import markdown
-
-    truths = {corpus: truths_of(evidence, corpus) for corpus in sorted(evidence.utterances)}
-    columns = columns_of(rows, truths)
-    results = list(result_rows(evidence.plan, truths, columns))
-    differences = paired_rows(evidence.plan, truths, columns)
-    heard = heard_rows(truths, columns, differences)
-    cells = cell_rows(evidence)
-    return {
-        "tables/results.csv": as_csv(results),
-        "tables/paired.csv": as_csv(differences),
-        **({"tables/heard.csv": as_csv(heard)} if heard else {}),
-        "tables/draws.csv": as_csv(draw_rows(evidence)),
-        "tables/levels.csv": as_csv(level_rows(evidence, truths)),
-        "tables/cells.csv": as_csv(cells),
-        "tables/results.md": markdown(evidence, results, cells, heard).encode("utf-8"),
-    }
-
-
-def truths_of(evidence: Evidence, corpus: str) -> Truths:
-    """The arrays of one corpus; a speaker the owner does not name is stood in for by the cluster."""
-    utterances = sorted(evidence.utterances[corpus], key=lambda one: one.id)
-    votes = np.array([one.votes for one in utterances], dtype=float)
-    rule = evidence.plan.ambiguity
-    acted = np.array([one.truth_source == "acted" for one in utterances])
-    return Truths(
-        ids=tuple(one.id for one in utterances),
-        truth=votes_to.truth(votes),
-        votes=votes,
-        speakers=tuple(one.speaker or one.cluster for one in utterances),
-        levels=votes_to.ambiguity_levels(votes, rule.rule, acted=acted, **rule.thresholds),
-    )
-
-
-def columns_of(rows: Sequence[Row], truths: Mapping[str, Truths]) -> list[Column]:
-    """Predictions as arrays, in the order of the rows."""
-    grouped: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in rows:
-        grouped.setdefault((row["corpus"], row["model"], row["strategy"], row["control"]), []).append(row)
-    columns = []
-    for (corpus, model, strategy, control), own in grouped.items():
-        place = {one: index for index, one in enumerate(truths[corpus].ids)}
-        predicted = np.full(truths[corpus].truth.shape, np.nan)
-        counts = {name: np.zeros(len(place), dtype=int) for name in ("candidates", "unparsed", "unscored")}
-        for row in own:
-            at = place[row["utterance_id"]]
-            for name, count in counts.items():
-                count[at] = row[name]
-            if row["distribution"] is not None:
-                shares = np.array(row["distribution"])
-                predicted[at] = shares / math.fsum(shares)  # nine kept digits need not add up to 1
-        columns.append(Column(corpus, model, strategy, control, predicted, **counts))
-    return columns
-
-
-def result_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Column]) -> Iterator[Row]:
-    """One row a column and ambiguity level, `all` first. Metrics are over the utterances that have a prediction; `failed` are the others.
+def result_rows(measures: Measures, columns: Sequence[Column]) -> Iterator[Row]:
+    """One row per column and ambiguity level, `all` first. Metrics are over the utterances that have a prediction; `failed` are the others.
 
     `r2_pearson_n`: on how many of them `r2_pearson` exists (docs/metrics.md).
     """
+    truths, level_of = measures.truths, measures.plan.bootstrap.level
     for column in columns:
-        corpus = truths[column.corpus]
-        for level, inside in _levels(corpus):
+        correlated = np.zeros(len(truths.ids), dtype=bool)
+        correlated[column.made] = ~np.isnan(r2_pearson(truths.truth[column.made], column.predicted[column.made]))
+        filled = _failed_as_uniform(measures, column)
+        for level, inside in truths.inside().items():
             scored = inside & column.made
             row: Row = {
                 "corpus": column.corpus,
@@ -179,54 +114,53 @@ def result_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Colu
                 "candidates": int(column.candidates[inside].sum()),
                 "unparsed": int(column.unparsed[inside].sum()),
                 "unscored": int(column.unscored[inside].sum()),
-                "speakers": len({corpus.speakers[i] for i in np.flatnonzero(scored)}),
-                "r2_pearson_n": int((~np.isnan(r2_pearson(corpus.truth[scored], column.predicted[scored]))).sum()),
+                "speakers": len({truths.speakers[i] for i in np.flatnonzero(scored)}),
+                "r2_pearson_n": int(correlated[scored].sum()),
             }
-            found = _intervals(plan, METRICS, corpus, column.predicted, scored, (*column.name, level))
+            found = measures.of(column, level, scored) if scored.any() else {}
+            drawn = measures.resamples(level, scored) if scored.any() else None
             for metric in METRICS:
-                row |= _three(metric.name, found.get(metric.name))
-            row |= _three(UNIFORM_FOR_FAILED, _failed_as_uniform(plan, corpus, column, inside, level))
+                row |= _three(metric.name, drawn.interval(*found[metric.name], level_of) if drawn else None)
+            row |= _three(UNIFORM_FOR_FAILED, filled(level, inside, found))
             yield row
 
 
-def _failed_as_uniform(plan: Plan, corpus: Truths, column: Column, inside: np.ndarray, level: str) -> tuple | None:
+def _failed_as_uniform(measures: Measures, column: Column) -> Callable[[str, Bools, dict[str, Measured]], tuple | None]:
     """JS with every failed prediction taken as uniform: a column of its own, never mixed into the metric proper."""
-    filled = np.where(column.made[:, None], column.predicted, 1 / corpus.truth.shape[1])
-    js = tuple(metric for metric in METRICS if metric.name == "js_divergence_bits")
-    return _intervals(plan, js, corpus, filled, inside, (*column.name, level)).get(js[0].name)
+    name = "js_divergence_bits"
+    js = tuple(metric for metric in METRICS if metric.name == name)
+    labels = measures.truths.truth.shape[1]
+    parts: list[tuple[Array, dict[str, slice]]] = []
+
+    def filled(level: str, inside: Bools, found: dict[str, Measured]) -> tuple | None:
+        if not inside.any():
+            return None
+        drawn = measures.resamples(level, inside)
+        if not found or not column.made[inside].all():
+            if not parts:
+                whole = np.where(column.made[:, None], column.predicted, 1 / labels)
+                parts.append(statistics_of(js, measures.truths.truth, whole))
+            points, repeats = drawn.evaluate(js, parts[0][0][inside], parts[0][1])
+            found = {name: (points[name], repeats[name])}
+        return drawn.interval(*found[name], measures.plan.bootstrap.level)
+
+    return filled
 
 
-def _intervals(
-    plan: Plan,
-    metrics: tuple[Metric, ...],
-    corpus: Truths,
-    predicted: np.ndarray,
-    rows: np.ndarray,
-    name: tuple[str, ...],
-) -> Mapping[str, tuple]:
-    if not rows.any():
-        return {}
-    speakers = [corpus.speakers[i] for i in np.flatnonzero(rows)]
-    # one seed a corpus and level, so that all strategies meet the same resampled speakers
-    chance = seed("bootstrap", plan.seed, name[0], name[-1])
-    boot = plan.bootstrap
-    return intervals(metrics, corpus.truth[rows], predicted[rows], speakers, chance, boot.resamples, boot.level)
-
-
-def paired_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Column]) -> list[Row]:
+def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
     """Differences a − b on the utterances where both have a prediction, with p by bootstrap and by Holm.
 
-    Holm's family: every strategy of a model against the same reference (`greedy`, a baseline, a control), by corpus, metric and level.
+    columns: those of one model and of the baselines. Holm's family: every strategy of a model against the same reference
+    (`greedy`, a baseline, a control), by corpus, metric and level.
     """
     rows: list[Row] = []
-    boot = plan.bootstrap
+    truths = measures.truths
     chosen = [metric for metric in METRICS if metric.name in PAIRED_METRICS]
     for a, b in _pairs(columns):
-        corpus = truths[a.corpus]
-        for level, inside in _levels(corpus):
+        for level, inside in truths.inside().items():
             both = inside & a.made & b.made
-            speakers = [corpus.speakers[i] for i in np.flatnonzero(both)]
-            chance = seed("bootstrap", plan.seed, a.corpus, level)
+            found = [measures.of(side, level, both) for side in (a, b)] if both.any() else []
+            drawn = measures.resamples(level, both) if both.any() else None
             for metric in chosen:
                 row: Row = {
                     "corpus": a.corpus,
@@ -241,25 +175,25 @@ def paired_rows(plan: Plan, truths: Mapping[str, Truths], columns: Sequence[Colu
                     "n": int(both.sum()),
                     "failed_a": int((inside & ~a.made).sum()),
                     "failed_b": int((inside & ~b.made).sum()),
-                    "speakers": len(set(speakers)),
+                    "speakers": len({truths.speakers[i] for i in np.flatnonzero(both)}),
                 }
-                if both.any():
-                    made = (a.predicted[both], b.predicted[both], speakers, chance, boot.resamples, boot.level)
-                    found = paired(metric, corpus.truth[both], *made)
+                if drawn:
+                    sides = [side[metric.name] for side in found]
+                    made = drawn.difference(sides[0], sides[1], measures.plan.bootstrap.level)
                 else:
-                    found = Difference(math.nan, math.nan, math.nan, math.nan)
-                difference, low, high, p = map(_place, found)
+                    made = Difference(math.nan, math.nan, math.nan, math.nan)
+                difference, low, high, p = map(_place, made)
                 rows.append(row | {"difference": difference, "low": low, "high": high, "p": p, "p_holm": math.nan})
     _correct(rows)
     return rows
 
 
-def heard_rows(truths: Mapping[str, Truths], columns: Sequence[Column], differences: Sequence[Row]) -> list[Row]:
-    """Was the clip heard? One row a control: how much worse the answers are without the clip, and how many did not change at all.
+def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[Row]) -> list[Row]:
+    """Was the clip heard? One row per control: how much worse the answers are without the clip, and how many did not change at all.
 
-    `difference` is JS under the control minus JS with the clip, on the utterances that have both, with its interval from `paired.csv`. `heard`
-    is "yes" where that interval lies above 0, "no" where no answer changed (nor failed on one side only, which is a change too), and else
-    "not shown".
+    `difference` is JS under the control minus JS with the clip, on the utterances that have both, with its interval from
+    `paired.csv`. `heard` is "yes" where that interval lies above 0, "no" where no answer changed (nor failed on one side only,
+    which is a change too), and else "not shown".
     """
     by_name = {column.name: column for column in columns}
     rows: list[Row] = []
@@ -269,7 +203,7 @@ def heard_rows(truths: Mapping[str, Truths], columns: Sequence[Column], differen
         own = by_name[(found["corpus"], found["model"], found["a"], NO_CONTROL)]
         without = by_name[(found["corpus"], found["model"], found["b"], found["b_control"])]
         both, one_failed = own.made & without.made, own.made ^ without.made
-        truth = truths[own.corpus].truth[both]
+        truth = truths.truth[both]
         same = np.abs(own.predicted[both] - without.predicted[both]).max(axis=1, initial=0.0) <= SAME
         unchanged = _mean(same.astype(float))
         nothing_changed = unchanged == 1 and not one_failed.any()
@@ -322,58 +256,74 @@ def _pairs(columns: Sequence[Column]) -> Iterator[tuple[Column, Column]]:
                 yield column, other
 
 
-def draw_rows(evidence: Evidence) -> list[Row]:
-    """What was asked and what came back, by question; the verifier's questions last."""
-    found: dict[tuple, list[Row]] = {}
-    for (model, corpus), rows in sorted(evidence.answers.items()):
+@dataclass
+class Tally:
+    """Counts of what came back to one question: columns of `draws.csv`."""
+
+    draws: int = 0
+    failed: int = 0
+    candidates: int = 0
+    tokens: int = 0
+    exact: int = 0
+    repaired: int = 0
+    partial: int = 0
+    unparsed: int = 0
+    cut_at_max_tokens: int = 0
+    clips_truncated: int = 0
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Count one draw: its candidates' rows, or the single row of its failure."""
+        self.draws += 1
+        self.clips_truncated += bool(rows[0]["truncated"])
+        if rows[0].get("failure"):
+            self.failed += 1
+            return
         for row in rows:
-            found.setdefault((corpus, model, "answer", row["prompt_id"], _decoding(row), row["audio"]), []).append(row)
-    for (model, corpus), rows in sorted(evidence.scores.items()):
-        for row in rows:
-            judge = evidence.judges[model]
-            found.setdefault((corpus, model, f"score by {judge}", "verifier", _decoding(row), row["audio"]), []).append(
-                row
-            )
-    table = []
-    for (corpus, model, purpose, prompt, decoding, audio), rows in sorted(found.items()):
-        told = [row for row in rows if not row.get("failure")]
-        verdicts = [row["verdict"] for row in told]
-        table.append(
-            {
-                "corpus": corpus,
-                "model": model,
-                "purpose": purpose,
-                "prompt": prompt,
-                "decoding": decoding,
-                "audio": audio,
-                "draws": len({row["draw"] for row in rows}),
-                "failed": len({row["draw"] for row in rows if row.get("failure")}),
-                "candidates": len(told),
-                "tokens": sum(row["tokens"] for row in told),
-                **{verdict: verdicts.count(verdict) for verdict in ("exact", "repaired", "partial", "unparsed")},
-                "cut_at_max_tokens": sum(row["finish_reason"] == "length" for row in told),
-                "clips_truncated": len({row["draw"] for row in rows if row["truncated"]}),
-            }
-        )
-    return table
+            self.candidates += 1
+            self.tokens += row["tokens"]
+            self.cut_at_max_tokens += row["finish_reason"] == "length"
+            verdict = row["verdict"]
+            setattr(self, verdict, getattr(self, verdict) + 1)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-def _decoding(row: Row) -> str:
-    decoding = row["decoding"]
-    return decoding["kind"] if decoding["kind"] == "greedy" else f"{decoding['kind']}({decoding['count']})"
+def draw_rows(study: Study, unit: tuple[str, str], tallies: Mapping[str, tuple[Tally, Tally]]) -> list[Row]:
+    """What was asked and what came back, by question; the verifier's questions last.
+
+    tallies: by question, of its answers and of the verifier's scores of them.
+    """
+    model, corpus = unit
+    found: dict[tuple[str, ...], Tally] = {}
+    for question in study.questions:
+        if question.unit != unit:
+            continue
+        answers, scores = tallies[question.name]
+        kind, count = question.decoding.kind, question.decoding.count
+        decoding = kind if kind == "greedy" else f"{kind}({count})"
+        found[("answer", question.prompt_id, decoding, question.audio)] = answers
+        if question.judged:
+            asked = (f"score by {study.judges[model]}", "verifier", "greedy", question.audio)
+            found[asked] = found.get(asked, Tally()) + scores
+    heads = ("purpose", "prompt", "decoding", "audio")
+    return [
+        {"corpus": corpus, "model": model, **dict(zip(heads, asked, strict=True)), **vars(tally)}
+        for asked, tally in sorted(found.items())
+    ]
 
 
-def level_rows(evidence: Evidence, truths: Mapping[str, Truths]) -> list[Row]:
+def level_rows(study: Study, truths: Mapping[str, Truths]) -> list[Row]:
     """The ambiguity levels of each corpus: utterances, votes, and mean entropy raw and corrected for the number of raters."""
     rows = []
-    for name, corpus in truths.items():
-        unit = evidence.vote_units[name]
-        for level, inside in _levels(corpus):
+    for name, corpus in sorted(truths.items()):
+        unit = study.vote_units[name]
+        for level, inside in corpus.inside().items():
             rows.append(
                 {
                     "corpus": name,
                     "level": level,
-                    "rule": evidence.plan.ambiguity.rule,
+                    "rule": study.plan.ambiguity.rule,
                     "n": int(inside.sum()),
                     "votes": _exact(int(corpus.votes[inside].sum()), unit),
                     "entropy_bits": _mean(votes_to.entropy_bits(corpus.truth[inside])),
@@ -383,7 +333,7 @@ def level_rows(evidence: Evidence, truths: Mapping[str, Truths]) -> list[Row]:
     return rows
 
 
-def cell_rows(evidence: Evidence) -> list[Row]:
+def cell_rows(study: Study) -> list[Row]:
     """Every cell of the plan with what its strategy is made of, filled or skipped with the reason: nothing is left out in silence."""
     return [
         {
@@ -391,20 +341,13 @@ def cell_rows(evidence: Evidence) -> list[Row]:
             "model": cell.model,
             "strategy": cell.strategy.name,
             "control": cell.control,
-            **{part: getattr(cell.strategy, part) for part in PARTS},
+            **cell.strategy.parts,
             "count": cell.strategy.count,
+            **{name: math.nan if one is None else one for name, one in cell.strategy.own.items()},
             "skipped": cell.skipped,
         }
-        for cell in evidence.cells
+        for cell in study.cells
     ]
-
-
-def _levels(corpus: Truths) -> Iterator[tuple[str, np.ndarray]]:
-    yield ALL, np.ones(len(corpus.ids), dtype=bool)
-    for level in (*votes_to.LEVELS, votes_to.CLEAR_CUT):
-        inside = corpus.levels == level
-        if inside.any() or level in votes_to.LEVELS:
-            yield level, inside
 
 
 def _three(name: str, found: tuple | None) -> Row:

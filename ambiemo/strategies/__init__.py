@@ -1,95 +1,208 @@
 """The strategies: prompt × decoding × scorer × aggregator. One row each; a new strategy is a new row.
 
-A strategy never calls a model. It declares the draws it needs, and reads their candidates. `count` is the number of candidates: B beams,
-N samples, or 0 for one per label of the corpus. Numbers of the paper: BoN has B = 5 and ALM-v B = 3 (grade S); everything else is our
-reading (grade I), and `label_logprobs` a control of ours.
+A strategy never calls a model. It declares the draws that it needs, and reads their candidates. Numbers of the paper: BoN
+has B = 5 and ALM-v B = 3 (grade S). Everything else is our reading (grade I). `linear_pool` and `label_logprobs` are
+controls of ours.
 """
 
 import difflib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ambiemo.errors import BadInput
+from ambiemo.strategies.aggregators import AGGREGATORS, Aggregator
+from ambiemo.strategies.scorers import SCORERS, Scorer, likelihood, mean_likelihood, verifier
 
-Scorer = Literal["", "likelihood", "mean_likelihood", "verifier"]
-Aggregator = Literal["only", "best", "dirichlet_mixture", "vote_share", "weighted_mean"]
+T = TypeVar("T")
+DecodingKind = Literal["greedy", "beam", "sample", "forced"]
+PromptId = Literal["direct", "cot", "label"]
+
+
+@dataclass(frozen=True)
+class Decode:
+    """How candidates are decoded, and how many there are: B beams, N samples, 0 for one per label of the corpus."""
+
+    kind: DecodingKind
+    count: int
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Capabilities that the model must have."""
+        return NEEDS[self.kind]
+
+
+def Greedy() -> Decode:  # noqa: N802 (reads as the paper's table)
+    """The single most likely continuation, token by token."""
+    return Decode("greedy", 1)
+
+
+def Beam(count: int) -> Decode:  # noqa: N802
+    """The `count` beams of one search."""
+    return Decode("beam", count)
+
+
+def Sample(count: int) -> Decode:  # noqa: N802
+    """`count` samples; the first k of them are the k samples."""
+    return Decode("sample", count)
+
+
+def Forced() -> Decode:  # noqa: N802
+    """Nothing is generated: one candidate per label, with the log-probability of answering so."""
+    return Decode("forced", 0)
+
+
+NEEDS: dict[str, frozenset[str]] = {
+    "greedy": frozenset(),
+    "beam": frozenset({"beam"}),
+    "sample": frozenset({"sampling"}),
+    "forced": frozenset({"label_logprobs"}),
+}
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """One row of the table: what is asked (`prompt`), how it is decoded, how candidates are scored and made one prediction."""
+    """One row of the table. tau, concentration and epsilon are its own; None takes the plan's.
+
+    Raises BadInput for parts that do not fit together, with the reason.
+    """
 
     name: str
-    prompt: Literal["direct", "cot", "label"]
-    decoding: Literal["greedy", "beam", "sample", "forced"]
-    count: int
-    scorer: Scorer
+    prompt: PromptId
+    decoding: Decode
+    scorer: Scorer | None
     aggregator: Aggregator
-    says: str
+    says: str = ""
+    tau: float | None = None
+    concentration: float | None = None
+    epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        if reason := misfit(self):
+            raise BadInput(f"strategy '{self.name}': {reason}")
+
+    @property
+    def count(self) -> int:
+        """Number of candidates, 0 for one per label."""
+        return self.decoding.count
 
     @property
     def needs(self) -> frozenset[str]:
-        """Capabilities the answering model must have (the verifier's own is checked on the verifier)."""
-        return frozenset(NEEDS_OF_DECODING[self.decoding] | NEEDS_OF_SCORER[self.scorer])
+        """Capabilities that the answering model must have. The verifier's own is checked on the verifier."""
+        return self.decoding.needs | (self.scorer.needs if self.scorer else frozenset())
 
     @property
     def verified(self) -> bool:
         """True where a verifier ALM judges every candidate."""
-        return self.scorer == "verifier"
+        return self.scorer == verifier
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What the strategy is made of, by name, besides the number of its candidates."""
+        return {
+            "prompt": self.prompt,
+            "decoding": self.decoding.kind,
+            "scorer": self.scorer.name if self.scorer else "",
+            "aggregator": self.aggregator.name,
+        }
+
+    @property
+    def own(self) -> dict[str, float | None]:
+        """The strategy's own τ, c and ε; None where the plan's is taken, or none is used."""
+        return {name: getattr(self, name) for name in OWN}
 
 
 PARTS = ("prompt", "decoding", "scorer", "aggregator")
-"""What a strategy is made of, beside the number of its candidates."""
+"""What a strategy is made of, besides the number of its candidates: keys of `Strategy.parts`."""
+OWN = ("tau", "concentration", "epsilon")
+"""Numbers that a strategy may have of its own: keys of `Strategy.own`."""
 
-NEEDS_OF_DECODING: dict[str, set[str]] = {
-    "greedy": set(),
-    "beam": {"beam"},
-    "sample": {"sampling"},
-    "forced": {"label_logprobs"},
-}
-NEEDS_OF_SCORER: dict[str, set[str]] = {
-    "": set(),
-    "likelihood": {"likelihood"},
-    "mean_likelihood": {"likelihood"},
-    "verifier": set(),
-}
 
-STRATEGIES: dict[str, Strategy] = {
-    row.name: row
-    for row in (
-        #        name                prompt    decoding  count scorer             aggregator           in words
-        Strategy("greedy", "direct", "greedy", 1, "", "only", "the single answer: the baseline of every comparison"),
-        Strategy("cot", "cot", "greedy", 1, "", "only", "describe what you hear, then answer"),
-        Strategy("bon", "direct", "beam", 5, "likelihood", "best", "best of N: the likeliest beam"),
-        Strategy(
-            "w_bon", "direct", "beam", 5, "likelihood", "dirichlet_mixture", "beams weighted by softmax of likelihood"
+def misfit(row: Strategy) -> str:
+    """Why the parts of a strategy do not fit together, "" if they do."""
+    scorer, aggregator = row.scorer, row.aggregator
+    takes_one = aggregator.name == "only"
+    weighs = scorer is not None and scorer.has_tau and aggregator.reads == "weights"
+    checks = (
+        (
+            aggregator.reads == "nothing" and scorer is not None,
+            f"{aggregator.name} reads no scores, so the scorer {scorer.name if scorer else ''} would be paid for nothing; "
+            "leave the scorer out, or aggregate by best, weighted_mean or dirichlet_mixture",
         ),
-        Strategy(
-            "w_bon_mean", "direct", "beam", 5, "mean_likelihood", "dirichlet_mixture", "the same, likelihood per token"
+        (
+            aggregator.reads != "nothing" and scorer is None,
+            f"{aggregator.name} reads {aggregator.reads}, and there is no scorer; name one of {', '.join(SCORERS)}, "
+            "or aggregate by linear_pool",
         ),
-        Strategy("alm_v", "direct", "beam", 3, "verifier", "best", "the beam that a verifier ALM scores highest"),
-        Strategy(
-            "w_alm_v", "direct", "beam", 3, "verifier", "dirichlet_mixture", "beams weighted by the verifier's scores"
+        (
+            takes_one and row.count != 1,
+            f"found count {row.count}, expected 1: {aggregator.name} is the one candidate's own distribution; "
+            "to make one of several, take another base, such as majority_vote",
         ),
-        Strategy("majority_vote", "direct", "sample", 8, "", "vote_share", "samples vote with their largest label"),
-        Strategy("self_consistency", "cot", "sample", 8, "", "vote_share", "the same, each sample reasons first"),
-        Strategy(
-            "label_logprobs",
-            "label",
-            "forced",
-            0,
-            "likelihood",
-            "weighted_mean",
-            "probability of each label as the answer",
+        (
+            row.decoding.kind == "greedy" and row.count != 1,
+            f"found decoding greedy with count {row.count}, expected count 1: {row.count} equal answers would be paid; "
+            "say `count: 1`, or `decoding: sample`",
+        ),
+        (
+            (row.decoding.kind == "forced") != (row.prompt == "label"),
+            f"found prompt {row.prompt} with decoding {row.decoding.kind}; forced labels answer the prompt label, "
+            "and no other decoding does",
+        ),
+        (
+            row.decoding.kind == "forced" and row.scorer == verifier,
+            "a verifier would judge bare labels that no model said; choose the scorer likelihood",
+        ),
+        (row.tau is not None and not weighs, "found tau, which only softmax weights use; remove it"),
+        (
+            (row.concentration is not None or row.epsilon is not None) and not aggregator.mixes,
+            f"found concentration or epsilon, which {aggregator.name} does not use; remove it",
         ),
     )
-}
+    return next((reason for wrong, reason in checks if wrong), "")
+
+
+only, linear_pool, vote_share, best, weighted_mean, dirichlet_mixture = (
+    AGGREGATORS[name] for name in ("only", "linear_pool", "vote_share", "best", "weighted_mean", "dirichlet_mixture")
+)
+
+# fmt: off
+TABLE = (
+    #        name                prompt    decoding   scorer           aggregator         in words
+    Strategy("greedy",           "direct", Greedy(),  None,            only,              "the single answer: the baseline of every comparison"),
+    Strategy("cot",              "cot",    Greedy(),  None,            only,              "describe what you hear, then answer"),
+    Strategy("bon",              "direct", Beam(5),   likelihood,      best,              "best of N: the likeliest beam"),
+    Strategy("w_bon",            "direct", Beam(5),   likelihood,      dirichlet_mixture, "beams weighted by softmax of likelihood"),
+    Strategy("w_bon_mean",       "direct", Beam(5),   mean_likelihood, dirichlet_mixture, "the same, likelihood per token"),
+    Strategy("alm_v",            "direct", Beam(3),   verifier,        best,              "the beam that a verifier ALM scores highest"),
+    Strategy("w_alm_v",          "direct", Beam(3),   verifier,        dirichlet_mixture, "beams weighted by the verifier's scores"),
+    Strategy("majority_vote",    "direct", Sample(8), None,            vote_share,        "samples vote with their largest label"),
+    Strategy("self_consistency", "cot",    Sample(8), None,            vote_share,        "the same, each sample reasons first"),
+    Strategy("linear_pool",      "direct", Beam(5),   None,            linear_pool,       "plain mean of the beams: what averaging alone gives"),
+    Strategy("label_logprobs",   "label",  Forced(),  likelihood,      weighted_mean,     "probability of each label as the answer", tau=1.0),
+)
+# fmt: on
+
+STRATEGIES: dict[str, Strategy] = {row.name: row for row in TABLE}
 
 
 def strategy(name: str) -> Strategy:
     """The row of a strategy. Raises BadInput, with the nearest name, for one that is not there."""
-    if name in STRATEGIES:
-        return STRATEGIES[name]
-    near = difflib.get_close_matches(name, STRATEGIES, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(STRATEGIES)}"
-    raise BadInput(f"strategy '{name}': unknown; {hint}")
+    return _named("strategy", name, STRATEGIES)
+
+
+def scorer(name: str) -> Scorer:
+    """The scorer of that name. Raises BadInput, with the nearest name, for one that is not there."""
+    return _named("scorer", name, SCORERS)
+
+
+def aggregator(name: str) -> Aggregator:
+    """The aggregator of that name. Raises BadInput, with the nearest name, for one that is not there."""
+    return _named("aggregator", name, AGGREGATORS)
+
+
+def _named(kind: str, name: str, table: dict[str, T]) -> T:
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(table)}"
+    raise BadInput(f"{kind} '{name}': unknown; {hint}")

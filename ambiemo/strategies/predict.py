@@ -1,124 +1,86 @@
-"""One utterance's candidates, through one strategy, to one prediction. Pure: arrays in, a record out."""
+"""One strategy over the candidates of many draws: columns in, columns out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ambiemo.strategies import Strategy
-from ambiemo.strategies.aggregators import (
-    Mixture,
-    NothingParsed,
-    best,
-    dirichlet_mixture,
-    only,
-    usable,
-    vote_share,
-    weighted_mean,
-)
-from ambiemo.strategies.scorers import proportional_weights, softmax_weights
+from ambiemo.strategies.aggregators import Mixture
+from ambiemo.strategies.candidates import Candidates, Floats
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a strategy knows of one candidate: its parsed distribution (None = unparsed), log-likelihood, tokens, verifier's score."""
+class Settings:
+    """The plan's choices for the weighted strategies: τ of the softmax, c and ε of the Dirichlet components.
 
-    distribution: Sequence[float] | None
-    log_likelihood: float | None
-    tokens: int
-    score: float | None = None
+    A strategy that has its own takes that.
+    """
 
-
-@dataclass(frozen=True)
-class Weighting:
-    """The plan's choices for the weighted strategies: τ of the softmax, and c and ε of the Dirichlet components."""
-
-    temperature: float = 1.0
+    tau: float = 1.0
     concentration: float = 10.0
     epsilon: float = 0.01
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One strategy's word on one utterance: a distribution, or the reason why there is none (`failure`).
+class Predictions:
+    """What one strategy says of n draws.
 
-    unparsed counts the candidates without a distribution, unscored those that parsed but have no score where the strategy needs one.
-    expected_bits, spread_bits and disagreement_bits add up to the entropy of a Dirichlet mixture's mean, and are None elsewhere.
+    distributions  (n, K), a NaN row where there is no prediction; `failures` says why
+    candidates     (n,), how many it read; unparsed: without a distribution; unscored: parsed, but without the score it needs
+    bits           (n, 3), expected, spread and disagreement bits of a Dirichlet mixture; NaN elsewhere
+    failures       (n,), "" where there is a prediction
     """
 
-    distribution: tuple[float, ...] | None
-    candidates: int
-    unparsed: int
-    unscored: int = 0
-    failure: str = ""
-    expected_bits: float | None = None
-    spread_bits: float | None = None
-    disagreement_bits: float | None = None
+    distributions: Floats
+    candidates: NDArray[np.int64]
+    unparsed: NDArray[np.int64]
+    unscored: NDArray[np.int64]
+    bits: Floats
+    failures: NDArray[np.object_]
 
 
-def predict(strategy: Strategy, candidates: Sequence[Heard], labels: int, weighting: Weighting) -> Prediction:
-    """Apply `strategy` to the candidates of one utterance (any order) with `labels` classes.
+def predict(strategy: Strategy, candidates: Candidates, settings: Settings) -> Predictions:
+    """Apply `strategy` to the candidates of n draws.
 
-    A candidate that did not parse has weight 0 and is counted; if none is left the prediction is a failure, never a guess.
+    A candidate that did not parse has weight 0 and is counted. If none is left the prediction is a failure, never a guess.
     """
-    rows = [[np.nan] * labels if c.distribution is None else c.distribution for c in candidates]
-    distributions = np.array(rows, dtype=float).reshape(len(candidates), labels)
-    parsed = usable(distributions)
-    scores = _scores(strategy, candidates)
-    unscored = int((parsed & np.isnan(scores)).sum()) if strategy.scorer else 0
-    counted = Prediction(None, len(candidates), int((~parsed).sum()), unscored)
-    try:
-        made = _aggregate(strategy, distributions, scores, parsed, candidates, weighting)
-    except NothingParsed:
-        why = (
-            "no candidates"
-            if not candidates
-            else "no candidate parsed"
-            if not parsed.any()
-            else "no candidate has a score"
-        )
-        return replace(counted, failure=why)
+    parsed, distributions = candidates.parsed, candidates.distributions
+    n = len(distributions)
+    unscored = np.zeros(n, dtype=np.int64)
+    given: list[Floats | float] = []
+    if strategy.scorer is not None:
+        scores = np.where(parsed, strategy.scorer.score(candidates), np.nan)
+        unscored = (parsed & np.isnan(scores)).sum(axis=1)
+        weigh = strategy.aggregator.reads == "weights"
+        given = [strategy.scorer.weigh(scores, _own(strategy.tau, settings.tau)) if weigh else scores]
+    if strategy.aggregator.mixes:
+        given += [_own(strategy.concentration, settings.concentration), _own(strategy.epsilon, settings.epsilon)]
+    made = strategy.aggregator.combine(distributions, *given)
+    bits = np.full((n, 3), np.nan)
     if isinstance(made, Mixture):
-        return replace(
-            counted,
-            distribution=tuple(made.mean.tolist()),
-            expected_bits=made.expected_bits,
-            spread_bits=made.spread_bits,
-            disagreement_bits=made.disagreement_bits,
-        )
-    return replace(counted, distribution=tuple(made.tolist()))
+        bits = np.stack([made.expected_bits, made.spread_bits, made.disagreement_bits], axis=1)
+        made = made.mean
+    return Predictions(
+        distributions=made,
+        candidates=candidates.there.sum(axis=1),
+        unparsed=(candidates.there & ~parsed).sum(axis=1),
+        unscored=unscored,
+        bits=bits,
+        failures=_failures(candidates, made),
+    )
 
 
-def _scores(strategy: Strategy, candidates: Sequence[Heard]) -> np.ndarray:
-    of = {
-        "": lambda c: np.nan,
-        "likelihood": lambda c: c.log_likelihood,
-        "mean_likelihood": lambda c: c.log_likelihood,
-        "verifier": lambda c: c.score,
-    }[strategy.scorer]
-    return np.array([np.nan if (score := of(c)) is None else score for c in candidates], dtype=float)
+def _own(chosen: float | None, usual: float) -> float:
+    return usual if chosen is None else chosen
 
 
-def _aggregate(
-    strategy: Strategy,
-    distributions: np.ndarray,
-    scores: np.ndarray,
-    parsed: np.ndarray,
-    candidates: Sequence[Heard],
-    weighting: Weighting,
-) -> np.ndarray | Mixture:
-    if strategy.aggregator == "only":
-        return only(distributions)
-    if strategy.aggregator == "vote_share":
-        return vote_share(distributions)
-    if strategy.aggregator == "best":
-        return best(distributions, scores)
-    if strategy.aggregator == "weighted_mean":
-        return weighted_mean(distributions, softmax_weights(scores, 1.0, None, parsed))
-    if strategy.scorer == "verifier":
-        weights = proportional_weights(scores, parsed)
-    else:
-        tokens = np.array([max(c.tokens, 1) for c in candidates], dtype=float)
-        lengths = tokens if strategy.scorer == "mean_likelihood" else None
-        weights = softmax_weights(scores, weighting.temperature, lengths, parsed)
-    return dirichlet_mixture(distributions, weights, weighting.concentration, weighting.epsilon)
+def _failures(candidates: Candidates, made: Floats) -> NDArray[np.object_]:
+    """Why there is no prediction: the draw's own failure first, then what its candidates lack."""
+    why = np.where(
+        candidates.there.any(axis=1),
+        np.where(candidates.parsed.any(axis=1), "no candidate has a score", "no candidate parsed"),
+        "no candidates",
+    ).astype(object)
+    why = np.where(np.isnan(made).any(axis=1), why, "")
+    return np.where(candidates.failures != "", candidates.failures, why)

@@ -1,42 +1,55 @@
-"""Scores of candidates, and the weights made of them. Arrays are (B,), one entry a candidate; NaN = no score, and its weight is 0.
+"""Scores of candidates: higher is better. A scorer also says which weights its scores make (`weights`)."""
 
-Our reading of 2602.03873 (grade I), every choice a key of the plan.
-"""
-
-import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from ambiemo.strategies.candidates import Candidates, Floats
+from ambiemo.strategies.weights import proportional, softmax
 
-def softmax_weights(
-    log_likelihoods: np.ndarray, temperature: float, lengths: np.ndarray | None = None, usable: np.ndarray | None = None
-) -> np.ndarray:
-    """W-BoN's weights: softmax(l_b / τ) over the usable candidates; 0 for the others.
 
-    log_likelihoods: sums of token log-probabilities (nats), NaN where unknown; τ = temperature > 0. With `lengths` (tokens, ≥ 1) the score is
-    l_b / lengths_b, the mean per token: raw sums make the likeliest candidate take nearly all the weight, and favour short answers.
-    `usable` (bool) leaves out candidates that did not parse before the softmax. Returns zeros if nothing is usable.
-    Source: 2602.03873 "weighted BoN" (grade S that it exists, grade I for softmax and τ).
+def likelihood_of(candidates: Candidates) -> Floats:
+    """Sum of an answer's token log-probabilities, (n, N) nats; NaN where unknown.
+
+    The plain sum favours short answers. Source: "the highest log-likelihood" (2602.03873, grade S).
     """
-    scores = log_likelihoods if lengths is None else log_likelihoods / lengths
-    kept = ~np.isnan(scores) if usable is None else usable & ~np.isnan(scores)
-    weights = np.zeros(len(scores))
-    if kept.any():
-        raised = np.exp((scores[kept] - scores[kept].max()) / temperature)
-        weights[kept] = raised / math.fsum(raised)
-    return weights
+    return candidates.log_likelihoods
 
 
-def proportional_weights(scores: np.ndarray, usable: np.ndarray | None = None) -> np.ndarray:
-    """W-ALM-v's weights: s_b / Σ s over the usable candidates; 0 for the others.
+def mean_likelihood_of(candidates: Candidates) -> Floats:
+    """Mean of an answer's token log-probabilities, (n, N) nats per token; NaN where unknown. Ours (grade I)."""
+    return candidates.log_likelihoods / np.maximum(candidates.tokens, 1)
 
-    scores ≥ 0, NaN where the verifier gave none. If every score is 0 the verifier prefers nobody and the usable candidates share equally.
-    Returns zeros if nothing is usable.
-    Source: 2602.03873 "weighted ALM verifier" (grade S that it exists, grade I for the formula).
+
+def verifier_of(candidates: Candidates) -> Floats:
+    """What a verifier ALM that hears the clip gave each candidate, (n, N), 0 to 10; NaN where it gave none.
+
+    Source: the paper's ALM verifier (2602.03873, grade S); the scale is ours (grade I).
     """
-    kept = ~np.isnan(scores) if usable is None else usable & ~np.isnan(scores)
-    weights = np.zeros(len(scores))
-    if kept.any():
-        total = math.fsum(scores[kept])
-        weights[kept] = scores[kept] / total if total > 0 else 1 / kept.sum()
-    return weights
+    return candidates.scores
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A way to score candidates.
+
+    score    Candidates -> (n, N), NaN for a candidate without a score
+    weigh    ((n, N) scores, NaN = no weight; τ) -> (n, N) weights that sum to 1, or zeros where no candidate has a score
+    needs    capabilities that the answering model must have
+    has_tau  whether the weights depend on τ
+    """
+
+    name: str
+    score: Callable[[Candidates], Floats]
+    weigh: Callable[[Floats, float], Floats]
+    needs: frozenset[str] = frozenset()
+    has_tau: bool = False
+
+
+LIKELIHOOD = frozenset({"likelihood"})
+likelihood = Scorer("likelihood", likelihood_of, softmax, LIKELIHOOD, has_tau=True)
+mean_likelihood = Scorer("mean_likelihood", mean_likelihood_of, softmax, LIKELIHOOD, has_tau=True)
+verifier = Scorer("verifier", verifier_of, proportional)
+
+SCORERS: dict[str, Scorer] = {row.name: row for row in (likelihood, mean_likelihood, verifier)}

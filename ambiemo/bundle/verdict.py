@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from ambiemo.bundle.reading import look, shown
+from ambiemo.bundle.folder import look, shown
 from ambiemo.bundle.verify import Finding, Outcome, examine
 
 SHOWN_A_CHECK = 10

@@ -1,17 +1,17 @@
-"""The files of a bundle that say where its numbers come from: models, corpora, prompts, environment."""
+"""The files of a bundle that say what a run was given: models, corpora, prompts, what was missing, the machine."""
 
 from dataclasses import asdict
 
 from ambiemo import __version__, models
+from ambiemo.bundle.contents import FORMAT
+from ambiemo.bundle.environment import machine
+from ambiemo.bundle.shipped import readme, verifier
+from ambiemo.jsonlines import document
 from ambiemo.plan.expand import Expanded
-from ambiemo.results.evidence import document
 
 
-def describing_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
+def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
     """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and answers."""
-    from ambiemo.bundle.environment import machine
-    from ambiemo.bundle.texts import readme, verifier
-
     files = {
         "inputs/models.json": document({name: _model(expanded, name) for name in expanded.specs}),
         "inputs/corpora.json": document(
@@ -22,6 +22,7 @@ def describing_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
         ),
         "config/run.json": document(
             {
+                "format": FORMAT,
                 "ambiemo": __version__,
                 "limit": limit,
                 "missing": [asdict(item) for item in expanded.missing],

@@ -9,6 +9,7 @@ MUST = (
     "README.md",
     "config/cells.jsonl",
     "config/plan.yaml",
+    "config/questions.jsonl",
     "config/run.json",
     "env/machine.json",
     "inputs/corpora.json",
@@ -24,7 +25,8 @@ MUST = (
     "verify.py",
 )
 MAY = re.compile(
-    r"(?:answers|scores|predictions)/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
+    r"(?:answers|scores)/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
+    r"|predictions/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
     r"|config/prompts/[a-z0-9][a-z0-9._-]*/[a-z]+\.txt"
     r"|tables/[a-z]+\.(?:csv|md)"  # which of them, the answers say
 )

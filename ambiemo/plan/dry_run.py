@@ -10,7 +10,7 @@ from ambiemo import models
 from ambiemo.models.spec import AROUND, HEARD
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
-from ambiemo.strategies import PARTS, Strategy
+from ambiemo.strategies import Strategy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,11 +75,11 @@ def _cost(expanded: Expanded, model: str, questions: Sequence[_Question], second
 
 
 def _questions(expanded: Expanded) -> Iterator[_Question]:
-    for one in sharing.draw_sets(expanded):
+    for one in sharing.questions_of(expanded):
         longest = _longest(expanded, one.model, one.decoding.max_tokens)
         size = _prompt_bytes(expanded, one.model, one.prompt_id, one.corpus)
         yield _Question(one.model, one.corpus, 1, one.decoding.count, size, longest)
-        if judged := sharing.judged_candidates(expanded, one):
+        if judged := one.judged:
             judge = expanded.verifier(one.model)
             size = _prompt_bytes(expanded, judge, "verifier", one.corpus) + READ_AGAIN * longest
             yield _Question(
@@ -214,7 +214,7 @@ def _print_grid(console: "Console", expanded: Expanded) -> None:
     # strategies that differ in the number of candidates alone need the same of a model: one row
     families: dict[tuple[str, ...], list[Strategy]] = {}
     for row in (entry.row() for entry in plan.strategies):
-        families.setdefault(tuple(getattr(row, part) for part in PARTS), []).append(row)
+        families.setdefault((*row.parts.values(), *map(str, row.own.values())), []).append(row)
     rows = [(max(family, key=lambda row: row.count), family, NO_CONTROL) for family in families.values()]
     named = {row.name: row for family in families.values() for row in family}
     rows += [(named[name], [], control.name) for control in plan.controls for name in control.strategies]

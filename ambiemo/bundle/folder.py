@@ -3,15 +3,19 @@
 Nothing here follows a symbolic link, opens a special file or leaves the folder, whatever a manifest names.
 """
 
+import gzip
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from ambiemo.bundle.bag import manifest
+from ambiemo.durable import sha256, sha256_file
 from ambiemo.errors import BadInput, Broken
 
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -34,10 +38,7 @@ class Disk:
 
     def read(self, path: str) -> bytes:
         """Bytes of one of `files`; BadInput where this user may not read them."""
-        try:
-            return (self.root / path).read_bytes()
-        except OSError as error:
-            raise unreadable(self.root / path, error) from error
+        return _read(self.root / path)
 
 
 def look(folder: Path | str) -> Disk:
@@ -178,25 +179,76 @@ def shown(text: str, longest: int = 160) -> str:
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
-class Payload(Mapping[str, bytes]):
-    """The files below `data/`, by path below it; each is read when it is asked for."""
+class Files(Mapping[str, bytes]):
+    """Files by path below `data/`: each in memory, or on the disk and read only when it is asked for."""
 
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-        self._paths = sorted(path.removeprefix("data/") for path in disk.files if path.startswith("data/"))
+    def __init__(self, places: Mapping[str, bytes | Path]) -> None:
+        self.places = dict(sorted(places.items()))
+        self._digests: dict[str, str] = {}
 
     def __getitem__(self, path: str) -> bytes:
-        if f"data/{path}" not in self._disk.files:
-            raise KeyError(path)
-        return self._disk.read(f"data/{path}")
+        place = self.places[path]
+        return place if isinstance(place, bytes) else _read(place)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
+        return iter(self.places)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self.places)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.places
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+        place = self.places[path]
+        return len(place) if isinstance(place, bytes) else place.stat().st_size
+
+    def sha256(self, path: str) -> str:
+        """Hex SHA-256 of a file, made once."""
+        if path not in self._digests:
+            place = self.places[path]
+            try:
+                self._digests[path] = sha256(place) if isinstance(place, bytes) else sha256_file(place)
+            except OSError as error:
+                raise unreadable(Path(path), error) from error
+        return self._digests[path]
 
 
-def payload(folder: Path | str) -> Payload:
+def as_files(files: Mapping[str, bytes]) -> Files:
+    """The same files with sizes and hashes."""
+    return files if isinstance(files, Files) else Files(files)
+
+
+def payload_of(disk: Disk) -> Files:
+    """The files below `data/` of a bundle's folder."""
+    inside = (path for path in disk.files if path.startswith("data/"))
+    return Files({path.removeprefix("data/"): disk.root / path for path in inside})
+
+
+def payload(folder: Path | str) -> Files:
     """The files below `data/` of a bundle, unverified. Raises BadInput where `folder` is none."""
-    return Payload(look(folder))
+    return payload_of(look(folder))
+
+
+@contextmanager
+def opened(files: Mapping[str, bytes], path: str) -> Iterator[BinaryIO]:
+    """A file to read from its start, unpacked where its name ends in .gz."""
+    place = files.places[path] if isinstance(files, Files) else files[path]
+    try:
+        raw = BytesIO(place) if isinstance(place, bytes) else open(place, "rb")
+    except OSError as error:
+        raise unreadable(Path(str(place)), error) from error
+    with raw:
+        if path.endswith(".gz"):
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                yield unpacked  # type: ignore[misc]  # a GzipFile is read like a file
+        else:
+            yield raw
+
+
+def _read(place: Path) -> bytes:
+    try:
+        return place.read_bytes()
+    except OSError as error:
+        raise unreadable(place, error) from error

@@ -1,18 +1,18 @@
-"""Tables for people: the one on the terminal at the end of a run, and the Markdown one in the bundle. The numbers come from the CSV's rows."""
+"""Tables for people, as heads and lines of text: `terminal` prints them, `markdown` is the bundle's results.md.
+
+The numbers come from the rows of the CSV files.
+"""
 
 import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ambiemo.jsonlines import Row
+from ambiemo.labels import LEVELS
 from ambiemo.plan.expand import NO_CONTROL
-from ambiemo.results.evidence import Evidence, Row
-from ambiemo.strategies import PARTS
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from ambiemo.results.study import Study
+from ambiemo.strategies import OWN, PARTS
 
 SHOWN = (
     ("js_divergence_bits", "JS bits ↓", True),
@@ -22,7 +22,6 @@ SHOWN = (
     ("macro_f1", "macro F1 ↑", False),
     ("ece_10", "ECE 10 ↓", False),
 )
-LEVELS = ("low", "medium", "high")
 
 
 def heading() -> list[str]:
@@ -78,7 +77,7 @@ def _families(results: Sequence[Row], cells: Sequence[Row]) -> list[list[Row]]:
     filled = {_name(row) for row in results}
     families: dict[tuple, list[Row]] = {}
     for cell in (cell for cell in cells if _name(cell) in filled):
-        families.setdefault(tuple(cell[name] for name in ("corpus", "model", "control", *PARTS)), []).append(cell)
+        families.setdefault(tuple(str(cell[name]) for name in SAME_FAMILY), []).append(cell)
     return [
         sorted(family, key=lambda cell: cell["count"])
         for family in families.values()
@@ -116,10 +115,10 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-def markdown(evidence: Evidence, results: Sequence[Row], cells: Sequence[Row], heard: Sequence[Row] = ()) -> str:
+def markdown(study: Study, results: Sequence[Row], cells: Sequence[Row], heard: Sequence[Row] = ()) -> str:
     """The table for people as Markdown, with what it can and cannot say."""
-    plan = evidence.plan
-    parts = [f"# {plan.title or plan.name}", "", *notes(evidence, results), ""]
+    plan = study.plan
+    parts = [f"# {plan.title or plan.name}", "", *notes(study, results), ""]
     for (corpus, model), table in grouped(results, cells).items():
         parts += [f"## {model} on {corpus}", "", _row(heading()), _row(["---", *["---:"] * (len(heading()) - 1)])]
         parts += [_row(line) for line in table] + [""]
@@ -131,13 +130,15 @@ def markdown(evidence: Evidence, results: Sequence[Row], cells: Sequence[Row], h
         told = heard_table(heard)
         parts += ["## Was it heard?", "", _row(told[0]), _row(["---"] * 3 + ["---:"] * (len(told[0]) - 4) + ["---"])]
         parts += [_row(line) for line in told[1:]] + [""]
-    skipped = [cell for cell in evidence.cells if cell.skipped]
+    skipped = [cell for cell in study.cells if cell.skipped]
     if skipped:
         parts += ["## Left out", ""]
         parts += [f"- {c.model} × {c.corpus} × {c.strategy.name} ({c.control}): {c.skipped}" for c in skipped] + [""]
     return "\n".join(parts)
 
 
+SAME_FAMILY = ("corpus", "model", "control", *PARTS, *OWN)
+"""Columns of cells.csv in which strategies agree that differ in the number of candidates alone."""
 MORE = "More candidates: JS bits by their number"
 
 
@@ -176,9 +177,9 @@ def heard_table(heard: Sequence[Row]) -> list[list[str]]:
     return [[*heads, "heard?"], *lines]
 
 
-def notes(evidence: Evidence, results: Sequence[Row]) -> list[str]:
+def notes(study: Study, results: Sequence[Row]) -> list[str]:
     """What a reader must know before the numbers."""
-    plan = evidence.plan
+    plan = study.plan
     failed = sum(row["failed"] for row in results if row["level"] == "all")
     level = f"{plan.bootstrap.level:.0%}"
     return [
@@ -193,21 +194,6 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def show(bundle: Path, out: Path | None) -> None:
-    """Make the tables of a bundle again from its answers, print the one for people, and write all of them where asked."""
-    from ambiemo.bundle.reading import payload
-    from ambiemo.durable import write
-    from ambiemo.results.tables import recompute
-
-    made = recompute(payload(bundle))
-    for path, content in made.items():
-        if out is not None and path.startswith("tables/"):
-            write(out / path.removeprefix("tables/"), content)
-    print_tables(made)
-    if out is not None:
-        print(f"{sum(path.startswith('tables/') for path in made)} tables in {out}")
-
-
 def from_csv(data: bytes) -> list[Row]:
     """Rows of a table's CSV, numbers as numbers ("" = NaN)."""
     words = {"corpus", "model", "strategy", "control", "level", "heard", "skipped", *PARTS}
@@ -220,41 +206,3 @@ def from_csv(data: bytes) -> list[Row]:
         }
         for row in csv.DictReader(io.StringIO(data.decode("utf-8")))
     ]
-
-
-def print_tables(files: Mapping[str, bytes]) -> None:
-    """The tables for people on the terminal, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
-    from rich.console import Console
-
-    results, cells = (from_csv(files[f"tables/{name}.csv"]) for name in ("results", "cells"))
-    heard = from_csv(files.get("tables/heard.csv", b""))
-    console = Console()
-    width = console.width if console.is_terminal else 160
-    console = Console(width=max(width, 100))
-    for (corpus, model), lines in grouped(results, cells).items():
-        console.print(_table(f"{model} on {corpus}", [[*map(_stacked, heading())], *lines], words=1))
-        for note in unscored(results, corpus, model):
-            console.print(note)
-    if more := scaling(results, cells):
-        console.print(_table(MORE, more, words=2))
-    if heard:
-        console.print(_table("Was it heard?", heard_table(heard), words=3))
-
-
-def _stacked(head: str) -> str:
-    """A head of several words in two lines: the numbers below it are narrower. An arrow stays beside its word."""
-    first, _, rest = head.partition(" ")
-    return head if rest in ("", "↑", "↓") else f"{first}\n{rest}"
-
-
-def _table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
-    """A table for the terminal: heads, then lines; the first `words` columns are words, the others numbers."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
-    for index, head in enumerate(lines[0]):
-        table.add_column(head, justify="left" if index < words else "right", no_wrap=index == 0)
-    for line in lines[1:]:
-        table.add_row(*line)
-    return table

@@ -1,0 +1,287 @@
+"""Is everything there that the plan asks for, once, and does every answer lie under the key of its own question?
+
+The key of a draw is made again from the model's revision, the clip's hash, the prompt's text, decoding and seed: an answer that
+was moved, or whose prompt was changed, no longer fits; nor does one whose verdict or score its text does not give. Cells are
+those of the plan, draws those of the ready cells, utterances as many as the corpus is said to have. Every function here raises
+Broken naming file and row.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ambiemo.bundle.contents import (
+    ANSWER_KEYS,
+    HEAD,
+    TAIL,
+    answers_path,
+    naming,
+    parsed,
+    plan_file,
+    question_row,
+    read_rows,
+    scores_path,
+)
+from ambiemo.draws import Draw
+from ambiemo.errors import Broken
+from ambiemo.jsonlines import Row, strict
+from ambiemo.models import ModelSpec
+from ambiemo.models.parsing import parse_candidate, parse_score
+from ambiemo.plan.expand import Expanded, laid_out
+from ambiemo.plan.sharing import Question, ask_of, distinct, judge_of
+from ambiemo.results.study import Study, Unit
+from ambiemo.results.units import Gathered
+
+LOG_OF_ONE = 1e-6
+"""The largest sum of log-probabilities: 0, and what rounding may add."""
+FINISH_REASONS = ("stop", "length", "filtered", "forced")
+FAILED_KEYS = (*HEAD, "index", "failure", *TAIL)
+SCORE_KEYS = (*ANSWER_KEYS[:10], "score", *TAIL)
+SERVED = ("served_model",)
+
+
+def check_inputs(study: Study, files: Mapping[str, bytes]) -> None:
+    """Everything but the answers: documents are JSON that every reader takes alike, cells and utterances are the plan's."""
+    for path in files:
+        if path.endswith(".json"):
+            parsed(path, files, strict)
+    if files["config/plan.yaml"] != plan_file(study.plan):
+        raise Broken("data/config/plan.yaml: found another spelling of the plan, expected it as a run writes it; get the bundle again")
+    specs, run = (parsed(path, files, strict) for path in ("inputs/models.json", "config/run.json"))
+    with naming("config/cells.jsonl"):
+        _check_cells(study, specs, run)
+    with naming("config/questions.jsonl"):
+        _check_questions(study, files)
+    with naming("inputs/utterances.jsonl"):
+        _check_utterances(study, parsed("inputs/corpora.json", files, strict), run)
+    expected = {answers_path(one) for one in study.questions} | {scores_path(one) for one in study.questions if one.judged}
+    for path in sorted(path for path in files if path.startswith(("answers/", "scores/"))):
+        if path not in expected:
+            raise Broken(f"data/{path}: answers to a question that no cell which is filled asks, expected no such file")
+    for path in sorted(expected.difference(files)):
+        raise Broken(f"data/{path}: no such file, expected one, as config/cells.jsonl has cells that read it")
+
+
+def _check_cells(study: Study, specs: Row, run: Row) -> None:
+    """The cells are those that `expand` lays out, skipped where it skips: for what the model cannot do, or what run.json says was missing."""
+    plan, path = study.plan, "config/cells.jsonl"
+    able = {
+        name: ModelSpec.model_construct(engines=(spec["engine"],), capabilities=frozenset(spec["capabilities"]))
+        for name, spec in specs.items()
+    }
+    without = {(item["kind"], item["id"]) for item in run["missing"]}
+    planned = {cell.name: cell for cell in laid_out(Expanded(plan, able, {}, (), ()), without)}
+    wanted = dict(planned)
+    known = [{e.id for e in plan.models}, {e.id for e in plan.corpora}, {e.name for e in plan.strategies}]
+    for number, cell in enumerate(study.cells, 1):
+        where = f"data/{path}: row {number} ({' '.join(cell.name)})"
+        if cell.name in wanted:
+            expected = wanted.pop(cell.name)
+            if bool(cell.skipped) != bool(expected.skipped):
+                told = [one.skipped or "a cell that is filled" for one in (cell, expected)]
+                raise Broken(f"{where}: key skipped: found {told[0]!r}, expected {told[1]!r}")
+        elif cell.name in planned:
+            raise Broken(f"{where}: found the cell twice, expected once")
+        elif not cell.skipped or any(part not in names for part, names in zip(cell.name, known, strict=False)):
+            raise Broken(f"{where}: found a cell that config/plan.yaml does not ask for, expected none")
+    for name in wanted:
+        raise Broken(f"data/{path}: found no row for {' '.join(name)}, expected one, as config/plan.yaml asks for it")
+
+
+def _check_questions(study: Study, files: Mapping[str, bytes]) -> None:
+    """config/questions.jsonl says what the cells ask."""
+    path = "data/config/questions.jsonl"
+    found = list(read_rows("config/questions.jsonl", files))
+    expected = [question_row(question) for question in study.questions]
+    for number, (one, other) in enumerate(zip(found, expected, strict=False), 1):
+        for key in other:
+            if one.get(key) != other[key]:
+                raise Broken(f"{path}: row {number}: key {key}: found {one.get(key)!r}, expected {other[key]!r} by config/cells.jsonl")
+        if len(one) != len(other):
+            raise Broken(f"{path}: row {number}: found keys {', '.join(one)}, expected {', '.join(other)}")
+    if len(found) != len(expected):
+        raise Broken(f"{path}: found {len(found)} rows, expected {len(expected)}: one for each question of config/cells.jsonl")
+
+
+def _check_utterances(study: Study, described: Row, run: Row) -> None:
+    """Every corpus that was not missing is there, its ids differ, and they are as many as plan, run and loader say."""
+    path = "data/inputs/utterances.jsonl"
+    missing = {item["id"] for item in run["missing"] if item["kind"] == "corpus"}
+    corpora = {entry.id: entry for entry in study.plan.corpora if entry.id not in missing}
+    for where, found in (("inputs/labels.json", set(study.labels)), ("inputs/corpora.json", set(described))):
+        if found != set(corpora):
+            raise Broken(f"data/{where}: found corpora {sorted(found)}, expected {sorted(corpora)}")
+    for name, entry in corpora.items():
+        ids, counts = study.utterances[name].ids, described[name]["counts"]
+        if len(set(ids)) < len(ids):
+            twin = next(one for place, one in enumerate(sorted(ids)) if place and one == sorted(ids)[place - 1])
+            raise Broken(f"{path}: corpus {name}: found id {twin} more than once, expected once")
+        if ids != sorted(ids):
+            raise Broken(f"{path}: corpus {name}: found ids in another order, expected them sorted")
+        whole = counts.get("utterances", entry.expect)
+        if entry.expect is not None and whole != entry.expect:
+            raise Broken(
+                f"data/inputs/corpora.json: corpus {name}: found {whole} utterances, expected {entry.expect} (config/plan.yaml)"
+            )
+        told = [whole - counts.get("no_vote_in_label_set", 0)] if whole is not None else []
+        told += [limit for limit in (entry.limit, run["limit"]) if limit is not None]
+        if told and (len(ids) > min(told) or (whole is not None and len(ids) < min(told))):
+            raise Broken(
+                f"{path}: corpus {name}: found {len(ids)} utterances, expected {min(told)} (expect, limit and counts of "
+                "config/plan.yaml, config/run.json, inputs/corpora.json)"
+            )
+
+
+def read_unit(study: Study, unit: Unit, files: Mapping[str, bytes]) -> dict[str, Gathered]:
+    """The answers of a unit, each row checked as it is read, and kept as columns; by question."""
+    model, corpus = unit
+    specs = parsed("inputs/models.json", files, strict)
+    labels = study.labels[corpus]
+    clips = distinct(study.utterances[corpus])
+    gathered = {}
+    for question in study.questions:
+        if question.unit != unit:
+            continue
+        with naming(answers_path(question)):
+            one = Gathered(question, len(labels))
+            ask = ask_of(question, **_stands(specs, model, question.prompt_id, files), labels=labels, plan_seed=study.plan.seed)
+            judge = _judge(study, question, specs, files)
+            answers = _Rows(answers_path(question), files)
+            scores = _Rows(scores_path(question), files) if question.judged else None
+            for utterance in clips:
+                draw = ask(utterance)
+                rows, read = _answer(answers, draw, labels)
+                judged = _judged(scores, draw, rows, question, judge) if scores and "failure" not in rows[0] else []
+                one.add(rows, read, judged)
+            answers.finished()
+            if scores:
+                scores.finished()
+        gathered[question.name] = one
+    return gathered
+
+
+def _stands(specs: Row, model: str, prompt_id: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    text = files[f"config/prompts/{model}/{prompt_id}.txt"].decode("utf-8").rstrip("\n")
+    return {"revision": specs[model]["revision"] or "", "engine": specs[model]["engine"], "prompt": text}
+
+
+def _judge(study: Study, question: Question, specs: Row, files: Mapping[str, bytes]) -> Callable[[Draw, int, str], Draw] | None:
+    if not question.judged:
+        return None
+    judge = study.judges[question.model]
+    longest = study.plan.max_tokens.verifier
+    return judge_of(judge, **_stands(specs, judge, "verifier", files), labels=study.labels[question.corpus], max_tokens=longest)
+
+
+class _Rows:
+    """Rows of one file, taken in their order, numbered for errors."""
+
+    def __init__(self, path: str, files: Mapping[str, bytes]) -> None:
+        self.path, self.number = path, 0
+        self._rows: Iterator[Row] = read_rows(path, files)
+
+    def take(self, draw: Draw, keys: Sequence[tuple[str, ...]], index: int | None) -> Row:
+        """The next row, which must be about this draw and have one of these lists of keys."""
+        row = next(self._rows, None)
+        self.number += 1
+        if row is None:
+            raise Broken(f"data/{self.path}: found no row about {draw.utterance_id} (draw {draw.key[:12]}…), expected one")
+        for key, expected in zip(HEAD, (draw.utterance_id, draw.key, draw.audio_sha256, draw.seed), strict=True):
+            if row.get(key) != expected:
+                raise self.fault(
+                    row,
+                    f"found {key} {str(row.get(key))[:40]}, its question gives {str(expected)[:40]}; "
+                    "the answer, its utterance, its prompt or its model was exchanged, or a row is missing",
+                )
+        found = tuple(row)
+        if not any(found in (one, (*one, *SERVED)) for one in keys):
+            raise self.fault(row, f"found keys {', '.join(found)}, expected {', '.join(keys[-1])}")
+        if row["index"] != index and not ("failure" in row and row["index"] is None):
+            raise self.fault(row, f"found candidate {row['index']}, expected {index}")
+        self._check_values(row)
+        return row
+
+    def _check_values(self, row: Row) -> None:
+        for key, kind in KINDS.items():
+            if key in row and (not isinstance(row[key], kind) or (isinstance(row[key], bool) and bool not in kind)):
+                raise self.fault(row, f"key {key}: found {row[key]!r:.60}, expected {' or '.join(one.__name__ for one in kind)}")
+        for key in ("tokens", "prompt_tokens", "audio_s"):
+            if row.get(key, 0) < 0:
+                raise self.fault(row, f"key {key}: found {row[key]!r}, expected 0 or more")
+        if "failure" in row:
+            if not row["failure"]:
+                raise self.fault(row, "key failure: found an empty reason, expected one")
+            return
+        if row["finish_reason"] not in FINISH_REASONS:
+            raise self.fault(row, f"key finish_reason: found {row['finish_reason']!r:.40}, expected one of {', '.join(FINISH_REASONS)}")
+        sure = row["log_likelihood"]
+        if sure is not None and (not math.isfinite(sure) or sure > LOG_OF_ONE):
+            raise self.fault(row, f"key log_likelihood: found {sure!r}, expected null or a number up to 0")
+
+    def read(self, row: Row, expected: Row) -> None:
+        """Raise Broken where the row says of its text what the text does not give."""
+        for key, value in expected.items():
+            if row[key] != value:
+                raise self.fault(row, f"key {key}: found {row[key]!r}, expected {value!r} by its text")
+
+    def finished(self) -> None:
+        """Raise Broken where rows are left."""
+        if (row := next(self._rows, None)) is not None:
+            self.number += 1
+            raise self.fault(row, "found a row that no question asks for, expected none")
+
+    def fault(self, row: Row, what: str) -> Broken:
+        return Broken(f"data/{self.path}: row {self.number} ({row.get('utterance_id')!s:.60}): {what}")
+
+
+NUMBER, WHOLE, TEXT = (int, float), (int,), (str,)
+KINDS: dict[str, tuple[type, ...]] = {
+    "index": (int, type(None)),
+    "text": TEXT,
+    "tokens": WHOLE,
+    "log_likelihood": (*NUMBER, type(None)),
+    "finish_reason": TEXT,
+    "verdict": TEXT,
+    "failure": TEXT,
+    "rendered_prompt_sha256": TEXT,
+    "prompt_tokens": WHOLE,
+    "audio_s": NUMBER,
+    "truncated": (bool,),
+    "served_model": TEXT,
+}
+"""What the values of a row are."""
+
+
+def _answer(rows: _Rows, draw: Draw, labels: Sequence[str]) -> tuple[list[Row], list[Any]]:
+    """One draw's rows: one failure, or the candidates 0 to count - 1; and each candidate's distribution."""
+    first = rows.take(draw, (FAILED_KEYS, ANSWER_KEYS), 0)
+    if "failure" in first:
+        if first["index"] is not None:
+            raise rows.fault(first, f"key index: found {first['index']} of a failed draw, expected null")
+        return [first], []
+    told = [first, *(rows.take(draw, (ANSWER_KEYS,), index) for index in range(1, draw.decoding.count))]
+    read = []
+    for row in told:
+        candidate = parse_candidate(row["text"], labels, draw.decoding.kind)
+        if row["verdict"] != candidate.verdict:
+            rows.read(row, {"verdict": candidate.verdict})
+        read.append(candidate.distribution)
+    return told, read
+
+
+def _judged(
+    scores: _Rows, judged: Draw, answers: Sequence[Row], question: Question, judge: Callable[[Draw, int, str], Draw] | None
+) -> list[Row]:
+    """The verifier's rows about the first candidates of one draw."""
+    assert judge is not None
+    told = []
+    for index in range(question.judged):
+        row = scores.take(judge(judged, index, answers[index]["text"]), (FAILED_KEYS, SCORE_KEYS), index)
+        if row["index"] != index:
+            raise scores.fault(row, f"found candidate {row['index']}, expected {index}")
+        if "failure" not in row:
+            read = parse_score(row["text"])
+            scores.read(row, {"verdict": read.verdict, "score": read.score})
+        told.append(row)
+    return told
+

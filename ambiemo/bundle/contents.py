@@ -1,0 +1,265 @@
+"""Rows and files: what a bundle holds of a run's answers and inputs, and how each is spelled.
+
+Answers lie in one file per question, `answers/MODEL/CORPUS/QUESTION.jsonl.gz`, sorted by utterance, one row per candidate (or one
+with the reason of a failed draw). The verifier's scores lie beside them under `scores/`, one row per judged candidate. What a
+question is stands once, in `config/questions.jsonl`. So a reader can walk all questions of one utterance side by side.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ambiemo.corpora.utterances import Utterance, Utterances
+from ambiemo.draws import Answer, Draw
+from ambiemo.errors import BadInput, Broken
+from ambiemo.jsonlines import Row, document, lines, rows, strict
+from ambiemo.models.parsing import Parsed, parse_candidate, parse_score
+from ambiemo.plan.expand import Cell
+from ambiemo.plan.schema import Plan, check
+from ambiemo.plan.sharing import Question
+from ambiemo.results.predictions import BITS, Column
+from ambiemo.results.study import Study, Unit
+from ambiemo.results.truths import Truths
+from ambiemo.strategies import Strategy
+
+
+class OtherFormat(BadInput):
+    """The bundle has another layout than this version of the package reads."""
+
+
+FORMAT = 2
+"""Version of the layout. 1 (never written) had one file of answers per model and corpus."""
+PRIVATE = ("base_url", "journal")
+"""Options of a model's engine that name a place of one machine."""
+ANSWER_KEYS = (
+    "utterance_id", "draw", "audio_sha256", "seed", "index", "text", "tokens", "log_likelihood", "finish_reason", "verdict",
+    "rendered_prompt_sha256", "prompt_tokens", "audio_s", "truncated",
+)  # fmt: skip
+"""Keys of a candidate's row. A score's row has `score` too, a failed draw's only the head, `index` null, `failure` and the tail."""
+HEAD, TAIL = ANSWER_KEYS[:4], ANSWER_KEYS[10:]
+
+
+def answers_path(question: Question) -> str:
+    """Where a question's answers lie, below `data/`."""
+    return f"answers/{question.model}/{question.corpus}/{question.name}.jsonl.gz"
+
+
+def scores_path(question: Question) -> str:
+    """Where the verifier's scores of a question's candidates lie, below `data/`."""
+    return f"scores/{question.model}/{question.corpus}/{question.name}.jsonl.gz"
+
+
+def predictions_path(model: str, corpus: str) -> str:
+    """Where a unit's predictions lie, below `data/`."""
+    return f"predictions/{model}/{corpus}.jsonl.gz"
+
+
+def answer_rows(draw: Draw, answer: Answer, labels: Sequence[str]) -> tuple[list[Row], list[Parsed]]:
+    """The rows of one answer, and how each candidate was read: one row per candidate, or a single one with the failure's reason."""
+    head, tail = _ends(draw, answer)
+    if answer.failure:
+        return [{**head, "index": None, "failure": answer.failure, **tail}], []
+    parsed = [parse_candidate(one.text, labels, answer.decoding.kind) for one in answer.candidates]
+    told = [
+        {
+            **head,
+            "index": index,
+            "text": one.text,
+            "tokens": one.tokens,
+            "log_likelihood": one.log_likelihood,
+            "finish_reason": one.finish_reason,
+            "verdict": read.verdict,
+            **tail,
+        }
+        for index, (one, read) in enumerate(zip(answer.candidates, parsed, strict=True))
+    ]
+    return told, parsed
+
+
+def score_row(draw: Draw, index: int, answer: Answer) -> Row:
+    """The row of a verifier's answer about candidate `index` of the utterance's draw."""
+    head, tail = _ends(draw, answer)
+    if answer.failure:
+        return {**head, "index": index, "failure": answer.failure, **tail}
+    one = answer.candidates[0]
+    read = parse_score(one.text)
+    return {
+        **head,
+        "index": index,
+        "text": one.text,
+        "tokens": one.tokens,
+        "log_likelihood": one.log_likelihood,
+        "finish_reason": one.finish_reason,
+        "verdict": read.verdict,
+        "score": read.score,
+        **tail,
+    }
+
+
+def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:
+    head = {
+        "utterance_id": draw.utterance_id,
+        "draw": draw.key,
+        "audio_sha256": draw.audio_sha256,
+        "seed": draw.seed,
+    }
+    tail = {
+        "rendered_prompt_sha256": answer.rendered_prompt_sha256,
+        "prompt_tokens": answer.prompt_tokens,
+        "audio_s": answer.heard_s,
+        "truncated": answer.truncated,
+    }
+    if served := answer.extra.get("served_model"):  # the only trace of a model that its owner can change
+        tail["served_model"] = served
+    return head, tail
+
+
+def study_files(study: Study) -> dict[str, bytes]:
+    """The study as the bundle's files, by path below `data/`."""
+    return {
+        "config/plan.yaml": plan_file(study.plan),
+        "config/cells.jsonl": lines(map(_cell_row, study.cells)),
+        "config/questions.jsonl": lines(map(question_row, study.questions)),
+        "inputs/labels.json": document({name: list(labels) for name, labels in study.labels.items()}),
+        "inputs/judges.json": document(study.judges),
+        "inputs/vote_units.json": document(study.vote_units),
+        "inputs/utterances.jsonl": lines(
+            {"corpus": name, **_utterance_row(one)} for name in sorted(study.utterances) for one in study.utterances[name]
+        ),
+    }
+
+
+def plan_file(plan: Plan) -> bytes:
+    """A plan as a bundle shows it."""
+    return yaml.safe_dump(portable(plan), sort_keys=False, allow_unicode=True).encode("utf-8")
+
+
+def portable(plan: Plan) -> dict[str, Any]:
+    """A plan without what tells of one machine (folders by their own path, servers, journals) and changes no answer."""
+    told = plan.model_dump(mode="json")
+    for entry in (*told["models"], told["verifier"]):
+        entry["options"] = {name: value for name, value in entry["options"].items() if name not in PRIVATE}
+    for entry in told["corpora"]:
+        entry["root"] = entry["root"] if entry["root"].startswith("${") else ""
+    return told
+
+
+def question_row(question: Question) -> Row:
+    """A question as config/questions.jsonl has it."""
+    told = asdict(question) | {"serves": list(question.serves)}
+    return {"model": told.pop("model"), "corpus": told.pop("corpus"), "question": question.name, **told}
+
+
+def _cell_row(cell: Cell) -> Row:
+    return {
+        "model": cell.model,
+        "corpus": cell.corpus,
+        "strategy": cell.strategy.name,
+        "control": cell.control,
+        "skipped": cell.skipped,
+        "cannot": cell.cannot,
+    }
+
+
+def _utterance_row(utterance: Utterance) -> Row:
+    told = asdict(utterance)
+    del told["audio_path"]
+    return told | {"votes": list(utterance.votes)}
+
+
+def study_from(files: Mapping[str, bytes]) -> Study:
+    """The study from a bundle's files (paths below `data/`).
+
+    Raises BadInput for a bundle of another format, Broken naming the file that cannot be used.
+    """
+    check_format(files)
+    plan = check(parsed("config/plan.yaml", files, yaml.safe_load), "data/config/plan.yaml")
+    strategies = {entry.name: entry.row() for entry in plan.strategies}
+    labels = parsed("inputs/labels.json", files, strict)
+    utterances: dict[str, list[Utterance]] = {name: [] for name in labels}
+    with naming("inputs/utterances.jsonl"):
+        for row in read_rows("inputs/utterances.jsonl", files):
+            votes = tuple(row["votes"])
+            utterances[row.pop("corpus")].append(Utterance(**{**row, "audio_path": "", "votes": votes}))
+        columns = {name: Utterances.of(all_of) for name, all_of in utterances.items()}
+    with naming("config/cells.jsonl"):
+        cells = tuple(_cell(row, strategies) for row in read_rows("config/cells.jsonl", files))
+    return Study(
+        plan=plan,
+        cells=cells,
+        labels={name: tuple(all_of) for name, all_of in labels.items()},
+        utterances=columns,
+        judges=parsed("inputs/judges.json", files, strict),
+        vote_units=parsed("inputs/vote_units.json", files, strict),
+    )
+
+
+def check_format(files: Mapping[str, bytes]) -> None:
+    """Raise BadInput where the bundle's layout is not the one that this version reads."""
+    if "config/run.json" not in files:
+        raise Broken("data/config/run.json: no such file, expected in every bundle")
+    run = parsed("config/run.json", files, strict)
+    found = run.get("format", 1) if isinstance(run, dict) else 1
+    if found != FORMAT:
+        raise OtherFormat(
+            f"data/config/run.json: found bundle format {found!s:.20}, expected {FORMAT}: it was written by "
+            f"{'an older' if found in (1,) else 'another'} version of ambiemo; check it with that version, or with the bundle's own data/verify.py"
+        )
+
+
+def _cell(row: Row, strategies: Mapping[str, Strategy]) -> Cell:
+    return Cell(**{**row, "strategy": strategies[row["strategy"]]})
+
+
+def read_rows(path: str, files: Mapping[str, bytes]) -> Iterator[Row]:
+    """Rows of a JSON-lines file of a bundle, gzipped or not, one at a time. Raises Broken naming it."""
+    from ambiemo.bundle.folder import opened
+
+    if path not in files:
+        raise Broken(f"data/{path}: no such file, expected in this bundle")
+    with opened(files, path) as file:
+        yield from rows(file, f"data/{path}")
+
+
+def read_columns(unit: Unit, truths: Truths, files: Mapping[str, bytes]) -> list[Column]:
+    """The predictions of a unit as the bundle has them, in the order of their first rows. Raises Broken naming the file."""
+    model, corpus = unit
+    path = predictions_path(model, corpus)
+    place = {one: index for index, one in enumerate(truths.ids)}
+    shape = truths.truth.shape
+    made: dict[tuple[str, str], Column] = {}
+    with naming(path):
+        for row in read_rows(path, files):
+            key = (row["strategy"], row["control"])
+            if key not in made:
+                a, b, c = (np.zeros(shape[0], dtype=np.int64) for _ in range(3))
+                bits, failures = np.full((shape[0], len(BITS)), np.nan), np.full(shape[0], "not there", dtype=object)
+                made[key] = Column(corpus, model, *key, np.full(shape, np.nan), a, b, c, bits, failures, truths.ids)
+            column, at = made[key], place[row["utterance_id"]]
+            column.candidates[at], column.unparsed[at], column.unscored[at] = (
+                row[name] for name in ("candidates", "unparsed", "unscored")
+            )
+            column.failures[at] = row["failure"]
+            if row["distribution"] is not None:
+                column.shares[at] = row["distribution"]
+    return list(made.values())
+
+
+def parsed(path: str, files: Mapping[str, bytes], parse: Any) -> Any:
+    """A document of a bundle. Raises Broken naming it."""
+    with naming(path):
+        return parse(files[path].decode("utf-8"))
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Turns what goes wrong while reading a file of a bundle into Broken with its name."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, RecursionError, yaml.YAMLError) as error:
+        raise Broken(f"data/{path}: cannot be used: {type(error).__name__}: {error}; get the bundle again") from error
+

@@ -1,0 +1,105 @@
+"""JSON as the package writes it and reads it back: one canonical form, so that no reader can take a file differently.
+
+A JSON line is what `json.dumps` gives for the row, UTF-8, keys in their own order. `rows` accepts no other spelling: a key
+that stands twice, NaN, a number written otherwise or a blank too many is an error that names the line.
+"""
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+from ambiemo.errors import Broken
+
+Row = dict[str, Any]
+
+LONGEST_LINE = 16 * 2**20
+"""Bytes. A longer line is refused before it is read whole: a small gzip file can unpack to any size."""
+LEVEL = 6
+"""gzip's level: 9 takes three times as long for 1 % less."""
+GZIP_ERRORS = (EOFError, OSError, zlib.error)
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def line(row: Row) -> bytes:
+    """One row as a JSON line with its line feed. Raises ValueError for NaN and infinite numbers."""
+    return f"{_encode(row)}\n".encode("utf-8", "backslashreplace")
+
+
+def lines(rows: Iterable[Row]) -> bytes:
+    """Rows as JSON lines."""
+    return b"".join(map(line, rows))
+
+
+def document(value: Any) -> bytes:
+    """One JSON document, indented, keys sorted."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def packed(data: bytes) -> bytes:
+    """gzip without time and name in its header: the same data and the same zlib give the same bytes."""
+    return gzip.compress(data, compresslevel=LEVEL, mtime=0)
+
+
+def rows(file: BinaryIO, name: str) -> Iterator[Row]:
+    """Rows of an open JSON-lines file, one at a time; `name` is what errors call it.
+
+    Raises Broken naming file and line: not UTF-8, not JSON, not an object, not in canonical form, too long, cut off.
+    """
+    number = 0
+    try:
+        while raw := file.readline(LONGEST_LINE + 1):
+            number += 1
+            yield _row(raw, name, number)
+    except GZIP_ERRORS as error:
+        raise Broken(f"{name}: line {number + 1}: cannot be unpacked: {error}; get the file again") from error
+
+
+def _row(raw: bytes, name: str, number: int) -> Row:
+    where = f"{name}: line {number}"
+    if not raw.endswith(b"\n"):
+        what = f"more than {LONGEST_LINE} bytes" if len(raw) > LONGEST_LINE else "no line feed at its end"
+        raise Broken(f"{where}: found {what}, expected one JSON object per line; get the file again")
+    try:
+        row = json.loads(raw)
+        same = isinstance(row, dict) and line(row) == raw
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"{where}: cannot be used: {_said(error)}; get the file again") from error
+    if not same:
+        try:
+            strict(raw.decode("utf-8"))
+            why = "another spelling of the same values"
+        except ValueError as error:
+            why = _said(error)
+        raise Broken(f"{where}: found {why}, expected one JSON object as `json.dumps` writes it; get the file again")
+    return row
+
+
+def strict(text: str) -> Any:
+    """A JSON value. Raises ValueError for NaN, Infinity, and a key that stands twice in one object."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Row:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"found key {next(key for key in keys if keys.count(key) > 1)!r} twice, expected once")
+    return made
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"found the number {text}, expected a finite one")
+    return value
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

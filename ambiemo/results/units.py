@@ -1,0 +1,101 @@
+"""One unit, a model on a corpus: from its rows of answers to its predictions and its rows of every table.
+
+The run reads the rows from the answer store, `verify` and `tables` from a bundle's files; from there on it is the same code.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ambiemo.jsonlines import Row
+from ambiemo.plan.sharing import Question
+from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
+from ambiemo.results.study import Study, Unit
+from ambiemo.results.tables import Measures, Tally, UnitRows, draw_rows, heard_rows, paired_rows, result_rows
+from ambiemo.results.truths import truths_of
+from ambiemo.strategies.candidates import Candidates
+from ambiemo.strategies.collecting import Collected
+
+Failure = tuple[str, str, str, str, str, str]
+"""kind ("answer" or "score"), model, corpus, utterance id, key of the draw, reason."""
+
+
+class Gathered:
+    """What came back to one question, gathered draw by draw: columns of candidates, counts, failures. Texts are not kept."""
+
+    def __init__(self, question: Question, labels: int) -> None:
+        self.question = question
+        self.answers, self.scores = Tally(), Tally()
+        self.failures: list[Failure] = []
+        self._collected = Collected(question.decoding.count, labels)
+
+    def add(
+        self, rows: Sequence[Row], distributions: Sequence[Sequence[float] | None], scores: Sequence[Row] = ()
+    ) -> None:
+        """Add one draw: its rows, how each candidate was read, and the verifier's rows about the first of them."""
+        self.answers.add(rows)
+        for row in scores:
+            self.scores.add([row])
+            self._note("score", row)
+        if "failure" in rows[0]:
+            self._note("answer", rows[0])
+            self._collected.failed(rows[0]["failure"])
+            return
+        self._collected.answered(
+            distributions,
+            [row["log_likelihood"] for row in rows],
+            [row["tokens"] for row in rows],
+            [row.get("score") for row in scores],
+        )
+
+    def _note(self, kind: str, row: Row) -> None:
+        if "failure" in row:
+            name = (self.question.model, self.question.corpus, row["utterance_id"], row["draw"])
+            self.failures.append((kind, *name, row["failure"]))
+
+    def columns(self) -> Candidates:
+        """The candidates as columns, one row per draw in the order they were added."""
+        return self._collected.columns()
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What a unit adds to the tables, and the draws that brought nothing."""
+
+    rows: UnitRows
+    failures: list[Failure] = field(default_factory=list)
+
+
+def unit_result(
+    study: Study, unit: Unit, gathered: Mapping[str, Gathered]
+) -> tuple[list[Column], UnitResult]:
+    """The predictions of a unit and its rows of every table; gathered by the name of the question."""
+    model, corpus = unit
+    truths = truths_of(study, corpus)
+    columns = unit_columns(study, unit, truths, {name: one.columns() for name, one in gathered.items()})
+    measures = Measures(study.plan, truths, corpus)
+    everyone = [*baseline_columns(study, corpus, truths), *columns]
+    results = list(result_rows(measures, columns))
+    differences = paired_rows(measures, everyone)
+    rows = UnitRows(
+        results=results,
+        paired=differences,
+        heard=heard_rows(truths, everyone, differences),
+        draws=draw_rows(study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}),
+    )
+    kinds = ("answer", "score")
+    failures = sorted(
+        (failure for one in gathered.values() for failure in one.failures), key=lambda one: (kinds.index(one[0]), one[3:])
+    )
+    return columns, UnitResult(rows, failures)
+
+
+def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult]:
+    """The predictions of a corpus' baselines and their rows of `results.csv`."""
+    truths = truths_of(study, corpus)
+    columns = baseline_columns(study, corpus, truths)
+    return columns, UnitResult(UnitRows(results=list(result_rows(Measures(study.plan, truths, corpus), columns))))
+
+
+def all_units(study: Study) -> list[Unit]:
+    """The units in the order of the tables: each corpus' baselines, then models as the plan names them, corpora by name."""
+    return [*((BASELINE, corpus) for corpus in sorted(study.utterances)), *study.units]
