@@ -12,8 +12,8 @@ from corpora_fixtures import LFS_POINTER, put, rows, wav
 from ambiemo import labels as of
 from ambiemo.cli import main
 from ambiemo.corpora import load
+from ambiemo.corpora.columns import votes_of
 from ambiemo.corpora.crema_d import LETTERS, SENTENCES
-from ambiemo.corpora.schema import votes_of
 from ambiemo.errors import BadInput
 
 HEAD = '"","A","D","F","H","N","S","fileName","numResponses","agreement","emoVote"\n'

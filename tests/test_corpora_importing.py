@@ -15,11 +15,11 @@ from corpora_fixtures import put, wav
 
 from ambiemo import __version__
 from ambiemo.cli import main
-from ambiemo.corpora import CORPORA, corpus, listing, load
+from ambiemo.corpora import CORPORA, catalogue, corpus, load
+from ambiemo.corpora.columns import SCHEMA, build, votes_of
 from ambiemo.corpora.describing import describe, read
 from ambiemo.corpora.importing import import_corpus, manifest_path
 from ambiemo.corpora.options import CommonOptions, from_command_line
-from ambiemo.corpora.schema import SCHEMA, build, votes_of
 from ambiemo.durable import sha256, sha256_file
 from ambiemo.errors import BadInput, Broken
 from ambiemo.labels import LABEL_SETS
@@ -201,12 +201,12 @@ def test_the_corpora_command_lists_every_corpus_with_its_options() -> None:
         assert f"{name}: " in text
     assert 'query="voice"' in text
     listed = json.loads(CliRunner().invoke(main, ["corpora", "--json"]).output)["corpora"]
-    assert listed == listing.rows()
+    assert listed == catalogue.rows()
 
 
 def test_options_are_documented_with_the_defaults_they_have() -> None:
     page = (Path(__file__).resolve().parent.parent / "docs" / "corpora.md").read_text(encoding="utf-8")
-    for row in listing.rows():
+    for row in catalogue.rows():
         for key, value in row["options"].items():
             shown = (
                 "none"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambiemo.corpora.schema import build
+from ambiemo.corpora.columns import build
 from ambiemo.corpora.utterances import LoadedCorpus, Utterance, Utterances, load_corpus, sampled
 from ambiemo.labels import SIX
 from ambiemo.plan.sharing import distinct_clips

@@ -1,4 +1,4 @@
-"""The corpora: one file each, from the owner's folder to the utterance table (`schema.SCHEMA`).
+"""The corpora: one file each, from the owner's folder to the utterance table (`columns.SCHEMA`).
 
 Nothing heavy is imported until a corpus is loaded.
 """
@@ -15,7 +15,7 @@ from ambiemo.errors import BadInput
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from ambiemo.corpora.schema import Imported
+    from ambiemo.corpora.columns import Imported
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.options import CommonOptions
-from ambiemo.corpora.reading import Source
 from ambiemo.errors import BadInput
 
 

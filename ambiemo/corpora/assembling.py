@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ambiemo.corpora.audio import SUFFIXES, BadAudio, header
+from ambiemo.corpora.columns import SCHEMA, VOTE_UNIT, Imported, votes_of
 from ambiemo.corpora.options import CommonOptions, resolved
 from ambiemo.corpora.recognising import corpus_of_clip
-from ambiemo.corpora.schema import SCHEMA, VOTE_UNIT, Imported, votes_of
 from ambiemo.corpora.utterances import sampled
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
@@ -30,7 +30,7 @@ class Labelled:
     table: SCHEMA, with audio_path the clip's place relative to the corpus folder and without suffix, as the owner
     ships it. audio_folders: where clips are, relative. dropped: rows left out so far, by reason. set_aside: clips
     (paths as in the table) known to the label files but left out of the table, so that their audio is not counted
-    as unlabelled. vote_unit: see `schema.VOTE_UNIT`.
+    as unlabelled. vote_unit: see `columns.VOTE_UNIT`.
     """
 
     table: pa.Table

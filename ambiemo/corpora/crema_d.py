@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from ambiemo.corpora.assembling import Labelled, assemble
+from ambiemo.corpora.columns import Imported, build
+from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.options import CommonOptions
-from ambiemo.corpora.reading import Source
 from ambiemo.corpora.recognising import STEMS, check
-from ambiemo.corpora.schema import Imported, build
 from ambiemo.labels import SIX
 
 NAME = "crema-d"

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ambiemo import labels as of
+from ambiemo.corpora.columns import SCHEMA, vote_unit, votes_of
 from ambiemo.corpora.importing import manifest_path
-from ambiemo.corpora.schema import SCHEMA, vote_unit, votes_of
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from ambiemo.corpora.acted import ActedOptions, truth_of
 from ambiemo.corpora.assembling import Labelled, assemble, audio_files
-from ambiemo.corpora.reading import Source, same_name
+from ambiemo.corpora.columns import Imported, build
+from ambiemo.corpora.label_files import Source, same_name
 from ambiemo.corpora.recognising import STEMS, check, corpus_of_clip
-from ambiemo.corpora.schema import Imported, build
 from ambiemo.errors import BadInput
 from ambiemo.labels import LABEL_SETS
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from ambiemo.corpora.acted import ActedOptions, truth_of
 from ambiemo.corpora.assembling import Labelled, assemble, audio_files
+from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.recognising import STEMS, check, corpus_of_clip
-from ambiemo.corpora.schema import Imported, build
 from ambiemo.errors import BadInput
 from ambiemo.labels import LABEL_SETS
 

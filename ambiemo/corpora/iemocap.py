@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from ambiemo.corpora.assembling import Labelled, assemble
-from ambiemo.corpora.reading import Source
+from ambiemo.corpora.columns import Imported, build
+from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.recognising import check
-from ambiemo.corpora.schema import Imported, build
 from ambiemo.corpora.voting import RatedOptions, count, kept, label_set
 
 NAME = "iemocap"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ambiemo import __version__, durable
 from ambiemo.corpora import corpus, load
-from ambiemo.corpora.schema import SCHEMA, Imported
+from ambiemo.corpora.columns import SCHEMA, Imported
 from ambiemo.errors import BadInput
 
 DEFAULTS = {"audio": "optional", "bad_audio": "stop"}
@@ -18,7 +18,7 @@ ROW_GROUP = 65_536
 
 
 def import_corpus(name: str, root: Path | None, out: Path, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Load a corpus and write OUT (Parquet, `schema.SCHEMA`) and its manifest; returns the manifest.
+    """Load a corpus and write OUT (Parquet, `columns.SCHEMA`) and its manifest; returns the manifest.
 
     Nothing is written unless the whole corpus loads. Raises BadInput as `load` does and for an OUT that is a
     folder, lies where no file can be, or is inside the corpus folder's label files; Broken when the disk refuses.

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ambiemo.corpora.assembling import Labelled, assemble
-from ambiemo.corpora.reading import Source, same_name
+from ambiemo.corpora.columns import Imported, build
+from ambiemo.corpora.label_files import Source, same_name
 from ambiemo.corpora.recognising import STEMS, check
-from ambiemo.corpora.schema import Imported, build
 from ambiemo.corpora.voting import RatedOptions, count, kept, label_set
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ambiemo.corpora.assembling import Labelled, assemble
+from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.options import CommonOptions
-from ambiemo.corpora.schema import Imported, build
 from ambiemo.durable import sha256_file
 from ambiemo.errors import BadInput
 from ambiemo.labels import SIX

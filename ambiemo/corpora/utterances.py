@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ambiemo.corpora import load
-from ambiemo.corpora.schema import votes_of
+from ambiemo.corpora.columns import votes_of
 from ambiemo.errors import BadInput
 from ambiemo.seeds import seed
 
