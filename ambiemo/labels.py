@@ -15,16 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 SIX = ("anger", "disgust", "fear", "happy", "neutral", "sad")
+"""CREMA-D's answer sheet, and the tiny corpus. Label sets of one corpus are in that corpus' file."""
 FOUR = ("neutral", "happy", "angry", "sad")
-
-LABEL_SETS: dict[str, tuple[str, ...]] = {
-    "six": SIX,  # CREMA-D's answer sheet, and the tiny corpus
-    "four": FOUR,  # IEMOCAP and MSP-Podcast: the group's practice (2409.18339, read in its code)
-    "iemocap": ("neutral", "happy", "angry", "sad", "excited", "frustrated", "fear", "surprise", "disgust", "other"),
-    "msp-podcast": ("neutral", "happy", "angry", "sad", "contempt", "surprise", "disgust", "fear", "other"),
-    "emov-db": ("neutral", "amused", "angry", "sleepy", "disgust"),
-    "emodb": ("anger", "boredom", "disgust", "fear", "happy", "neutral", "sad"),
-}
+"""IEMOCAP and MSP-Podcast: the practice of the paper's group (2409.18339, read in its code)."""
 
 LEVELS = ("low", "medium", "high")
 CLEAR_CUT = "clear-cut"

@@ -15,14 +15,13 @@ from corpora_fixtures import put, wav
 
 from ambiemo import __version__
 from ambiemo.cli import main
-from ambiemo.corpora import CORPORA, catalogue, corpus, load
+from ambiemo.corpora import CORPORA, catalogue, corpus, label_set, load
 from ambiemo.corpora.columns import SCHEMA, build, votes_of
 from ambiemo.corpora.describing import describe, read
 from ambiemo.corpora.importing import import_corpus, manifest_path
 from ambiemo.corpora.options import CommonOptions, from_command_line
 from ambiemo.durable import sha256, sha256_file
 from ambiemo.errors import BadInput, Broken
-from ambiemo.labels import LABEL_SETS
 
 TABLE = (
     '"","A","D","F","H","N","S","fileName","numResponses","agreement","emoVote"\n'
@@ -179,11 +178,12 @@ def test_tables_with_different_label_sets_are_refused() -> None:
 @pytest.mark.parametrize("name", list(CORPORA))
 def test_every_registry_entry_resolves(name: str) -> None:
     row = corpus(name)
-    assert issubclass(row.options, CommonOptions)
-    assert row.options().audio == "required"
-    assert row.labels in LABEL_SETS
+    assert row.file.NAME == row.name == name
+    assert issubclass(row.file.Options, CommonOptions)
+    assert row.file.Options().audio == "required"
+    assert len(set(label_set(name))) >= 4
     assert row.where
-    assert row.put
+    assert row.file.LAYOUT
 
 
 def test_an_unknown_corpus_gets_the_nearest_name() -> None:

@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from ambiemo.corpora import CORPORA, Corpus
-from ambiemo.labels import LABEL_SETS
+from ambiemo.corpora import CORPORA, label_set, parsed
 
 
 def rows() -> list[dict[str, Any]]:
@@ -16,10 +15,10 @@ def rows() -> list[dict[str, Any]]:
             "licence": row.licence,
             "open": row.open,
             "votes": row.votes,
-            "labels": list(LABEL_SETS[row.labels]),
+            "labels": list(label_set(row.name)),
             "where": row.where,
-            "put": row.put,
-            "options": _options(row),
+            "put": row.file.LAYOUT,
+            "options": parsed(row.name).model_dump(mode="json"),
         }
         for row in CORPORA.values()
     ]
@@ -44,7 +43,3 @@ def lines() -> list[str]:
             f"  options  {', '.join(f'{key}={json.dumps(value)}' for key, value in row['options'].items())}",
         ]
     return out
-
-
-def _options(row: Corpus) -> dict[str, Any]:
-    return row.options().model_dump(mode="json")

@@ -6,7 +6,7 @@ usable audio; three pairs of WAVs are one recording under two names. Clips whose
 votes but are treated as without audio.
 """
 
-from importlib.resources import files
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,8 @@ from ambiemo.corpora.assembling import Labelled, assemble
 from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.options import CommonOptions
-from ambiemo.corpora.recognising import STEMS, check
+from ambiemo.corpora.pins import Downloads, Pinned, from_manifest
+from ambiemo.corpora.recognising import check
 from ambiemo.labels import SIX
 
 NAME = "crema-d"
@@ -25,10 +26,15 @@ VOTES = "processedResults/tabulatedVotes.csv"
 VOTES_SHA256 = "774d9d759cb5caf2542758a39eca8c0f1d2777f9987ff5d5adf8066d192f377b"
 """Hash of the owner's released vote table: 22,326 rows, three queries of 7,442 clips."""
 CLIPS = 7_442
+MEDIA_URL = "https://media.githubusercontent.com/media/CheyneyComputerScience/CREMA-D/master/"
+"""The owner's public address of the WAVs (Git LFS objects)."""
+RAW_URL = "https://raw.githubusercontent.com/CheyneyComputerScience/CREMA-D/master/"
+"""The owner's public address of plain files: the tables."""
 
 LETTERS = "ADFHNS"
 QUERIES = {"voice": 1, "face": 2, "audio_visual": 3}
 INTENDED = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+CLIP = re.compile(rf"1\d{{3}}_[A-Z]{{3}}_({'|'.join(INTENDED)})_[A-Z]{{1,2}}")
 SENTENCES = {
     "IEO": "It's eleven o'clock.",
     "TIE": "That is exactly what happened.",
@@ -64,6 +70,42 @@ class Options(CommonOptions):
     known_wrong_audio: Literal["drop", "keep"] = "drop"
 
 
+def label_set(options: Options) -> tuple[str, ...]:
+    """The answer sheet."""
+    return SIX
+
+
+def looks_like(root: Path) -> bool:
+    """True for a folder with the vote table or the clips."""
+    return (root / "processedResults").is_dir() or (root / "AudioWAV").is_dir()
+
+
+def downloads() -> Downloads:
+    """The vote table and what belongs to it, and the WAVs by the hashes of their own Git LFS pointers."""
+    tables = (
+        Pinned(VOTES, VOTES_SHA256, 4_057_953, RAW_URL),
+        Pinned(
+            "SentenceFilenames.csv",
+            "d88cb50e84bbc30b2e159cdfc25e1cf87777ad97c7c41d6ab8f75d3383b8f740",
+            170_087,
+            RAW_URL,
+        ),
+        Pinned(
+            "VideoDemographics.csv",
+            "e33ddc8b60bedf98541735801127cbb67098b5957271adbdd5dea8a44294eec3",
+            4_033,
+            RAW_URL,
+        ),
+        Pinned(
+            "LICENSE.txt",
+            "e76747a4efa4b338914bb3f930b5d3d3c3ac15b886bbabf897f6a19731f987f8",
+            312,
+            RAW_URL,
+        ),
+    )
+    return Downloads((*tables, *from_manifest("crema_d_manifest.csv", MEDIA_URL)))
+
+
 def load(root: Path, options: Options) -> Imported:
     """The utterance table of one query (SIX labels). Every row of the vote table is checked against its own totals
     and winner.
@@ -71,7 +113,7 @@ def load(root: Path, options: Options) -> Imported:
     Raises BadInput naming the file and line of a row that does not parse or contradicts itself, and of a clip that
     occurs twice.
     """
-    check(root, NAME, LAYOUT)
+    check(root, NAME)
     source = Source(root, VOTES)
     names, votes, other_queries = _votes(source, QUERIES[options.query])
     order = [LETTERS.index(label[0].upper()) for label in SIX]
@@ -120,14 +162,6 @@ def load(root: Path, options: Options) -> Imported:
     )
 
 
-def pinned() -> dict[str, tuple[str, int]]:
-    """The released WAVs: {path relative to the corpus folder: (SHA-256, size in bytes)}, from their own Git LFS
-    pointers."""
-    text = files("ambiemo.corpora").joinpath("crema_d_manifest.csv").read_text(encoding="utf-8")
-    rows = (line.split(",") for line in text.splitlines()[1:])
-    return {path: (digest, int(size)) for path, digest, size in rows}
-
-
 def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
     rows = source.rows()
     _, header = next(rows)
@@ -148,7 +182,7 @@ def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
         name, winner = fields[places[6]], fields[places[9]]
         if asked not in QUERIES.values():
             source.bad(line, f"found row id {fields[0]}", "1xxxxx (voice), 2xxxxx (face) or 3xxxxx (audio-visual)")
-        if not STEMS[NAME].fullmatch(name):
+        if not CLIP.fullmatch(name):
             source.bad(line, f"found clip '{name}'", "ACTOR_SENTENCE_EMOTION_LEVEL such as 1001_IEO_NEU_XX")
         if (asked, name) in seen:
             source.bad(line, f"found clip '{name}' again (first on line {seen[asked, name]})", "each clip once a query")
@@ -181,11 +215,11 @@ def _contradiction(counts: list[int], said: int, agreement: float, winner: str) 
 
 def _checked_hashes(imported: Imported) -> Imported:
     # A clip that is not the released one is kept (it may be a re-encoding on purpose), but never unnoticed.
-    known = pinned()
+    known = {pin.path: pin.sha256 for pin in downloads().files}
     pairs = zip(
         imported.table.column("audio_path").to_pylist(), imported.table.column("audio_sha256").to_pylist(), strict=True
     )
-    other = [path for path, digest in pairs if path and known.get(path, ("", 0))[0] != digest]
+    other = [path for path, digest in pairs if path and known.get(path) != digest]
     imported.counts["audio_not_as_released"] = len(other)
     if not other:
         return imported

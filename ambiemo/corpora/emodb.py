@@ -8,6 +8,7 @@ label accuracy, nearly unambiguous.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,16 +17,17 @@ from ambiemo.corpora.acted import ActedOptions, truth_of
 from ambiemo.corpora.assembling import Labelled, assemble, audio_files
 from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.label_files import Source, same_name
-from ambiemo.corpora.recognising import STEMS, check, corpus_of_clip
+from ambiemo.corpora.pins import Downloads, from_manifest
+from ambiemo.corpora.recognising import check, clip_names, corpus_of_clip
 from ambiemo.errors import BadInput
-from ambiemo.labels import LABEL_SETS
 
 NAME = "emodb"
-LAYOUT = "wav/*.wav with names such as 03a01Fa.wav, and erkennung.txt"
+LAYOUT = "wav/*.wav with names such as 03a01Fa.wav and, for the share of listeners, erkennung.txt"
 LISTENING_TEST = "erkennung.txt"
 CLIPS = 535
 """What the full release holds."""
 
+LABELS = ("anger", "boredom", "disgust", "fear", "happy", "neutral", "sad")
 LETTERS = {
     "W": "anger",  # Wut, Ärger
     "L": "boredom",  # Langeweile
@@ -35,6 +37,7 @@ LETTERS = {
     "T": "sad",  # Trauer
     "N": "neutral",
 }
+CLIP = re.compile(rf"\d{{2}}[ab]\d{{2}}[{''.join(LETTERS)}][a-z]?")
 TEXTS = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",
     "a02": "Das will sie am Mittwoch abgeben.",
@@ -53,18 +56,37 @@ class Options(ActedOptions):
     """EmoDB has no options beyond those of every acted corpus."""
 
 
+def label_set(options: Options) -> tuple[str, ...]:
+    """The acted emotions."""
+    return LABELS
+
+
+def looks_like(root: Path) -> bool:
+    """True if a clip has a name of this corpus, in the folder or in `wav`."""
+    return any(CLIP.fullmatch(stem) for f in (root, root / "wav") for stem in clip_names(f, depth=1))
+
+
+def downloads() -> Downloads:
+    """The clips whose hashes are known. Their owner serves one archive and no single files."""
+    known = from_manifest("emodb_manifest.csv", base_url="")
+    return Downloads(
+        known,
+        f"hashes are known for {len(known)} of the {CLIPS} clips (5 of 10 speakers); the others are not checked",
+    )
+
+
 def load(root: Path, options: Options) -> Imported:
     """The utterance table with the share of listeners joined; without `erkennung.txt` the shares are missing, and
     counted.
 
     Raises BadInput naming a file or line that is not as the owner names them.
     """
-    check(root, NAME, LAYOUT)
+    check(root, NAME)
     folder = same_name(root, "wav") or "."
     files = audio_files(root, (folder,))
     ids = [os.path.basename(place) for place in files]
     for name, path in zip(ids, files.values(), strict=True):
-        if not STEMS[NAME].fullmatch(name):
+        if not CLIP.fullmatch(name):
             other = corpus_of_clip(name)
             also = f", a clip of {other}" if other else ""
             raise BadInput(
@@ -81,7 +103,7 @@ def load(root: Path, options: Options) -> Imported:
     else:
         notes.append(f"{LISTENING_TEST} is not there: no share of listeners is known")
     labels = [LETTERS[name[5]] for name in ids]
-    truth = truth_of(ids, labels, LABEL_SETS[NAME], options)
+    truth = truth_of(ids, labels, LABELS, options)
     if len(ids) != CLIPS:
         notes.append(f"{len(ids)} of the {CLIPS} released clips are here")
     table = build(
@@ -129,7 +151,7 @@ def _shares(source: Source) -> dict[str, float]:
                 line, f"found {len(fields)} fields", "number, file, % recognised, % natural", "is the file cut short?"
             )
         name = os.path.splitext(fields[1])[0]
-        if not STEMS[NAME].fullmatch(name):
+        if not CLIP.fullmatch(name):
             source.bad(line, f"found clip '{fields[1]}'", "one such as 03a01Fa.wav")
         try:
             share = float(fields[2].replace(",", ".")) / 100

@@ -14,12 +14,12 @@ import pyarrow as pa
 from ambiemo.corpora.acted import ActedOptions, truth_of
 from ambiemo.corpora.assembling import Labelled, assemble, audio_files
 from ambiemo.corpora.columns import Imported, build
-from ambiemo.corpora.recognising import STEMS, check, corpus_of_clip
+from ambiemo.corpora.recognising import check, clip_names, corpus_of_clip
 from ambiemo.errors import BadInput
-from ambiemo.labels import LABEL_SETS
 
 NAME = "emov-db"
-LAYOUT = "folders named by speaker (bea, jenie, sam, josh) with <style>_<range>_<number>.wav"
+LAYOUT = "one folder per speaker and style (such as bea_Amused), each with <style>_<range>_<number>.wav"
+LABELS = ("neutral", "amused", "angry", "sleepy", "disgust")
 STYLES = {
     "neutral": "neutral",
     "amused": "amused",
@@ -30,6 +30,7 @@ STYLES = {
     "disgust": "disgust",
     "disgusted": "disgust",
 }
+CLIP = re.compile(rf"({'|'.join(STYLES)})_\d+-\d+_\d{{4}}", re.IGNORECASE)
 SPEAKER = re.compile(r"(?<![a-z])(bea|jenie|jennie|sam|josh)(?![a-z])", re.IGNORECASE)
 SPELLED = {"jennie": "jenie"}
 
@@ -38,12 +39,22 @@ class Options(ActedOptions):
     """EmoV-DB has no options beyond those of every acted corpus."""
 
 
+def label_set(options: Options) -> tuple[str, ...]:
+    """The acted styles."""
+    return LABELS
+
+
+def looks_like(root: Path) -> bool:
+    """True if a clip has a name of this corpus, up to two folders down."""
+    return any(CLIP.fullmatch(stem) for stem in clip_names(root, depth=3))
+
+
 def load(root: Path, options: Options) -> Imported:
     """The utterance table; utterance ids are SPEAKER_FILENAME, for speakers share file names.
 
     Raises BadInput naming a file whose style or speaker cannot be told, and a clip that occurs twice.
     """
-    check(root, NAME, LAYOUT)
+    check(root, NAME)
     files = audio_files(root, (".",))
     ids: list[str] = []
     speakers: list[str] = []
@@ -51,7 +62,7 @@ def load(root: Path, options: Options) -> Imported:
     where: dict[str, str] = {}
     for place, path in files.items():
         folder, stem = os.path.split(place)
-        if not STEMS[NAME].fullmatch(stem):
+        if not CLIP.fullmatch(stem):
             other = corpus_of_clip(stem)
             also = f", a clip of {other}" if other else ""
             raise BadInput(
@@ -73,7 +84,7 @@ def load(root: Path, options: Options) -> Imported:
         ids.append(name)
         speakers.append(speaker)
         styles.append(STYLES[stem.split("_")[0].lower()])
-    truth = truth_of(ids, styles, LABEL_SETS[NAME], options)
+    truth = truth_of(ids, styles, LABELS, options)
     table = build(
         {
             "utterance_id": ids,

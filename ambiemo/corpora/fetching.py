@@ -5,7 +5,6 @@ then renamed. A file that is there but wrong is named, moved to `set-aside/` and
 before an interruption is usable. Standard library only.
 """
 
-import csv
 import fnmatch
 import http.client
 import json
@@ -18,13 +17,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from ambiemo import __version__
 from ambiemo.corpora import Corpus, corpus
 from ambiemo.corpora.audio import is_lfs_pointer
+from ambiemo.corpora.pins import Downloads, Pinned
 from ambiemo.durable import refused, sha256_file
 from ambiemo.errors import BadInput
 
@@ -38,16 +37,6 @@ PIECE = 1 << 16
 REPORT_EVERY_S = 2.0
 GIVE_UP_AFTER = 12
 """So many files in a row that could not be reached mean that the server cannot be."""
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """A file of a corpus: path relative to its folder, SHA-256, size in bytes, the address that has it."""
-
-    path: str
-    sha256: str
-    size: int
-    base_url: str
 
 
 @dataclass
@@ -72,35 +61,13 @@ class Fetched:
         return self.there + self.fetched == self.wanted
 
 
-CREMA_D_MEDIA = "https://media.githubusercontent.com/media/CheyneyComputerScience/CREMA-D/master/"
-CREMA_D_RAW = "https://raw.githubusercontent.com/CheyneyComputerScience/CREMA-D/master/"
-"""The owner's public addresses: Git LFS objects (the WAVs) are served by the first, plain files (the tables) by the
-second."""
-
-
 def pinned_files(name: str) -> list[Pinned]:
-    """The files of a corpus whose hashes are known; tables first, then audio. Empty where none is known."""
-    base, tables = {"crema-d": (CREMA_D_MEDIA, CREMA_D_RAW), "emodb": ("", "")}.get(name, ("", ""))
-    manifest = files("ambiemo.corpora").joinpath(f"{name.replace('-', '_')}_manifest.csv")
-    if not manifest.is_file():
-        return []
-    rows = csv.DictReader(manifest.read_text(encoding="utf-8").splitlines())
-    audio = [Pinned(row["path"], row["sha256"], int(row["size"]), base) for row in rows]
-    return [Pinned(*row, tables) for row in TABLES.get(name, ())] + audio
+    """The files of a corpus whose hashes are known, in the order to fetch them. Empty if none is known."""
+    return list(_downloads(name).files)
 
 
-TABLES = {
-    "crema-d": (
-        (
-            "processedResults/tabulatedVotes.csv",
-            "774d9d759cb5caf2542758a39eca8c0f1d2777f9987ff5d5adf8066d192f377b",
-            4_057_953,
-        ),
-        ("SentenceFilenames.csv", "d88cb50e84bbc30b2e159cdfc25e1cf87777ad97c7c41d6ab8f75d3383b8f740", 170_087),
-        ("VideoDemographics.csv", "e33ddc8b60bedf98541735801127cbb67098b5957271adbdd5dea8a44294eec3", 4_033),
-        ("LICENSE.txt", "e76747a4efa4b338914bb3f930b5d3d3c3ac15b886bbabf897f6a19731f987f8", 312),
-    ),
-}
+def _downloads(name: str) -> Downloads:
+    return getattr(corpus(name).file, "downloads", lambda: Downloads(()))()
 
 
 def fetch(
@@ -121,13 +88,13 @@ def fetch(
     row = corpus(name)
     if not row.open:
         raise BadInput(
-            f"{name}: is licensed ({row.licence}) and cannot be fetched: {row.where}; put into {root}: {row.put}"
+            f"{name}: is licensed ({row.licence}) and cannot be fetched: {row.where}; put into {root}: {row.file.LAYOUT}"
         )
     pins = pinned_files(name)
     if name == "tiny":
         raise BadInput("tiny: ships with the package, there is nothing to fetch")
     if not pins:
-        raise BadInput(f"{name}: {_unpinned(row)}; put into {root}: {row.put}")
+        raise BadInput(f"{name}: {_unpinned(row)}; put into {root}: {row.file.LAYOUT}")
     if base_url is not None and urlsplit(base_url).scheme not in ("http", "https"):
         raise BadInput(f"--base-url {base_url}: expected an address that begins with http:// or https://")
     wanted = [pin for pin in pins if fnmatch.fnmatchcase(pin.path, match)]
@@ -168,10 +135,8 @@ def lines(outcome: Fetched) -> list[str]:
         out.append(
             f"  partial: usable as it is ({here:,} of {outcome.wanted:,}); run the same command again for the rest"
         )
-    if outcome.corpus == "emodb":
-        out.append(
-            f"  hashes are known for {outcome.of_all} of the 535 clips (5 of 10 speakers); the others are not checked"
-        )
+    if note := _downloads(outcome.corpus).note:
+        out.append(f"  {note}")
     return out
 
 

@@ -24,13 +24,18 @@ from ambiemo.corpora.assembling import Labelled, assemble
 from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.recognising import check
-from ambiemo.corpora.voting import RatedOptions, count, kept, label_set
+from ambiemo.corpora.voting import RatedOptions, count, four_or_all, kept
 
 NAME = "iemocap"
-LAYOUT = "Session1 … Session5, each with dialog/EmoEvaluation/*.txt and sentences/wav/<dialogue>/*.wav"
+LAYOUT = "Session1 … Session5, each with dialog/EmoEvaluation, dialog/transcriptions and sentences/wav"
+CLIP = re.compile(r"Ses0[1-5][MF]_(impro|script)\w+_[MF]\d{3}")
 DIALOGUES, UTTERANCES = 151, 10_039
 """What the full release holds."""
 
+LABELS = (
+    "neutral", "happy", "angry", "sad", "excited", "frustrated", "fear", "surprise", "disgust", "other",
+)  # fmt: skip
+"""Every label of the answer sheet."""
 TAGS = {
     "anger": "angry",
     "happiness": "happy",
@@ -57,6 +62,16 @@ class Options(RatedOptions):
     """Splits are the sessions: Session1 … Session5 (the group tests by leaving one session out)."""
 
 
+def label_set(options: Options) -> tuple[str, ...]:
+    """The four labels, or all of LABELS."""
+    return four_or_all(LABELS, options)
+
+
+def looks_like(root: Path) -> bool:
+    """True for a folder with the sessions."""
+    return any(root.glob("Session*/dialog/EmoEvaluation"))
+
+
 @dataclass
 class Block:
     """One utterance of an EmoEvaluation file: where it starts, its id, the owner's majority code, the tags of each
@@ -76,9 +91,9 @@ def load(root: Path, options: Options) -> Imported:
     Raises BadInput naming file and line of anything that is not as above: an unknown label or code, a block without
     raters (a file cut short), an utterance of another dialogue or one that occurs twice.
     """
-    check(root, NAME, LAYOUT)
+    check(root, NAME)
     files = sorted(path for path in root.glob("Session*/dialog/EmoEvaluation/*") if _is_text(path))
-    labels = label_set(NAME, options)
+    labels = label_set(options)
     places = {name: place for place, name in enumerate(labels)}
     if options.excited_as_happy:
         places["excited"] = places["happy"]

@@ -12,6 +12,7 @@ A rating has one primary emotion and a list of secondary ones, which may be miss
 150,000 utterances with 650,000 ratings take seconds.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,19 @@ import pyarrow.compute as pc
 from ambiemo.corpora.assembling import Labelled, assemble
 from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.label_files import Source, same_name
-from ambiemo.corpora.recognising import STEMS, check
-from ambiemo.corpora.voting import RatedOptions, count, kept, label_set
+from ambiemo.corpora.recognising import check
+from ambiemo.corpora.voting import RatedOptions, count, four_or_all, kept
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
 
 NAME = "msp-podcast"
-LAYOUT = "Labels/labels_consensus.csv, Labels/labels_detailed.csv and Audios/*.wav"
+LAYOUT = "Labels/labels_consensus.csv and Labels/labels_detailed.csv, Audios/*.wav, Transcripts/*.txt"
+CLIP = re.compile(r"MSP-PODCAST_\w+")
+FILE_NAME = rf"^{CLIP.pattern}\.\w{{3,4}}$"
 CONSENSUS, DETAILED = "Labels/labels_consensus.csv", "Labels/labels_detailed.csv"
 
+LABELS = ("neutral", "happy", "angry", "sad", "contempt", "surprise", "disgust", "fear", "other")
+"""Every label of the answer sheet."""
 PRIMARY = {
     "neutral": "neutral",
     "happy": "happy",
@@ -70,6 +75,16 @@ class Options(RatedOptions):
     unknown_labels: Literal["stop", "other"] = "stop"
 
 
+def label_set(options: Options) -> tuple[str, ...]:
+    """The four labels, or all of LABELS."""
+    return four_or_all(LABELS, options)
+
+
+def looks_like(root: Path) -> bool:
+    """True for a folder with the label files."""
+    return any(root.glob("[Ll]abels/labels_*.csv"))
+
+
 @dataclass(frozen=True)
 class Ratings:
     """Ratings by column: clip file name, rater, primary label and secondary list as written ("" = missing)."""
@@ -86,13 +101,13 @@ def load(root: Path, options: Options) -> Imported:
     Raises BadInput naming file and line of a row that does not parse, a label or split never seen, a clip that
     occurs twice.
     """
-    check(root, NAME, LAYOUT)
+    check(root, NAME)
     consensus, detailed = _source(root, CONSENSUS), _source(root, DETAILED)
     clips = _consensus(consensus)
     ids = _stem(clips["FileName"])
     ratings = _detailed(detailed)
 
-    labels = label_set(NAME, options)
+    labels = label_set(options)
     utterance = pc.index_in(_stem(ratings.file), value_set=ids).to_numpy(zero_copy_only=False)
     known = ~np.isnan(utterance) if utterance.dtype.kind == "f" else np.ones(len(utterance), dtype=bool)
     rows, rating, label, fallback = _tags(detailed, ratings, known, labels, options)
@@ -234,9 +249,8 @@ def _consensus(source: Source) -> dict[str, pa.Array]:
         if (row := _first(bad)) is not None:
             source.bad(_line_of_row(text, row), found(row), expected)
 
-    pattern = rf"^{STEMS[NAME].pattern}\.\w{{3,4}}$"
     refuse(
-        pc.invert(pc.match_substring_regex(name, pattern)),
+        pc.invert(pc.match_substring_regex(name, FILE_NAME)),
         lambda row: f"found clip '{name[row]}'",
         "one such as MSP-PODCAST_0001_0008.wav",
     )
@@ -283,8 +297,7 @@ def _detailed(source: Source) -> Ratings:
         who = "WorkerID" if "workerid" in header else "Workers"
         columns = _table(source, text, ("FileName", who, "EmoClass_Major", "EmoClass_Second"))
         ratings = Ratings(columns["FileName"], columns[who], columns["EmoClass_Major"], columns["EmoClass_Second"])
-    pattern = rf"^{STEMS[NAME].pattern}\.\w{{3,4}}$"
-    if (row := _first(pc.invert(pc.match_substring_regex(ratings.file, pattern)))) is not None:
+    if (row := _first(pc.invert(pc.match_substring_regex(ratings.file, FILE_NAME)))) is not None:
         source.bad(
             _line_of_row(text, row), f"found clip '{ratings.file[row]}'", "one such as MSP-PODCAST_0001_0008.wav"
         )

@@ -5,6 +5,7 @@ It exists so that the whole benchmark runs anywhere; it says nothing about peopl
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,14 @@ import numpy as np
 from ambiemo.corpora.assembling import Labelled, assemble
 from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.options import CommonOptions
+from ambiemo.corpora.recognising import clip_names
 from ambiemo.durable import sha256_file
 from ambiemo.errors import BadInput
 from ambiemo.labels import SIX
 
 NAME = "tiny"
+LAYOUT = "nothing: it ships with the package"
+CLIP = re.compile(r"tiny-[a-z]+-\d{5}")
 MANIFEST = "utterances.jsonl"
 PACKAGED = Path(__file__).parent.parent / "tiny" / "clips"
 KEYS = {"utterance_id": str, "speaker": str, "sentence": str, "votes": list, "audio": str, "intended_label": str}
@@ -27,6 +31,16 @@ class Options(CommonOptions):
     """The tiny corpus has no options of its own."""
 
     label_set: Literal["six"] = "six"
+
+
+def label_set(options: Options) -> tuple[str, ...]:
+    """CREMA-D's answer sheet."""
+    return SIX
+
+
+def looks_like(root: Path) -> bool:
+    """True for a folder made by `python -m ambiemo.tiny clips`."""
+    return (root / MANIFEST).is_file() and any(CLIP.fullmatch(stem) for stem in clip_names(root, depth=1))
 
 
 def load(root: Path | None, options: Options) -> Imported:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ambiemo.corpora.options import CommonOptions
 from ambiemo.errors import BadInput
-from ambiemo.labels import FOUR, LABEL_SETS
+from ambiemo.labels import FOUR
 
 LARGEST_UNIT = 5040
 """A rater's vote can be split into at most so many units; more means that the tag lists are not tag lists."""
@@ -47,9 +47,9 @@ class Votes:
     dropped: dict[str, int]
 
 
-def label_set(corpus: str, options: RatedOptions) -> tuple[str, ...]:
-    """The labels of a table: the four, or all of the corpus (without "excited" where that counts as happy)."""
-    labels = FOUR if options.label_set == "four" else LABEL_SETS[corpus]
+def four_or_all(every: tuple[str, ...], options: RatedOptions) -> tuple[str, ...]:
+    """The labels of a table: FOUR, or every label of the answer sheet (without "excited" if it counts as happy)."""
+    labels = FOUR if options.label_set == "four" else every
     return tuple(name for name in labels if not (options.excited_as_happy and name == "excited"))
 
 
