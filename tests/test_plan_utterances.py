@@ -63,6 +63,13 @@ def test_acted_utterances_are_marked() -> None:
     assert both.acted.tolist() == [True, False]
 
 
+def test_votes_in_many_units_fit() -> None:
+    votes = np.array([[2520 * 15, 0], [0, 2520]])
+    many = Utterances(build({"utterance_id": ["a", "b"], "corpus": "c"}, ("p", "q"), votes))
+    assert many.votes.tolist() == votes.tolist()
+    assert many[0].votes == (2520 * 15, 0)
+
+
 def test_a_plan_s_limit_and_the_loader_s_option_choose_the_same_clips() -> None:
     for count in (1, 7, 40):
         by_plan = load_corpus("tiny", limit=count)
