@@ -32,7 +32,9 @@ CLIPS = {
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the corpus that docs/corpora.md adds, with its file on the path and its row in the registry."""
     page = (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
-    file, row = re.findall(r"```python\n(.*?)```", page.partition("## Adding a corpus")[2], re.DOTALL)
+    file, row = re.findall(
+        r"```python\n(.*?)```", page.partition("## Adding a corpus")[2], re.DOTALL
+    )
     put(tmp_path, "code/corpus_of_mine.py", file)
     monkeypatch.syspath_prepend(tmp_path / "code")
     monkeypatch.delitem(sys.modules, "corpus_of_mine", raising=False)
@@ -45,14 +47,19 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_a_corpus_added_by_one_file_and_one_row_is_imported_and_described(mine: Path, tmp_path: Path) -> None:
+def test_a_corpus_added_by_one_file_and_one_row_is_imported_and_described(
+    mine: Path, tmp_path: Path
+) -> None:
     run, out = CliRunner(), tmp_path / "mine.parquet"
     imported = run.invoke(main, ["data", "import", "mine", "--root", str(mine), "--out", str(out)])
     assert imported.exit_code == 0, imported.output
     described = json.loads(run.invoke(main, ["data", "describe", str(out), "--json"]).output)
     assert (described["utterances"], described["with_audio"], described["votes"]) == (2, 2, 8)
     assert described["votes_per_label"] == {"angry": 3, "calm": 5, "happy": 0}
-    listed = {row["name"]: row for row in json.loads(run.invoke(main, ["corpora", "--json"]).output)["corpora"]}
+    listed = {
+        row["name"]: row
+        for row in json.loads(run.invoke(main, ["corpora", "--json"]).output)["corpora"]
+    }
     assert listed["mine"]["labels"] == ["angry", "calm", "happy"]
     assert listed["mine"]["put"] == "votes.csv and wav/*.wav"
 
@@ -60,12 +67,20 @@ def test_a_corpus_added_by_one_file_and_one_row_is_imported_and_described(mine: 
 def test_a_plan_with_an_added_corpus_expands(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def plan(**entry: object) -> dict[str, object]:
         corpora = [{"id": "mine", **entry}]
-        return {"name": "p", "models": [{"id": "tiny", "engine": "null"}], "corpora": corpora, "strategies": ["greedy"]}
+        return {
+            "name": "p",
+            "models": [{"id": "tiny", "engine": "null"}],
+            "corpora": corpora,
+            "strategies": ["greedy"],
+        }
 
     monkeypatch.setenv("MINE", str(mine))
     expanded = expand(check(plan(root="${MINE}", expect=2), "plan"))
     assert (expanded.missing, [cell.skipped for cell in expanded.cells]) == ((), [""])
-    assert [one.id for one in expanded.corpora["mine"].utterances] == ["mine_s01_0001", "mine_s02_0001"]
+    assert [one.id for one in expanded.corpora["mine"].utterances] == [
+        "mine_s01_0001",
+        "mine_s02_0001",
+    ]
     absent = expand(check(plan(root=str(mine / "nowhere"), nominal=9), "plan"))
     assert absent.missing[0].do == "https://example.org/mine"
     assert as_if_complete(absent).corpora["mine"].labels == ("angry", "calm", "happy")
@@ -94,7 +109,9 @@ def test_a_clip_s_name_belongs_to_one_corpus_alone(name: str) -> None:
     assert corpus_of_clip(CLIPS[name]) == name
 
 
-def test_a_folder_above_a_corpus_known_by_its_clips_is_not_taken_for_the_corpus(tmp_path: Path) -> None:
+def test_a_folder_above_a_corpus_known_by_its_clips_is_not_taken_for_the_corpus(
+    tmp_path: Path,
+) -> None:
     put(tmp_path, "data/EmoV/bea_Amused/amused_1-15_0001.wav", wav())
     put(tmp_path, "data/other/readme.txt", "text")
     with pytest.raises(BadInput, match=r"is not emov-db: it contains readme\.txt"):

@@ -1,7 +1,7 @@
 """The corpora: one file each, from the owner's folder to the utterance table (`columns.SCHEMA`).
 
-To add one, write its file (`CorpusFile` says what it defines) and add its row to CORPORA. Nothing heavy
-is imported until a corpus is used.
+To add one, write its file (`CorpusFile` says what it defines) and add its row to CORPORA. Nothing
+heavy is imported until a corpus is used.
 """
 
 import difflib
@@ -25,9 +25,9 @@ class CorpusFile(Protocol):
 
     NAME: the name of its row.
     LAYOUT: what the owner's folder contains, in words, for errors and `ambiemo corpora`.
-    CLIP: matches the name of one clip, without folder and suffix; no other corpus' pattern matches it.
+    CLIP: matches the name of a clip, without folder and suffix. No other corpus' CLIP matches it.
     Options: the options a plan may give, a subclass of `options.CommonOptions`.
-    downloads() -> `pins.Downloads` is optional: files that `ambiemo data fetch` may download and checks.
+    downloads() -> `pins.Downloads`: optional; the files that `ambiemo data fetch` checks.
     """
 
     NAME: str
@@ -42,7 +42,7 @@ class CorpusFile(Protocol):
         """True if `root` is a folder of this corpus. Must be quick: it also sees wrong folders."""
 
     def load(self, root: Any, options: Any) -> "Imported":
-        """The utterance table of the folder `root`. Raises BadInput naming the file and line it cannot read."""
+        """The utterance table of `root`. Raises BadInput naming a file and line it cannot read."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class Corpus:
     """A corpus of the registry: what a user must know before having it. The rest is in its file.
 
     module: the file. open: True if `ambiemo data fetch` may download it.
-    votes: True if several raters judged each clip. Without votes the truth is an acted label, the level
-    is "clear-cut", and no claim about ambiguity can rest on it. where: how to get it.
+    votes: True if several raters judged each clip. Without votes the truth is an acted label, the
+    level is "clear-cut", and no claim about ambiguity can rest on it.
+    where: how to get it.
     """
 
     name: str
@@ -138,19 +139,22 @@ def corpus(name: str) -> Corpus:
     raise BadInput(f"corpus '{name}': unknown; {hint}")
 
 
-def load(name: str, root: Path | str | None = None, options: Mapping[str, Any] | None = None) -> "Imported":
+def load(
+    name: str, root: Path | str | None = None, options: Mapping[str, Any] | None = None
+) -> "Imported":
     """Load a corpus from the folder its owner ships.
 
     root: the folder; None for the tiny corpus, which ships with the package.
-    options: as a plan spells them. The defaults are a run's: only utterances with audio are kept, and a
-    clip that cannot be decoded stays as a row that will fail and be counted.
-    Raises BadInput for an unknown corpus or option, a folder that is not this corpus, and any row that
-    does not parse (file and line).
+    options: as a plan spells them. The defaults are a run's: only utterances with audio are kept,
+    and a clip that cannot be decoded stays as a row that will fail and be counted.
+    Raises BadInput for an unknown corpus or option, a folder that is not this corpus, and any row
+    that does not parse (file and line).
     """
     row = corpus(name)
     if root is None and name != "tiny":
         raise BadInput(
-            f"corpus '{name}': no folder given; expected one that contains {row.file.LAYOUT}; get it: {row.where}"
+            f"corpus '{name}': no folder given; expected one that contains {row.file.LAYOUT}; "
+            f"get it: {row.where}"
         )
     return row.file.load(None if root is None else Path(root), parsed(name, options))
 
@@ -158,14 +162,14 @@ def load(name: str, root: Path | str | None = None, options: Mapping[str, Any] |
 def label_set(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """The labels of a corpus under options as a plan spells them; its folder need not be here.
 
-    A user's own votes file (option `votes` of an acted corpus) is not read: it may bring other labels.
+    A user's own votes file (option `votes` of an acted corpus) may bring other labels; it is not read.
     Raises BadInput for an unknown corpus or option.
     """
     return corpus(name).file.label_set(parsed(name, options))
 
 
 def parsed(name: str, options: Mapping[str, Any] | None = None) -> "BaseModel":
-    """The options of a corpus, with its defaults. Raises BadInput for an unknown corpus or option."""
+    """A corpus' options and defaults. Raises BadInput for an unknown corpus or option."""
     from ambiemo.corpora.options import parse
 
     return parse(corpus(name).file.Options, options or {}, f"corpus '{name}'")

@@ -1,4 +1,4 @@
-"""The utterance table: one pyarrow schema for every corpus, and what a loader hands back."""
+"""The columns of the utterance table, the same for every corpus, and what a loader returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,42 +12,51 @@ from ambiemo.errors import BadInput
 
 SCHEMA = pa.schema(
     [
-        pa.field("utterance_id", pa.string(), nullable=False),  # unique within the corpus
-        pa.field("corpus", pa.string(), nullable=False),  # the registry's name
-        pa.field("split", pa.string(), nullable=False),  # the owner's split or session; "all" where there is none
-        pa.field("speaker", pa.string(), nullable=False),  # "" = unknown
-        pa.field("cluster", pa.string(), nullable=False),  # dialogue, podcast or actor: what is not independent
-        pa.field("audio_path", pa.string(), nullable=False),  # relative to the corpus folder; "" = no audio here
-        pa.field("audio_sha256", pa.string(), nullable=False),  # of the file's bytes; "" = no audio here
-        pa.field("duration_s", pa.float64()),  # from the file's header; null = no audio, or none that can be read
+        # Unique within the corpus.
+        pa.field("utterance_id", pa.string(), nullable=False),
+        # The registry's name.
+        pa.field("corpus", pa.string(), nullable=False),
+        # The owner's split or session; "all" if the owner has none.
+        pa.field("split", pa.string(), nullable=False),
+        # "" = unknown.
+        pa.field("speaker", pa.string(), nullable=False),
+        # Dialogue, podcast or actor: utterances of one cluster are not independent.
+        pa.field("cluster", pa.string(), nullable=False),
+        # Relative to the corpus folder; "" = no audio here.
+        pa.field("audio_path", pa.string(), nullable=False),
+        # Of the file's bytes; "" = no audio here.
+        pa.field("audio_sha256", pa.string(), nullable=False),
+        # From the file's header; null = no audio, or it cannot be decoded.
+        pa.field("duration_s", pa.float64()),
         pa.field("transcript", pa.string()),
-        pa.field(
-            "labels", pa.list_(pa.field("element", pa.string())), nullable=False
-        ),  # the label set, the same in every row
-        pa.field(
-            "votes", pa.list_(pa.field("element", pa.int32())), nullable=False
-        ),  # votes per label, in units of the table's vote_unit
-        pa.field("out_of_set_votes", pa.int32(), nullable=False),  # votes for other labels, in the same unit
-        pa.field("intended_label", pa.string()),  # what the actor was asked for; never the truth
-        pa.field("truth_source", pa.string(), nullable=False),  # "votes", or "acted": one intended label and no votes
-        pa.field(
-            "recognised_share", pa.float64()
-        ),  # share of listeners who named the intended label, where the owner says
+        # The label set, the same in every row.
+        pa.field("labels", pa.list_(pa.field("element", pa.string())), nullable=False),
+        # Votes per label, in units of the table's VOTE_UNIT.
+        pa.field("votes", pa.list_(pa.field("element", pa.int32())), nullable=False),
+        # Votes for other labels, in the same unit.
+        pa.field("out_of_set_votes", pa.int32(), nullable=False),
+        # What the actor was asked for; never the truth.
+        pa.field("intended_label", pa.string()),
+        # "votes", or "acted": one intended label and no votes.
+        pa.field("truth_source", pa.string(), nullable=False),
+        # Share of listeners who named the intended label, if the owner says.
+        pa.field("recognised_share", pa.float64()),
     ]
 )
 
 VOTE_UNIT = b"vote_unit"
-"""Key of the Parquet file's metadata that says how many units of `votes` one rater has (1 unless a rater's vote was
-split)."""
+"""Metadata key: how many units of `votes` one rater has (1 unless raters' votes were split)."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A corpus as loaded: the utterance table (SCHEMA, sorted by id) and how it came about.
+    """What a loader returns: the utterance table (SCHEMA, sorted by id) and an account of it.
 
-    counts: what was read, kept, dropped and why. options: the resolved ones, every default written out, no machine
-    path. sources: (path relative to the corpus folder, SHA-256) of every label file read. root: the folder that
-    audio_path is relative to. notes: sentences for a person (known traps met, what is missing).
+    counts: what was read, kept and dropped, and why.
+    options: every option with its value, without machine paths.
+    sources: (path relative to the corpus folder, SHA-256) of every label file read.
+    root: the folder that audio_path is relative to.
+    notes: sentences for a person: known defects of the corpus, what is missing.
     """
 
     table: pa.Table
@@ -58,30 +67,49 @@ class Imported:
     notes: tuple[str, ...] = field(default=())
 
 
-def build(columns: Mapping[str, Sequence[Any] | pa.Array], labels: Sequence[str], votes: np.ndarray) -> pa.Table:
-    """A table of SCHEMA from columns by name; `votes` (n, K) whole numbers. Columns not given take their empty value.
+def build(
+    columns: Mapping[str, Sequence[Any] | pa.Array], labels: Sequence[str], votes: np.ndarray
+) -> pa.Table:
+    """A table of SCHEMA from columns by name and votes (n, K), whole numbers.
 
-    `corpus` and `split` may be one string for all rows. Raises KeyError for a column that SCHEMA lacks.
+    A string in place of a column is repeated for every row. Missing columns get their empty value.
+    Raises KeyError for a column that SCHEMA lacks.
     """
     n, width = votes.shape
     arrays = dict(columns)
     arrays["labels"] = _lists(pa.array(list(labels) * n, pa.string()), n, width)
     arrays["votes"] = _lists(pa.array(votes.astype(np.int32).ravel()), n, width)
-    blank = {"speaker": "", "cluster": "", "split": "all", "audio_path": "", "audio_sha256": "", "out_of_set_votes": 0}
+    blank = {
+        "speaker": "",
+        "cluster": "",
+        "split": "all",
+        "audio_path": "",
+        "audio_sha256": "",
+        "out_of_set_votes": 0,
+    }
     blank["truth_source"] = "votes"
     result = []
     for column in SCHEMA:
         value = arrays.pop(column.name, blank.get(column.name))
         if value is None or isinstance(value, str | int):
-            value = pa.nulls(n, column.type) if value is None else pa.repeat(pa.scalar(value, column.type), n)
-        result.append(value.cast(column.type) if isinstance(value, pa.Array) else pa.array(value, column.type))
+            value = (
+                pa.nulls(n, column.type)
+                if value is None
+                else pa.repeat(pa.scalar(value, column.type), n)
+            )
+        result.append(
+            value.cast(column.type) if isinstance(value, pa.Array) else pa.array(value, column.type)
+        )
     if arrays:
         raise KeyError(f"no such column: {', '.join(arrays)}")
     return pa.Table.from_arrays(result, schema=SCHEMA)
 
 
 def votes_of(table: pa.Table) -> tuple[tuple[str, ...], np.ndarray]:
-    """The label set and the votes (n, K) int64 of a table. Raises BadInput if rows have different label sets."""
+    """The label set and the votes (n, K) int64 of a table.
+
+    Raises BadInput if rows have different label sets.
+    """
     lists = table.column("labels").combine_chunks()
     if len(lists) == 0:
         return (), np.zeros((0, 0), dtype=np.int64)
@@ -89,14 +117,19 @@ def votes_of(table: pa.Table) -> tuple[tuple[str, ...], np.ndarray]:
     width = len(labels)
     names = np.asarray(lists.flatten().to_numpy(zero_copy_only=False))
     flat = table.column("votes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    if len(names) != len(lists) * width or len(flat) != len(names) or (names.reshape(-1, width) != labels).any():
-        raise BadInput("utterance table: rows have different label sets; import each corpus with one label set")
+    if (
+        len(names) != len(lists) * width
+        or len(flat) != len(names)
+        or (names.reshape(-1, width) != labels).any()
+    ):
+        raise BadInput(
+            "utterance table: rows have different label sets; import each corpus with one label set"
+        )
     return labels, flat.astype(np.int64).reshape(-1, width)
 
 
 def vote_unit(table: pa.Table) -> int:
-    """How many units of `votes` one rater has in this table: 1 unless the import split the vote of a rater with
-    several tags."""
+    """How many units of `votes` one rater has in this table (see VOTE_UNIT)."""
     return int((table.schema.metadata or {}).get(VOTE_UNIT, b"1"))
 
 

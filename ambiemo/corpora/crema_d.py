@@ -1,9 +1,13 @@
-"""CREMA-D as its owners ship it: `processedResults/tabulatedVotes.csv` and `AudioWAV/` (ODbL 1.0, contents DbCL 1.0).
+"""CREMA-D as its owners ship it: `processedResults/tabulatedVotes.csv` and `AudioWAV/`.
 
-Cao et al. 2014, doi 10.1109/TAFFC.2014.2336244. Each clip was judged in three queries: its voice alone, its face
-alone, both. Known traps, handled here and counted: raters heard the MP3s, not the WAVs; 1076_MTI_SAD_XX has no
-usable audio; three pairs of WAVs are one recording under two names. Clips whose WAV is known to be wrong keep their
-votes but are treated as without audio.
+Licence: ODbL 1.0, contents DbCL 1.0.
+Source: Cao et al. 2014, doi 10.1109/TAFFC.2014.2336244. Raters judged each clip three times: the
+voice alone, the face alone, both.
+Known defects, handled here and counted:
+- raters heard the MP3s, not the WAVs;
+- 1076_MTI_SAD_XX has no usable audio;
+- three pairs of WAVs are one recording under two names.
+Clips whose WAV is known to be wrong keep their votes and count as without audio.
 """
 
 import re
@@ -33,7 +37,14 @@ RAW_URL = "https://raw.githubusercontent.com/CheyneyComputerScience/CREMA-D/mast
 
 LETTERS = "ADFHNS"
 QUERIES = {"voice": 1, "face": 2, "audio_visual": 3}
-INTENDED = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+INTENDED = {
+    "ANG": "anger",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happy",
+    "NEU": "neutral",
+    "SAD": "sad",
+}
 CLIP = re.compile(rf"1\d{{3}}_[A-Z]{{3}}_({'|'.join(INTENDED)})_[A-Z]{{1,2}}")
 SENTENCES = {
     "IEO": "It's eleven o'clock.",
@@ -54,15 +65,17 @@ SAME_RECORDING = (
     ("1013_WSI_DIS_XX", "1013_WSI_SAD_XX"),
     ("1017_IWW_ANG_XX", "1017_IWW_FEA_XX"),
 )
-"""Pairs of WAVs with the same bytes: the audio of at least one is wrong, and nothing tells which."""
+"""Pairs of WAVs with the same bytes: the audio of at least one is wrong, and nobody knows which."""
 NO_SOUND = ("1076_MTI_SAD_XX",)
 WRONG_AUDIO = frozenset(NO_SOUND).union(*SAME_RECORDING)
 
 
 class Options(CommonOptions):
-    """query: what the raters judged; the paper's group uses the voice alone. known_wrong_audio: "drop" treats the
-    seven clips whose WAV is known to be wrong as without audio (their votes stay), "keep" uses the WAVs as they
-    are.
+    """Options of CREMA-D.
+
+    query: what the raters judged. The paper's group uses the voice alone.
+    known_wrong_audio: "drop" treats the seven clips whose WAV is known to be wrong as without audio
+    (their votes stay); "keep" uses the WAVs as they are.
     """
 
     query: Literal["voice", "face", "audio_visual"] = "voice"
@@ -81,7 +94,7 @@ def looks_like(root: Path) -> bool:
 
 
 def downloads() -> Downloads:
-    """The vote table and what belongs to it, and the WAVs by the hashes of their own Git LFS pointers."""
+    """The tables, and the WAVs by the hashes of their own Git LFS pointers."""
     tables = (
         Pinned(VOTES, VOTES_SHA256, 4_057_953, RAW_URL),
         Pinned(
@@ -107,11 +120,11 @@ def downloads() -> Downloads:
 
 
 def load(root: Path, options: Options) -> Imported:
-    """The utterance table of one query (SIX labels). Every row of the vote table is checked against its own totals
-    and winner.
+    """The utterance table of one query, with SIX labels.
 
-    Raises BadInput naming the file and line of a row that does not parse or contradicts itself, and of a clip that
-    occurs twice.
+    Every row of the vote table is checked against its own total, agreement and winner.
+    Raises BadInput naming file and line of a row that does not parse or contradicts itself, and of
+    a clip that occurs twice.
     """
     check(root, NAME)
     source = Source(root, VOTES)
@@ -135,7 +148,8 @@ def load(root: Path, options: Options) -> Imported:
     notes = ["the raters heard the MP3s, not the WAVs"]
     if wrong:
         notes.append(
-            f"{len(wrong)} clips have votes but a WAV that is known to be wrong, so no audio: {', '.join(wrong)}"
+            f"{len(wrong)} clips have votes but a WAV that is known to be wrong, so no audio: "
+            f"{', '.join(wrong)}"
         )
     if source.sha256 != VOTES_SHA256:
         notes.append(f"{VOTES} is not the owner's released table (SHA-256 {VOTES_SHA256[:12]}…)")
@@ -172,20 +186,34 @@ def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
     others = 0
     for line, fields in rows:
         if len(fields) != len(header):
-            source.bad(line, f"found {len(fields)} fields", f"{len(header)}", "is the file cut short?")
+            source.bad(
+                line, f"found {len(fields)} fields", f"{len(header)}", "is the file cut short?"
+            )
         try:
             asked = int(float(fields[0])) // 100_000
             counts = [int(fields[place]) for place in places[:6]]
             said, agreement = int(fields[places[7]]), float(fields[places[8]])
         except ValueError as error:
-            source.bad(line, f"found {error}", "numbers in the columns id, A to S, numResponses, agreement")
+            source.bad(
+                line, f"found {error}", "numbers in the columns id, A to S, numResponses, agreement"
+            )
         name, winner = fields[places[6]], fields[places[9]]
         if asked not in QUERIES.values():
-            source.bad(line, f"found row id {fields[0]}", "1xxxxx (voice), 2xxxxx (face) or 3xxxxx (audio-visual)")
+            source.bad(
+                line,
+                f"found row id {fields[0]}",
+                "1xxxxx (voice), 2xxxxx (face) or 3xxxxx (audio-visual)",
+            )
         if not CLIP.fullmatch(name):
-            source.bad(line, f"found clip '{name}'", "ACTOR_SENTENCE_EMOTION_LEVEL such as 1001_IEO_NEU_XX")
+            source.bad(
+                line, f"found clip '{name}'", "ACTOR_SENTENCE_EMOTION_LEVEL such as 1001_IEO_NEU_XX"
+            )
         if (asked, name) in seen:
-            source.bad(line, f"found clip '{name}' again (first on line {seen[asked, name]})", "each clip once a query")
+            source.bad(
+                line,
+                f"found clip '{name}' again (first on line {seen[asked, name]})",
+                "each clip once per query",
+            )
         seen[asked, name] = line
         problem = _contradiction(counts, said, agreement, winner)
         if problem:
@@ -196,7 +224,12 @@ def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
         else:
             others += 1
     if not names:
-        source.bad(1, "found no row of this query", f"row ids {query}00001 and on", "is the file cut short?")
+        source.bad(
+            1,
+            "found no row of this query",
+            f"row ids {query}00001 and on",
+            "is the file cut short?",
+        )
     return names, np.array(votes, dtype=np.int64), others
 
 
@@ -208,20 +241,27 @@ def _contradiction(counts: list[int], said: int, agreement: float, winner: str) 
         return f"found {total} votes but numResponses {said}"
     if abs(most / total - agreement) > 1e-6:
         return f"found agreement {agreement} but the largest share is {most / total:.6f}"
-    if set(winner.split(":")) != {letter for letter, count in zip(LETTERS, counts, strict=True) if count == most}:
+    if set(winner.split(":")) != {
+        letter for letter, count in zip(LETTERS, counts, strict=True) if count == most
+    }:
         return f"found emoVote '{winner}' but votes {counts}"
     return ""
 
 
 def _checked_hashes(imported: Imported) -> Imported:
-    # A clip that is not the released one is kept (it may be a re-encoding on purpose), but never unnoticed.
+    # A clip that is not the released one stays (it may be re-encoded), but it is counted.
     known = {pin.path: pin.sha256 for pin in downloads().files}
     pairs = zip(
-        imported.table.column("audio_path").to_pylist(), imported.table.column("audio_sha256").to_pylist(), strict=True
+        imported.table.column("audio_path").to_pylist(),
+        imported.table.column("audio_sha256").to_pylist(),
+        strict=True,
     )
     other = [path for path, digest in pairs if path and known.get(path) != digest]
     imported.counts["audio_not_as_released"] = len(other)
     if not other:
         return imported
-    note = f"{len(other)} audio files are not the released ones (first: {other[0]}); `ambiemo data fetch crema-d` renews them"
+    note = (
+        f"{len(other)} audio files are not the released ones (first: {other[0]}); "
+        "`ambiemo data fetch crema-d` replaces them"
+    )
     return Imported(**{**imported.__dict__, "notes": (*imported.notes, note)})

@@ -1,10 +1,12 @@
-"""EmoDB, the Berlin database of emotional speech (Burkhardt, Paeschke, Rolfes, Sendlmeier, Weiss 2005):
-`wav/03a01Fa.wav`.
+"""EmoDB, the Berlin database of emotional speech, as its owners ship it: `wav/03a01Fa.wav`.
 
-A name is speaker (2 digits), text (letter and 2 digits), emotion (one letter, German), version. `erkennung.txt`
-says what share of some 20 listeners named the intended emotion: a share, not a distribution over emotions, so it is
-joined as `recognised_share` and never becomes votes. Released clips were recognised by 80 % or more: a control of
-label accuracy, nearly unambiguous.
+Source: Burkhardt, Paeschke, Rolfes, Sendlmeier, Weiss 2005.
+
+A clip's name is speaker (2 digits), text (a letter and 2 digits), emotion (one letter, German),
+version. `erkennung.txt` says what share of some 20 listeners named the intended emotion. That is
+one share, not a distribution over emotions, so it becomes the column `recognised_share` and never
+votes. At least 80 % of the listeners recognised each released clip, so the corpus is a control of
+label accuracy: nearly unambiguous.
 """
 
 import os
@@ -25,7 +27,7 @@ NAME = "emodb"
 LAYOUT = "wav/*.wav with names such as 03a01Fa.wav and, for the share of listeners, erkennung.txt"
 LISTENING_TEST = "erkennung.txt"
 CLIPS = 535
-"""What the full release holds."""
+"""Clips in the full release."""
 
 LABELS = ("anger", "boredom", "disgust", "fear", "happy", "neutral", "sad")
 LETTERS = {
@@ -53,7 +55,7 @@ TEXTS = {
 
 
 class Options(ActedOptions):
-    """EmoDB has no options beyond those of every acted corpus."""
+    """EmoDB has the options of every acted corpus and no others."""
 
 
 def label_set(options: Options) -> tuple[str, ...]:
@@ -63,7 +65,9 @@ def label_set(options: Options) -> tuple[str, ...]:
 
 def looks_like(root: Path) -> bool:
     """True if a clip has a name of this corpus, in the folder or in `wav`."""
-    return any(CLIP.fullmatch(stem) for f in (root, root / "wav") for stem in clip_names(f, depth=1))
+    return any(
+        CLIP.fullmatch(stem) for f in (root, root / "wav") for stem in clip_names(f, depth=1)
+    )
 
 
 def downloads() -> Downloads:
@@ -71,15 +75,15 @@ def downloads() -> Downloads:
     known = from_manifest("emodb_manifest.csv", base_url="")
     return Downloads(
         known,
-        f"hashes are known for {len(known)} of the {CLIPS} clips (5 of 10 speakers); the others are not checked",
+        f"hashes are known for {len(known)} of the {CLIPS} clips (5 of 10 speakers); "
+        "the others are not checked",
     )
 
 
 def load(root: Path, options: Options) -> Imported:
-    """The utterance table with the share of listeners joined; without `erkennung.txt` the shares are missing, and
-    counted.
+    """The utterance table, with the share of listeners if `erkennung.txt` is there.
 
-    Raises BadInput naming a file or line that is not as the owner names them.
+    Raises BadInput naming a file or line that is not as the owner's are.
     """
     check(root, NAME)
     folder = same_name(root, "wav") or "."
@@ -90,18 +94,23 @@ def load(root: Path, options: Options) -> Imported:
             other = corpus_of_clip(name)
             also = f", a clip of {other}" if other else ""
             raise BadInput(
-                f"{root / path}: found the name '{name}'{also}; expected one such as 03a01Fa; move other files away"
+                f"{root / path}: found the name '{name}'{also}; expected one such as 03a01Fa; "
+                "move other files away"
             )
-    test = same_name(root, LISTENING_TEST) or (same_name(root.parent, LISTENING_TEST) if folder == "." else None)
+    test = same_name(root, LISTENING_TEST) or (
+        same_name(root.parent, LISTENING_TEST) if folder == "." else None
+    )
     notes: list[str] = []
     shares: dict[str, float] = {}
     sources: list[tuple[str, str]] = []
     if test:
-        source = Source(root if folder != "." or same_name(root, LISTENING_TEST) else root.parent, test)
+        source = Source(
+            root if folder != "." or same_name(root, LISTENING_TEST) else root.parent, test
+        )
         sources.append(source.entry)
         shares = _shares(source)
     else:
-        notes.append(f"{LISTENING_TEST} is not there: no share of listeners is known")
+        notes.append(f"{LISTENING_TEST} is missing: no share of listeners is known")
     labels = [LETTERS[name[5]] for name in ids]
     truth = truth_of(ids, labels, LABELS, options)
     if len(ids) != CLIPS:
@@ -129,7 +138,11 @@ def load(root: Path, options: Options) -> Imported:
         Labelled(
             table=table,
             audio_folders=(folder,),
-            counts={"clips": len(ids), "with_recognised_share": known, "shares_without_audio": len(shares) - known},
+            counts={
+                "clips": len(ids),
+                "with_recognised_share": known,
+                "shares_without_audio": len(shares) - known,
+            },
             sources=[*sources, *truth.sources],
             dropped=truth.dropped,
             set_aside=frozenset(files),
@@ -139,8 +152,10 @@ def load(root: Path, options: Options) -> Imported:
 
 
 def _shares(source: Source) -> dict[str, float]:
-    """{clip: share in [0, 1]} from the listening test: tab separated, German decimal commas, padded with no-break
-    spaces."""
+    """{clip: share in [0, 1]} from the listening test.
+
+    The file is tab separated, with German decimal commas and padding by no-break spaces.
+    """
     shares: dict[str, float] = {}
     for line, text in source.lines():
         fields = [field.strip() for field in text.split("\t")]
@@ -148,7 +163,10 @@ def _shares(source: Source) -> dict[str, float]:
             continue
         if len(fields) < 3:
             source.bad(
-                line, f"found {len(fields)} fields", "number, file, % recognised, % natural", "is the file cut short?"
+                line,
+                f"found {len(fields)} fields",
+                "number, file, % recognised, % natural",
+                "is the file cut short?",
             )
         name = os.path.splitext(fields[1])[0]
         if not CLIP.fullmatch(name):

@@ -1,8 +1,9 @@
-"""EmoV-DB as OpenSLR 115 ships it (Adigwe et al. 2018; non-commercial): `<style>_<range>_<number>.wav` in folders
-named by speaker.
+"""EmoV-DB as OpenSLR 115 ships it: `<style>_<range>_<number>.wav` in folders named by speaker.
 
-Four speakers read the same sentences in acted styles; nobody voted. The speaker is not in a file's name, so a
-folder on the way to it must begin with it: `bea_Amused/amused_1-15_0001.wav`, or `bea/amused/…`.
+Source: Adigwe et al. 2018; non-commercial.
+
+Four speakers read the same sentences in acted styles; nobody voted. A file's name lacks the
+speaker, so a folder above it must name them: `bea_Amused/amused_1-15_0001.wav`, or `bea/amused/…`.
 """
 
 import os
@@ -18,7 +19,9 @@ from ambiemo.corpora.recognising import check, clip_names, corpus_of_clip
 from ambiemo.errors import BadInput
 
 NAME = "emov-db"
-LAYOUT = "one folder per speaker and style (such as bea_Amused), each with <style>_<range>_<number>.wav"
+LAYOUT = (
+    "one folder per speaker and style (such as bea_Amused), each with <style>_<range>_<number>.wav"
+)
 LABELS = ("neutral", "amused", "angry", "sleepy", "disgust")
 STYLES = {
     "neutral": "neutral",
@@ -36,7 +39,7 @@ SPELLED = {"jennie": "jenie"}
 
 
 class Options(ActedOptions):
-    """EmoV-DB has no options beyond those of every acted corpus."""
+    """EmoV-DB has the options of every acted corpus and no others."""
 
 
 def label_set(options: Options) -> tuple[str, ...]:
@@ -50,9 +53,9 @@ def looks_like(root: Path) -> bool:
 
 
 def load(root: Path, options: Options) -> Imported:
-    """The utterance table; utterance ids are SPEAKER_FILENAME, for speakers share file names.
+    """The utterance table. Utterance ids are SPEAKER_FILENAME, because speakers share file names.
 
-    Raises BadInput naming a file whose style or speaker cannot be told, and a clip that occurs twice.
+    Raises BadInput naming a file whose style or speaker is unknown, and a clip that occurs twice.
     """
     check(root, NAME)
     files = audio_files(root, (".",))
@@ -66,19 +69,22 @@ def load(root: Path, options: Options) -> Imported:
             other = corpus_of_clip(stem)
             also = f", a clip of {other}" if other else ""
             raise BadInput(
-                f"{root / path}: found the name '{stem}'{also}; expected <style>_<range>_<number> with a style of "
+                f"{root / path}: found the name '{stem}'{also}; "
+                "expected <style>_<range>_<number> with a style of "
                 f"{', '.join(sorted(STYLES))}; move other files away"
             )
         named = SPEAKER.findall(folder) or SPEAKER.findall(root.name)
         if not named:
             raise BadInput(
-                f"{root / path}: no folder names the speaker; expected one of bea, jenie, sam, josh, as in bea_Amused/"
+                f"{root / path}: no folder names the speaker; expected one of bea, jenie, sam, "
+                "josh, as in bea_Amused/"
             )
         speaker = SPELLED.get(named[-1].lower(), named[-1].lower())
         name = f"{speaker}_{stem}"
         if name in where:
             raise BadInput(
-                f"{root / path}: is the same clip as {where[name]} (utterance id '{name}'); keep one of them"
+                f"{root / path}: is the same clip as {where[name]} (utterance id '{name}'); "
+                "keep one of them"
             )
         where[name] = path
         ids.append(name)

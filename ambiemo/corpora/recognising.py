@@ -1,4 +1,4 @@
-"""Which corpus a folder or a clip belongs to, so that a wrong or mixed folder is refused with a hint."""
+"""Tell which corpus a folder or a clip belongs to; refuse a wrong or mixed folder with a hint."""
 
 import os
 from collections.abc import Iterator
@@ -61,7 +61,9 @@ def _looks_like(name: str, root: Path) -> bool:
 def _instead(root: Path, name: str, found: list[str]) -> str:
     for near in (root.resolve().parent, root.resolve().parent.parent):
         # A corpus known by its clips is also seen from the folder above it: that is not its folder.
-        if _looks_like(name, near) and not any(_looks_like(name, child) for child in _folders(near)):
+        if _looks_like(name, near) and not any(
+            _looks_like(name, child) for child in _folders(near)
+        ):
             return f"it lies inside the {name} folder {near}; name that one"
     try:
         names = sorted(entry.name for entry in islice(root.iterdir(), 200))
@@ -76,7 +78,11 @@ def _instead(root: Path, name: str, found: list[str]) -> str:
     looks = sorted({other for child in children[:50] for other in corpora_in(child)})
     if looks:
         return f"it contains folders that look like {', '.join(looks)}"
-    return f"it contains {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else "it is empty"
+    return (
+        f"it contains {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+        if names
+        else "it is empty"
+    )
 
 
 def _folders(root: Path) -> list[Path]:
