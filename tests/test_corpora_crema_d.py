@@ -1,4 +1,4 @@
-"""CREMA-D: the owner's own numbers on the real table, and every way a table or folder can be wrong."""
+"""CREMA-D: the owner's numbers on the real table, and every way a table or folder can be wrong."""
 
 import csv
 import json

@@ -22,7 +22,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64
 
 
 class Server:
-    """Serves FILES; `wrong`, `cut`, `busy` and `gone` name paths to serve otherwise (a number: so many times)."""
+    """Serves FILES; `wrong`, `cut` and `busy` name paths to serve otherwise, and how many times."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()

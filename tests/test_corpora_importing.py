@@ -1,4 +1,4 @@
-"""Import to Parquet with its manifest, description, registry: the same bytes for the same input, nothing half-written."""
+"""Import to Parquet: the same bytes for the same input, nothing half-written; description, registry."""
 
 import json
 import os

@@ -122,7 +122,7 @@ def test_fixed_thresholds_take_their_lower_end() -> None:
 
 
 def test_aer_llm_levels_are_unanimous_two_to_one_and_the_rest() -> None:
-    # 0.9149 is its code's entropy of a 2:1 split, from probabilities rounded to .67 and .33; 1.5835 that of 1:1:1.
+    # 0.9149 is its code's entropy of a 2:1 split (probabilities .67 and .33); 1.5835 that of 1:1:1.
     votes = np.array([[3, 0, 0], [2, 1, 0], [1, 1, 1], [3, 1, 0], [1, 1, 0]])
     assert round(float(of.entropy_bits(np.round(of.truth(votes[1]), 2))), 4) == 0.9149
     assert round(float(of.entropy_bits(np.round(of.truth(votes[2]), 2))), 4) == 1.5835
@@ -150,7 +150,7 @@ def test_an_even_split_is_as_ambiguous_in_two_as_in_four_under_the_normalised_ru
 
 
 def test_miller_madow_adds_the_bias_of_few_raters() -> None:
-    # H(2/3, 1/3) = 0.918296 bits; one more label seen than one, three votes: 1 / (2 * 3 * ln 2) = 0.240449.
+    # H(2/3, 1/3) = 0.918296 bits; two labels seen, three votes: (2 - 1) / (2 * 3 * ln 2) = 0.240449.
     assert of.miller_madow_bits([[2, 1, 0]])[0] == pytest.approx(
         0.9182958341 + 0.2404491735, abs=1e-9
     )

@@ -1,4 +1,4 @@
-"""Utterances kept as columns are the same utterances, and a clip that occurs twice is never taken for two."""
+"""Utterances kept as columns are the same utterances; a clip that occurs twice is never two."""
 
 import hashlib
 from random import Random
