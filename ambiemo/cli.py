@@ -262,6 +262,6 @@ def data_describe(file: Path, rule: str, thresholds: tuple[str, ...], as_json: b
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def corpora(as_json: bool) -> None:
     """The corpora: licence, labels, options with defaults, where to get each."""
-    from ambiemo.corpora import listing
+    from ambiemo.corpora import catalogue
 
-    click.echo(listing.as_json() if as_json else "\n".join(listing.lines()))
+    click.echo(catalogue.as_json() if as_json else "\n".join(catalogue.lines()))

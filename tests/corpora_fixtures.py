@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"ab" * 32 + b"\nsize 72862\n"
+LFS_POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"ab" * 32 + b"\nsize 72862\n"
+)
 
 
 def wav(
@@ -22,7 +24,11 @@ def wav(
     tone = 0.3 * np.sin(2 * np.pi * pitch * time)
     sink = io.BytesIO()
     soundfile.write(
-        sink, np.stack([tone * (1 - 0.5 * c) for c in range(channels)], axis=1), rate, subtype=subtype, format=fmt
+        sink,
+        np.stack([tone * (1 - 0.5 * c) for c in range(channels)], axis=1),
+        rate,
+        subtype=subtype,
+        format=fmt,
     )
     return sink.getvalue()
 

@@ -48,14 +48,18 @@ def test_emov_db_imports_one_hot_acted_labels(emov: Path) -> None:
         "josh_sleepiness_57-84_0057": [0, 0, 0, 1, 0],
         "sam_disgust_1-28_0011": [0, 0, 0, 0, 1],
     }
-    assert table["josh_sleepiness_57-84_0057"]["audio_path"] == "josh/Sleepy/sleepiness_57-84_0057.WAV"
+    assert (
+        table["josh_sleepiness_57-84_0057"]["audio_path"] == "josh/Sleepy/sleepiness_57-84_0057.WAV"
+    )
     assert {row["truth_source"] for row in table.values()} == {"acted"}
     assert imported.counts["votes"] == 0
     assert table["bea_anger_1-28_0011"]["intended_label"] == "angry"
 
 
 @pytest.mark.parametrize("rule", ["bits", "tertiles", "2409.18339", "2601.14620"])
-def test_acted_labels_are_clear_cut_and_support_no_ambiguity_claim(emov: Path, emodb: Path, rule: str) -> None:
+def test_acted_labels_are_clear_cut_and_support_no_ambiguity_claim(
+    emov: Path, emodb: Path, rule: str
+) -> None:
     for name, root in (("emov-db", emov), ("emodb", emodb)):
         d = describe(load(name, root).table, rule)
         assert d["levels"] == {"low": 0, "medium": 0, "high": 0, "clear-cut": d["utterances"]}
@@ -66,7 +70,9 @@ def test_acted_labels_are_clear_cut_and_support_no_ambiguity_claim(emov: Path, e
 
 def test_a_users_own_votes_are_joined_and_then_are_the_truth(emov: Path, tmp_path: Path) -> None:
     votes = put(
-        tmp_path, "mine/listening.csv", "utterance_id,calm,cross\nbea_anger_1-28_0011,1,4\nsam_disgust_1-28_0011,3,2\n"
+        tmp_path,
+        "mine/listening.csv",
+        "utterance_id,calm,cross\nbea_anger_1-28_0011,1,4\nsam_disgust_1-28_0011,3,2\n",
     )
     imported = load("emov-db", emov, {"votes": str(votes)})
     table = rows(imported.table)
@@ -85,14 +91,19 @@ def test_a_users_own_votes_are_joined_and_then_are_the_truth(emov: Path, tmp_pat
     ("text", "found"),
     [
         ("utterance_id,calm,cross\nnobody,1,4\n", r"listening.csv:2: found utterance 'nobody'"),
-        ("utterance_id,calm,cross\nbea_anger_1-28_0011,1,-4\n", r"listening.csv:2: found votes 1, -4"),
+        (
+            "utterance_id,calm,cross\nbea_anger_1-28_0011,1,-4\n",
+            r"listening.csv:2: found votes 1, -4",
+        ),
         ("utterance_id,calm,cross\nbea_anger_1-28_0011,0,0\n", r"listening.csv:2: found no vote"),
         ("utterance_id,calm,cross\nbea_anger_1-28_0011,1\n", r"listening.csv:2: found 2 fields"),
         ("utterance_id,calm,calm\nbea_anger_1-28_0011,1,1\n", r"listening.csv:1: found columns"),
         ("id,calm,cross\n", r"listening.csv:1: found columns"),
     ],
 )
-def test_a_wrong_votes_file_is_named_by_line(emov: Path, tmp_path: Path, text: str, found: str) -> None:
+def test_a_wrong_votes_file_is_named_by_line(
+    emov: Path, tmp_path: Path, text: str, found: str
+) -> None:
     votes = put(tmp_path, "listening.csv", text)
     with pytest.raises(BadInput, match=found):
         load("emov-db", emov, {"votes": str(votes)})
@@ -115,7 +126,9 @@ def test_an_emov_clip_whose_speaker_style_or_corpus_cannot_be_told_is_named(emov
 def test_emodb_imports_with_the_share_of_listeners_joined(emodb: Path) -> None:
     imported = load("emodb", emodb)
     table = rows(imported.table)
-    assert {name: (row["intended_label"], row["recognised_share"]) for name, row in table.items()} == {
+    assert {
+        name: (row["intended_label"], row["recognised_share"]) for name, row in table.items()
+    } == {
         "03a01Fa": ("happy", 0.9),
         "03b10Tc": ("sad", 0.825),
         "16a02Lb": ("boredom", None),
@@ -125,7 +138,10 @@ def test_emodb_imports_with_the_share_of_listeners_joined(emodb: Path) -> None:
         "03",
         "Der Lappen liegt auf dem Eisschrank.",
     )
-    assert (imported.counts["with_recognised_share"], imported.counts["shares_without_audio"]) == (2, 1)
+    assert (imported.counts["with_recognised_share"], imported.counts["shares_without_audio"]) == (
+        2,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +153,9 @@ def test_emodb_imports_with_the_share_of_listeners_joined(emodb: Path) -> None:
         ("08a01Ab.wav\t85,00\t55,00\r\n", "08a0", r"erkennung.txt:4: found 2 fields"),
     ],
 )
-def test_a_wrong_line_of_the_listening_test_is_named(emodb: Path, old: str, new: str, found: str) -> None:
+def test_a_wrong_line_of_the_listening_test_is_named(
+    emodb: Path, old: str, new: str, found: str
+) -> None:
     put(emodb, "erkennung.txt", SHARES.replace(old, new).encode("latin-1"))
     with pytest.raises(BadInput, match=found):
         load("emodb", emodb)
@@ -156,11 +174,16 @@ def test_a_clip_of_another_corpus_among_emodb_is_named(emodb: Path) -> None:
         load("emodb", emodb)
 
 
-def test_the_real_emodb_clips_import_and_are_not_called_ambiguous(shared_data: Path, tmp_path: Path) -> None:
+def test_the_real_emodb_clips_import_and_are_not_called_ambiguous(
+    shared_data: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "e.parquet"
     run = CliRunner()
     assert (
-        run.invoke(main, ["data", "import", "emodb", "--root", str(shared_data / "emodb"), "--out", str(out)]).exit_code
+        run.invoke(
+            main,
+            ["data", "import", "emodb", "--root", str(shared_data / "emodb"), "--out", str(out)],
+        ).exit_code
         == 0
     )
     text = run.invoke(main, ["data", "describe", str(out)]).output

@@ -1,4 +1,4 @@
-"""CREMA-D: the owner's own numbers on the real table, and every way a table or folder can be wrong."""
+"""CREMA-D: the owner's numbers on the real table, and every way a table or folder can be wrong."""
 
 import csv
 import json
@@ -12,8 +12,8 @@ from corpora_fixtures import LFS_POINTER, put, rows, wav
 from ambiemo import labels as of
 from ambiemo.cli import main
 from ambiemo.corpora import load
+from ambiemo.corpora.columns import votes_of
 from ambiemo.corpora.crema_d import LETTERS, SENTENCES
-from ambiemo.corpora.schema import votes_of
 from ambiemo.errors import BadInput
 
 HEAD = '"","A","D","F","H","N","S","fileName","numResponses","agreement","emoVote"\n'
@@ -40,10 +40,15 @@ def votes_file(root: Path, text: str) -> None:
     put(root, "processedResults/tabulatedVotes.csv", text)
 
 
-def test_describe_prints_the_owners_numbers_of_the_real_table(shared_data: Path, tmp_path: Path) -> None:
+def test_describe_prints_the_owners_numbers_of_the_real_table(
+    shared_data: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "utterances.parquet"
     run = CliRunner()
-    made = run.invoke(main, ["data", "import", "crema-d", "--root", str(shared_data / "crema_d"), "--out", str(out)])
+    made = run.invoke(
+        main,
+        ["data", "import", "crema-d", "--root", str(shared_data / "crema_d"), "--out", str(out)],
+    )
     assert made.exit_code == 0, made.output
     text = run.invoke(main, ["data", "describe", str(out)]).output
     for line in (
@@ -63,15 +68,22 @@ def test_describe_prints_the_owners_numbers_of_the_real_table(shared_data: Path,
     assert sum(d["levels"].values()) == 7442
 
 
-def test_votes_agree_with_the_owners_agreement_and_winner_in_all_22326_rows(shared_data: Path) -> None:
-    with open(shared_data / "crema_d/processedResults/tabulatedVotes.csv", encoding="utf-8", newline="") as file:
+def test_votes_agree_with_the_owners_agreement_and_winner_in_all_22326_rows(
+    shared_data: Path,
+) -> None:
+    with open(
+        shared_data / "crema_d/processedResults/tabulatedVotes.csv", encoding="utf-8", newline=""
+    ) as file:
         owner = list(csv.DictReader(file))
     assert len(owner) == 22_326
     seen = 0
     for number, query in enumerate(("voice", "face", "audio_visual"), start=1):
         table = load("crema-d", shared_data / "crema_d", {"audio": "ignore", "query": query}).table
         labels, votes = votes_of(table)
-        mine = sorted((row for row in owner if row[""].startswith(str(number))), key=lambda row: row["fileName"])
+        mine = sorted(
+            (row for row in owner if row[""].startswith(str(number))),
+            key=lambda row: row["fileName"],
+        )
         assert [row["fileName"] for row in mine] == table.column("utterance_id").to_pylist()
         truth = of.truth(votes)
         most = truth.max(axis=1)
@@ -92,7 +104,9 @@ def test_a_run_gets_only_what_it_can_hear(shared_data: Path) -> None:
     assert imported.counts["dropped"] == {"no_audio": 7432}
     assert imported.counts["audio_not_as_released"] == 0
     assert imported.root == shared_data / "crema_d"
-    assert all((imported.root / path).is_file() for path in imported.table.column("audio_path").to_pylist())
+    assert all(
+        (imported.root / path).is_file() for path in imported.table.column("audio_path").to_pylist()
+    )
 
 
 def test_a_small_table_imports_to_what_was_written(corpus: Path) -> None:
@@ -116,7 +130,9 @@ def test_a_small_table_imports_to_what_was_written(corpus: Path) -> None:
 
 
 def test_the_query_chooses_whose_votes(corpus: Path) -> None:
-    assert rows(load("crema-d", corpus, {**ALL, "query": "face"}).table)["1001_IEO_NEU_XX"]["votes"] == [
+    assert rows(load("crema-d", corpus, {**ALL, "query": "face"}).table)["1001_IEO_NEU_XX"][
+        "votes"
+    ] == [
         0,
         0,
         0,
@@ -124,7 +140,9 @@ def test_the_query_chooses_whose_votes(corpus: Path) -> None:
         0,
         0,
     ]
-    assert rows(load("crema-d", corpus, {**ALL, "query": "audio_visual"}).table)["1001_IEO_NEU_XX"]["votes"] == [
+    assert rows(load("crema-d", corpus, {**ALL, "query": "audio_visual"}).table)["1001_IEO_NEU_XX"][
+        "votes"
+    ] == [
         0,
         0,
         8,
@@ -140,7 +158,9 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(corpus: Path) ->
     assert load("crema-d", corpus, ALL).table.equals(before)
 
 
-def test_clips_whose_wav_is_known_to_be_wrong_keep_their_votes_but_have_no_audio(corpus: Path) -> None:
+def test_clips_whose_wav_is_known_to_be_wrong_keep_their_votes_but_have_no_audio(
+    corpus: Path,
+) -> None:
     votes_file(corpus, HEAD + GOOD + '"100004",0,0,0,0,9,0,"1076_MTI_SAD_XX",9,1,"N"\n')
     put(corpus, "AudioWAV/1076_MTI_SAD_XX.wav", wav(0.4))
     dropped = load("crema-d", corpus, ALL)
@@ -155,13 +175,18 @@ def test_clips_whose_wav_is_known_to_be_wrong_keep_their_votes_but_have_no_audio
 def test_audio_without_votes_and_votes_without_audio_are_counted_both_ways(corpus: Path) -> None:
     put(corpus, "AudioWAV/1050_DFA_FEA_XX.wav", wav())
     imported = load("crema-d", corpus, ALL)
-    assert (imported.counts["votes_without_audio"], imported.counts["audio_without_votes"]) == (1, 1)
+    assert (imported.counts["votes_without_audio"], imported.counts["audio_without_votes"]) == (
+        1,
+        1,
+    )
     assert any("1050_DFA_FEA_XX" in note for note in imported.notes)
 
 
 def test_a_limit_is_spread_nested_and_the_same_every_time(shared_data: Path) -> None:
     ids = [
-        load("crema-d", shared_data / "crema_d", {**ALL, "limit": n}).table.column("utterance_id").to_pylist()
+        load("crema-d", shared_data / "crema_d", {**ALL, "limit": n})
+        .table.column("utterance_id")
+        .to_pylist()
         for n in (20, 60)
     ]
     assert ids[1] == sorted(ids[1])
@@ -173,13 +198,31 @@ def test_a_limit_is_spread_nested_and_the_same_every_time(shared_data: Path) -> 
     ("row", "found"),
     [
         ('"100009",0,0,0,1\n', "tabulatedVotes.csv:7: found 5 fields; expected 11"),
-        ('"100009",0,0,0,x,9,0,"1003_IEO_NEU_XX",9,1,"N"\n', "tabulatedVotes.csv:7: found invalid literal"),
-        ('"100009",0,0,0,0,9,0,"1003_IEO_NEU_XX",8,1,"N"\n', "tabulatedVotes.csv:7: .*9 votes but numResponses 8"),
-        ('"100009",0,0,0,1,8,0,"1003_IEO_NEU_XX",9,1,"N"\n', "tabulatedVotes.csv:7: .*agreement 1.0"),
+        (
+            '"100009",0,0,0,x,9,0,"1003_IEO_NEU_XX",9,1,"N"\n',
+            "tabulatedVotes.csv:7: found invalid literal",
+        ),
+        (
+            '"100009",0,0,0,0,9,0,"1003_IEO_NEU_XX",8,1,"N"\n',
+            "tabulatedVotes.csv:7: .*9 votes but numResponses 8",
+        ),
+        (
+            '"100009",0,0,0,1,8,0,"1003_IEO_NEU_XX",9,1,"N"\n',
+            "tabulatedVotes.csv:7: .*agreement 1.0",
+        ),
         ('"100009",0,0,0,0,9,0,"1003_IEO_NEU_XX",9,1,"H"\n', "tabulatedVotes.csv:7: .*emoVote 'H'"),
-        ('"100009",0,0,0,0,9,0,"1001_IEO_NEU_XX",9,1,"N"\n', "tabulatedVotes.csv:7: .*again .first on line 2."),
-        ('"900009",0,0,0,0,9,0,"1003_IEO_NEU_XX",9,1,"N"\n', "tabulatedVotes.csv:7: found row id 900009"),
-        ('"100009",0,0,0,0,9,0,"1003_IEO_BOR_XX",9,1,"N"\n', "tabulatedVotes.csv:7: found clip '1003_IEO_BOR_XX'"),
+        (
+            '"100009",0,0,0,0,9,0,"1001_IEO_NEU_XX",9,1,"N"\n',
+            "tabulatedVotes.csv:7: .*again .first on line 2.",
+        ),
+        (
+            '"900009",0,0,0,0,9,0,"1003_IEO_NEU_XX",9,1,"N"\n',
+            "tabulatedVotes.csv:7: found row id 900009",
+        ),
+        (
+            '"100009",0,0,0,0,9,0,"1003_IEO_BOR_XX",9,1,"N"\n',
+            "tabulatedVotes.csv:7: found clip '1003_IEO_BOR_XX'",
+        ),
         ('"100009",0,0,0,0,0,0,"1003_IEO_NEU_XX",0,0,""\n', "tabulatedVotes.csv:7: .*found votes"),
     ],
 )
@@ -190,7 +233,9 @@ def test_a_row_that_does_not_parse_is_named_by_file_and_line_and_nothing_is_writ
     with pytest.raises(BadInput, match=found):
         load("crema-d", corpus, ALL)
     out = tmp_path / "out" / "u.parquet"
-    result = CliRunner().invoke(main, ["data", "import", "crema-d", "--root", str(corpus), "--out", str(out)])
+    result = CliRunner().invoke(
+        main, ["data", "import", "crema-d", "--root", str(corpus), "--out", str(out)]
+    )
     assert result.exit_code == 2
     assert len(result.output.strip().splitlines()) == 1
     assert not out.parent.exists()
@@ -202,7 +247,9 @@ def test_a_missing_column_is_named(corpus: Path) -> None:
         load("crema-d", corpus, ALL)
 
 
-def test_an_lfs_pointer_in_place_of_the_votes_or_the_audio_says_how_to_get_it(corpus: Path, tmp_path: Path) -> None:
+def test_an_lfs_pointer_in_place_of_the_votes_or_the_audio_says_how_to_get_it(
+    corpus: Path, tmp_path: Path
+) -> None:
     put(corpus, "AudioWAV/1001_IEO_NEU_XX.wav", LFS_POINTER)
     with pytest.raises(BadInput, match=r"1001_IEO_NEU_XX.wav: is a Git LFS pointer.*git lfs pull"):
         load("crema-d", corpus, {**ALL, "bad_audio": "stop"})
@@ -216,7 +263,9 @@ def test_an_lfs_pointer_in_place_of_the_votes_or_the_audio_says_how_to_get_it(co
 
 
 @pytest.mark.parametrize("data", [b"", wav(0.1), b"no audio at all" * 9, wav(1.0)[:-9000]])
-def test_a_bad_clip_stops_an_import_and_is_a_counted_row_of_a_run(corpus: Path, data: bytes) -> None:
+def test_a_bad_clip_stops_an_import_and_is_a_counted_row_of_a_run(
+    corpus: Path, data: bytes
+) -> None:
     put(corpus, "AudioWAV/1001_IEO_NEU_XX.wav", data)
     with pytest.raises(BadInput, match=r"1001_IEO_NEU_XX\.wav: "):
         load("crema-d", corpus, {**ALL, "bad_audio": "stop"})
@@ -240,7 +289,9 @@ def test_two_files_of_one_clip_are_refused(corpus: Path) -> None:
         load("crema-d", corpus, ALL)
 
 
-def test_a_wrong_folder_says_what_it_looks_like_or_where_to_look(corpus: Path, tmp_path: Path) -> None:
+def test_a_wrong_folder_says_what_it_looks_like_or_where_to_look(
+    corpus: Path, tmp_path: Path
+) -> None:
     with pytest.raises(BadInput, match="no such folder"):
         load("crema-d", tmp_path / "nowhere")
     with pytest.raises(BadInput, match="'CREMA-D' in it is; name that folder"):

@@ -15,12 +15,14 @@ from ambiemo.corpora import fetching
 from ambiemo.corpora.fetching import Fetched, Pinned, fetch
 from ambiemo.errors import BadInput
 
-FILES = {f"AudioWAV/{i:04d}.wav": hashlib.sha256(str(i).encode()).digest() * (500 + i) for i in range(6)}
+FILES = {
+    f"AudioWAV/{i:04d}.wav": hashlib.sha256(str(i).encode()).digest() * (500 + i) for i in range(6)
+}
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 72862\n"
 
 
 class Server:
-    """Serves FILES; `wrong`, `cut`, `busy` and `gone` name paths to serve otherwise (a number: so many times)."""
+    """Serves FILES; `wrong`, `cut` and `busy` name paths to serve otherwise, and how many times."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -75,7 +77,10 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     running = Server()
-    pins = [Pinned(path, hashlib.sha256(data).hexdigest(), len(data), "") for path, data in FILES.items()]
+    pins = [
+        Pinned(path, hashlib.sha256(data).hexdigest(), len(data), "")
+        for path, data in FILES.items()
+    ]
     monkeypatch.setattr(fetching, "pinned_files", lambda name: pins)
     monkeypatch.setattr(fetching, "PAUSE_S", 0.01)
     yield running
@@ -84,10 +89,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def right(root: Path) -> list[str]:
-    return [path for path, data in FILES.items() if (root / path).is_file() and (root / path).read_bytes() == data]
+    return [
+        path
+        for path, data in FILES.items()
+        if (root / path).is_file() and (root / path).read_bytes() == data
+    ]
 
 
-def test_every_file_arrives_and_a_second_fetch_asks_for_none(server: Server, tmp_path: Path) -> None:
+def test_every_file_arrives_and_a_second_fetch_asks_for_none(
+    server: Server, tmp_path: Path
+) -> None:
     first = fetch("crema-d", tmp_path, base_url=server.url)
     asked = server.asked.total()
     second = fetch("crema-d", tmp_path, base_url=server.url)
@@ -120,7 +131,9 @@ def test_a_wrong_download_never_takes_the_files_place_and_the_next_try_may_be_ri
     assert outcome.set_aside[0][0] == "AudioWAV/0001.wav"
 
 
-def test_a_partial_corpus_says_how_partial_and_goes_on_later(server: Server, tmp_path: Path) -> None:
+def test_a_partial_corpus_says_how_partial_and_goes_on_later(
+    server: Server, tmp_path: Path
+) -> None:
     gone = server.serve.pop("AudioWAV/0004.wav")
     outcome = fetch("crema-d", tmp_path, base_url=server.url)
     text = "\n".join(fetching.lines(outcome))
@@ -162,7 +175,9 @@ def test_a_part_of_something_else_is_caught_by_the_hash(server: Server, tmp_path
     assert len(outcome.set_aside) == 1
 
 
-def test_an_lfs_pointer_is_told_from_a_damaged_file_on_disk_and_on_the_wire(server: Server, tmp_path: Path) -> None:
+def test_an_lfs_pointer_is_told_from_a_damaged_file_on_disk_and_on_the_wire(
+    server: Server, tmp_path: Path
+) -> None:
     path = tmp_path / "AudioWAV/0000.wav"
     path.parent.mkdir()
     path.write_bytes(POINTER)
@@ -170,7 +185,9 @@ def test_an_lfs_pointer_is_told_from_a_damaged_file_on_disk_and_on_the_wire(serv
     outcome = fetch("crema-d", tmp_path, base_url=server.url)
     assert "Git LFS pointer" in dict(outcome.set_aside)["AudioWAV/0000.wav"]
     assert right(tmp_path) == [name for name in FILES if name != "AudioWAV/0001.wav"]
-    assert [name for name, why in outcome.failed if "Git LFS pointer" in why] == ["AudioWAV/0001.wav"]
+    assert [name for name, why in outcome.failed if "Git LFS pointer" in why] == [
+        "AudioWAV/0001.wav"
+    ]
     assert server.asked["AudioWAV/0001.wav"] == 1
 
 
@@ -198,13 +215,17 @@ def test_only_matching_files_are_fetched(server: Server, tmp_path: Path) -> None
 
 def test_the_command_exits_1_when_a_file_is_missing(server: Server, tmp_path: Path) -> None:
     server.serve.pop("AudioWAV/0004.wav")
-    result = CliRunner().invoke(main, ["data", "fetch", "crema-d", "--root", str(tmp_path), "--base-url", server.url])
+    result = CliRunner().invoke(
+        main, ["data", "fetch", "crema-d", "--root", str(tmp_path), "--base-url", server.url]
+    )
     assert result.exit_code == 1
     assert "5 of 6 files" in result.output
 
 
 @pytest.mark.parametrize("name", ["iemocap", "msp-podcast"])
-def test_a_licensed_corpus_is_not_fetched_but_where_to_ask_is_said(name: str, tmp_path: Path) -> None:
+def test_a_licensed_corpus_is_not_fetched_but_where_to_ask_is_said(
+    name: str, tmp_path: Path
+) -> None:
     result = CliRunner().invoke(main, ["data", "fetch", name, "--root", str(tmp_path / "new")])
     assert result.exit_code == 2
     assert "https://" in result.output
@@ -228,15 +249,23 @@ def test_the_owners_manifest_of_crema_d_is_whole() -> None:
     assert pins["processedResults/tabulatedVotes.csv"].base_url.startswith("https://raw.")
 
 
-@pytest.mark.parametrize(("name", "folder", "n"), [("crema-d", "crema_d", 14), ("emodb", "emodb", 167)])
-def test_the_pinned_hashes_are_those_of_the_real_files(shared_data: Path, name: str, folder: str, n: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "folder", "n"), [("crema-d", "crema_d", 14), ("emodb", "emodb", 167)]
+)
+def test_the_pinned_hashes_are_those_of_the_real_files(
+    shared_data: Path, name: str, folder: str, n: int
+) -> None:
     outcome = Fetched(name, shared_data, 0, 0)
-    here = [pin for pin in fetching.pinned_files(name) if (shared_data / folder / pin.path).is_file()]
+    here = [
+        pin for pin in fetching.pinned_files(name) if (shared_data / folder / pin.path).is_file()
+    ]
     assert [fetching._wrong(shared_data / folder / pin.path, pin) for pin in here] == [""] * n
     assert outcome.set_aside == []
 
 
-def test_a_corpus_without_an_address_for_single_files_is_checked_and_the_archive_named(tmp_path: Path) -> None:
+def test_a_corpus_without_an_address_for_single_files_is_checked_and_the_archive_named(
+    tmp_path: Path,
+) -> None:
     outcome = fetch("emodb", tmp_path)
     text = "\n".join(fetching.lines(outcome))
     assert (outcome.whole, len(outcome.failed)) == (False, 167)

@@ -45,7 +45,11 @@ ALL = {"audio": "optional"}
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     root = tmp_path / "IEMOCAP_full_release"
-    put(root, "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt", "\ufeff" + IMPRO.replace("\n", "\r\n"))
+    put(
+        root,
+        "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt",
+        "\ufeff" + IMPRO.replace("\n", "\r\n"),
+    )
     put(root, "Session1/dialog/EmoEvaluation/._Ses01F_impro01.txt", b"\0\5\26\7 a Mac's twin")
     put(
         root,
@@ -76,7 +80,11 @@ def test_the_folder_imports_to_the_table_worked_out_by_hand(corpus: Path) -> Non
     }
     assert [row["out_of_set_votes"] for row in table.values()] == [0, 4, 0]
     first, second, third = table.values()
-    assert (first["speaker"], first["cluster"], first["split"]) == ("Ses01F", "Ses01F_impro01", "Session1")
+    assert (first["speaker"], first["cluster"], first["split"]) == (
+        "Ses01F",
+        "Ses01F_impro01",
+        "Session1",
+    )
     assert (second["speaker"], third["speaker"]) == ("Ses01M", "Ses02M")
     assert (first["transcript"], second["transcript"], third["transcript"]) == (
         "Excuse me.",
@@ -87,8 +95,17 @@ def test_the_folder_imports_to_the_table_worked_out_by_hand(corpus: Path) -> Non
     assert (first["duration_s"], second["audio_path"]) == (1.9, "")
     assert third["audio_path"].endswith("M001.WAV")
     counts = imported.counts
-    assert (counts["dialogues"], counts["labelled_utterances"], counts["ratings"], counts["tags"]) == (2, 4, 10, 14)
-    assert (counts["self_reports_left_out"], counts["empty_ratings"], counts["no_majority_by_owner"]) == (2, 1, 1)
+    assert (
+        counts["dialogues"],
+        counts["labelled_utterances"],
+        counts["ratings"],
+        counts["tags"],
+    ) == (2, 4, 10, 14)
+    assert (
+        counts["self_reports_left_out"],
+        counts["empty_ratings"],
+        counts["no_majority_by_owner"],
+    ) == (2, 1, 1)
     assert counts["dropped"] == {"no_vote_in_set": 1}
     assert (counts["votes_without_audio"], counts["audio_without_votes"]) == (1, 1)
     assert (counts["votes"], counts["out_of_set_votes"]) == (8, 4)
@@ -120,7 +137,10 @@ def test_all_labels_leave_no_vote_outside(corpus: Path) -> None:
         "happy": 1,
         "surprise": 1,
     }
-    assert (imported.counts["out_of_set_votes"], imported.counts["dropped"]) == (0, {"no_vote_in_set": 0})
+    assert (imported.counts["out_of_set_votes"], imported.counts["dropped"]) == (
+        0,
+        {"no_vote_in_set": 0},
+    )
     merged = load("iemocap", corpus, {**ALL, "label_set": "all", "excited_as_happy": True})
     assert "excited" not in rows(merged.table)["Ses01F_impro01_M000"]["labels"]
 
@@ -169,8 +189,14 @@ HEAD = "[1.0 - 2.0]\tSes01F_impro02_F000\tneu\t[1.0, 1.0, 1.0]\n"
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (HEAD + "C-E1:\tNeutrl;\t()\n", r"Ses01F_impro02.txt:2: found label 'Neutrl'; expected one of Anger"),
-        (HEAD + "C-E1:\tNeut", r"impro02.txt:2: found 'Neut'; expected labels, then a comment.*cut short"),
+        (
+            HEAD + "C-E1:\tNeutrl;\t()\n",
+            r"Ses01F_impro02.txt:2: found label 'Neutrl'; expected one of Anger",
+        ),
+        (
+            HEAD + "C-E1:\tNeut",
+            r"impro02.txt:2: found 'Neut'; expected labels, then a comment.*cut short",
+        ),
         (HEAD, r"impro02.txt:1: found 'Ses01F_impro02_F000' without external raters.*cut short"),
         (HEAD + "C-F1:\tNeutral;\t()\n", r"impro02.txt:1: .*without external raters"),
         (
@@ -178,8 +204,14 @@ HEAD = "[1.0 - 2.0]\tSes01F_impro02_F000\tneu\t[1.0, 1.0, 1.0]\n"
             r"impro02.txt:4: .*again .first at .*impro02.txt:1",
         ),
         (HEAD.replace("neu", "bor") + "C-E1:\tNeutral;\t()\n", r"impro02.txt:1: found code 'bor'"),
-        (HEAD.replace("Ses01F_impro02_F000", "Ses01F_impro07_F000") + "C-E1:\tNeutral;\t()\n", "are two files mixed"),
-        (HEAD.replace("Ses01F_impro02_F000", "Ses02F_impro02_F000") + "C-E1:\tNeutral;\t()\n", "are two files mixed"),
+        (
+            HEAD.replace("Ses01F_impro02_F000", "Ses01F_impro07_F000") + "C-E1:\tNeutral;\t()\n",
+            "are two files mixed",
+        ),
+        (
+            HEAD.replace("Ses01F_impro02_F000", "Ses02F_impro02_F000") + "C-E1:\tNeutral;\t()\n",
+            "are two files mixed",
+        ),
         (
             HEAD.replace("Ses01F_impro02_F000", "MSP-PODCAST_0001_0008") + "C-E1:\tNeutral;\t()\n",
             "is this an IEMOCAP file",
@@ -191,7 +223,9 @@ HEAD = "[1.0 - 2.0]\tSes01F_impro02_F000\tneu\t[1.0, 1.0, 1.0]\n"
         ("", "is empty"),
     ],
 )
-def test_a_line_that_does_not_parse_is_named_by_file_and_line(corpus: Path, text: str, found: str) -> None:
+def test_a_line_that_does_not_parse_is_named_by_file_and_line(
+    corpus: Path, text: str, found: str
+) -> None:
     put(corpus, "Session1/dialog/EmoEvaluation/Ses01F_impro02.txt", text)
     with pytest.raises(BadInput, match=found) as caught:
         load("iemocap", corpus, ALL)

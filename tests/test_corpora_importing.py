@@ -1,4 +1,4 @@
-"""Import to Parquet with its manifest, description, registry: the same bytes for the same input, nothing half-written."""
+"""Import to Parquet: the same bytes for the same input, nothing half-written; description, registry."""
 
 import json
 import os
@@ -15,14 +15,13 @@ from corpora_fixtures import put, wav
 
 from ambiemo import __version__
 from ambiemo.cli import main
-from ambiemo.corpora import CORPORA, corpus, listing, load
+from ambiemo.corpora import CORPORA, catalogue, corpus, label_set, load
+from ambiemo.corpora.columns import SCHEMA, build, votes_of
 from ambiemo.corpora.describing import describe, read
 from ambiemo.corpora.importing import import_corpus, manifest_path
 from ambiemo.corpora.options import CommonOptions, from_command_line
-from ambiemo.corpora.schema import SCHEMA, build, votes_of
 from ambiemo.durable import sha256, sha256_file
 from ambiemo.errors import BadInput, Broken
-from ambiemo.labels import LABEL_SETS
 
 TABLE = (
     '"","A","D","F","H","N","S","fileName","numResponses","agreement","emoVote"\n'
@@ -38,9 +37,14 @@ def crema(tmp_path: Path) -> Path:
     return root
 
 
-def test_the_same_input_gives_the_same_bytes_from_any_place_zone_and_locale(crema: Path, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes_from_any_place_zone_and_locale(
+    crema: Path, tmp_path: Path
+) -> None:
     outs = []
-    for place, zone, locale in ((crema, "UTC", "C"), (tmp_path / "moved" / "x", "Pacific/Chatham", "C.UTF-8")):
+    for place, zone, locale in (
+        (crema, "UTC", "C"),
+        (tmp_path / "moved" / "x", "Pacific/Chatham", "C.UTF-8"),
+    ):
         if not place.exists():
             place.parent.mkdir()
             crema.rename(place)
@@ -58,13 +62,19 @@ def test_the_same_input_gives_the_same_bytes_from_any_place_zone_and_locale(crem
             str(out),
         ]
         subprocess.run(
-            command, check=True, cwd=place.parent, env={**os.environ, "TZ": zone, "LC_ALL": locale}, capture_output=True
+            command,
+            check=True,
+            cwd=place.parent,
+            env={**os.environ, "TZ": zone, "LC_ALL": locale},
+            capture_output=True,
         )
         outs.append((out.read_bytes(), manifest_path(out).read_bytes()))
     assert outs[0] == outs[1]
 
 
-def test_the_manifest_says_how_the_table_was_made_and_names_no_machine(crema: Path, tmp_path: Path) -> None:
+def test_the_manifest_says_how_the_table_was_made_and_names_no_machine(
+    crema: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "utterances.parquet"
     import_corpus("crema-d", crema, out, {"limit": 2})
     manifest = json.loads(manifest_path(out).read_text(encoding="utf-8"))
@@ -73,7 +83,11 @@ def test_the_manifest_says_how_the_table_was_made_and_names_no_machine(crema: Pa
         {"path": "processedResults/tabulatedVotes.csv", "sha256": sha256(TABLE.encode())},
     ]
     assert manifest["options"]["query"] == "voice"
-    assert (manifest["options"]["audio"], manifest["options"]["bad_audio"], manifest["options"]["limit"]) == (
+    assert (
+        manifest["options"]["audio"],
+        manifest["options"]["bad_audio"],
+        manifest["options"]["limit"],
+    ) == (
         "optional",
         "stop",
         2,
@@ -84,20 +98,28 @@ def test_the_manifest_says_how_the_table_was_made_and_names_no_machine(crema: Pa
     assert str(tmp_path).encode() not in out.read_bytes()
 
 
-def test_the_parquet_file_has_the_schema_and_the_hash_of_the_audio(crema: Path, tmp_path: Path) -> None:
+def test_the_parquet_file_has_the_schema_and_the_hash_of_the_audio(
+    crema: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "utterances.parquet"
     import_corpus("crema-d", crema, out)
     table = pq.read_table(out)
     assert table.schema.remove_metadata().equals(SCHEMA)
     by_id = {row["utterance_id"]: row for row in table.to_pylist()}
-    assert by_id["1001_IEO_NEU_XX"]["audio_sha256"] == sha256_file(crema / "AudioWAV/1001_IEO_NEU_XX.wav")
+    assert by_id["1001_IEO_NEU_XX"]["audio_sha256"] == sha256_file(
+        crema / "AudioWAV/1001_IEO_NEU_XX.wav"
+    )
     assert by_id["1001_IEO_ANG_MD"]["audio_sha256"] == ""
 
 
 def test_a_failed_import_leaves_what_stood_there(crema: Path, tmp_path: Path) -> None:
     out = tmp_path / "utterances.parquet"
     import_corpus("crema-d", crema, out)
-    before = (out.read_bytes(), manifest_path(out).read_bytes(), sorted(path.name for path in tmp_path.iterdir()))
+    before = (
+        out.read_bytes(),
+        manifest_path(out).read_bytes(),
+        sorted(path.name for path in tmp_path.iterdir()),
+    )
     put(crema, "processedResults/tabulatedVotes.csv", TABLE + '"100003",1\n')
     with pytest.raises(BadInput, match=":4: found 2 fields"):
         import_corpus("crema-d", crema, out)
@@ -108,7 +130,9 @@ def test_a_failed_import_leaves_what_stood_there(crema: Path, tmp_path: Path) ->
     ) == before
 
 
-def test_an_out_that_cannot_be_a_parquet_file_is_refused_before_work(crema: Path, tmp_path: Path) -> None:
+def test_an_out_that_cannot_be_a_parquet_file_is_refused_before_work(
+    crema: Path, tmp_path: Path
+) -> None:
     with pytest.raises(BadInput, match="is a folder"):
         import_corpus("crema-d", crema, tmp_path)
     with pytest.raises(BadInput, match=r"ends in \.parquet"):
@@ -121,7 +145,7 @@ def test_an_out_that_cannot_be_a_parquet_file_is_refused_before_work(crema: Path
 def test_a_file_that_is_no_utterance_table_cannot_be_described(crema: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         read(tmp_path / "none.parquet")
-    with pytest.raises(BadInput, match="is no Parquet file"):
+    with pytest.raises(BadInput, match="is not a Parquet file"):
         read(put(tmp_path, "text.parquet", "hello"))
     other = tmp_path / "other.parquet"
     pq.write_table(pa.table({"a": [1]}), other)
@@ -147,7 +171,17 @@ def test_describe_counts_ties_and_levels_by_the_rule_asked_for(crema: Path, tmp_
     assert d["levels"] == {"low": 1, "medium": 1, "high": 0, "clear-cut": 0}
     assert d["entropy_bits"]["mean"] == pytest.approx((0.811278 + 1) / 2, abs=1e-6)
     moved = run.invoke(
-        main, ["data", "describe", str(out), "--json", "--threshold", "medium_from=0.5", "--threshold", "high_from=0.9"]
+        main,
+        [
+            "data",
+            "describe",
+            str(out),
+            "--json",
+            "--threshold",
+            "medium_from=0.5",
+            "--threshold",
+            "high_from=0.9",
+        ],
     )
     assert json.loads(moved.output)["levels"] == {"low": 0, "medium": 1, "high": 1, "clear-cut": 0}
     bad = run.invoke(main, ["data", "describe", str(out), "--rule", "thirds"])
@@ -173,17 +207,20 @@ def test_tables_with_different_label_sets_are_refused() -> None:
     with pytest.raises(BadInput, match="different label sets"):
         votes_of(pa.concat_tables([one, two]))
     with pytest.raises(KeyError, match="speeker"):
-        build({"utterance_id": ["a"], "corpus": "x", "speeker": ["s"]}, ("p", "q"), np.array([[1, 2]]))
+        build(
+            {"utterance_id": ["a"], "corpus": "x", "speeker": ["s"]}, ("p", "q"), np.array([[1, 2]])
+        )
 
 
 @pytest.mark.parametrize("name", list(CORPORA))
 def test_every_registry_entry_resolves(name: str) -> None:
     row = corpus(name)
-    assert issubclass(row.options, CommonOptions)
-    assert row.options().audio == "required"
-    assert row.labels in LABEL_SETS
+    assert row.file.NAME == row.name == name
+    assert issubclass(row.file.Options, CommonOptions)
+    assert row.file.Options().audio == "required"
+    assert len(set(label_set(name))) >= 4
     assert row.where
-    assert row.put
+    assert row.file.LAYOUT
 
 
 def test_an_unknown_corpus_gets_the_nearest_name() -> None:
@@ -201,12 +238,14 @@ def test_the_corpora_command_lists_every_corpus_with_its_options() -> None:
         assert f"{name}: " in text
     assert 'query="voice"' in text
     listed = json.loads(CliRunner().invoke(main, ["corpora", "--json"]).output)["corpora"]
-    assert listed == listing.rows()
+    assert listed == catalogue.rows()
 
 
 def test_options_are_documented_with_the_defaults_they_have() -> None:
-    page = (Path(__file__).resolve().parent.parent / "docs" / "corpora.md").read_text(encoding="utf-8")
-    for row in listing.rows():
+    page = (Path(__file__).resolve().parent.parent / "docs" / "corpora.md").read_text(
+        encoding="utf-8"
+    )
+    for row in catalogue.rows():
         for key, value in row["options"].items():
             shown = (
                 "none"
@@ -223,7 +262,9 @@ def test_options_are_documented_with_the_defaults_they_have() -> None:
 
 
 def test_options_of_the_command_line_are_read_as_a_plan_reads_them() -> None:
-    assert from_command_line(["limit=3", "splits=[Test1, Test2]", "excited_as_happy=true", "query=face"]) == {
+    assert from_command_line(
+        ["limit=3", "splits=[Test1, Test2]", "excited_as_happy=true", "query=face"]
+    ) == {
         "limit": 3,
         "splits": ["Test1", "Test2"],
         "excited_as_happy": True,
@@ -238,12 +279,17 @@ def test_options_of_the_command_line_are_read_as_a_plan_reads_them() -> None:
 def test_the_registry_imports_nothing_heavy() -> None:
     code = "import sys, ambiemo.corpora; print([m for m in ('pandas', 'pyarrow', 'soundfile', 'soxr', 'torch', 'ray') if m in sys.modules])"
     assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
     )
 
 
 def test_the_import_benchmark_runs_and_counts_what_it_made(tmp_path: Path) -> None:
-    script = Path(__file__).resolve().parent.parent / "reproduce" / "bench" / "import_msp_podcast.py"
+    script = (
+        Path(__file__).resolve().parent.parent / "reproduce" / "bench" / "import_msp_podcast.py"
+    )
     out = tmp_path / "bench.json"
     command = [
         sys.executable,

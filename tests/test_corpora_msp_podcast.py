@@ -36,11 +36,16 @@ def detailed(layout: str, ratings: tuple = RATINGS) -> str:
         lines = ["FileName,EmoDetail"]
         for clip, worker, primary, secondary in ratings:
             middle = f" {secondary};" if secondary else ""
-            lines.append(f'{clip},"{worker}; {primary};{middle} A:4.000000; V:4.000000; D:4.000000;"')
+            lines.append(
+                f'{clip},"{worker}; {primary};{middle} A:4.000000; V:4.000000; D:4.000000;"'
+            )
     else:
         who = {"v1.6": "Workers", "v2.0": "WorkerID"}[layout]
         lines = [f"FileName,{who},EmoClass_Major,EmoClass_Second,EmoAct,EmoVal,EmoDom"]
-        lines += [f'{clip},{worker},{primary},"{secondary}",4,4,4' for clip, worker, primary, secondary in ratings]
+        lines += [
+            f'{clip},{worker},{primary},"{secondary}",4,4,4'
+            for clip, worker, primary, secondary in ratings
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -69,8 +74,16 @@ def test_all_three_formats_import_to_the_table_worked_out_by_hand(corpus: Path) 
         "MSP-PODCAST_0002_0001": ([0, 1, 0, 0], 1),
     }
     first, second, third = table.values()
-    assert (first["speaker"], first["cluster"], first["split"]) == ("127", "MSP-PODCAST_0001", "Train")
-    assert (second["speaker"], second["cluster"], second["split"]) == ("", "MSP-PODCAST_0001", "Development")
+    assert (first["speaker"], first["cluster"], first["split"]) == (
+        "127",
+        "MSP-PODCAST_0001",
+        "Train",
+    )
+    assert (second["speaker"], second["cluster"], second["split"]) == (
+        "",
+        "MSP-PODCAST_0001",
+        "Development",
+    )
     assert third["audio_path"] == "Audios/MSP-PODCAST_0002_0001.WAV"
     assert (first["transcript"], second["transcript"]) == ("so what do we do", None)
     counts = imported.counts
@@ -93,7 +106,9 @@ def test_all_labels_keep_what_lies_outside_the_four(corpus: Path) -> None:
     assert table["MSP-PODCAST_0002_0039"]["votes"] == [0, 0, 0, 0, 1, 0, 0, 0, 0]
 
 
-def test_secondary_emotions_vote_each_and_a_missing_list_falls_back_on_the_primary(corpus: Path) -> None:
+def test_secondary_emotions_vote_each_and_a_missing_list_falls_back_on_the_primary(
+    corpus: Path,
+) -> None:
     imported = load("msp-podcast", corpus, {**ALL, "emotions": "secondary"})
     table = rows(imported.table)
     assert table["MSP-PODCAST_0001_0008"]["votes"] == [2, 1, 0, 0]
@@ -107,7 +122,9 @@ def test_secondary_emotions_vote_each_and_a_missing_list_falls_back_on_the_prima
 
 
 def test_secondary_votes_can_be_split_so_that_every_rater_counts_once(corpus: Path) -> None:
-    imported = load("msp-podcast", corpus, {**ALL, "emotions": "secondary", "several_tags": "split"})
+    imported = load(
+        "msp-podcast", corpus, {**ALL, "emotions": "secondary", "several_tags": "split"}
+    )
     # Lists of 1, 2 and 3 labels: a vote is 6 units.
     assert imported.counts["vote_unit"] == 6
     assert rows(imported.table)["MSP-PODCAST_0001_0008"]["votes"] == [3 + 6, 3, 0, 0]
@@ -121,26 +138,40 @@ def test_splits_choose_and_a_run_takes_only_what_it_can_hear(corpus: Path) -> No
     assert imported.counts["dropped"]["no_audio"] == 1
 
 
-def test_a_byte_order_mark_windows_line_ends_blank_lines_and_backticks_change_nothing(tmp_path: Path) -> None:
+def test_a_byte_order_mark_windows_line_ends_blank_lines_and_backticks_change_nothing(
+    tmp_path: Path,
+) -> None:
     plain = load("msp-podcast", make(tmp_path / "a", "v1.11"), ALL).table
     root = make(tmp_path / "b", "v1.11")
-    text = detailed("v1.11").replace('"WORKER', '"`WORKER').replace(';"\n', ';`"\n').replace("\n", "\r\n") + "\r\n"
+    text = (
+        detailed("v1.11")
+        .replace('"WORKER', '"`WORKER')
+        .replace(';"\n', ';`"\n')
+        .replace("\n", "\r\n")
+        + "\r\n"
+    )
     put(root, "Labels/labels_detailed.csv", "\ufeff" + text)
     put(root, "Labels/labels_consensus.csv", "\ufeff" + CONSENSUS.replace("\n", "\r\n"))
     assert load("msp-podcast", root, ALL).table.equals(plain)
 
 
 def test_ratings_of_clips_that_the_consensus_does_not_name_are_counted(tmp_path: Path) -> None:
-    root = make(tmp_path, ratings=(*RATINGS, ("MSP-PODCAST_0009_0001.wav", "WORKER0000001", "Happy", "")))
+    root = make(
+        tmp_path, ratings=(*RATINGS, ("MSP-PODCAST_0009_0001.wav", "WORKER0000001", "Happy", ""))
+    )
     imported = load("msp-podcast", root, ALL)
     assert imported.counts["ratings_of_unknown_clips"] == 1
     assert any("1 ratings are of clips" in note for note in imported.notes)
 
 
 @pytest.mark.parametrize("layout", ["v1.6", "v1.11", "v2.0"])
-def test_a_label_never_seen_is_named_by_line_or_counted_as_other_if_asked(tmp_path: Path, layout: str) -> None:
+def test_a_label_never_seen_is_named_by_line_or_counted_as_other_if_asked(
+    tmp_path: Path, layout: str
+) -> None:
     root = make(
-        tmp_path, layout, (*RATINGS[:3], ("MSP-PODCAST_0001_0019.wav", "W", "Wistful", "Wistful"), *RATINGS[3:])
+        tmp_path,
+        layout,
+        (*RATINGS[:3], ("MSP-PODCAST_0001_0019.wav", "W", "Wistful", "Wistful"), *RATINGS[3:]),
     )
     with pytest.raises(BadInput, match=r"labels_detailed.csv:5: found label 'Wistful'"):
         load("msp-podcast", root, ALL)
@@ -161,11 +192,17 @@ def test_a_label_never_seen_is_named_by_line_or_counted_as_other_if_asked(tmp_pa
         ("0001_0019.wav,X", "0001_0019.wav,Q", r"consensus.csv:3: found EmoClass 'Q'"),
         (",Development", ",Holdout", r"consensus.csv:3: found Split_Set 'Holdout'"),
         ("9,Female,Test2", "9", r"consensus.csv:5: found .* expected 8 fields.*cut short"),
-        ("MSP-PODCAST_0002_0001.WAV", "1001_IEO_NEU_XX.wav", r"consensus.csv:4: found clip '1001_IEO_NEU_XX.wav'"),
+        (
+            "MSP-PODCAST_0002_0001.WAV",
+            "1001_IEO_NEU_XX.wav",
+            r"consensus.csv:4: found clip '1001_IEO_NEU_XX.wav'",
+        ),
         ("SpkrID", "Who", r"consensus.csv:1: found columns .*; expected also SpkrID"),
     ],
 )
-def test_a_wrong_consensus_row_is_named_by_file_and_line(tmp_path: Path, old: str, new: str, found: str) -> None:
+def test_a_wrong_consensus_row_is_named_by_file_and_line(
+    tmp_path: Path, old: str, new: str, found: str
+) -> None:
     root = make(tmp_path)
     put(root, "Labels/labels_consensus.csv", CONSENSUS.replace(old, new))
     with pytest.raises(BadInput, match=found) as caught:
@@ -176,7 +213,10 @@ def test_a_wrong_consensus_row_is_named_by_file_and_line(tmp_path: Path, old: st
 @pytest.mark.parametrize(
     ("tail", "found"),
     [
-        ("MSP-PODCAST_0002_0039.wav,WORKER", r"detailed.csv:11: found .*expected 7 fields.*cut short"),
+        (
+            "MSP-PODCAST_0002_0039.wav,WORKER",
+            r"detailed.csv:11: found .*expected 7 fields.*cut short",
+        ),
         ("clip7.wav,W,Happy,,4,4,4\n", r"detailed.csv:11: found clip 'clip7.wav'"),
         ("MSP-PODCAST_0002_0039.wav,W,,,4,4,4\n", r"detailed.csv:11: found label ''"),
     ],

@@ -12,7 +12,9 @@ from scipy import stats
 
 from ambiemo import labels as of
 
-VOTES = hnp.arrays(np.int64, st.tuples(st.integers(1, 40), st.integers(2, 9)), elements=st.integers(0, 12))
+VOTES = hnp.arrays(
+    np.int64, st.tuples(st.integers(1, 40), st.integers(2, 9)), elements=st.integers(0, 12)
+)
 RULES = list(of.AMBIGUITY_RULES)
 
 
@@ -40,23 +42,35 @@ def test_entropy_agrees_with_scipy(votes: np.ndarray) -> None:
 def test_the_order_of_labels_changes_no_bit(votes: np.ndarray, random: object) -> None:
     order = list(range(votes.shape[1]))
     random.shuffle(order)  # type: ignore[attr-defined]
-    for value in (lambda v: of.entropy_bits(of.truth(v)), of.miller_madow_bits, of.distinct_normalised_entropy):
+    for value in (
+        lambda v: of.entropy_bits(of.truth(v)),
+        of.miller_madow_bits,
+        of.distinct_normalised_entropy,
+    ):
         assert np.array_equal(value(votes), value(votes[:, order]), equal_nan=True)
     for rule in RULES:
-        assert (of.ambiguity_levels(votes, rule) == of.ambiguity_levels(votes[:, order], rule)).all()
+        assert (
+            of.ambiguity_levels(votes, rule) == of.ambiguity_levels(votes[:, order], rule)
+        ).all()
 
 
 @settings(max_examples=50, deadline=None)
 @given(VOTES, st.randoms(), st.sampled_from(RULES))
-def test_the_order_of_utterances_changes_no_level(votes: np.ndarray, random: object, rule: str) -> None:
+def test_the_order_of_utterances_changes_no_level(
+    votes: np.ndarray, random: object, rule: str
+) -> None:
     order = list(range(len(votes)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    assert (of.ambiguity_levels(votes, rule)[order] == of.ambiguity_levels(votes[order], rule)).all()
+    assert (
+        of.ambiguity_levels(votes, rule)[order] == of.ambiguity_levels(votes[order], rule)
+    ).all()
 
 
 @settings(max_examples=50, deadline=None)
 @given(VOTES, st.sampled_from(RULES))
-def test_twice_the_votes_are_the_same_truth_and_the_same_level(votes: np.ndarray, rule: str) -> None:
+def test_twice_the_votes_are_the_same_truth_and_the_same_level(
+    votes: np.ndarray, rule: str
+) -> None:
     assert (of.ambiguity_levels(votes, rule) == of.ambiguity_levels(2 * votes, rule)).all()
 
 
@@ -108,11 +122,17 @@ def test_fixed_thresholds_take_their_lower_end() -> None:
 
 
 def test_aer_llm_levels_are_unanimous_two_to_one_and_the_rest() -> None:
-    # 0.9149 is its code's entropy of a 2:1 split, from probabilities rounded to .67 and .33; 1.5835 that of 1:1:1.
+    # 0.9149 is its code's entropy of a 2:1 split (probabilities .67 and .33); 1.5835 that of 1:1:1.
     votes = np.array([[3, 0, 0], [2, 1, 0], [1, 1, 1], [3, 1, 0], [1, 1, 0]])
     assert round(float(of.entropy_bits(np.round(of.truth(votes[1]), 2))), 4) == 0.9149
     assert round(float(of.entropy_bits(np.round(of.truth(votes[2]), 2))), 4) == 1.5835
-    assert list(of.ambiguity_levels(votes, "2409.18339")) == ["low", "medium", "high", "medium", "high"]
+    assert list(of.ambiguity_levels(votes, "2409.18339")) == [
+        "low",
+        "medium",
+        "high",
+        "medium",
+        "high",
+    ]
 
 
 def test_scaling_ambiguity_levels_normalise_by_the_labels_an_utterance_got() -> None:
@@ -123,13 +143,17 @@ def test_scaling_ambiguity_levels_normalise_by_the_labels_an_utterance_got() -> 
 
 
 def test_an_even_split_is_as_ambiguous_in_two_as_in_four_under_the_normalised_rule() -> None:
-    votes = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0], [5, 1, 0, 0], [6, 0, 0, 0], [6, 1, 0, 0]])
+    votes = np.array(
+        [[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0], [5, 1, 0, 0], [6, 0, 0, 0], [6, 1, 0, 0]]
+    )
     assert set(of.ambiguity_levels(votes, "2601.14620")[:3]) == {"high"}
 
 
 def test_miller_madow_adds_the_bias_of_few_raters() -> None:
-    # H(2/3, 1/3) = 0.918296 bits; one more label seen than one, three votes: 1 / (2 * 3 * ln 2) = 0.240449.
-    assert of.miller_madow_bits([[2, 1, 0]])[0] == pytest.approx(0.9182958341 + 0.2404491735, abs=1e-9)
+    # H(2/3, 1/3) = 0.918296 bits; two labels seen, three votes: (2 - 1) / (2 * 3 * ln 2) = 0.240449.
+    assert of.miller_madow_bits([[2, 1, 0]])[0] == pytest.approx(
+        0.9182958341 + 0.2404491735, abs=1e-9
+    )
     assert of.miller_madow_bits([[5, 0, 0]])[0] == 0
     assert np.isnan(of.miller_madow_bits([[0, 0, 0]])[0])
 
@@ -179,5 +203,8 @@ def test_no_utterances_have_no_levels() -> None:
 def test_labels_need_numpy_alone() -> None:
     code = "import sys, ambiemo.labels; print([m for m in ('pandas', 'pyarrow', 'scipy', 'torch', 'ray') if m in sys.modules])"
     assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
     )

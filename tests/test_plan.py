@@ -9,8 +9,9 @@ import yaml
 from conftest import ROOT
 
 from ambiemo.bundle import independent
+from ambiemo.corpora import iemocap
 from ambiemo.errors import BadInput
-from ambiemo.labels import AMBIGUITY_RULES, LABEL_SETS, AmbiguityRule
+from ambiemo.labels import AMBIGUITY_RULES, FOUR, SIX, AmbiguityRule
 from ambiemo.models import Price
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import as_if_complete, expand
@@ -291,12 +292,12 @@ def test_a_plan_s_price_takes_the_place_of_the_specification_s() -> None:
 def test_a_corpus_that_is_not_here_is_reckoned_with_its_labels() -> None:
     named = [
         {"id": "crema-d", "nominal": 2},
-        {"id": "iemocap", "nominal": 2},
-        {"id": "msp-podcast", "nominal": 2, "options": {"label_set": "all"}},
+        {"id": "iemocap", "nominal": 2, "options": {"label_set": "all", "excited_as_happy": True}},
+        {"id": "msp-podcast", "nominal": 2, "options": {"label_set": "none such"}},
     ]
     whole = as_if_complete(expand(check(small(corpora=named), "plan")))
-    labels = [LABEL_SETS[name] for name in ("six", "four", "msp-podcast")]
-    assert [one.labels for one in whole.corpora.values()] == labels
+    without_excited = tuple(label for label in iemocap.LABELS if label != "excited")
+    assert [one.labels for one in whole.corpora.values()] == [SIX, without_excited, FOUR]
 
 
 def test_what_is_missing_is_listed_whole_and_costs_are_reckoned_as_if_it_were_there(

@@ -1,31 +1,58 @@
-"""The corpora: one file each, from the owner's folder to the utterance table (`schema.SCHEMA`).
+"""The corpora: one file each, from the owner's folder to the utterance table (`columns.SCHEMA`).
 
-Nothing heavy is imported until a corpus is loaded.
+To add one, write its file (`CorpusFile` says what it defines) and add its row to CORPORA. Nothing
+heavy is imported until a corpus is used.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ambiemo.errors import BadInput
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from ambiemo.corpora.schema import Imported
+    from ambiemo.corpora.columns import Imported
+
+
+class CorpusFile(Protocol):
+    """What the file of a corpus defines, as module attributes.
+
+    NAME: the name of its row.
+    LAYOUT: what the owner's folder contains, in words, for errors and `ambiemo corpora`.
+    CLIP: matches the name of a clip, without folder and suffix. No other corpus' CLIP matches it.
+    Options: the options a plan may give, a subclass of `options.CommonOptions`.
+    downloads() -> `pins.Downloads`: optional; the files that `ambiemo data fetch` checks.
+    """
+
+    NAME: str
+    LAYOUT: str
+    CLIP: re.Pattern[str]
+    Options: "type[BaseModel]"
+
+    def label_set(self, options: Any) -> tuple[str, ...]:
+        """The labels that the table has under these options."""
+
+    def looks_like(self, root: Path) -> bool:
+        """True if `root` is a folder of this corpus. Must be quick: it also sees wrong folders."""
+
+    def load(self, root: Any, options: Any) -> "Imported":
+        """The utterance table of `root`. Raises BadInput naming a file and line it cannot read."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus of the registry.
+    """A corpus of the registry: what a user must know before having it. The rest is in its file.
 
-    module: where `Options` (pydantic) and `load(root, options) -> Imported` are. votes: whether several raters
-    judged each clip; without them the truth is an acted label, the level "clear-cut", and no claim about ambiguity
-    can rest on it. open: whether `ambiemo data fetch` may download it. where: how to get it. put: what the folder
-    must hold.
+    module: the file. open: True if `ambiemo data fetch` may download it.
+    votes: True if several raters judged each clip. Without votes the truth is an acted label, the
+    level is "clear-cut", and no claim about ambiguity can rest on it.
+    where: how to get it.
     """
 
     name: str
@@ -34,14 +61,12 @@ class Corpus:
     licence: str
     open: bool
     votes: bool
-    labels: str
     where: str
-    put: str
 
     @property
-    def options(self) -> "type[BaseModel]":
-        """The pydantic class of the corpus' options."""
-        return import_module(self.module).Options
+    def file(self) -> CorpusFile:
+        """The corpus' module, imported."""
+        return cast(CorpusFile, import_module(self.module))
 
 
 CORPORA: dict[str, Corpus] = {
@@ -54,9 +79,7 @@ CORPORA: dict[str, Corpus] = {
             licence="Apache-2.0",
             open=True,
             votes=True,
-            labels="six",
             where="ships with the package",
-            put="nothing",
         ),
         Corpus(
             name="iemocap",
@@ -65,9 +88,7 @@ CORPORA: dict[str, Corpus] = {
             licence="on request, not redistributable",
             open=False,
             votes=True,
-            labels="four",
             where="sign and send the release form of https://sail.usc.edu/iemocap/",
-            put="Session1 … Session5, each with dialog/EmoEvaluation, dialog/transcriptions and sentences/wav",
         ),
         Corpus(
             name="msp-podcast",
@@ -76,9 +97,7 @@ CORPORA: dict[str, Corpus] = {
             licence="on request, not redistributable",
             open=False,
             votes=True,
-            labels="four",
             where="ask for the licence agreement at https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
-            put="Labels/labels_consensus.csv and Labels/labels_detailed.csv, Audios/*.wav, Transcripts/*.txt",
         ),
         Corpus(
             name="crema-d",
@@ -87,9 +106,7 @@ CORPORA: dict[str, Corpus] = {
             licence="ODbL 1.0, contents DbCL 1.0",
             open=True,
             votes=True,
-            labels="six",
             where="`ambiemo data fetch crema-d --root DIR` (https://github.com/CheyneyComputerScience/CREMA-D)",
-            put="processedResults/tabulatedVotes.csv and AudioWAV/*.wav",
         ),
         Corpus(
             name="emov-db",
@@ -98,9 +115,7 @@ CORPORA: dict[str, Corpus] = {
             licence="non-commercial",
             open=True,
             votes=False,
-            labels="emov-db",
             where="https://www.openslr.org/115/",
-            put="one folder a speaker and style (such as bea_Amused), each with <style>_<range>_<number>.wav",
         ),
         Corpus(
             name="emodb",
@@ -109,16 +124,14 @@ CORPORA: dict[str, Corpus] = {
             licence="CC0 by one distributor, CC BY 4.0 by another: attribute Burkhardt et al. 2005",
             open=True,
             votes=False,
-            labels="emodb",
             where="http://www.emodb.bilderbar.info/download/",
-            put="wav/*.wav and, for the share of listeners, erkennung.txt",
         ),
     )
 }
 
 
 def corpus(name: str) -> Corpus:
-    """The registry's row of a name. Raises BadInput, with the nearest name, for one it does not have."""
+    """The registry's row of a name. Raises BadInput, with the nearest name, for an unknown one."""
     if name in CORPORA:
         return CORPORA[name]
     near = difflib.get_close_matches(name.lower().replace("_", "-"), CORPORA, n=1)
@@ -126,17 +139,37 @@ def corpus(name: str) -> Corpus:
     raise BadInput(f"corpus '{name}': unknown; {hint}")
 
 
-def load(name: str, root: Path | str | None = None, options: Mapping[str, Any] | None = None) -> "Imported":
-    """A corpus from the folder its owner ships (`root`; None for the tiny one), by options as a plan spells them.
+def load(
+    name: str, root: Path | str | None = None, options: Mapping[str, Any] | None = None
+) -> "Imported":
+    """Load a corpus from the folder its owner ships.
 
-    Defaults are a run's: only utterances with audio, a bad clip kept as a row that will fail and be counted. Raises
-    BadInput for an unknown corpus or option, a folder that is not this corpus, and any row that does not parse
-    (file and line).
+    root: the folder; None for the tiny corpus, which ships with the package.
+    options: as a plan spells them. The defaults are a run's: only utterances with audio are kept,
+    and a clip that cannot be decoded stays as a row that will fail and be counted.
+    Raises BadInput for an unknown corpus or option, a folder that is not this corpus, and any row
+    that does not parse (file and line).
     """
-    from ambiemo.corpora.options import parse
-
     row = corpus(name)
     if root is None and name != "tiny":
-        raise BadInput(f"corpus '{name}': no folder given; expected one that holds {row.put}; get it: {row.where}")
-    module = import_module(row.module)
-    return module.load(None if root is None else Path(root), parse(module.Options, options or {}, f"corpus '{name}'"))
+        raise BadInput(
+            f"corpus '{name}': no folder given; expected one that contains {row.file.LAYOUT}; "
+            f"get it: {row.where}"
+        )
+    return row.file.load(None if root is None else Path(root), parsed(name, options))
+
+
+def label_set(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The labels of a corpus under options as a plan spells them; its folder need not be here.
+
+    A user's own votes file (option `votes` of an acted corpus) may bring other labels; it is not read.
+    Raises BadInput for an unknown corpus or option.
+    """
+    return corpus(name).file.label_set(parsed(name, options))
+
+
+def parsed(name: str, options: Mapping[str, Any] | None = None) -> "BaseModel":
+    """A corpus' options and defaults. Raises BadInput for an unknown corpus or option."""
+    from ambiemo.corpora.options import parse
+
+    return parse(corpus(name).file.Options, options or {}, f"corpus '{name}'")

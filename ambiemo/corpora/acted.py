@@ -1,4 +1,4 @@
-"""Corpora whose clips have one acted label and no votes, and joining a user's own votes to them."""
+"""Corpora whose clips have one acted label and no votes; a user's own votes may be joined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.options import CommonOptions
-from ambiemo.corpora.reading import Source
 from ambiemo.errors import BadInput
 
 
 class ActedOptions(CommonOptions):
-    """votes: a CSV of the user's own listening test, utterance_id then one column of counts per label; its columns
-    are then the label set, its utterances the table, and the truth is votes. Without it the truth is the acted
-    label: one-hot, "clear-cut".
+    """Options of the corpora with acted labels.
+
+    votes: a CSV of the user's own listening test: utterance_id, then one column of counts per
+    label. Its columns become the label set, its utterances the table, its votes the truth. Without
+    it the truth is the acted label: one-hot, "clear-cut".
     """
 
     votes: Path | None = Field(default=None)
@@ -23,8 +25,12 @@ class ActedOptions(CommonOptions):
 
 @dataclass(frozen=True)
 class Truth:
-    """Where the truth of each clip comes from: the label set, votes (n, K), "votes" or "acted", which clips stay,
-    sources read."""
+    """The truth of each clip of a corpus, and where it comes from.
+
+    votes: (n, K), one column per label. source: "votes" or "acted".
+    keep: (n,) True for clips that stay.
+    dropped, sources, notes: as in `Labelled`.
+    """
 
     labels: tuple[str, ...]
     votes: np.ndarray
@@ -35,33 +41,49 @@ class Truth:
     notes: list[str] = field(default_factory=list)
 
 
-NO_VOTES = "one acted label a clip and no votes: truth is one-hot, the level clear-cut, no claim about ambiguity can rest on it"
+NO_VOTES = (
+    "each clip has one acted label and no votes: truth is one-hot, the level clear-cut, "
+    "and no claim about ambiguity can rest on it"
+)
 
 
-def truth_of(ids: Sequence[str], acted: Sequence[str], labels: tuple[str, ...], options: ActedOptions) -> Truth:
-    """The acted labels as one-hot rows, or the user's votes where `options.votes` names a file.
+def truth_of(
+    ids: Sequence[str], acted: Sequence[str], labels: tuple[str, ...], options: ActedOptions
+) -> Truth:
+    """The acted labels as one-hot rows, or the user's votes if `options.votes` names a file.
 
-    Raises BadInput naming file and line for votes that are no counts, an utterance not in the corpus or given twice.
+    Raises BadInput naming file and line for votes that are not counts, and for an utterance that
+    the corpus lacks or that occurs twice.
     """
     if options.votes is None:
-        votes = np.array([[label == name for name in labels] for label in acted], dtype=np.int64).reshape(
-            len(ids), len(labels)
-        )
+        votes = np.array(
+            [[label == name for name in labels] for label in acted], dtype=np.int64
+        ).reshape(len(ids), len(labels))
         return Truth(labels, votes, "acted", np.ones(len(ids), dtype=bool), notes=[NO_VOTES])
     source = Source(options.votes.parent, options.votes.name)
     rows = source.rows()
     _, header = next(rows)
     if len(header) < 3 or header[0] != "utterance_id" or len(set(header)) != len(header):
-        source.bad(1, f"found columns {', '.join(header)}", "utterance_id, then two or more labels, each once")
+        source.bad(
+            1,
+            f"found columns {', '.join(header)}",
+            "utterance_id, then two or more labels, each once",
+        )
     place = {name: row for row, name in enumerate(ids)}
     votes = np.zeros((len(ids), len(header) - 1), dtype=np.int64)
     keep = np.zeros(len(ids), dtype=bool)
     for line, fields in rows:
         if len(fields) != len(header):
-            source.bad(line, f"found {len(fields)} fields", f"{len(header)}", "is the file cut short?")
+            source.bad(
+                line, f"found {len(fields)} fields", f"{len(header)}", "is the file cut short?"
+            )
         row = place.get(fields[0])
         if row is None:
-            source.bad(line, f"found utterance '{fields[0]}'", f"one of the corpus, such as '{next(iter(place), '')}'")
+            source.bad(
+                line,
+                f"found utterance '{fields[0]}'",
+                f"one of the corpus, such as '{next(iter(place), '')}'",
+            )
         if keep[row]:
             source.bad(line, f"found utterance '{fields[0]}' again", "each once")
         if not all(text.isascii() and text.isdigit() for text in fields[1:]):
@@ -71,7 +93,9 @@ def truth_of(ids: Sequence[str], acted: Sequence[str], labels: tuple[str, ...], 
             source.bad(line, f"found no vote for '{fields[0]}'", "one vote or more")
         keep[row] = True
     if not keep.any():
-        raise BadInput(f"{options.votes}: holds no row; expected utterance_id and counts per label")
+        raise BadInput(
+            f"{options.votes}: has no row; expected utterance_id and counts per label; add rows"
+        )
     dropped = {"not_in_votes_file": int((~keep).sum())}
-    note = f"truth is from the user's votes in {options.votes.name}, not from the corpus"
+    note = f"the truth is the user's votes in {options.votes.name}, not the corpus' labels"
     return Truth(tuple(header[1:]), votes, "votes", keep, dropped, [source.entry], [note])

@@ -1,4 +1,4 @@
-"""From label rows to the utterance table: find each clip's file, count what has no partner, filter, hash."""
+"""From label rows to the utterance table: find each clip's file, filter, hash, count."""
 
 import os
 from collections.abc import Sequence
@@ -12,25 +12,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ambiemo.corpora.audio import SUFFIXES, BadAudio, header
+from ambiemo.corpora.columns import SCHEMA, VOTE_UNIT, Imported, votes_of
 from ambiemo.corpora.options import CommonOptions, resolved
 from ambiemo.corpora.recognising import corpus_of_clip
-from ambiemo.corpora.schema import SCHEMA, VOTE_UNIT, Imported, votes_of
 from ambiemo.corpora.utterances import sampled
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
 
 NAMED = 5
-"""So many examples are named when files are counted."""
+"""How many examples a note or an error names."""
 
 
 @dataclass(frozen=True)
 class Labelled:
     """What a loader read from a corpus' label files.
 
-    table: SCHEMA, with audio_path the clip's place relative to the corpus folder and without suffix, as the owner
-    ships it. audio_folders: where clips are, relative. dropped: rows left out so far, by reason. set_aside: clips
-    (paths as in the table) known to the label files but left out of the table, so that their audio is not counted
-    as unlabelled. vote_unit: see `schema.VOTE_UNIT`.
+    table: of `columns.SCHEMA`; audio_path is relative to the corpus folder and has no suffix.
+    audio_folders: where the clips are, relative to the corpus folder.
+    sources: (relative path, SHA-256) of every label file read.
+    dropped: how many rows the loader left out, by reason.
+    set_aside: audio paths of clips that the label files name but the table leaves out. Their audio
+    does not count as unlabelled.
+    vote_unit: see `columns.VOTE_UNIT`.
     """
 
     table: pa.Table
@@ -44,11 +47,11 @@ class Labelled:
 
 
 def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled) -> Imported:
-    """The corpus as loaded: audio joined, options applied, every row that went counted with its reason, sorted by
-    utterance id.
+    """Join the audio, apply the options, count every dropped row by reason, sort by utterance id.
 
-    Raises BadInput for utterance ids that are not unique, clips of another corpus among the audio, two files for
-    one clip, a bad clip where `bad_audio` is "stop", and when nothing is left (saying what took it).
+    Raises BadInput for utterance ids that are not unique, clips of another corpus among the audio,
+    two files for one clip, a clip that cannot be decoded if `bad_audio` is "stop", and an empty
+    result.
     """
     table = labelled.table
     counts, dropped, notes = dict(labelled.counts), dict(labelled.dropped), list(labelled.notes)
@@ -62,9 +65,14 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
         counts["votes_without_audio"] = int((~has_audio).sum())
         counts["audio_without_votes"] = len(unlabelled)
         if unlabelled:
-            notes.append(f"{len(unlabelled)} audio files have no label row: {_some([files[p] for p in unlabelled])}")
+            notes.append(
+                f"{len(unlabelled)} audio files have no label row: "
+                f"{_some([files[p] for p in unlabelled])}"
+            )
     found = [files.get(place, "") for place in places]
-    table = table.set_column(table.schema.get_field_index("audio_path"), "audio_path", pa.array(found, pa.string()))
+    table = table.set_column(
+        table.schema.get_field_index("audio_path"), "audio_path", pa.array(found, pa.string())
+    )
 
     if options.splits:
         table, has_audio = _by_split(table, has_audio, options.splits, corpus, dropped)
@@ -74,7 +82,9 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
     table = table.take(pc.sort_indices(table, sort_keys=[("utterance_id", "ascending")]))
     if options.limit is not None and len(table) > options.limit:
         dropped["limit"] = len(table) - options.limit
-        table = table.take(pa.array(sampled(table.column("utterance_id").to_pylist(), options.limit)))
+        table = table.take(
+            pa.array(sampled(table.column("utterance_id").to_pylist(), options.limit))
+        )
     counts["dropped"] = dropped
     if len(table) == 0:
         raise BadInput(_nothing_left(corpus, root, labelled, dropped))
@@ -82,8 +92,14 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
     table, bad = _hashed(table, root)
     if bad:
         if options.bad_audio == "stop":
-            raise BadInput(f"{root / bad[0][0]}: {bad[0][1]}{f' ({len(bad)} such clips)' if len(bad) > 1 else ''}")
-        notes.append(f"{len(bad)} clips cannot be heard and will fail: {_some([f'{p} {why}' for p, why in bad])}")
+            raise BadInput(
+                f"{root / bad[0][0]}: "
+                f"{bad[0][1]}{f' ({len(bad)} such clips)' if len(bad) > 1 else ''}"
+            )
+        notes.append(
+            f"{len(bad)} clips cannot be decoded, so their draws will fail: "
+            f"{_some([f'{p} {why}' for p, why in bad])}"
+        )
     _, votes = votes_of(table)
     cast = votes[pc.equal(table.column("truth_source"), "votes").to_numpy(zero_copy_only=False)]
     counts["bad_audio"] = len(bad)
@@ -94,16 +110,18 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
     outside = int(pc.sum(table.column("out_of_set_votes")).as_py() or 0)
     counts["out_of_set_votes"] = _raters(outside, labelled.vote_unit)
     counts["vote_unit"] = labelled.vote_unit
-    table = table.cast(SCHEMA).replace_schema_metadata({VOTE_UNIT: str(labelled.vote_unit).encode("ascii")})
+    table = table.cast(SCHEMA).replace_schema_metadata(
+        {VOTE_UNIT: str(labelled.vote_unit).encode("ascii")}
+    )
     sources = sorted(labelled.sources)
     return Imported(table.combine_chunks(), counts, resolved(options), sources, root, tuple(notes))
 
 
 def audio_files(root: Path, folders: Sequence[str]) -> dict[str, str]:
-    """Audio files under some folders of a corpus: {relative path without suffix: relative path}, hidden files left
-    out.
+    """Audio files in these folders of a corpus: {relative path without suffix: relative path}.
 
-    Raises BadInput where two files (such as .wav and .WAV) claim one clip.
+    Hidden files are left out. Raises BadInput if two files (such as .wav and .WAV) are the same
+    clip.
     """
     result: dict[str, str] = {}
     for folder in folders:
@@ -117,18 +135,23 @@ def audio_files(root: Path, folders: Sequence[str]) -> dict[str, str]:
                     continue
                 place = prefix + stem
                 if place in result:
-                    raise BadInput(f"{root / prefix / name}: {result[place]} is the same clip; keep one of them")
+                    raise BadInput(
+                        f"{root / prefix / name}: {result[place]} is the same clip; "
+                        "keep one of them"
+                    )
                 result[place] = prefix + name
     return result
 
 
 def _unique(table: pa.Table, corpus: str) -> None:
-    # Loaders name file and line of a duplicate; this is the last guard, so that no table can ever hold one.
+    # Loaders name file and line of a duplicate. This is the last check before a table exists.
     ids = table.column("utterance_id")
     if len(pc.unique(ids)) != len(ids):
         seen = pc.value_counts(ids).to_pylist()
         twice = min(entry["values"] for entry in seen if entry["counts"] > 1)
-        raise BadInput(f"{corpus}: utterance id '{twice}' occurs more than once; ids must be unique")
+        raise BadInput(
+            f"{corpus}: utterance id '{twice}' occurs more than once; ids must be unique"
+        )
 
 
 def _refuse_strangers(corpus: str, root: Path, unlabelled: Sequence[str]) -> None:
@@ -136,16 +159,24 @@ def _refuse_strangers(corpus: str, root: Path, unlabelled: Sequence[str]) -> Non
         other = corpus_of_clip(os.path.splitext(os.path.basename(path))[0])
         if other not in (None, corpus):
             raise BadInput(
-                f"{root / path}: is a clip of {other} in the {corpus} folder; give each corpus its own folder"
+                f"{root / path}: is a clip of {other} in the {corpus} folder; "
+                "give each corpus its own folder"
             )
 
 
 def _by_split(
-    table: pa.Table, has_audio: np.ndarray, splits: Sequence[str], corpus: str, dropped: dict[str, int]
+    table: pa.Table,
+    has_audio: np.ndarray,
+    splits: Sequence[str],
+    corpus: str,
+    dropped: dict[str, int],
 ) -> tuple[pa.Table, np.ndarray]:
     there = sorted(set(table.column("split").to_pylist()))
     if unknown := [split for split in splits if split not in there]:
-        raise BadInput(f"corpus '{corpus}': option 'splits': found '{unknown[0]}'; expected one of {', '.join(there)}")
+        raise BadInput(
+            f"corpus '{corpus}': option 'splits': found '{unknown[0]}'; "
+            f"expected one of {', '.join(there)}"
+        )
     keep = pc.is_in(table.column("split"), value_set=pa.array(splits, pa.string())).to_numpy()
     dropped["split"] = int((~keep).sum())
     return table.filter(pa.array(keep)), has_audio[keep]
@@ -167,7 +198,11 @@ def _hashed(table: pa.Table, root: Path) -> tuple[pa.Table, list[tuple[str, str]
             return sha256(data), None, error.reason
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        looked = list(pool.map(look, paths, chunksize=64)) if any(paths) else [look(path) for path in paths]
+        looked = (
+            list(pool.map(look, paths, chunksize=64))
+            if any(paths)
+            else [look(path) for path in paths]
+        )
     hashes = pa.array([found[0] for found in looked], pa.string())
     seconds = pa.array([found[1] for found in looked], pa.float64())
     table = table.set_column(table.schema.get_field_index("audio_sha256"), "audio_sha256", hashes)
@@ -176,9 +211,15 @@ def _hashed(table: pa.Table, root: Path) -> tuple[pa.Table, list[tuple[str, str]
 
 
 def _nothing_left(corpus: str, root: Path, labelled: Labelled, dropped: dict[str, int]) -> str:
-    why = ", ".join(f"{reason}: {n}" for reason, n in dropped.items() if n) or "the label files hold none"
+    why = (
+        ", ".join(f"{reason}: {n}" for reason, n in dropped.items() if n)
+        or "the label files name none"
+    )
     places = ", ".join(labelled.audio_folders) or "."
-    return f"{root}: no {corpus} utterance is left ({why}); audio is looked for in {places}; check folder and options"
+    return (
+        f"{root}: no {corpus} utterance is left ({why}); audio is looked for in {places}; "
+        "check folder and options"
+    )
 
 
 def _raters(units: int, unit: int) -> int | float:

@@ -1,7 +1,7 @@
-"""Audio in one place: whatever a corpus ships becomes float32, mono, 16 kHz, or one clear reason why not.
+"""Decode the audio files of a corpus to float32, mono, RATE, or say why one cannot be decoded.
 
-Decoding is soundfile (libsndfile), resampling is soxr at its "HQ" quality. What was done to a clip (rate, channels,
-cut) is returned with it, so that a run can record it.
+Decoding uses soundfile (libsndfile); resampling uses soxr at its "HQ" quality. A clip carries what
+was done to it (rate, channels, cut), so that a run can record it.
 """
 
 import io
@@ -15,23 +15,25 @@ if TYPE_CHECKING:
     import soundfile
 
 RATE = 16_000
-"""Sampling rate that every model of the study hears, in Hz."""
+"""Sampling rate in Hz of every decoded clip: 16 kHz, what every model of the study takes."""
 
 MIN_SECONDS = 0.2
-"""Shorter clips hold no speech to judge (and some feature extractors fail on them)."""
+"""Shorter clips contain no speech to judge, and some feature extractors fail on them."""
 
 SUFFIXES = (".wav", ".flac")
-"""What counts as a corpus' audio file, in any case."""
+"""Suffixes of audio files, in upper or lower case."""
 
 LFS_START = b"version https://git-lfs.github.com/spec/"
 CUT = 0.01
-"""A WAV that lacks more than this share of the samples its header promises is refused as cut short."""
+"""A WAV that lacks more than this share of its header's samples is refused as cut short."""
 STREAMED = 0xFFFFFFFF  # a WAV written to a pipe does not know its length
 
 
 class BadAudio(Exception):
-    """A clip that cannot be heard. `reason` is a phrase that fits after the file's name; in a run it becomes a
-    counted failure."""
+    """A clip that cannot be decoded: `reason` is a phrase that follows the file's name.
+
+    A run counts such a clip as a failure.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -40,10 +42,11 @@ class BadAudio(Exception):
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip as a model hears it, and what was done to it.
+    """A decoded clip, and what was done to it.
 
-    samples (n,) float32, mono, 16 kHz, about [-1, 1]; seconds = n / 16000; source_seconds the whole file's length;
-    truncated tells whether `max_seconds` cut it; source_rate in Hz and channels are the file's own.
+    samples: (n,) float32, mono, about [-1, 1], RATE per second. seconds: n / RATE.
+    truncated: True if `max_seconds` cut the clip. source_rate (Hz), channels, source_seconds: the
+    file's own.
     """
 
     samples: "np.ndarray"
@@ -56,7 +59,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself without decoding it: length in seconds, rate in Hz, channels."""
+    """What a file's header says: length in seconds, rate in Hz, channels."""
 
     seconds: float
     rate: int
@@ -64,11 +67,11 @@ class Header:
 
 
 def decode(source: Path | str | bytes, max_seconds: float | None = None) -> Clip:
-    """Decode a file (path, or its bytes) to float32 mono 16 kHz, the first `max_seconds` of it.
+    """Decode the first `max_seconds` of a file (its path, or its bytes) to float32, mono, RATE.
 
-    Channels are averaged. Raises BadAudio for a missing or empty file, a Git LFS pointer, something that is no
-    audio, a file cut short, samples that are not finite, and less than MIN_SECONDS of sound. Integer formats of any
-    width and float are read alike.
+    Channels are averaged. Integer samples of any width are scaled to [-1, 1].
+    Raises BadAudio for a missing or empty file, a Git LFS pointer, a file that is not audio, a file
+    cut short, samples that are not finite, and less than MIN_SECONDS of sound.
     """
     import numpy as np
 
@@ -76,16 +79,18 @@ def decode(source: Path | str | bytes, max_seconds: float | None = None) -> Clip
         rate, channels, frames = sound.samplerate, sound.channels, sound.frames
         wanted = frames if max_seconds is None else min(frames, round(max_seconds * rate))
         if frames < MIN_SECONDS * rate:
-            raise BadAudio(f"holds {frames / rate:.3g} s of sound, expected at least {MIN_SECONDS} s")
+            raise BadAudio(f"has {frames / rate:.3g} s of sound, expected at least {MIN_SECONDS} s")
         try:
             data = sound.read(frames=wanted, dtype="float32", always_2d=True)
         except RuntimeError as error:  # LibsndfileError is one
-            raise BadAudio(f"is damaged or cut short ({_said(error)})") from error
+            raise BadAudio(f"is damaged or cut short ({_message(error)})") from error
     if len(data) < wanted:
-        raise BadAudio(f"is cut short: its header promises {frames} frames, {len(data)} can be read")
+        raise BadAudio(
+            f"is cut short: its header promises {frames} frames, {len(data)} can be read"
+        )
     mono = data[:, 0] if channels == 1 else data.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
-        raise BadAudio("holds samples that are not finite numbers")
+        raise BadAudio("contains samples that are not finite numbers")
     if rate != RATE:
         import soxr
 
@@ -95,17 +100,19 @@ def decode(source: Path | str | bytes, max_seconds: float | None = None) -> Clip
 
 
 def header(source: Path | str | bytes) -> Header:
-    """Length, rate and channels from a file's header. Raises BadAudio as `decode` does, without reading the
-    samples."""
+    """Length, rate and channels from a file's header, without reading samples.
+
+    Raises BadAudio as `decode` does.
+    """
     with _opened(source) as stream, _sound(stream) as sound:
         seconds = sound.frames / sound.samplerate
         if seconds < MIN_SECONDS:
-            raise BadAudio(f"holds {seconds:.3g} s of sound, expected at least {MIN_SECONDS} s")
+            raise BadAudio(f"has {seconds:.3g} s of sound, expected at least {MIN_SECONDS} s")
         return Header(seconds, sound.samplerate, sound.channels)
 
 
 def is_lfs_pointer(start: bytes) -> bool:
-    """Whether a file that begins with `start` (40 bytes or more) is a Git LFS pointer and not the file itself."""
+    """True if a file beginning with `start` (40 bytes or more) is a Git LFS pointer."""
     return start.startswith(LFS_START)
 
 
@@ -124,7 +131,10 @@ def _opened(source: Path | str | bytes) -> BinaryIO:
     if size == 0:
         reason = "is empty (0 bytes)"
     elif is_lfs_pointer(start):
-        reason = "is a Git LFS pointer, not audio; run `git lfs pull` in the corpus folder, or `ambiemo data fetch`"
+        reason = (
+            "is a Git LFS pointer, not audio; run `git lfs pull` in the corpus folder, "
+            "or `ambiemo data fetch`"
+        )
     elif start[:4] == b"RIFF":
         reason = _riff_cut_short(stream, size)
         stream.seek(0)
@@ -140,16 +150,15 @@ def _sound(stream: BinaryIO) -> "soundfile.SoundFile":
     try:
         return soundfile.SoundFile(stream)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a RAW file needs a rate
-        raise BadAudio(f"is no audio that libsndfile reads ({_said(error)})") from error
+        raise BadAudio(f"is not audio that libsndfile reads ({_message(error)})") from error
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).strip().rstrip(".")
 
 
 def _riff_cut_short(stream: BinaryIO, size: int) -> str:
-    # libsndfile reads what is there of a truncated WAV without a word, so the promise of the data chunk is checked
-    # here.
+    # libsndfile reads a truncated WAV without an error, so look at its data chunk's length.
     position = 12
     while position + 8 <= size:
         stream.seek(position)
@@ -157,7 +166,10 @@ def _riff_cut_short(stream: BinaryIO, size: int) -> str:
         if name == b"data":
             there = size - position - 8
             if length not in (0, STREAMED) and there < (1 - CUT) * length:
-                return f"is cut short: its header promises {length} bytes of samples, {there} are there"
+                return (
+                    f"is cut short: its header promises {length} bytes of samples, "
+                    f"{there} are there"
+                )
             return ""
         position += 8 + length + (length & 1)
     return "is cut short: a WAV without samples"

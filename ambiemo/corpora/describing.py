@@ -1,5 +1,4 @@
-"""What an utterance table holds, in numbers: counts, votes per utterance, entropy raw and corrected, ambiguity
-levels."""
+"""An utterance table in numbers: counts, votes per utterance, entropy, ambiguity levels."""
 
 import json
 from collections.abc import Mapping
@@ -11,20 +10,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ambiemo import labels as of
+from ambiemo.corpora.columns import SCHEMA, vote_unit, votes_of
 from ambiemo.corpora.importing import manifest_path
-from ambiemo.corpora.schema import SCHEMA, vote_unit, votes_of
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
 
 FEW = 8
-"""Utterances with fewer votes than this are counted: their entropy is the least certain."""
+"""Utterances with fewer votes than this are counted, because their entropy is the least certain."""
 
 Description = dict[str, Any]
 
 
 def read(path: Path) -> pa.Table:
-    """An utterance table from Parquet. Raises BadInput for a file that is none, lacks columns, or is not what its
-    manifest names."""
+    """An utterance table from Parquet.
+
+    Raises BadInput for a file that is not Parquet, lacks columns, or differs from its manifest's
+    hash.
+    """
     import pyarrow.parquet as pq
 
     if path.is_dir():
@@ -38,25 +40,36 @@ def read(path: Path) -> pa.Table:
         ) from error
     except pa.ArrowInvalid as error:
         raise BadInput(
-            f"{path}: is no Parquet file ({str(error).splitlines()[0]}); make it with `ambiemo data import`"
+            f"{path}: is not a Parquet file ({str(error).splitlines()[0]}); "
+            "make it with `ambiemo data import`"
         ) from error
     if missing := [name for name in SCHEMA.names if name not in table.column_names]:
-        raise BadInput(f"{path}: lacks the columns {', '.join(missing)}; make it again with `ambiemo data import`")
-    beside = manifest_path(path)
-    if beside.exists():
+        raise BadInput(
+            f"{path}: lacks the columns {', '.join(missing)}; "
+            "make it again with `ambiemo data import`"
+        )
+    manifest = manifest_path(path)
+    if manifest.exists():
         try:
-            named = json.loads(beside.read_text(encoding="utf-8"))["parquet_sha256"]
+            named = json.loads(manifest.read_text(encoding="utf-8"))["parquet_sha256"]
         except (ValueError, KeyError, OSError) as error:
-            raise BadInput(f"{beside}: cannot be read as a manifest ({error}); import again") from error
+            raise BadInput(
+                f"{manifest}: cannot be read as a manifest ({error}); import again"
+            ) from error
         if named != sha256(data):
-            raise BadInput(f"{path}: is not the file that {beside.name} describes (another SHA-256); import again")
+            raise BadInput(
+                f"{path}: is not the file that {manifest.name} describes (another SHA-256); "
+                "import again"
+            )
     return table
 
 
-def describe(table: pa.Table, rule: str = "bits", thresholds: Mapping[str, float] | None = None) -> Description:
-    """Numbers of a table: what `ambiemo data describe` prints and --json gives.
+def describe(
+    table: pa.Table, rule: str = "bits", thresholds: Mapping[str, float] | None = None
+) -> Description:
+    """The numbers of a table that `ambiemo data describe` prints.
 
-    Entropies are in bits and over rows with votes only. Acted labels (no votes) are "clear-cut" under every rule.
+    Entropies are in bits, over rows with votes only. Acted rows are "clear-cut" under every rule.
     Raises BadInput for an unknown rule or threshold.
     """
     label_set, votes = votes_of(table)
@@ -84,8 +97,12 @@ def describe(table: pa.Table, rule: str = "bits", thresholds: Mapping[str, float
         "splits": _tally(table.column("split").to_pylist()),
         "labels": list(label_set),
         "votes": _whole(counts[judged].sum()),
-        "out_of_set_votes": _whole(float(pc.sum(table.column("out_of_set_votes")).as_py() or 0) / unit),
-        "votes_per_label": {name: _whole(counts[judged][:, k].sum()) for k, name in enumerate(label_set)},
+        "out_of_set_votes": _whole(
+            float(pc.sum(table.column("out_of_set_votes")).as_py() or 0) / unit
+        ),
+        "votes_per_label": {
+            name: _whole(counts[judged][:, k].sum()) for k, name in enumerate(label_set)
+        },
         "acted_per_label": {name: int(votes[acted][:, k].sum()) for k, name in enumerate(label_set)}
         if acted.any()
         else {},
@@ -111,11 +128,12 @@ def as_json(description: Description) -> str:
 
 
 def lines(description: Description) -> list[str]:
-    """A description for a person to read, one fact a line."""
+    """A description for a person to read, one fact per line."""
     d = description
     out = [
         f"corpus                {', '.join(d['corpus'])}",
-        f"utterances            {d['utterances']:,} ({d['with_votes']:,} with votes, {d['with_audio']:,} with audio"
+        f"utterances            {d['utterances']:,} ({d['with_votes']:,} with votes, "
+        f"{d['with_audio']:,} with audio"
         f"{_seconds(d['seconds'])})",
         f"speakers              {d['speakers']:,} in {d['clusters']:,} clusters",
         f"splits                {_pairs(d['splits'])}",
@@ -123,33 +141,46 @@ def lines(description: Description) -> list[str]:
     if d["with_votes"]:
         spread = d["votes_per_utterance"]
         out += [
-            f"votes                 {d['votes']:,} ({d['out_of_set_votes']:,} more for labels outside the set)",
+            f"votes                 {d['votes']:,} ({d['out_of_set_votes']:,} more for labels "
+            "outside the set)",
             f"votes per label       {_pairs(d['votes_per_label'])}",
-            f"votes per utterance   {_pairs(spread)}; {d['few_votes']:,} utterances have fewer than {FEW}",
+            f"votes per utterance   {_pairs(spread)}; "
+            f"{d['few_votes']:,} utterances have fewer than {FEW}",
             f"unanimous             {d['unanimous']:,}",
             f"plurality ties        {d['plurality_ties']:,}",
             f"entropy, bits         {_pairs(d['entropy_bits'])}",
-            f"  Miller-Madow        {_pairs(d['entropy_bits_miller_madow'])} (corrected for few raters)",
+            f"  Miller-Madow        {_pairs(d['entropy_bits_miller_madow'])} (corrected for few "
+            "raters)",
         ]
         if d["intended_is_unique_plurality"] is not None:
             share = d["intended_is_unique_plurality"] / d["with_votes"]
             out.append(
-                f"intended = plurality  {d['intended_is_unique_plurality']:,} ({share:.1%}): intended is not the truth"
+                f"intended = plurality  {d['intended_is_unique_plurality']:,} ({share:.1%}): "
+                "intended is not the truth"
             )
     if d["acted_without_votes"]:
         out += [
             f"acted labels          {_pairs(d['acted_per_label'])}",
-            f"no votes              {d['acted_without_votes']:,} utterances have one acted label and no votes: truth is one-hot,"
+            f"no votes              {d['acted_without_votes']:,} utterances have one acted label "
+            "and no votes: truth is one-hot,"
             " the level clear-cut, and no claim about ambiguity can rest on them",
         ]
     if d["recognised_share"]:
-        out.append(f"recognised share      {_pairs(d['recognised_share'])} (of listeners; a share, not a distribution)")
+        out.append(
+            f"recognised share      {_pairs(d['recognised_share'])} (of listeners; a share, "
+            "not a distribution)"
+        )
     settings = f" {_pairs(d['thresholds'])}" if d["thresholds"] else ""
-    out.append(f"ambiguity levels      {_pairs(d['levels'])} (rule {d['rule']}{settings}: {d['rule_source']})")
+    out.append(
+        f"ambiguity levels      {_pairs(d['levels'])} (rule {d['rule']}{settings}: "
+        f"{d['rule_source']})"
+    )
     return out
 
 
-def _intended(table: pa.Table, label_set: tuple[str, ...], votes: np.ndarray, judged: np.ndarray) -> int | None:
+def _intended(
+    table: pa.Table, label_set: tuple[str, ...], votes: np.ndarray, judged: np.ndarray
+) -> int | None:
     intended = table.column("intended_label").to_pylist()
     if not any(intended):
         return None
@@ -197,4 +228,6 @@ def _shown(value: float | int) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return f", {seconds / 3600:.2f} h" if seconds >= 3600 else f", {seconds:.1f} s" if seconds else ""
+    return (
+        f", {seconds / 3600:.2f} h" if seconds >= 3600 else f", {seconds:.1f} s" if seconds else ""
+    )

@@ -1,31 +1,35 @@
-"""EmoDB, the Berlin database of emotional speech (Burkhardt, Paeschke, Rolfes, Sendlmeier, Weiss 2005):
-`wav/03a01Fa.wav`.
+"""EmoDB, the Berlin database of emotional speech, as its owners ship it: `wav/03a01Fa.wav`.
 
-A name is speaker (2 digits), text (letter and 2 digits), emotion (one letter, German), version. `erkennung.txt`
-says what share of some 20 listeners named the intended emotion: a share, not a distribution over emotions, so it is
-joined as `recognised_share` and never becomes votes. Released clips were recognised by 80 % or more: a control of
-label accuracy, nearly unambiguous.
+Source: Burkhardt, Paeschke, Rolfes, Sendlmeier, Weiss 2005.
+
+A clip's name is speaker (2 digits), text (a letter and 2 digits), emotion (one letter, German),
+version. `erkennung.txt` says what share of some 20 listeners named the intended emotion. That is
+one share, not a distribution over emotions, so it becomes the column `recognised_share` and never
+votes. At least 80 % of the listeners recognised each released clip, so the corpus is a control of
+label accuracy: nearly unambiguous.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
 
 from ambiemo.corpora.acted import ActedOptions, truth_of
 from ambiemo.corpora.assembling import Labelled, assemble, audio_files
-from ambiemo.corpora.reading import Source, same_name
-from ambiemo.corpora.recognising import STEMS, check, corpus_of_clip
-from ambiemo.corpora.schema import Imported, build
+from ambiemo.corpora.columns import Imported, build
+from ambiemo.corpora.label_files import Source, same_name
+from ambiemo.corpora.pins import Downloads, from_manifest
+from ambiemo.corpora.recognising import check, clip_names, corpus_of_clip
 from ambiemo.errors import BadInput
-from ambiemo.labels import LABEL_SETS
 
 NAME = "emodb"
-LAYOUT = "wav/*.wav with names such as 03a01Fa.wav, and erkennung.txt"
+LAYOUT = "wav/*.wav with names such as 03a01Fa.wav and, for the share of listeners, erkennung.txt"
 LISTENING_TEST = "erkennung.txt"
 CLIPS = 535
-"""What the full release holds."""
+"""Clips in the full release."""
 
+LABELS = ("anger", "boredom", "disgust", "fear", "happy", "neutral", "sad")
 LETTERS = {
     "W": "anger",  # Wut, Ärger
     "L": "boredom",  # Langeweile
@@ -35,6 +39,7 @@ LETTERS = {
     "T": "sad",  # Trauer
     "N": "neutral",
 }
+CLIP = re.compile(rf"\d{{2}}[ab]\d{{2}}[{''.join(LETTERS)}][a-z]?")
 TEXTS = {
     "a01": "Der Lappen liegt auf dem Eisschrank.",
     "a02": "Das will sie am Mittwoch abgeben.",
@@ -50,38 +55,64 @@ TEXTS = {
 
 
 class Options(ActedOptions):
-    """EmoDB has no options beyond those of every acted corpus."""
+    """EmoDB has the options of every acted corpus and no others."""
+
+
+def label_set(options: Options) -> tuple[str, ...]:
+    """The acted emotions."""
+    return LABELS
+
+
+def looks_like(root: Path) -> bool:
+    """True if a clip has a name of this corpus, in the folder or in `wav`."""
+    return any(
+        CLIP.fullmatch(stem) for f in (root, root / "wav") for stem in clip_names(f, depth=1)
+    )
+
+
+def downloads() -> Downloads:
+    """The clips whose hashes are known. Their owner serves one archive and no single files."""
+    known = from_manifest("emodb_manifest.csv", base_url="")
+    return Downloads(
+        known,
+        f"hashes are known for {len(known)} of the {CLIPS} clips (5 of 10 speakers); "
+        "the others are not checked",
+    )
 
 
 def load(root: Path, options: Options) -> Imported:
-    """The utterance table with the share of listeners joined; without `erkennung.txt` the shares are missing, and
-    counted.
+    """The utterance table, with the share of listeners if `erkennung.txt` is there.
 
-    Raises BadInput naming a file or line that is not as the owner names them.
+    Raises BadInput naming a file or line that is not as the owner's are.
     """
-    check(root, NAME, LAYOUT)
+    check(root, NAME)
     folder = same_name(root, "wav") or "."
     files = audio_files(root, (folder,))
     ids = [os.path.basename(place) for place in files]
     for name, path in zip(ids, files.values(), strict=True):
-        if not STEMS[NAME].fullmatch(name):
+        if not CLIP.fullmatch(name):
             other = corpus_of_clip(name)
             also = f", a clip of {other}" if other else ""
             raise BadInput(
-                f"{root / path}: found the name '{name}'{also}; expected one such as 03a01Fa; move other files away"
+                f"{root / path}: found the name '{name}'{also}; expected one such as 03a01Fa; "
+                "move other files away"
             )
-    test = same_name(root, LISTENING_TEST) or (same_name(root.parent, LISTENING_TEST) if folder == "." else None)
+    test = same_name(root, LISTENING_TEST) or (
+        same_name(root.parent, LISTENING_TEST) if folder == "." else None
+    )
     notes: list[str] = []
     shares: dict[str, float] = {}
     sources: list[tuple[str, str]] = []
     if test:
-        source = Source(root if folder != "." or same_name(root, LISTENING_TEST) else root.parent, test)
+        source = Source(
+            root if folder != "." or same_name(root, LISTENING_TEST) else root.parent, test
+        )
         sources.append(source.entry)
         shares = _shares(source)
     else:
-        notes.append(f"{LISTENING_TEST} is not there: no share of listeners is known")
+        notes.append(f"{LISTENING_TEST} is missing: no share of listeners is known")
     labels = [LETTERS[name[5]] for name in ids]
-    truth = truth_of(ids, labels, LABEL_SETS[NAME], options)
+    truth = truth_of(ids, labels, LABELS, options)
     if len(ids) != CLIPS:
         notes.append(f"{len(ids)} of the {CLIPS} released clips are here")
     table = build(
@@ -107,7 +138,11 @@ def load(root: Path, options: Options) -> Imported:
         Labelled(
             table=table,
             audio_folders=(folder,),
-            counts={"clips": len(ids), "with_recognised_share": known, "shares_without_audio": len(shares) - known},
+            counts={
+                "clips": len(ids),
+                "with_recognised_share": known,
+                "shares_without_audio": len(shares) - known,
+            },
             sources=[*sources, *truth.sources],
             dropped=truth.dropped,
             set_aside=frozenset(files),
@@ -117,8 +152,10 @@ def load(root: Path, options: Options) -> Imported:
 
 
 def _shares(source: Source) -> dict[str, float]:
-    """{clip: share in [0, 1]} from the listening test: tab separated, German decimal commas, padded with no-break
-    spaces."""
+    """{clip: share in [0, 1]} from the listening test.
+
+    The file is tab separated, with German decimal commas and padding by no-break spaces.
+    """
     shares: dict[str, float] = {}
     for line, text in source.lines():
         fields = [field.strip() for field in text.split("\t")]
@@ -126,10 +163,13 @@ def _shares(source: Source) -> dict[str, float]:
             continue
         if len(fields) < 3:
             source.bad(
-                line, f"found {len(fields)} fields", "number, file, % recognised, % natural", "is the file cut short?"
+                line,
+                f"found {len(fields)} fields",
+                "number, file, % recognised, % natural",
+                "is the file cut short?",
             )
         name = os.path.splitext(fields[1])[0]
-        if not STEMS[NAME].fullmatch(name):
+        if not CLIP.fullmatch(name):
             source.bad(line, f"found clip '{fields[1]}'", "one such as 03a01Fa.wav")
         try:
             share = float(fields[2].replace(",", ".")) / 100

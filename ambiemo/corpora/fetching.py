@@ -1,11 +1,10 @@
-"""Downloading the openly licensed corpora: resumable, in parallel, every file against its pinned SHA-256.
+"""Download the openly licensed corpora and check every file against its pinned SHA-256.
 
-A file is in place only if its hash is right: it is written as `NAME.part`, continued where it stopped, checked,
-then renamed. A file that is there but wrong is named, moved to `set-aside/` and fetched again. Whatever was fetched
-before an interruption is usable. Standard library only.
+A download is written as `NAME.part`, resumed after an interruption, checked, and only then renamed.
+So a file in place has the right hash. A wrong file is reported, moved to `set-aside/` and fetched
+again. Uses the standard library only.
 """
 
-import csv
 import fnmatch
 import http.client
 import json
@@ -18,42 +17,36 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from ambiemo import __version__
 from ambiemo.corpora import Corpus, corpus
 from ambiemo.corpora.audio import is_lfs_pointer
+from ambiemo.corpora.pins import Downloads, Pinned
 from ambiemo.durable import refused, sha256_file
 from ambiemo.errors import BadInput
 
 SET_ASIDE = "set-aside"
 ATTEMPTS = 4
 PAUSE_S = 0.5
-"""First pause before another attempt; doubled each time, or what the server asks for, at most LONGEST_PAUSE_S."""
+"""Seconds before the second attempt; they double, or follow the server, to LONGEST_PAUSE_S."""
 LONGEST_PAUSE_S = 30.0
 TIMEOUT_S = 60.0
 PIECE = 1 << 16
 REPORT_EVERY_S = 2.0
 GIVE_UP_AFTER = 12
-"""So many files in a row that could not be reached mean that the server cannot be."""
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """A file of a corpus: path relative to its folder, SHA-256, size in bytes, the address that has it."""
-
-    path: str
-    sha256: str
-    size: int
-    base_url: str
+"""Stop after this many files in a row that could not be reached."""
 
 
 @dataclass
 class Fetched:
-    """Outcome: files wanted, already right, fetched now, set aside [(path, why)], failed [(path, why)]; of the
-    whole corpus, how many are there."""
+    """The outcome of a fetch, in files.
+
+    wanted: asked for. of_all: pinned in the whole corpus.
+    there: already right. fetched: downloaded now.
+    set_aside, failed: [(path, why)]. stopped: why the fetch ended early ("" if it did not).
+    """
 
     corpus: str
     root: Path
@@ -68,39 +61,17 @@ class Fetched:
 
     @property
     def whole(self) -> bool:
-        """Whether every wanted file is in place with the right hash."""
+        """True if every wanted file is in place with the right hash."""
         return self.there + self.fetched == self.wanted
 
 
-CREMA_D_MEDIA = "https://media.githubusercontent.com/media/CheyneyComputerScience/CREMA-D/master/"
-CREMA_D_RAW = "https://raw.githubusercontent.com/CheyneyComputerScience/CREMA-D/master/"
-"""The owner's public addresses: Git LFS objects (the WAVs) are served by the first, plain files (the tables) by the
-second."""
-
-
 def pinned_files(name: str) -> list[Pinned]:
-    """The files of a corpus whose hashes are known; tables first, then audio. Empty where none is known."""
-    base, tables = {"crema-d": (CREMA_D_MEDIA, CREMA_D_RAW), "emodb": ("", "")}.get(name, ("", ""))
-    manifest = files("ambiemo.corpora").joinpath(f"{name.replace('-', '_')}_manifest.csv")
-    if not manifest.is_file():
-        return []
-    rows = csv.DictReader(manifest.read_text(encoding="utf-8").splitlines())
-    audio = [Pinned(row["path"], row["sha256"], int(row["size"]), base) for row in rows]
-    return [Pinned(*row, tables) for row in TABLES.get(name, ())] + audio
+    """The files of a corpus whose hashes are known, in the order to fetch them."""
+    return list(_downloads(name).files)
 
 
-TABLES = {
-    "crema-d": (
-        (
-            "processedResults/tabulatedVotes.csv",
-            "774d9d759cb5caf2542758a39eca8c0f1d2777f9987ff5d5adf8066d192f377b",
-            4_057_953,
-        ),
-        ("SentenceFilenames.csv", "d88cb50e84bbc30b2e159cdfc25e1cf87777ad97c7c41d6ab8f75d3383b8f740", 170_087),
-        ("VideoDemographics.csv", "e33ddc8b60bedf98541735801127cbb67098b5957271adbdd5dea8a44294eec3", 4_033),
-        ("LICENSE.txt", "e76747a4efa4b338914bb3f930b5d3d3c3ac15b886bbabf897f6a19731f987f8", 312),
-    ),
-}
+def _downloads(name: str) -> Downloads:
+    return getattr(corpus(name).file, "downloads", lambda: Downloads(()))()
 
 
 def fetch(
@@ -111,25 +82,30 @@ def fetch(
     match: str = "*",
     report: Callable[[str], None] = lambda line: None,
 ) -> Fetched:
-    """Bring the pinned files of a corpus into `root` (made if missing); files already right are left alone.
+    """Fetch the pinned files of a corpus into `root`. Files already right are left alone.
 
-    base_url: an address that has the same paths, in place of the owner's. match: only paths that match this glob.
-    report: called with a progress line every few seconds and for every file set aside or failed. Raises BadInput
-    for a corpus that is licensed (says where to ask and what to put where) or has no pinned hash, an address that
-    is not http(s), and a glob without a match; Broken when the disk refuses.
+    root: created if missing.
+    base_url: an address that serves the same paths, in place of the owner's.
+    match: fetch only paths that match this glob.
+    report: called with a progress line every few seconds, and for every file set aside or failed.
+    Raises BadInput for a licensed corpus (the message says where to ask), a corpus without pinned
+    hashes, an address that is not http(s), and a glob without a match; Broken if the disk refuses.
     """
     row = corpus(name)
     if not row.open:
         raise BadInput(
-            f"{name}: is licensed ({row.licence}) and cannot be fetched: {row.where}; put into {root}: {row.put}"
+            f"{name}: is licensed ({row.licence}) and cannot be fetched: {row.where}; "
+            f"put into {root}: {row.file.LAYOUT}"
         )
     pins = pinned_files(name)
     if name == "tiny":
         raise BadInput("tiny: ships with the package, there is nothing to fetch")
     if not pins:
-        raise BadInput(f"{name}: {_unpinned(row)}; put into {root}: {row.put}")
+        raise BadInput(f"{name}: {_unpinned(row)}; put into {root}: {row.file.LAYOUT}")
     if base_url is not None and urlsplit(base_url).scheme not in ("http", "https"):
-        raise BadInput(f"--base-url {base_url}: expected an address that begins with http:// or https://")
+        raise BadInput(
+            f"--base-url {base_url}: expected an address that begins with http:// or https://"
+        )
     wanted = [pin for pin in pins if fnmatch.fnmatchcase(pin.path, match)]
     if not wanted:
         raise BadInput(f"{name}: no file matches '{match}'; paths look like {pins[-1].path}")
@@ -142,7 +118,8 @@ def fetch(
     if base_url is None and missing and not missing[0].base_url:
         outcome.failed += [(pin.path, "is not here") for pin in missing]
         outcome.stopped = (
-            f"{row.name} has no address for single files: {row.where}; unpack it into {root}, then run this again"
+            f"{row.name} has no address for single files: {row.where}; unpack it into {root}, "
+            "then run this again"
         )
         return outcome
     _download(root, missing, base_url, jobs, outcome, report)
@@ -150,14 +127,19 @@ def fetch(
 
 
 def lines(outcome: Fetched) -> list[str]:
-    """What `ambiemo data fetch` prints at the end: what is in place, how partial it is, what failed and why."""
+    """What `ambiemo data fetch` prints at the end: files in place, missing and failed."""
     here = outcome.there + outcome.fetched
     out = [
-        f"{outcome.root}: {here:,} of {outcome.wanted:,} files of {outcome.corpus} in place and checked "
-        f"({outcome.there:,} were there, {outcome.fetched:,} fetched, {outcome.fetched_bytes / 1e6:.1f} MB)"
+        f"{outcome.root}: {here:,} of {outcome.wanted:,} files of {outcome.corpus} in place and "
+        "checked "
+        f"({outcome.there:,} were there, {outcome.fetched:,} fetched, "
+        f"{outcome.fetched_bytes / 1e6:.1f} MB)"
     ]
     if outcome.wanted < outcome.of_all:
-        out.append(f"  asked for {outcome.wanted:,} of the {outcome.of_all:,} files whose hashes are pinned")
+        out.append(
+            f"  asked for {outcome.wanted:,} of the {outcome.of_all:,} files whose hashes are "
+            "pinned"
+        )
     out += [f"  set aside: {path}: {why}" for path, why in outcome.set_aside[:20]]
     out += [f"  missing: {path}: {why}" for path, why in outcome.failed[:20]]
     if len(outcome.failed) > 20:
@@ -166,12 +148,11 @@ def lines(outcome: Fetched) -> list[str]:
         out.append(f"  {outcome.stopped}")
     if not outcome.whole:
         out.append(
-            f"  partial: usable as it is ({here:,} of {outcome.wanted:,}); run the same command again for the rest"
+            f"  partial: usable as it is ({here:,} of {outcome.wanted:,}); "
+            "run the same command again for the rest"
         )
-    if outcome.corpus == "emodb":
-        out.append(
-            f"  hashes are known for {outcome.of_all} of the 535 clips (5 of 10 speakers); the others are not checked"
-        )
+    if note := _downloads(outcome.corpus).note:
+        out.append(f"  {note}")
     return out
 
 
@@ -183,11 +164,14 @@ def as_json(outcome: Fetched) -> str:
 
 def _unpinned(row: Corpus) -> str:
     return (
-        f"no hash of its files is pinned, so nothing is fetched unchecked; get it yourself: {row.where} ({row.licence})"
+        "no hash of its files is pinned, so nothing is fetched unchecked; get it yourself: "
+        f"{row.where} ({row.licence})"
     )
 
 
-def _look(root: Path, wanted: list[Pinned], outcome: Fetched, report: Callable[[str], None]) -> list[Pinned]:
+def _look(
+    root: Path, wanted: list[Pinned], outcome: Fetched, report: Callable[[str], None]
+) -> list[Pinned]:
     """The wanted files that are not in place; wrong ones are set aside."""
     missing = []
     for pin in wanted:
@@ -208,7 +192,11 @@ def _wrong(path: Path, pin: Pinned) -> str | None:
         size = path.stat().st_size
         if size == pin.size:
             found = sha256_file(path)
-            return "" if found == pin.sha256 else f"has SHA-256 {found[:12]}…, expected {pin.sha256[:12]}…"
+            return (
+                ""
+                if found == pin.sha256
+                else f"has SHA-256 {found[:12]}…, expected {pin.sha256[:12]}…"
+            )
         with open(path, "rb") as file:
             if is_lfs_pointer(file.read(64)):
                 return "is a Git LFS pointer, not the file"
@@ -219,7 +207,9 @@ def _wrong(path: Path, pin: Pinned) -> str | None:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _set_aside(root: Path, path: Path, pin: Pinned, why: str, outcome: Fetched, report: Callable[[str], None]) -> None:
+def _set_aside(
+    root: Path, path: Path, pin: Pinned, why: str, outcome: Fetched, report: Callable[[str], None]
+) -> None:
     target = root / SET_ASIDE / pin.path
     for number in range(1, 1000):
         if not target.exists():
@@ -235,7 +225,12 @@ def _set_aside(root: Path, path: Path, pin: Pinned, why: str, outcome: Fetched, 
 
 
 def _download(
-    root: Path, missing: list[Pinned], base_url: str | None, jobs: int, outcome: Fetched, report: Callable[[str], None]
+    root: Path,
+    missing: list[Pinned],
+    base_url: str | None,
+    jobs: int,
+    outcome: Fetched,
+    report: Callable[[str], None],
 ) -> None:
     stop = threading.Event()
     total = sum(pin.size for pin in missing)
@@ -261,7 +256,10 @@ def _download(
                     unreached = 0
                 if unreached >= GIVE_UP_AFTER and not stop.is_set():
                     stop.set()
-                    outcome.stopped = f"gave up: {unreached} files in a row could not be reached ({result.reason})"
+                    outcome.stopped = (
+                        f"gave up: {unreached} files in a row could not be reached "
+                        f"({result.reason})"
+                    )
                 now = time.monotonic()
                 if now - said >= REPORT_EVERY_S:
                     said = now
@@ -277,7 +275,10 @@ def _progress(outcome: Fetched, files_in_all: int, total: int, seconds: float) -
     rate = outcome.fetched_bytes / seconds if seconds else 0.0
     left = f", about {(total - outcome.fetched_bytes) / rate:.0f} s left" if rate else ""
     done = f"{outcome.fetched:,} of {files_in_all:,} files"
-    return f"{done}, {outcome.fetched_bytes / 1e6:.1f} of {total / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s{left}"
+    return (
+        f"{done}, {outcome.fetched_bytes / 1e6:.1f} of {total / 1e6:.1f} MB, "
+        f"{rate / 1e6:.1f} MB/s{left}"
+    )
 
 
 STOPPED = "not tried: the download was stopped"
@@ -326,7 +327,9 @@ def _one(root: Path, pin: Pinned, base_url: str | None, stop: threading.Event) -
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 pointer = wrong is not None and "LFS pointer" in wrong
                 os.replace(part, kept)
-                result.wrong.append(f"what {url} served {wrong}; now in {kept.relative_to(root).as_posix()}")
+                result.wrong.append(
+                    f"what {url} served {wrong}; now in {kept.relative_to(root).as_posix()}"
+                )
                 result.reason = f"what {url} serves {wrong}"
                 if pointer:
                     result.reason += "; name the address of the LFS files themselves (--base-url)"
@@ -355,7 +358,9 @@ def _continue(url: str, part: Path, pin: Pinned, stop: threading.Event) -> None:
     if have:
         headers["Range"] = f"bytes={have}-"
     with _opened(url, headers, part) as response:
-        going_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        going_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(
+            f"bytes {have}-"
+        )
         if response.status == 206 and not going_on:
             part.unlink(missing_ok=True)
             raise _Again(f"{url}: sent another piece than asked for")
@@ -376,19 +381,28 @@ def _continue(url: str, part: Path, pin: Pinned, stop: threading.Event) -> None:
 
 def _opened(url: str, headers: dict[str, str], part: Path) -> http.client.HTTPResponse:
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
+        return urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S
+        )
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (408, 425, 429, 500, 502, 503, 504):
             asked = error.headers.get("Retry-After", "")
             raise _Again(
-                f"{url}: HTTP {error.code}", float(asked) if asked.isdigit() else None, unreached=True
+                f"{url}: HTTP {error.code}",
+                float(asked) if asked.isdigit() else None,
+                unreached=True,
             ) from error
         if error.code == 416:  # what is there of the file does not fit what is served
             part.unlink(missing_ok=True)
             raise _Again(f"{url}: HTTP 416") from error
         raise _Never(f"{url}: HTTP {error.code} {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError, http.client.HTTPException, ConnectionError) as error:
+    except (
+        urllib.error.URLError,
+        TimeoutError,
+        http.client.HTTPException,
+        ConnectionError,
+    ) as error:
         raise _Again(f"{url}: {getattr(error, 'reason', error)}", unreached=True) from error
 
 

@@ -1,6 +1,6 @@
-"""IEMOCAP as its owners ship it (Busso et al. 2008): `SessionN/dialog/EmoEvaluation/*.txt`, one block an utterance.
+"""IEMOCAP as its owners ship it (Busso et al. 2008): `SessionN/dialog/EmoEvaluation/*.txt`.
 
-A block is a head line, then one line a rater:
+A file has one block per utterance. A block is a head line, then one line per rater:
 
     [140.2250 - 145.6000]	Ses01F_impro05_F019	ang	[1.5000, 4.0000, 4.5000]
     C-E1:	Anger;	()
@@ -8,9 +8,9 @@ A block is a head line, then one line a rater:
     C-F1:	Anger;	()
     A-E3:	val 2; act 4; dom  4;	(threatening, belligerent)
 
-C-E are external raters: the votes. C-F and C-M are the actors' own reports: counted, never votes. Labels end at the
-first "(": what follows is a comment, in which anything may stand. The sixth character of an id is who wore the
-motion-capture markers, not who speaks.
+C-E lines are the votes of external raters. C-F and C-M lines are the actors' own reports: they are
+counted and never become votes. Labels end at the first "(". After it comes a comment of any text.
+The sixth character of an id says who wore the motion-capture markers, not who speaks.
 """
 
 import re
@@ -21,16 +21,24 @@ from pathlib import Path
 import numpy as np
 
 from ambiemo.corpora.assembling import Labelled, assemble
-from ambiemo.corpora.reading import Source
+from ambiemo.corpora.columns import Imported, build
+from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.recognising import check
-from ambiemo.corpora.schema import Imported, build
-from ambiemo.corpora.voting import RatedOptions, count, kept, label_set
+from ambiemo.corpora.voting import RatedOptions, count, four_or_all, kept
 
 NAME = "iemocap"
-LAYOUT = "Session1 … Session5, each with dialog/EmoEvaluation/*.txt and sentences/wav/<dialogue>/*.wav"
+LAYOUT = (
+    "Session1 … Session5, each with dialog/EmoEvaluation, dialog/transcriptions and sentences/wav"
+)
+CLIP = re.compile(r"Ses0[1-5][MF]_(impro|script)\w+_[MF]\d{3}")
 DIALOGUES, UTTERANCES = 151, 10_039
-"""What the full release holds."""
+"""Dialogues and utterances in the full release."""
 
+LABELS = (
+    "neutral", "happy", "angry", "sad", "excited",
+    "frustrated", "fear", "surprise", "disgust", "other",
+)  # fmt: skip
+"""Every label of the answer sheet."""
 TAGS = {
     "anger": "angry",
     "happiness": "happy",
@@ -57,10 +65,23 @@ class Options(RatedOptions):
     """Splits are the sessions: Session1 … Session5 (the group tests by leaving one session out)."""
 
 
+def label_set(options: Options) -> tuple[str, ...]:
+    """The four labels, or all of LABELS."""
+    return four_or_all(LABELS, options)
+
+
+def looks_like(root: Path) -> bool:
+    """True for a folder with the sessions."""
+    return any(root.glob("Session*/dialog/EmoEvaluation"))
+
+
 @dataclass
 class Block:
-    """One utterance of an EmoEvaluation file: where it starts, its id, the owner's majority code, the tags of each
-    external rater."""
+    """One utterance of an EmoEvaluation file.
+
+    line: where it starts. code: the owner's majority label.
+    ratings: the tags of each external rater.
+    """
 
     line: int
     utterance: str
@@ -73,12 +94,13 @@ class Block:
 def load(root: Path, options: Options) -> Imported:
     """The utterance table from the external raters' votes.
 
-    Raises BadInput naming file and line of anything that is not as above: an unknown label or code, a block without
-    raters (a file cut short), an utterance of another dialogue or one that occurs twice.
+    Raises BadInput naming file and line of anything else than the format above: an unknown label or
+    code, a block without raters (a file cut short), an utterance of another dialogue or one that
+    occurs twice.
     """
-    check(root, NAME, LAYOUT)
+    check(root, NAME)
     files = sorted(path for path in root.glob("Session*/dialog/EmoEvaluation/*") if _is_text(path))
-    labels = label_set(NAME, options)
+    labels = label_set(options)
     places = {name: place for place, name in enumerate(labels)}
     if options.excited_as_happy:
         places["excited"] = places["happy"]
@@ -95,7 +117,9 @@ def load(root: Path, options: Options) -> Imported:
             here = f"{source.relative}:{block.line}"
             if block.utterance in seen:
                 source.bad(
-                    block.line, f"found '{block.utterance}' again (first at {seen[block.utterance]})", "each id once"
+                    block.line,
+                    f"found '{block.utterance}' again (first at {seen[block.utterance]})",
+                    "each id once",
                 )
             seen[block.utterance] = here
             blocks.append(block)
@@ -106,14 +130,21 @@ def load(root: Path, options: Options) -> Imported:
             sources.append(spoken.entry)
             texts.update(_transcripts(spoken))
 
-    tags = [(u, r, tag) for u, block in enumerate(blocks) for r, rating in enumerate(block.ratings) for tag in rating]
+    tags = [
+        (u, r, tag)
+        for u, block in enumerate(blocks)
+        for r, rating in enumerate(block.ratings)
+        for tag in rating
+    ]
     utterance = np.array([u for u, _, _ in tags], dtype=np.int64)
     rating = np.array([u * 1000 + r for u, r, _ in tags], dtype=np.int64)
     label = np.array([places.get(tag, -1) for _, _, tag in tags], dtype=np.int64)
     voted = count(len(blocks), len(labels), utterance, rating, label, options)
     ids = [block.utterance for block in blocks]
     dialogues = [name.rpartition("_")[0] for name in ids]
-    audio = [f"{s}/sentences/wav/{d}/{name}" for s, d, name in zip(sessions, dialogues, ids, strict=True)]
+    audio = [
+        f"{s}/sentences/wav/{d}/{name}" for s, d, name in zip(sessions, dialogues, ids, strict=True)
+    ]
     columns: dict[str, Sequence[str | None]] = {
         "utterance_id": ids,
         "split": sessions,
@@ -131,7 +162,8 @@ def load(root: Path, options: Options) -> Imported:
     notes = []
     if (len(files), len(blocks)) != (DIALOGUES, UTTERANCES):
         notes.append(
-            f"{len(files)} dialogues and {len(blocks):,} utterances; the full release has {DIALOGUES} and {UTTERANCES:,}"
+            f"{len(files)} dialogues and {len(blocks):,} utterances; "
+            f"the full release has {DIALOGUES} and {UTTERANCES:,}"
         )
     return assemble(
         NAME,
@@ -152,7 +184,9 @@ def load(root: Path, options: Options) -> Imported:
             },
             sources=sources,
             dropped=voted.dropped,
-            set_aside=frozenset(path for path, stays in zip(audio, voted.keep, strict=True) if not stays),
+            set_aside=frozenset(
+                path for path, stays in zip(audio, voted.keep, strict=True) if not stays
+            ),
             notes=notes,
             vote_unit=voted.unit,
         ),
@@ -160,7 +194,7 @@ def load(root: Path, options: Options) -> Imported:
 
 
 def _is_text(path: Path) -> bool:
-    # Archives made on a Mac hold "._" twins of every file.
+    # Archives made on a Mac contain a "._" twin of every file.
     return path.suffix.lower() == ".txt" and not path.name.startswith(".") and path.is_file()
 
 
@@ -178,29 +212,52 @@ def _blocks(source: Source, dialogue: str, session: str) -> Iterator[Block]:
             block = _head(source, number, line, dialogue, session)
         elif rater := RATER.fullmatch(line):
             if block is None:
-                source.bad(number, "found a rating before any utterance", "a line such as '[6.29 - 8.23]\\tSes01F_…'")
+                source.bad(
+                    number,
+                    "found a rating before any utterance",
+                    "a line such as '[6.29 - 8.23]\\tSes01F_…'",
+                )
             _rate(source, number, block, rater)
         else:
             source.bad(
-                number, f"found {line[:60]!r}", "an utterance's head, or a rating that begins C-E1:, C-F1:, A-E1: …"
+                number,
+                f"found {line[:60]!r}",
+                "an utterance's head, or a rating that begins C-E1:, C-F1:, A-E1: …",
             )
     if block is None:
-        source.bad(last or 1, "found no utterance", "blocks that begin with '[start - end]'", "is the file cut short?")
+        source.bad(
+            last or 1,
+            "found no utterance",
+            "blocks that begin with '[start - end]'",
+            "is the file cut short?",
+        )
     yield _whole(source, block)
 
 
 def _head(source: Source, number: int, line: str, dialogue: str, session: str) -> Block:
     head = HEAD.fullmatch(line)
     if not head:
-        source.bad(number, f"found {line[:60]!r}", "'[start - end]', id, code, '[valence, activation, dominance]'")
+        source.bad(
+            number,
+            f"found {line[:60]!r}",
+            "'[start - end]', id, code, '[valence, activation, dominance]'",
+        )
     name, code = head[3], head[4].lower()
     parts = UTTERANCE.fullmatch(name)
     if not parts:
         source.bad(
-            number, f"found utterance id '{name}'", "one such as Ses01F_impro05_F019", "is this an IEMOCAP file?"
+            number,
+            f"found utterance id '{name}'",
+            "one such as Ses01F_impro05_F019",
+            "is this an IEMOCAP file?",
         )
     if parts[1] != dialogue or session != f"Session{parts[2]}":
-        source.bad(number, f"found '{name}'", f"utterances of {dialogue} in {session}", "are two files mixed?")
+        source.bad(
+            number,
+            f"found '{name}'",
+            f"utterances of {dialogue} in {session}",
+            "are two files mixed?",
+        )
     if code not in CODES:
         source.bad(number, f"found code '{code}'", f"one of {', '.join(sorted(CODES))}")
     return Block(number, name, code, [])
@@ -212,7 +269,12 @@ def _rate(source: Source, number: int, block: Block, rater: re.Match[str]) -> No
         return
     names, opened, _ = rest.partition("(")
     if not opened:
-        source.bad(number, f"found {rest.strip()!r}", "labels, then a comment in parentheses", "is the line cut short?")
+        source.bad(
+            number,
+            f"found {rest.strip()!r}",
+            "labels, then a comment in parentheses",
+            "is the line cut short?",
+        )
     if who != "E":
         block.self_reports += 1
         return
@@ -222,7 +284,11 @@ def _rate(source: Source, number: int, block: Block, rater: re.Match[str]) -> No
         if not name:
             continue
         if name.lower() not in TAGS:
-            source.bad(number, f"found label '{name}'", f"one of {', '.join(sorted({t.title() for t in TAGS}))}")
+            source.bad(
+                number,
+                f"found label '{name}'",
+                f"one of {', '.join(sorted({t.title() for t in TAGS}))}",
+            )
         tags.append(TAGS[name.lower()])
     if tags:
         block.ratings.append(list(dict.fromkeys(tags)))
@@ -233,7 +299,10 @@ def _rate(source: Source, number: int, block: Block, rater: re.Match[str]) -> No
 def _whole(source: Source, block: Block) -> Block:
     if not block.ratings and not block.empty_ratings:
         source.bad(
-            block.line, f"found '{block.utterance}' without external raters", "C-E lines", "is the file cut short?"
+            block.line,
+            f"found '{block.utterance}' without external raters",
+            "C-E lines",
+            "is the file cut short?",
         )
     return block
 

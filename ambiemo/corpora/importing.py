@@ -1,4 +1,4 @@
-"""From a corpus folder to `utterances.parquet` with its manifest beside it: the same input gives the same bytes."""
+"""From a corpus folder to `utterances.parquet` and its manifest, with the same bytes each time."""
 
 import io
 import json
@@ -8,25 +8,29 @@ from typing import Any
 
 from ambiemo import __version__, durable
 from ambiemo.corpora import corpus, load
-from ambiemo.corpora.schema import SCHEMA, Imported
+from ambiemo.corpora.columns import SCHEMA, Imported
 from ambiemo.errors import BadInput
 
 DEFAULTS = {"audio": "optional", "bad_audio": "stop"}
-"""Where an import differs from a run: it keeps utterances without audio, and refuses audio that cannot be heard."""
+"""Unlike a run, an import keeps utterances without audio and refuses clips it cannot decode."""
 
 ROW_GROUP = 65_536
 
 
-def import_corpus(name: str, root: Path | None, out: Path, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Load a corpus and write OUT (Parquet, `schema.SCHEMA`) and its manifest; returns the manifest.
+def import_corpus(
+    name: str, root: Path | None, out: Path, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Load a corpus, write `out` (Parquet, `columns.SCHEMA`) and its manifest; return the manifest.
 
-    Nothing is written unless the whole corpus loads. Raises BadInput as `load` does and for an OUT that is a
-    folder, lies where no file can be, or is inside the corpus folder's label files; Broken when the disk refuses.
+    Nothing is written unless the whole corpus loads.
+    Raises BadInput as `load` does, and for an `out` that is a folder or does not end in .parquet;
+    Broken if the disk refuses.
     """
     corpus(name)
     if out.is_dir():
         raise BadInput(
-            f"{out}: is a folder; expected the name of the Parquet file, such as {out / 'utterances.parquet'}"
+            f"{out}: is a folder; expected the name of the Parquet file, "
+            f"such as {out / 'utterances.parquet'}"
         )
     if out.suffix != ".parquet":
         raise BadInput(f"{out}: expected a name that ends in .parquet")
@@ -39,7 +43,7 @@ def import_corpus(name: str, root: Path | None, out: Path, options: Mapping[str,
 
 
 def parquet_bytes(imported: Imported) -> bytes:
-    """The table as Parquet; the same table gives the same bytes under the same pyarrow."""
+    """The table as Parquet. The same table gives the same bytes under the same pyarrow."""
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
@@ -58,7 +62,7 @@ def parquet_bytes(imported: Imported) -> bytes:
 
 
 def manifest_of(name: str, imported: Imported, data: bytes) -> dict[str, Any]:
-    """What stands beside the Parquet file: how it was made and what it holds. No date, no machine path."""
+    """How the Parquet file was made and what it contains. No date, no machine path."""
     row = corpus(name)
     return {
         "corpus": name,
@@ -74,7 +78,7 @@ def manifest_of(name: str, imported: Imported, data: bytes) -> dict[str, Any]:
 
 
 def manifest_path(out: Path) -> Path:
-    """Where the manifest of a Parquet file is: utterances.parquet -> utterances.manifest.json."""
+    """The manifest's path: utterances.parquet -> utterances.manifest.json."""
     return out.with_suffix(".manifest.json")
 
 
@@ -86,10 +90,15 @@ def as_json(manifest: Mapping[str, Any]) -> str:
 def lines(manifest: Mapping[str, Any], out: Path) -> list[str]:
     """What `ambiemo data import` prints: what was kept, what was dropped and why, and the notes."""
     counts = manifest["counts"]
-    rest = {key: value for key, value in counts.items() if key not in ("utterances", "with_audio", "votes", "dropped")}
+    rest = {
+        key: value
+        for key, value in counts.items()
+        if key not in ("utterances", "with_audio", "votes", "dropped")
+    }
     dropped = {reason: n for reason, n in counts["dropped"].items() if n}
     return [
-        f"{out}: {counts['utterances']:,} utterances of {manifest['corpus']}, {counts['with_audio']:,} with audio, "
+        f"{out}: {counts['utterances']:,} utterances of {manifest['corpus']}, "
+        f"{counts['with_audio']:,} with audio, "
         f"{counts['votes']:,} votes",
         f"  dropped: {_tally(dropped) or 'none'}",
         f"  {_tally(rest)}",

@@ -1,4 +1,4 @@
-"""Options that every corpus has, and reading them from a plan or the command line."""
+"""The options that every corpus has, and how they are read from a plan or the command line."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -11,14 +11,16 @@ from ambiemo.errors import BadInput
 
 
 class CommonOptions(BaseModel):
-    """What may be said of any corpus; each corpus adds its own. Unknown keys are errors.
+    """The options of every corpus; a corpus adds its own. Unknown keys are errors.
 
-    audio: "required" keeps only utterances whose audio file is there (a run's default; the others are counted),
-    "optional" keeps all and fills in what is there (the default of `ambiemo data import`), "ignore" does not look
-    for audio. bad_audio: "keep" leaves a clip that cannot be heard in the table, so that its draws fail and are
-    counted (a run's default); "stop" refuses the import and names the file (the default of `ambiemo data import`).
-    splits: the owner's splits (or sessions) to keep; empty = all. limit: at most so many utterances, drawn by a
-    hash of their ids, so that they are spread over the corpus, the same on every machine, and the first k of n.
+    audio: "required" keeps only utterances whose audio file is there and counts the others (a run's
+    default); "optional" keeps all (the default of `ambiemo data import`); "ignore" does not look
+    for audio.
+    bad_audio: "keep" leaves a clip that cannot be decoded in the table, so that its draws fail and
+    are counted (a run's default); "stop" refuses the import and names the file (the default of
+    `ambiemo data import`).
+    splits: the owner's splits (or sessions) to keep; empty = all.
+    limit: keep at most this many utterances, chosen by `utterances.sampled` as a plan's `limit` is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,8 +35,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse(model: type[Model], given: Mapping[str, Any], where: str) -> Model:
-    """Options of `model` from a mapping. Raises BadInput naming `where`, the key, what was found and what was
-    expected."""
+    """Options of `model` from a mapping. Raises BadInput naming `where` and the key."""
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
@@ -45,19 +46,22 @@ def parse(model: type[Model], given: Mapping[str, Any], where: str) -> Model:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
             raise BadInput(f"{where}: option '{key}': unknown; {hint}") from None
-        raise BadInput(f"{where}: option '{key}': found {first['input']!r}; {first['msg']}") from None
+        raise BadInput(
+            f"{where}: option '{key}': found {first['input']!r}; {first['msg']}"
+        ) from None
 
 
 def resolved(options: BaseModel) -> dict[str, Any]:
-    """Every option with its value, as JSON values: what goes into the manifest and the bundle. Of a path, the name
-    only."""
+    """Every option as a JSON value, for the manifest and the bundle. Paths lose their folders."""
     plain = options.model_dump(mode="json")
     return plain | {key: value.name for key, value in options if isinstance(value, PurePath)}
 
 
 def from_command_line(pairs: Iterable[str]) -> dict[str, Any]:
-    """Options from KEY=VALUE arguments; values are read as YAML does (3, true, [Test1, Test2]). Raises BadInput for
-    anything else."""
+    """Options from KEY=VALUE arguments. Values are YAML (3, true, [Test1, Test2]).
+
+    Raises BadInput for an argument without "=" and for a key given twice.
+    """
     import yaml
 
     result: dict[str, Any] = {}

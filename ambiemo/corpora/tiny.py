@@ -1,26 +1,37 @@
-"""The embedded default: synthetic speech and simulated raters, shipped in `ambiemo/tiny/clips` (see
-`ambiemo/tiny/README.md`).
+"""The corpus that ships with the package: synthetic speech and simulated raters.
 
-It exists so that the whole benchmark runs anywhere; it says nothing about people or about the paper's corpora.
+`ambiemo/tiny/README.md` says how it was made. With it the whole benchmark runs anywhere. It says nothing
+about people or about the paper's corpora.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from ambiemo.corpora.assembling import Labelled, assemble
+from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.options import CommonOptions
-from ambiemo.corpora.schema import Imported, build
+from ambiemo.corpora.recognising import clip_names
 from ambiemo.durable import sha256_file
 from ambiemo.errors import BadInput
 from ambiemo.labels import SIX
 
 NAME = "tiny"
+LAYOUT = "nothing: it ships with the package"
+CLIP = re.compile(r"tiny-[a-z]+-\d{5}")
 MANIFEST = "utterances.jsonl"
 PACKAGED = Path(__file__).parent.parent / "tiny" / "clips"
-KEYS = {"utterance_id": str, "speaker": str, "sentence": str, "votes": list, "audio": str, "intended_label": str}
+KEYS = {
+    "utterance_id": str,
+    "speaker": str,
+    "sentence": str,
+    "votes": list,
+    "audio": str,
+    "intended_label": str,
+}
 
 
 class Options(CommonOptions):
@@ -29,30 +40,50 @@ class Options(CommonOptions):
     label_set: Literal["six"] = "six"
 
 
-def load(root: Path | None, options: Options) -> Imported:
-    """The utterance table of the packaged clips (`root` None) or of a folder made by `python -m ambiemo.tiny clips`
-    (SIX labels).
+def label_set(options: Options) -> tuple[str, ...]:
+    """CREMA-D's answer sheet."""
+    return SIX
 
-    Speakers are the clusters: eight clips of one synthetic voice are not independent. Raises BadInput naming file,
-    line and key of a row that is not as `ambiemo.tiny.clips` writes it.
+
+def looks_like(root: Path) -> bool:
+    """True for a folder made by `python -m ambiemo.tiny clips`."""
+    return (root / MANIFEST).is_file() and any(
+        CLIP.fullmatch(stem) for stem in clip_names(root, depth=1)
+    )
+
+
+def load(root: Path | None, options: Options) -> Imported:
+    """The utterance table, with SIX labels.
+
+    root: a folder made by `python -m ambiemo.tiny clips`; None for the packaged clips.
+    Speakers are the clusters, because the eight clips of one synthetic voice are not independent.
+    Raises BadInput naming file, line and key of a row that is not as `ambiemo.tiny.clips` writes
+    it.
     """
     folder = PACKAGED if root is None else root
     path = folder / MANIFEST
     if not path.is_file():
         raise BadInput(
-            f"{path}: not found, expected the tiny corpus; remake it: python -m ambiemo.tiny clips --out {folder}"
+            f"{path}: not found, expected the tiny corpus; remake it: "
+            f"python -m ambiemo.tiny clips --out {folder}"
         )
-    rows = [_row(path, number, line) for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)]
+    rows = [
+        _row(path, number, line)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+    ]
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         if row["utterance_id"] in seen:
             raise BadInput(
-                f"{path}: line {number}: utterance_id: found {row['utterance_id']} again (line {seen[row['utterance_id']]}); expected each once"
+                f"{path}: line {number}: utterance_id: "
+                f"found {row['utterance_id']} again (line {seen[row['utterance_id']]}); "
+                "expected each once"
             )
         seen[row["utterance_id"]] = number
     if not rows:
         raise BadInput(
-            f"{path}: found no line, expected one JSON object for each clip; remake it: python -m ambiemo.tiny clips"
+            f"{path}: found no line, expected one JSON object for each clip; remake it: "
+            "python -m ambiemo.tiny clips"
         )
     table = build(
         {
@@ -78,7 +109,8 @@ def load(root: Path | None, options: Options) -> Imported:
             counts={"rows": len(rows)},
             sources=[(MANIFEST, sha256_file(path))],
             notes=[
-                "synthetic speech (espeak-ng) and simulated raters: made to run the benchmark anywhere, evidence of nothing else"
+                "synthetic speech (espeak-ng) and simulated raters: "
+                "made to run the benchmark anywhere, evidence of nothing else"
             ],
         ),
     )
@@ -90,14 +122,27 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except ValueError as error:
         raise BadInput(
-            f"{where}: found no JSON ({error}), expected one object for each clip; remake the corpus"
+            f"{where}: found no JSON ({error}), expected one object for each clip; "
+            "remake the corpus"
         ) from None
     if not isinstance(row, dict):
-        raise BadInput(f"{where}: found {type(row).__name__}, expected a JSON object; remake the corpus")
+        raise BadInput(
+            f"{where}: found {type(row).__name__}, expected a JSON object; remake the corpus"
+        )
     for key, kind in KEYS.items():
         if not isinstance(row.get(key), kind):
-            raise BadInput(f"{where}: {key}: found {row.get(key)!r}, expected {kind.__name__}; remake the corpus")
+            raise BadInput(
+                f"{where}: {key}: found {row.get(key)!r}, expected {kind.__name__}; "
+                "remake the corpus"
+            )
     votes = row["votes"]
-    if len(votes) != len(SIX) or not all(type(v) is int and v >= 0 for v in votes) or sum(votes) == 0:
-        raise BadInput(f"{where}: votes: found {votes!r}, expected {len(SIX)} counts, not all 0; remake the corpus")
+    if (
+        len(votes) != len(SIX)
+        or not all(type(v) is int and v >= 0 for v in votes)
+        or sum(votes) == 0
+    ):
+        raise BadInput(
+            f"{where}: votes: found {votes!r}, expected {len(SIX)} counts, not all 0; "
+            "remake the corpus"
+        )
     return row

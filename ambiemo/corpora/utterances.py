@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ambiemo.corpora import load
-from ambiemo.corpora.schema import votes_of
+from ambiemo.corpora.columns import votes_of
 from ambiemo.errors import BadInput
 from ambiemo.seeds import seed
 
 COLUMNS = (
-    "utterance_id", "speaker", "cluster", "audio_path", "audio_sha256", "duration_s", "votes", "truth_source",
+    "utterance_id", "speaker", "cluster", "audio_path",
+    "audio_sha256", "duration_s", "votes", "truth_source",
 )  # fmt: skip
 """Columns of the utterance table that `Utterances` keeps, in the order of `Utterance`'s fields."""
 TYPES = {"duration_s": pa.float64(), "votes": pa.list_(pa.int32())}
@@ -53,7 +54,10 @@ class Utterances(Sequence[Utterance]):
 
     def __init__(self, table: pa.Table) -> None:
         """Keep COLUMNS of an utterance table. Other columns are ignored."""
-        kept = [KEPT[name](table.column(name)) if name in KEPT else table.column(name) for name in COLUMNS]
+        kept = [
+            KEPT[name](table.column(name)) if name in KEPT else table.column(name)
+            for name in COLUMNS
+        ]
         self.columns = pa.table(kept, names=list(Utterance.__dataclass_fields__)).combine_chunks()
 
     @classmethod
@@ -110,7 +114,8 @@ class Utterances(Sequence[Utterance]):
     def clips_differ(self) -> bool:
         """True if every utterance has its own clip.
 
-        Compares the first 8 bytes of the hashes, so False may be a collision. False if a clip is missing.
+        Compares the first 8 bytes of the hashes, so False may be a collision. False if a clip is
+        missing.
         """
         clips = self.columns.column("audio_sha256")
         if clips.null_count or not clips.num_chunks:
@@ -134,7 +139,10 @@ class Utterances(Sequence[Utterance]):
         start, stop, step = at.indices(len(self))
         rows = self.columns.slice(start, max(stop - start, 0)).to_pylist()[::step]
         return [
-            Utterance(**row | {"audio_sha256": (row["audio_sha256"] or b"").hex(), "votes": tuple(row["votes"])})
+            Utterance(
+                **row
+                | {"audio_sha256": (row["audio_sha256"] or b"").hex(), "votes": tuple(row["votes"])}
+            )
             for row in rows
         ]
 
@@ -147,14 +155,22 @@ def _digests(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Hashes as 32 bytes each; null without audio."""
     pieces = [column.slice(start, 1024).to_pylist() for start in range(0, len(column), 1024)]
     return pa.chunked_array(
-        [pa.array([bytes.fromhex(one) if one else None for one in piece], DIGEST) for piece in pieces], DIGEST
+        [
+            pa.array([bytes.fromhex(one) if one else None for one in piece], DIGEST)
+            for piece in pieces
+        ],
+        DIGEST,
     )
 
 
 def _counts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Votes as lists of one fixed length (the number of labels), of small integers."""
+    """Votes as lists of one fixed length (the number of labels), in 16 bits if they fit, else 32.
+
+    They need 32 when raters' votes are split into many units: 2,520 units, 15 raters, one label.
+    """
     labels = len(column[0]) if len(column) else 0
-    return column.cast(pa.list_(pa.int16(), labels))
+    most = pc.max(pc.list_flatten(column)).as_py() or 0
+    return column.cast(pa.list_(pa.int16() if most < 1 << 15 else pa.int32(), labels))
 
 
 DIGEST = pa.binary(32)
@@ -197,12 +213,13 @@ def load_corpus(
 
     expect: how many utterances the loader must find.
     limit: keep at most this many of those with votes, chosen by `sampled`.
-    Raises BadInput as `corpora.load` does, for another count than `expect`, and for no utterance at all.
+    Raises BadInput as `corpora.load` does, for another count than `expect`, and for no utterance.
     """
     imported = load(name, root, dict(options or {}))
     if expect is not None and len(imported.table) != expect:
         raise BadInput(
-            f"corpus {name}: found {len(imported.table)} utterances, expected {expect} (key `expect` of the plan)"
+            f"corpus {name}: found {len(imported.table)} utterances, "
+            f"expected {expect} (key `expect` of the plan)"
         )
     labels, votes = votes_of(imported.table)
     # Without a vote in the label set there is no truth to predict.
@@ -214,7 +231,8 @@ def load_corpus(
         order = order[sampled(ids[order].tolist(), limit)]
     if not len(order):
         raise BadInput(
-            f"corpus {name}: no utterance with votes and audio in {root or 'the package'}; name the owner's folder"
+            f"corpus {name}: no utterance with votes and audio in {root or 'the package'}; "
+            "name the owner's folder"
         )
     utterances = Utterances(table.take(pa.array(order, pa.int64())))
     pa.default_memory_pool().release_unused()

@@ -1,5 +1,4 @@
-"""From ratings to votes per label: several tags of one rater, labels outside the set, utterances left without a
-vote."""
+"""From ratings to votes per label: several tags of a rater, labels outside the set, no votes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +11,25 @@ from pydantic import Field
 
 from ambiemo.corpora.options import CommonOptions
 from ambiemo.errors import BadInput
-from ambiemo.labels import FOUR, LABEL_SETS
+from ambiemo.labels import FOUR
 
 LARGEST_UNIT = 5040
-"""A rater's vote can be split into at most so many units; more means that the tag lists are not tag lists."""
+"""The most units a rater's vote is split into. Lists that need more are not lists of tags."""
 
 
 class RatedOptions(CommonOptions):
-    """Options of the corpora whose raters could say more than one thing, or something outside the label set.
+    """Options of the corpora whose raters could give several labels, or some outside the set.
 
-    label_set: "four" (neutral, happy, angry, sad: the group's practice) or "all" (every label of the answer sheet).
-    excited_as_happy: count "excited" as "happy". Off, as in the group's own code (2409.18339); other groups merge.
-    out_of_set: an utterance with votes for labels outside the set is kept and its truth taken over the votes inside
-    ("renormalise", the group's practice), or left out ("exclude"). Either way such votes are counted. Utterances
-    without any vote inside the set are always left out, and counted.
-    several_tags: a rater who gave several labels has one vote for "each", or one vote "split" evenly among them.
+    "The group" is the paper's; its practice is read in the code of 2409.18339.
+    label_set: "four" (neutral, happy, angry, sad: the group's practice) or "all" (the whole answer
+    sheet).
+    excited_as_happy: count "excited" as "happy". The group does not; other groups do.
+    out_of_set: what becomes of an utterance with votes outside the set. "renormalise" (the group's
+    practice) keeps it and takes its truth from the votes inside; "exclude" leaves it out. Such
+    votes are always counted. Utterances without a vote inside the set are always left out and
+    counted.
+    several_tags: a rater who gave several labels has one vote for "each", or one vote "split"
+    evenly.
     """
 
     label_set: Literal["four", "all"] = "four"
@@ -37,8 +40,12 @@ class RatedOptions(CommonOptions):
 
 @dataclass(frozen=True)
 class Votes:
-    """votes (n, K) and out_of_set (n,) in units of which a rater has `unit`; keep (n,) marks the utterances that
-    stay; dropped: the others."""
+    """The votes of n utterances.
+
+    votes: (n, K), one column per label. out_of_set: (n,).
+    unit: how many units of both one rater has.
+    keep: (n,) True for the utterances that stay. dropped: how many go, by reason.
+    """
 
     votes: np.ndarray
     out_of_set: np.ndarray
@@ -47,20 +54,29 @@ class Votes:
     dropped: dict[str, int]
 
 
-def label_set(corpus: str, options: RatedOptions) -> tuple[str, ...]:
-    """The labels of a table: the four, or all of the corpus (without "excited" where that counts as happy)."""
-    labels = FOUR if options.label_set == "four" else LABEL_SETS[corpus]
+def four_or_all(every: tuple[str, ...], options: RatedOptions) -> tuple[str, ...]:
+    """The labels of a table: FOUR, or every label of the answer sheet.
+
+    "excited" is left out if it counts as happy.
+    """
+    labels = FOUR if options.label_set == "four" else every
     return tuple(name for name in labels if not (options.excited_as_happy and name == "excited"))
 
 
 def count(
-    n: int, width: int, utterance: np.ndarray, rating: np.ndarray, label: np.ndarray, options: RatedOptions
+    n: int,
+    width: int,
+    utterance: np.ndarray,
+    rating: np.ndarray,
+    label: np.ndarray,
+    options: RatedOptions,
 ) -> Votes:
-    """Votes of n utterances for `width` labels from tags: one entry a tag.
+    """Count the votes of n utterances for `width` labels from t tags.
 
-    utterance (t,) is the tag's utterance, rating (t,) its rating (a rater on an utterance), label (t,) its label's
-    place in the set or -1 for one outside. Tags that became equal (such as happy and excited, merged) count once a
-    rating, but tags outside the set, which cannot be told apart here, count each.
+    utterance: (t,) the utterance of each tag. rating: (t,) its rating (one rater on one utterance).
+    label: (t,) the position of its label in the set, -1 outside it.
+    Equal tags of one rating (such as happy and excited, merged) count once. Tags outside the set
+    each count, because they all look equal here.
     """
     inside = label >= 0
     key = np.where(inside, rating * width + label, -1)
@@ -77,7 +93,8 @@ def count(
         unit = lcm(*(int(size) for size in np.unique(tags)))
         if unit > LARGEST_UNIT:
             raise BadInput(
-                f"option 'several_tags': found up to {tags.max()} labels by one rater, too many to split; use 'each'"
+                f"option 'several_tags': found up to {tags.max()} labels by one rater, "
+                "too many to split; use 'each'"
             )
         weight = unit // tags[back]
     votes = (
@@ -87,7 +104,9 @@ def count(
     )
     outside = np.bincount(utterance[~inside], weight[~inside], n).astype(np.int64)
     empty = votes.sum(axis=1) == 0
-    excluded = (outside > 0) & ~empty if options.out_of_set == "exclude" else np.zeros(n, dtype=bool)
+    excluded = (
+        (outside > 0) & ~empty if options.out_of_set == "exclude" else np.zeros(n, dtype=bool)
+    )
     dropped = {"no_vote_in_set": int(empty.sum())}
     if options.out_of_set == "exclude":
         dropped["out_of_set_votes"] = int(excluded.sum())

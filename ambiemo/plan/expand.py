@@ -10,7 +10,6 @@ from typing import Literal
 from ambiemo import corpora, engines
 from ambiemo.corpora.utterances import LoadedCorpus, Utterance, load_corpus
 from ambiemo.errors import BadInput
-from ambiemo.labels import LABEL_SETS
 from ambiemo.models import ModelSpec
 from ambiemo.plan.preflight import Where, lacks
 from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
@@ -173,9 +172,11 @@ def as_if_complete(expanded: Expanded) -> Expanded:
 
 
 def _nominal_labels(entry: CorpusEntry) -> tuple[str, ...]:
-    """The labels that a corpus has by the options of its entry."""
-    usual = LABEL_SETS[corpora.CORPORA[entry.id].labels]
-    return LABEL_SETS.get(entry.id, usual) if entry.options.get("label_set") == "all" else usual
+    """The labels a corpus would have under its entry's options; the usual ones if the options are wrong."""
+    try:
+        return corpora.label_set(entry.id, entry.options)
+    except BadInput:  # `expand` has listed it as missing
+        return corpora.label_set(entry.id)
 
 
 def _imagined(entry: CorpusEntry, number: int, plan: Plan) -> Utterance:

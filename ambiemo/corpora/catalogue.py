@@ -3,12 +3,11 @@
 import json
 from typing import Any
 
-from ambiemo.corpora import CORPORA, Corpus
-from ambiemo.labels import LABEL_SETS
+from ambiemo.corpora import CORPORA, label_set, parsed
 
 
 def rows() -> list[dict[str, Any]]:
-    """One row a corpus: what it is, what it needs, its options with their defaults."""
+    """One row per corpus: what it is, what it needs, its options with their defaults."""
     return [
         {
             "name": row.name,
@@ -16,10 +15,10 @@ def rows() -> list[dict[str, Any]]:
             "licence": row.licence,
             "open": row.open,
             "votes": row.votes,
-            "labels": list(LABEL_SETS[row.labels]),
+            "labels": list(label_set(row.name)),
             "where": row.where,
-            "put": row.put,
-            "options": _options(row),
+            "put": row.file.LAYOUT,
+            "options": parsed(row.name).model_dump(mode="json"),
         }
         for row in CORPORA.values()
     ]
@@ -31,20 +30,21 @@ def as_json() -> str:
 
 
 def lines() -> list[str]:
-    """The registry as text, a few lines a corpus."""
+    """The registry as text, a few lines per corpus."""
     out: list[str] = []
     for row in rows():
-        kind = "raters' votes" if row["votes"] else "acted labels, no votes: clear-cut, no ambiguity claims"
+        kind = (
+            "raters' votes"
+            if row["votes"]
+            else "acted labels, no votes: clear-cut, no ambiguity claims"
+        )
         out += [
             f"{row['name']}: {row['title']}",
             f"  licence  {row['licence']}",
             f"  labels   {', '.join(row['labels'])} ({kind})",
             f"  get it   {row['where']}",
             f"  folder   {row['put']}",
-            f"  options  {', '.join(f'{key}={json.dumps(value)}' for key, value in row['options'].items())}",
+            "  options  "
+            f"{', '.join(f'{key}={json.dumps(value)}' for key, value in row['options'].items())}",
         ]
     return out
-
-
-def _options(row: Corpus) -> dict[str, Any]:
-    return row.options().model_dump(mode="json")
