@@ -9,6 +9,8 @@ import random
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from ambiemo.bundle.contents import answer_rows, answers_path, predictions_path, score_row, scores_path, study_files
 from ambiemo.bundle.inputs import input_files
 from ambiemo.bundle.provenance import provenance
@@ -22,7 +24,7 @@ from ambiemo.models import MODELS
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import Plan, check
-from ambiemo.results.predictions import BASELINE, prediction_rows
+from ambiemo.results.predictions import BASELINE, Column, prediction_rows
 from ambiemo.results.study import Study, Unit, study_of
 from ambiemo.results.truths import truths_of
 from ambiemo.results.units import Gathered, UnitResult, all_units, baseline_result, unit_result
@@ -163,6 +165,14 @@ def derived(study: Study, gathered: dict[Unit, dict[str, Gathered]]) -> dict[str
             columns, results[unit] = unit_result(study, unit, gathered[unit])
         made[predictions_path(*unit)] = packed(lines(prediction_rows(truths_of(study, unit[1]), columns)))
     return made | assembled(study, results)
+
+
+def column(name: tuple[str, str, str, str], predicted: np.ndarray) -> Column:
+    """The predictions of one (corpus, model, strategy, control), one candidate each."""
+    n = len(predicted)
+    counts = [np.ones(n, int), np.zeros(n, int), np.zeros(n, int)]
+    clip_of = tuple(f"u{place:02}" for place in range(n))
+    return Column(*name, predicted.copy(), *counts, np.full((n, 3), np.nan), np.full(n, "", dtype=object), clip_of)
 
 
 @cache
