@@ -34,7 +34,9 @@ Memory (MiB), looked at every 0.2 s:
     tree_rss_mib   the same sum of RSS: a shared page counts for every process that has it
 A stage's peaks are those between the lines that `ambiemo run` prints; rss_mib is the driver's.
 
-`other_cores` is how many cores other programs took meanwhile (stolen time included).
+On a busy machine: `other_cores` is how many cores other programs took meanwhile, stolen time
+included. Wall seconds grow with it, processor seconds (`cpu_s`, of all processes; `cpu_over_floor`)
+hardly do.
 
 The three sizes took about an hour on 2 cores with the code of November 2025, and 2 GB of disk.
 `--models 1 --clips 200` takes a minute. Linux only, because it reads /proc.
@@ -58,7 +60,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from record import record
@@ -77,6 +79,7 @@ MODELS: dict[str, dict[str, str]] = {
 VOTES = Path("processedResults/tabulatedVotes.csv")
 RATERS = 10
 TOTALS = ("start", "all")
+LAST = "after the last draw"
 PAUSE_S = 0.2
 PSS_SHARE = 0.05
 MIB = 2**20
@@ -88,7 +91,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def make_corpus(root: Path, count: int) -> str:
-    """Write `count` clips and the votes as CREMA-D's owners do. Returns where the votes are from."""
+    """Write `count` clips and the votes as the owners do. Returns where the votes are from."""
     rng = random.Random(SEED)
     text = files("ambiemo.corpora").joinpath("crema_d_manifest.csv").read_text(encoding="utf-8")
     paths = [line.split(",")[0] for line in text.splitlines()[1:]]
@@ -149,6 +152,16 @@ def make_plan(file: Path, corpus: Path, models: Iterable[str]) -> None:
 # --- watching a command ---
 
 
+class Seen(NamedTuple):
+    """One look: MiB of the process and of its tree, and the tree's processor seconds so far."""
+
+    time: float
+    rss: float
+    tree_rss: float
+    tree_pss: float
+    cpu_s: float
+
+
 @dataclass
 class Watch:
     """Memory and processor time of a process and its descendants. Linux only."""
@@ -157,7 +170,7 @@ class Watch:
     began: float = field(default_factory=time.monotonic)
     known: dict[int, int] = field(default_factory=dict)  # process id: when it started
     ticks: dict[tuple[int, int], int] = field(default_factory=dict)
-    seen: list[tuple[float, float, float, float]] = field(default_factory=list)  # see `look`
+    seen: list[Seen] = field(default_factory=list)
     peak: float = 0.0
     anonymous: float = 0.0
     next_pss: float = 0.0
@@ -166,7 +179,7 @@ class Watch:
     pss_unreadable: bool = False
 
     def look(self) -> None:
-        """Add a row to `seen`: time, RSS of the process, RSS and latest PSS of the tree (MiB)."""
+        """Add a row to `seen`. PSS is the latest that was read."""
         tree = self._tree()
         for pid, row in tree.items():
             self.ticks[pid, row["started"]] = row["ticks"]
@@ -180,7 +193,13 @@ class Watch:
             took = time.monotonic() - now
             self.next_pss = now + took / PSS_SHARE
         rss = {pid: row["pages"] * PAGE / MIB for pid, row in tree.items()}
-        self.seen.append((now, rss.get(self.pid, 0.0), sum(rss.values()), self.pss))
+        own = rss.get(self.pid, 0.0)
+        self.seen.append(Seen(now, own, sum(rss.values()), self.pss, self.cpu_s))
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds of all processes so far."""
+        return sum(self.ticks.values()) / TICKS
 
     def _pss_kib(self, pid: int) -> int:
         """PSS of a process; 0 for one that has ended."""
@@ -210,23 +229,27 @@ class Watch:
         self.known = {pid: rows[pid]["started"] for pid in found}
         return {pid: rows[pid] for pid in found}
 
-    def peaks(self, start: float = 0.0, end: float = float("inf")) -> dict[str, float]:
-        """Highest RSS of the process and highest sum of the tree (as `told`) between two times."""
-        rows = [row for row in self.seen if start <= row[0] <= end] or [(0.0, 0.0, 0.0, 0.0)]
-        column = 2 if self.pss_unreadable else 3
+    def between(self, start: float, end: float = float("inf")) -> dict[str, float]:
+        """Peaks and processor seconds between two times; nothing where nobody looked."""
+        rows = [row for row in self.seen if start <= row.time <= end]
+        if not rows:
+            return {}
+        trees = (row.tree_rss if self.pss_unreadable else row.tree_pss for row in rows)
         return {
-            "rss_mib": round(max(row[1] for row in rows), 1),
-            "tree_mib": round(max(row[column] for row in rows), 1),
+            "cpu_s": round(rows[-1].cpu_s - rows[0].cpu_s, 2),
+            "rss_mib": round(max(row.rss for row in rows), 1),
+            "tree_mib": round(max(trees), 1),
         }
 
     def told(self) -> dict[str, Any]:
-        """The peaks of the whole time."""
+        """Peaks and processor seconds of the whole time."""
         return {
+            "cpu_s": round(self.cpu_s, 2),
             "peak_mib": round(self.peak, 1),
             "anonymous_mib": round(self.anonymous, 1),
-            "tree_mib": self.peaks()["tree_mib"],
+            "tree_mib": self.between(0.0).get("tree_mib", 0.0),
             "tree_is_sum_of": "RSS" if self.pss_unreadable else "PSS",
-            "tree_rss_mib": round(max((row[2] for row in self.seen), default=0.0), 1),
+            "tree_rss_mib": round(max((row.tree_rss for row in self.seen), default=0.0), 1),
             "processes": len(self.ticks),
             "pss_readings": self.pss_readings,
         }
@@ -307,9 +330,9 @@ def measured(command: list[str], log: Path) -> Done:
             raise
         seconds = time.monotonic() - watch.began
         listener.join()
-    others = _busy_ticks() - busy - sum(watch.ticks.values())
+    others = (_busy_ticks() - busy) / TICKS - watch.cpu_s
     log.write_text("".join(line for _, line in lines), encoding="utf-8")
-    return Done(process.returncode, seconds, lines, watch, max(others, 0) / TICKS / seconds)
+    return Done(process.returncode, seconds, lines, watch, max(others, 0.0) / seconds)
 
 
 # --- the floor ---
@@ -319,7 +342,7 @@ def floor(bundle: Path) -> dict[str, Any]:
     """Gunzip and parse every line of the answers and scores in this process; keep nothing."""
     found = answer_files(bundle)
     counts = {"files": len(found), "lines": 0, "candidates": 0, "bytes": 0}
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     for path in found:
         with gzip.open(path) as file:
             for line in file:
@@ -327,7 +350,8 @@ def floor(bundle: Path) -> dict[str, Any]:
                 counts["lines"] += 1
                 counts["bytes"] += len(line)
                 counts["candidates"] += "text" in row or len(row.get("candidates") or ())
-    return {"seconds": round(time.perf_counter() - began, 3), **counts}
+    seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    return {"seconds": round(seconds, 3), "cpu_s": round(cpu_s, 3), **counts}
 
 
 def answer_files(bundle: Path) -> list[Path]:
@@ -367,23 +391,28 @@ def one_size(folder: Path, corpus: Path, count: int) -> dict[str, Any]:
     }.items():
         checks[name] = measured(command, folder / f"{name}.txt")
         floors.append(floor_apart(bundle))
-    lowest = median(one["seconds"] for one in floors)
+    base, base_cpu = (median(one[name] for one in floors) for name in ("seconds", "cpu_s"))
     after = run.seconds - sum(seconds[name] for name in seconds if is_draw(name) or name == "start")
     times = {"strategies_and_tables": tables_seconds(seconds), "after_drawing": after}
     times |= {name: done.seconds for name, done in checks.items()}
+    told = stages(run, seconds)
+    cpu = {name: done.watch.cpu_s for name, done in checks.items()}
+    cpu |= {LAST: told[LAST]["cpu_s"]} if "cpu_s" in told.get(LAST, {}) else {}
     sizes = {path.relative_to(bundle).as_posix(): path.stat().st_size for path in tree_of(bundle)}
     result = {
         "models": count,
         "model_names": names,
-        "run": {**run.told(), "stages": stages(run, seconds)},
+        "run": {**run.told(), "stages": told},
         **{name: done.told() for name, done in checks.items()},
         "floor": {
             **floors[0],
-            "seconds": lowest,
+            "seconds": base,
+            "cpu_s": base_cpu,
             "all_seconds": [one["seconds"] for one in floors],
         },
         "seconds": {name: round(value, 2) for name, value in times.items()},
-        "over_floor": {name: round(value / lowest, 2) for name, value in times.items()},
+        "over_floor": {name: round(value / base, 2) for name, value in times.items()},
+        "cpu_over_floor": {name: round(value / base_cpu, 2) for name, value in cpu.items()},
         "answers_bytes": sum(path.stat().st_size for path in answer_files(bundle)),
         "bundle_bytes": sum(sizes.values()),
         "store_bytes": sum(path.stat().st_size for path in tree_of(folder / "store")),
@@ -401,7 +430,7 @@ def is_draw(stage: str) -> bool:
 
 
 def tables_seconds(seconds: dict[str, float]) -> float:
-    """Seconds of `strategies and tables`; of every stage but the draws where no stage has that name."""
+    """Seconds of `strategies and tables`; without such a stage, of all stages but the draws."""
     name = "strategies and tables"
     if name in seconds:
         return seconds[name]
@@ -418,11 +447,11 @@ def stages(run: Done, seconds: dict[str, float]) -> dict[str, dict[str, float]]:
         start = f"{model}: {what}:"
         began = next((when for when, line in run.lines if line.startswith(start)), None)
         if is_draw(name) and began is not None:
-            told[name] |= run.watch.peaks(began, began + value)
+            told[name] |= run.watch.between(began, began + value)
             last = max(last, began + value)
     if last:
         rest = run.watch.began + run.seconds - last
-        told["after the last draw"] = {"seconds": round(rest, 2), **run.watch.peaks(last)}
+        told[LAST] = {"seconds": round(rest, 2), **run.watch.between(last)}
     return told
 
 
