@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,13 +19,17 @@ from ambiemo.draws import Answer, Draw
 from ambiemo.durable import refused
 from ambiemo.errors import AmbiemoError, BadInput, Broken
 from ambiemo.jsonlines import LEVEL, Row, line
-from ambiemo.pipeline.store import AnswerFile
+from ambiemo.pipeline.store import AnswerFile, Index
 from ambiemo.plan.expand import Expanded
 from ambiemo.plan.sharing import Question, asking, distinct, judging
 from ambiemo.results.predictions import BASELINE, Column, prediction_rows
 from ambiemo.results.study import Study, Unit, study_of
 from ambiemo.results.truths import truths_of
 from ambiemo.results.units import Gathered, UnitResult, all_units, baseline_result, unit_result
+
+
+BUFFER = 1 << 18
+"""Bytes that wait to be packed."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,9 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
     gathered = {question.name: Gathered(question, len(labels)) for question in asked}
     judge = study.judges[unit[0]]
     with ExitStack() as stack:
-        answers = stored(stack, work.store, unit[0])
-        scores = answers if judge == unit[0] else stored(stack, work.store, judge)
+        index = {model: AnswerFile(work.store / f"{model}.jsonl").index() for model in {unit[0], judge}}
+        # two readers even of one file: each keeps the group that it read last
+        answers, scores = (stored(stack, work.store, model, index[model]) for model in (unit[0], judge))
         for question in asked:
             ask = asking(expanded, question)
             judge_one = judging(expanded, question) if question.judged else None
@@ -131,10 +137,9 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
     return gathered
 
 
-def stored(stack: ExitStack, folder: Path, model: str) -> Callable[[Draw], Answer]:
+def stored(stack: ExitStack, folder: Path, model: str, index: Index) -> Callable[[Draw], Answer]:
     """What looks up the stored answer to a draw of one model. Raises Broken for a draw that was never made."""
     file = stack.enter_context(AnswerFile(folder / f"{model}.jsonl"))
-    index = file.index()
 
     def answer(draw: Draw) -> Answer:
         place = index.find(draw.key)
@@ -170,8 +175,9 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as raw:
-            with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, mtime=0, fileobj=raw) as file:
-                yield file  # type: ignore[misc]  # a GzipFile is written like a file
+            packing = gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, mtime=0, fileobj=raw)
+            with packing, BufferedWriter(packing, BUFFER) as file:  # type: ignore[type-var]  # a line alone is a slow write
+                yield file
             raw.flush()
             os.fsync(raw.fileno())
     except OSError as error:
