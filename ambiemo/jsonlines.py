@@ -26,7 +26,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 def line(row: Row) -> bytes:
     """One row as a JSON line with its line feed. Raises ValueError for NaN and infinite numbers."""
-    return f"{_encode(row)}\n".encode("utf-8", "backslashreplace")
+    return _utf8(f"{_encode(row)}\n")
 
 
 def lines(rows: Iterable[Row]) -> bytes:
@@ -37,7 +37,16 @@ def lines(rows: Iterable[Row]) -> bytes:
 def document(value: Any) -> bytes:
     """One JSON document, indented, keys sorted."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode("utf-8", "backslashreplace")
+    return _utf8(f"{text}\n")
+
+
+def _utf8(text: str) -> bytes:
+    """JSON text as UTF-8. A lone surrogate is written `\\ud83d`; two that make a character are that character, as JSON reads them."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return joined.encode("utf-8", "backslashreplace")
 
 
 def packed(data: bytes) -> bytes:
@@ -66,17 +75,22 @@ def _row(raw: bytes, name: str, number: int) -> Row:
         raise Broken(f"{where}: found {what}, expected one JSON object per line; get the file again")
     try:
         row = json.loads(raw)
-        same = isinstance(row, dict) and line(row) == raw
-    except (ValueError, RecursionError) as error:
-        raise Broken(f"{where}: cannot be used: {_said(error)}; get the file again") from error
-    if not same:
-        try:
-            strict(raw.decode("utf-8"))
-            why = "another spelling of the same values"
-        except ValueError as error:
-            why = _said(error)
-        raise Broken(f"{where}: found {why}, expected one JSON object as `json.dumps` writes it; get the file again")
-    return row
+        if isinstance(row, dict) and line(row) == raw:
+            return row
+    except (ValueError, RecursionError):
+        pass  # `_fault` says which
+    raise Broken(f"{where}: {_fault(raw)}; get the file again")
+
+
+def _fault(raw: bytes) -> str:
+    """What is wrong with a line that is not a row in canonical form."""
+    try:
+        value = strict(raw.decode("utf-8"))
+    except ValueError as error:
+        return str(error) if type(error) is ValueError else f"not JSON: {error}"
+    if not isinstance(value, dict):
+        return f"found a value of type {type(value).__name__}, expected one JSON object"
+    return "found another spelling of the same values, expected them as `json.dumps` writes them"
 
 
 def strict(text: str) -> Any:
@@ -99,7 +113,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(value := float(text)):
         raise ValueError(f"found the number {text}, expected a finite one")
     return value
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

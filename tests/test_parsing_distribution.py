@@ -4,11 +4,19 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambiemo.labels import FOUR, SIX
-from ambiemo.models.parsing import VERDICTS, parse_distribution
+from ambiemo.models.parsing import (
+    LONGEST,
+    VERDICTS,
+    Parsed,
+    _any_form,
+    _plain_object,
+    parse_candidate,
+    parse_distribution,
+)
 
 GOOD = (0.1, 0.7, 0.15, 0.05)  # neutral, happy, angry, sad
 OBJECT = '{"neutral": 0.1, "happy": 0.7, "angry": 0.15, "sad": 0.05}'
@@ -346,6 +354,91 @@ def test_whatever_a_model_reasons_its_final_object_is_what_counts(shares, order,
     parsed = parse_distribution(reasoning.replace("{", "(") + "\n" + answer, SIX)
     assert parsed.verdict == "exact"
     assert parsed.distribution == pytest.approx(shares, abs=1e-9)
+
+
+# --- the fast path: the same reading, sooner ---
+
+LABELS = st.sampled_from([FOUR, SIX, ("anger", "angry", "sad"), ("happy", "sad")])
+SHARE = st.one_of(
+    st.sampled_from(
+        [
+            "0", "1", "0.5", "0.25", "0.7", "0.1", "0.15", "0.05", "0.33", "-0", "-0.0", "1e-1", "5E-1", "0.50", "2", "1.0",
+            "1e-400", "1e999", "NaN", "-Infinity", "-0.1", "true", "null", '"0.5"', '"50%"', "[0.5]", "{}", "50", "0,5", ".5", "",
+        ]
+    ),
+    st.floats(0, 1).map(repr),
+)  # fmt: skip
+
+
+@st.composite
+def near_objects(draw, labels):
+    """An answer that is, or nearly is, one strict JSON object of the labels."""
+    shares = draw(st.lists(st.integers(0, 20), min_size=len(labels), max_size=len(labels)))
+    numbers = [f"{share / max(sum(shares), 1):.{draw(st.sampled_from([1, 2, 3, 17]))}g}" for share in shares]
+    pairs = draw(st.permutations(list(zip(labels, numbers, strict=True))))
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):  # another value, key, or a pair more or less
+        at = draw(st.integers(0, len(pairs) - 1))
+        key = draw(st.sampled_from([*labels, "Happy", "sadness", "joy", "h\\u0061ppy", "ang}ry", "a{b", ""]))
+        spoilt = draw(st.sampled_from([[(pairs[at][0], draw(SHARE))], [(key, pairs[at][1])], [], [pairs[at]] * 2]))
+        pairs = [*pairs[:at], *spoilt, *pairs[at + 1 :]] or [("sad", "1")]
+    comma, colon = draw(st.sampled_from([(", ", ": "), (",", ":"), (" ,\n", "\t:\r\n"), ("; ", ": "), (", ", " = ")]))
+    text = "{" + comma.join(f'"{key}"{colon}{value}' for key, value in pairs) + "}"
+    if draw(st.integers(0, 3)) == 0:  # one character changed
+        at = draw(st.integers(0, len(text) - 1))
+        text = text[:at] + draw(st.sampled_from(["", " ", "{", "}", "'", "9", "\x00", "é", "\n"])) + text[at + 1 :]
+    return text
+
+
+TEXTS = st.one_of(st.text(), st.lists(SCRAPS, max_size=20).map("".join), st.text().map(lambda text: "{" + text + "}"))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    LABELS.flatmap(
+        lambda labels: st.tuples(st.just(labels), st.one_of(near_objects(labels), near_objects(labels), TEXTS))
+    )
+)
+def test_the_fast_path_reads_what_the_slow_one_reads_or_leaves_it_alone(asked):
+    labels, text = asked
+    plain, slow = _plain_object(text, labels), _any_form(text, labels)
+    assert plain in (None, slow)
+    assert repr(parse_distribution(text, labels)) == repr(slow)
+
+
+@pytest.mark.parametrize("labels", [FOUR, SIX])
+def test_an_answer_as_the_prompt_asks_for_it_takes_the_fast_path(labels):
+    shares = {label: round(1 / len(labels), 2) for label in labels}
+    for text in (json.dumps(shares), json.dumps(shares, indent=1), json.dumps(shares, separators=(",", ":"))):
+        assert _plain_object(text, labels) == _any_form(text, labels)
+        assert _plain_object(text, labels).verdict == "exact"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f" {OBJECT}",
+        f"{OBJECT}\n",
+        f"Well. {OBJECT}",
+        OBJECT.replace("0.7", "0.8"),
+        OBJECT.replace("happy", "Happy"),
+        OBJECT.replace("0.7", '"0.7"'),
+        OBJECT.replace("0.7", "true"),
+        OBJECT.replace("0.7", "NaN"),
+        OBJECT.replace('"sad"', '"joy"'),
+        OBJECT.replace("}", ', "sad": 0.05}'),
+        OBJECT + " " * LONGEST + "}",
+        "[" + OBJECT + "]",
+    ],
+)
+def test_the_fast_path_leaves_everything_else_to_the_slow_one(text):
+    assert _plain_object(text, FOUR) is None
+
+
+def test_a_forced_label_is_certain_and_what_is_no_label_is_unparsed():
+    assert parse_candidate("happy", FOUR, "forced") == Parsed("exact", (0.0, 1.0, 0.0, 0.0))
+    wrong = parse_candidate("joy", FOUR, "forced")
+    assert (wrong.verdict, wrong.detail) == ("unparsed", "forced 'joy', which is no label")
+    assert parse_candidate(OBJECT, FOUR, "beam") == parse_distribution(OBJECT, FOUR)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Reading a verifier's score."""
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambiemo.models.parsing import parse_score
+from ambiemo.models import parsing
+from ambiemo.models.parsing import ParsedScore, parse_score
 
 
 @pytest.mark.parametrize(
@@ -90,3 +93,36 @@ def test_no_text_raises_and_every_score_is_in_range(text):
 @given(st.integers(0, 10))
 def test_every_whole_score_is_exact(score):
     assert parse_score(f'{{"score": {score}}}').score == score
+
+
+def slowly(text: str, *scale: float) -> ParsedScore:
+    """The reading without the short way for plain answers."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(parsing, "_PLAIN_SCORE", re.compile("(?!)"))
+        return parse_score(text, *scale)
+
+
+NUMBERS = st.one_of(
+    st.integers(-3, 12).map(str),
+    st.from_regex(r"\d{1,3}", fullmatch=True),  # digits of any script
+    st.sampled_from(["07", "7.0", "7e0", "1" + "0" * 30, "-0", "NaN", "true", '"7"', "7,", ""]),
+)
+NEAR = st.tuples(
+    st.sampled_from(["", " ", "```json\n"]),
+    st.sampled_from(['{"score": ', '{"score":', '{ "score": ', "{'score': ", '{"Score": ', '{"score" : ']),
+    NUMBERS,
+    st.sampled_from(["}", " }", "}\n", "}}", "", '} {"score": 3}', ', "why": 1}']),
+).map("".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(NEAR, st.text()), st.sampled_from([(), (1, 5), (0, 100)]))
+def test_a_plain_answer_is_read_as_the_slow_way_reads_it(text, scale):
+    assert repr(parse_score(text, *scale)) == repr(slowly(text, *scale))
+
+
+@pytest.mark.parametrize("digits", ["1٠", "１０", "1٣"])
+def test_digits_of_another_script_are_no_strict_json(digits):
+    text = f'{{"score": {digits}}}'
+    assert parse_score(text) == slowly(text)
+    assert parse_score(text).verdict != "exact"

@@ -242,7 +242,7 @@ _SCORE = re.compile(
     rf"(?P<bad>[.,/]?\d|\s?%|[ \t]{{0,3}}{_TO}[ \t]{{0,3}}[~+]?\.?\d)?",
     re.IGNORECASE,
 )
-_PLAIN_SCORE = re.compile(r'\{"score": (0|[1-9]\d{0,8})\}')
+_PLAIN_SCORE = re.compile(r'\{"score": (0|[1-9][0-9]{0,8})\}')
 _BARE = re.compile(rf"\s*{_QUOTE}(?P<number>{_NUMBER}){_SCALE}{_QUOTE}\.?\s*", re.IGNORECASE)
 
 

@@ -31,22 +31,23 @@ class Decode:
         return NEEDS[self.kind]
 
 
-def Greedy() -> Decode:  # noqa: N802 (reads as the paper's table)
+# The names below are capitalised so that TABLE reads as the paper's.
+def Greedy() -> Decode:
     """The single most likely continuation, token by token."""
     return Decode("greedy", 1)
 
 
-def Beam(count: int) -> Decode:  # noqa: N802
+def Beam(count: int) -> Decode:
     """The `count` beams of one search."""
     return Decode("beam", count)
 
 
-def Sample(count: int) -> Decode:  # noqa: N802
+def Sample(count: int) -> Decode:
     """`count` samples; the first k of them are the k samples."""
     return Decode("sample", count)
 
 
-def Forced() -> Decode:  # noqa: N802
+def Forced() -> Decode:
     """Nothing is generated: one candidate per label, with the log-probability of answering so."""
     return Decode("forced", 0)
 

@@ -1,8 +1,11 @@
 """From scores to weights. Our reading of 2602.03873 (grade I).
 
-scores (n, N): NaN for a candidate that has no score or did not parse; its weight is 0. Weights of a draw sum to 1, or are
-all 0 where no candidate has a score. Permuting the candidates permutes the weights and changes no bit of them.
+scores (n, N): NaN for a candidate that has no score or did not parse; its weight is 0.
+Weights of a draw sum to 1, or are all 0 where no candidate has a score.
+Permuting the candidates permutes the weights and changes no bit of them.
 """
+
+import math
 
 import numpy as np
 
@@ -39,17 +42,28 @@ def _shares(raised: Floats) -> Floats:
 
 
 def exact_sum(terms: Floats) -> Floats:
-    """Sum over the last axis, rounded once: what `math.fsum` gives, and no order of the terms changes a bit of it.
+    """Sum over the last axis, rounded once, as `math.fsum`: no order of the terms changes a bit.
 
-    The smallest terms come first, and what each addition rounds off is kept and added at the end (Knuth's two-sum).
+    What each addition rounds off is kept and added at the end (Knuth's two-sum).
+    Where these remainders do not add up without rounding, `math.fsum` makes the row's sum.
     """
     ordered = np.sort(terms, axis=-1)
     total = ordered[..., 0] + 0.0
-    lost = np.zeros_like(total)
+    lost, doubt = np.zeros_like(total), np.zeros_like(total, dtype=bool)
     for place in range(1, ordered.shape[-1]):
-        term = ordered[..., place]
-        added = total + term
-        back = added - total
-        lost = lost + ((total - (added - back)) + (term - back))
-        total = added
-    return total + lost
+        total, off = _two_sum(total, ordered[..., place])
+        lost, rest = _two_sum(lost, off)
+        doubt = doubt | (rest != 0)
+    made = np.array(total + lost, order="C")
+    rows = np.flatnonzero(doubt & np.isfinite(made))
+    if len(rows):
+        terms_of = ordered.reshape(-1, ordered.shape[-1])[rows].tolist()
+        made.reshape(-1)[rows] = [math.fsum(row) for row in terms_of]
+    return made
+
+
+def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """The rounded sum of two numbers, and exactly what the rounding took off."""
+    added = a + b
+    back = added - a
+    return added, (a - (added - back)) + (b - back)

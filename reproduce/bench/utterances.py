@@ -92,10 +92,10 @@ def one_size(file: Path, group_size: int) -> dict[str, float]:
         pa.default_memory_pool().release_unused()
         cells = (Cell("tiny", "tiny", plan.strategies[0].row()),)
         expanded = Expanded(plan, {"tiny": MODELS["tiny"]}, {"tiny": corpus}, cells, ())
-        which = sharing.draw_sets(expanded)[0]
+        which = sharing.questions_of(expanded)[0]
         account, watcher, began = Account(), threading.Thread(target=watch), time.perf_counter()
         watcher.start()
-        asked = [(sharing.asking(expanded, which), sharing.distinct_clips(corpus))]
+        asked = [(sharing.asking(expanded, which), sharing.distinct(corpus.utterances))]
         draw_missing(expanded, "tiny", "answers", asked, store, account)
         seconds = time.perf_counter() - began
         stop.set()
