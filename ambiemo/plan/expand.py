@@ -85,7 +85,8 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
                 corpus.id, _root(corpus), corpus.options, expect=corpus.expect, limit=min(limits, default=None)
             )
         except BadInput as error:
-            missing.append(Missing("corpus", corpus.id, str(error), corpora.CORPORA[corpus.id].where))
+            what = str(error).removeprefix(f"corpus {corpus.id}: ")
+            missing.append(Missing("corpus", corpus.id, what, corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
     for entry in wanted:
         kind: Literal["model", "verifier"] = "model" if entry in plan.models else "verifier"
