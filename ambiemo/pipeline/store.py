@@ -116,7 +116,7 @@ class AnswerFile:
 
     def _load(self, offset: int) -> list[dict[str, Any]]:
         if self._file is None:
-            self._file = open(self.path, "rb")
+            self._file = open(self.path, "rb")  # noqa: SIM115 (closed with the object)
         self._file.seek(offset)
         return json.loads(_parts(self._file.readline())[1])
 
@@ -132,13 +132,15 @@ class AnswerFile:
         )
 
 
-NOT_A_GROUP = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+NOT_A_GROUP = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 
 
 def _parts(line: bytes) -> tuple[dict[str, Any], bytes]:
     """Head, and the answers' JSON, of a line whose checksum holds. Raises one of NOT_A_GROUP."""
     if line[:1] == b"{":  # of before the checksums
         answers = json.loads(line)["answers"]
+        for row in answers:
+            _typed(Answer.from_row(row))
         failed = [place for place, answer in enumerate(answers) if answer["failure"]]
         return {"keys": [answer["key"] for answer in answers], "failed": failed}, json.dumps(answers).encode("ascii")
     rest = line[DIGEST + 1 : -1]
@@ -146,6 +148,16 @@ def _parts(line: bytes) -> tuple[dict[str, Any], bytes]:
         raise ValueError("its checksum does not fit")
     head, _, told = rest.partition(b"\t")
     return json.loads(head), told
+
+
+def _typed(answer: Answer) -> None:
+    """Raise TypeError for values of wrong types: no checksum says that a line is as it was written."""
+    texts = [answer.key, answer.failure, *(one.text for one in answer.candidates)]
+    numbers = [answer.heard_s, *(one.log_likelihood or 0.0 for one in answer.candidates)]
+    counts = [answer.prompt_tokens, *(one.tokens for one in answer.candidates)]
+    for values, kind in ((texts, str), (numbers, float | int), (counts, int)):
+        if wrong := [value for value in values if not isinstance(value, kind)]:
+            raise TypeError(f"found {wrong[0]!r}")
 
 
 class AnswerStore:
