@@ -30,8 +30,8 @@ TASKS_IN_FLIGHT = 2
 PAID = {"openai"}
 """Engines that ask a server for money: they keep a journal beside the store (on a cluster: a folder that every node sees)."""
 NOTHING = np.zeros(0, dtype=np.float32)
-UNHEARD = "audio: "
-"""How the failure of a draw begins that no model was asked for, because its clip cannot be heard."""
+NOT_DECODED = "audio: "
+"""How the failure of a draw begins that no model was asked for, because its clip cannot be decoded."""
 
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Drawn:
 
     draws: int
     failed: int
-    unheard: int
+    unasked: int
 
 
 def draw_groups(
@@ -118,7 +118,7 @@ def draw_groups(
             if row["differs"]:
                 raise Broken(f"engine {engine}: {row['differs']}")
             store.append(spec.id, row["line"])
-            yield Drawn(row["draws"], row["failed"], row["unheard"])
+            yield Drawn(row["draws"], row["failed"], row["unasked"])
     except ray.exceptions.RayError as error:
         raise Broken(
             f"model {spec.id}: {_last_line(error)}; what was drawn is kept, run the same command again"
@@ -179,8 +179,8 @@ class DrawActor:
             try:
                 ready.append(as_request(draw, self.spec.audio_seconds, self.deaf))
             except BadAudio as error:
-                answers.append(Answer(draw.key, (), decoding, failure=f"{UNHEARD}{error}"))
-        unheard = len(answers)
+                answers.append(Answer(draw.key, (), decoding, failure=f"{NOT_DECODED}{error}"))
+        unasked = len(answers)
         if ready:
             answers += self._ask(ready, decoding)
         applied = {str(answer.decoding): answer.decoding for answer in answers if not answer.failure}.values()
@@ -188,7 +188,7 @@ class DrawActor:
             "line": as_line(sha256("".join(draw.key for draw in drawn).encode("ascii")), answers),
             "draws": len(answers),
             "failed": sum(bool(answer.failure) for answer in answers),
-            "unheard": unheard,
+            "unasked": unasked,
             "differs": "; ".join(f"asked for {decoding!r}, it applied {one!r}" for one in applied if one != decoding),
         }
 
@@ -211,7 +211,7 @@ def as_request(draw: Draw, longest: float | None, deaf: bool = False) -> Request
 def load_audio(draw: Draw, longest: float | None) -> tuple[np.ndarray, bool]:
     """The samples an ALM is given (float32, mono, 16 kHz) and whether they were cut to `longest` seconds.
 
-    A draw whose `audio` is "silence" gets zeros of the clip's length. Raises BadAudio for a clip that cannot be heard, or whose bytes are no
+    A draw whose `audio` is "silence" gets zeros of the clip's length. Raises BadAudio for a clip that cannot be decoded, or whose bytes are no
     longer those of its hash (the answer would be stored under another clip's key).
     """
     if not draw.audio_path:

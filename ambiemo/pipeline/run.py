@@ -135,7 +135,7 @@ def draw_missing(
         with progress(f"{model}: {what}", work.draws) as advance:
             entry, engine = expanded.entry(model), expanded.engine(model)
             for drawn in draw_groups(expanded.specs[model], engine, entry, work, store):
-                account.calls += drawn.draws - drawn.unheard
+                account.calls += drawn.draws - drawn.unasked
                 account.failed += drawn.failed
                 advance(drawn.draws, drawn.failed)
     account.seconds[f"{what} {model}"] = time.monotonic() - began
