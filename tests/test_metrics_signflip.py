@@ -12,7 +12,7 @@ from metrics_cases import always, random_case
 
 from ambiemo.metrics import metric
 from ambiemo.metrics.inference import cluster_sums
-from ambiemo.metrics.signflip import FLIPS, exchange, floor, patterns, sign_flip
+from ambiemo.metrics.signflip import FLIPS, exchange, floor, patterns, sign_flip, sign_flips
 from ambiemo.seeds import seed
 
 
@@ -97,7 +97,7 @@ def test_exchange_is_the_share_of_all_exchanges_for_an_f1():
 
 
 def test_the_seeded_patterns_are_the_bits_of_shake_256():
-    found = patterns(20)
+    found = np.concatenate(list(patterns(20)))
     assert found.shape == (FLIPS, 20)
     stream = hashlib.shake_256(str(seed("sign flip", 20)).encode()).digest(FLIPS * 3)
     for row in (0, 7, FLIPS - 1):
@@ -107,7 +107,7 @@ def test_the_seeded_patterns_are_the_bits_of_shake_256():
 
 
 def test_every_pattern_is_tried_once_up_to_16_clusters():
-    assert len({tuple(row) for row in patterns(10).tolist()}) == 2**9
+    assert len({tuple(row) for row in np.concatenate(list(patterns(10))).tolist()}) == 2**9
 
 
 def test_it_is_fast():
@@ -117,3 +117,10 @@ def test_it_is_fast():
     for row in values:
         sign_flip(row)
     assert time.perf_counter() - start < 2
+
+
+def test_several_at_once_are_each_alone():
+    random = np.random.default_rng(4)
+    for clusters in (9, 40):
+        values = random.normal(0.2, 1, (clusters, 5))
+        assert sign_flips(values).tolist() == [sign_flip(column) for column in values.T]

@@ -18,7 +18,7 @@ data among random patterns. Clusters as the unit: Canay, Romano and Shaikh 2017.
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ SAME = 1e-9
 rounding.
 """
 BLOCK = 1 << 21
-"""Numbers held at a time by `exchange`."""
+"""Signs held at a time."""
 
 
 def floor(clusters: int) -> float:
@@ -50,24 +50,32 @@ def sign_flip(sums: npt.ArrayLike) -> float:
     Raises ValueError for a sum that is not finite.
     """
     values = np.asarray(sums, dtype=np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise ValueError("sign_flip: expected one finite sum of differences per cluster")
+    if values.ndim != 1:
+        raise ValueError(f"sign_flip: found shape {values.shape}; expected one sum per cluster")
+    return float(sign_flips(values[:, None])[0])
+
+
+def sign_flips(sums: npt.ArrayLike) -> Array:
+    """`sign_flip` of several differences at once, (C, M) -> (M,): the seeded patterns are made once."""
+    values = np.asarray(sums, dtype=np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise ValueError("sign_flip: expected finite sums of differences, (clusters, differences)")
     if len(values) < 2:
-        return math.nan
-    # By size: an order that no sign and no name decides.
-    ordered = sorted(values.tolist(), key=lambda value: (abs(value), value))
-    scale = math.fsum(map(abs, ordered))
-    observed = abs(math.fsum(ordered)) - SAME * scale
-    if len(ordered) <= EXACT:
-        found = np.array(ordered[:1])
-        for value in ordered[1:]:
-            found = np.concatenate([found + value, found - value])
-        return int(np.count_nonzero(np.abs(found) >= observed)) / len(found)
-    signs = patterns(len(ordered))
-    found = np.zeros(len(signs))
-    for column, value in enumerate(ordered):
-        found += value * signs[:, column]
-    return (1 + int(np.count_nonzero(np.abs(found) >= observed))) / (len(signs) + 1)
+        return np.full(values.shape[1], np.nan)
+    # By size: an order that no name decides.
+    ordered = [
+        sorted(column, key=lambda value: (abs(value), value)) for column in values.T.tolist()
+    ]
+    least = [abs(math.fsum(column)) - SAME * math.fsum(map(abs, column)) for column in ordered]
+    if len(values) <= EXACT:
+        return np.array([_all_patterns(*one) for one in zip(ordered, least, strict=True)])
+    extreme = np.zeros(len(ordered))
+    columns = np.array(ordered)
+    for signs in patterns(len(values)):
+        for place, (column, bound) in enumerate(zip(columns, least, strict=True)):
+            found = np.abs(np.einsum("pc,c->p", signs, column))
+            extreme[place] += np.count_nonzero(found >= bound)
+    return (1 + extreme) / (FLIPS + 1)
 
 
 def exchange(a: npt.ArrayLike, b: npt.ArrayLike, value: Callable[[Array], Array]) -> float:
@@ -85,44 +93,57 @@ def exchange(a: npt.ArrayLike, b: npt.ArrayLike, value: Callable[[Array], Array]
         )
     if len(left) < 2:
         return math.nan
-    observed = _difference(left, right, np.ones((1, len(left)), dtype=np.int8), value)[0]
+    same, apart = (left + right) / 2, (left - right) / 2
+    middle = np.array([math.fsum(column) for column in same.T.tolist()])
+    observed = float(_difference(middle, apart, np.ones((1, len(left))), value)[0])
     if not math.isfinite(observed):
         return math.nan
-    signs = patterns(len(left))
-    rows = max(1, BLOCK // left.shape[1])
-    extreme = 0
-    for start in range(0, len(signs), rows):
-        found = np.abs(_difference(left, right, signs[start : start + rows], value))
+    extreme = every = 0
+    for signs in patterns(len(left)):
+        found = np.abs(_difference(middle, apart, signs, value))
         extreme += int(np.count_nonzero(~(found < abs(observed) - SAME)))
-    return extreme / len(signs) if len(left) <= EXACT else (1 + extreme) / (len(signs) + 1)
+        every += len(signs)
+    return extreme / every if len(left) <= EXACT else (1 + extreme) / (every + 1)
 
 
-def patterns(clusters: int) -> npt.NDArray[np.int8]:
-    """Patterns of signs, (P, C) of +1 and -1; the first cluster is never flipped if they are exhaustive.
+def patterns(clusters: int) -> Iterator[Array]:
+    """Patterns of signs +1 and -1, in blocks (P, C).
 
-    Random ones come from SHAKE-256 of `seeds.seed("sign flip", C)`: pattern r takes C bits from the start of
-    its own ceil(C / 8) bytes, the first bit of a byte being its most significant. A 1 flips.
+    All of them up to 16 clusters, the first of which is never flipped. With more, FLIPS random ones from
+    SHAKE-256 of the decimal digits of `seeds.seed("sign flip", C)`: pattern r is the first C bits of the r-th
+    ceil(C / 8) bytes, the most significant bit of a byte first; a bit of 1 flips.
     """
     if clusters <= EXACT:
-        numbers = np.arange(2 ** (clusters - 1))[:, None] >> np.arange(clusters - 1)[None, :] & 1
-        bits = np.concatenate([np.zeros((len(numbers), 1), dtype=int), numbers], axis=1)
-    else:
-        width = -(-clusters // 8)
-        key = str(seed("sign flip", clusters)).encode("ascii")
-        raw = np.frombuffer(hashlib.shake_256(key).digest(FLIPS * width), dtype=np.uint8)
-        bits = np.unpackbits(raw.reshape(FLIPS, width), axis=1)[:, :clusters]
-    return (1 - 2 * bits.astype(np.int8)).astype(np.int8)
+        flips = np.arange(2 ** (clusters - 1))[:, None] >> np.arange(clusters - 1)[None, :] & 1
+        signs: Array = np.concatenate([np.ones((len(flips), 1)), 1.0 - 2.0 * flips], axis=1)
+        yield signs
+        return
+    width, rows = -(-clusters // 8), max(1, BLOCK // clusters)
+    key = str(seed("sign flip", clusters)).encode("ascii")
+    stream = np.frombuffer(hashlib.shake_256(key).digest(FLIPS * width), dtype=np.uint8)
+    for block in np.split(stream.reshape(FLIPS, width), range(rows, FLIPS, rows)):
+        signs = 1.0 - 2.0 * np.unpackbits(block, axis=1)[:, :clusters].astype(np.float64)
+        yield signs
+
+
+def _all_patterns(ordered: list[float], least: float) -> float:
+    """Share of the 2^(C - 1) sums of +-values whose size is at least `least`."""
+    found = np.array(ordered[:1])
+    for value in ordered[1:]:
+        found = np.concatenate([found + value, found - value])
+    return np.count_nonzero(np.abs(found) >= least) / len(found)
 
 
 def _difference(
-    left: Array, right: Array, signs: npt.NDArray[np.int8], value: Callable[[Array], Array]
+    middle: Array, apart: Array, signs: Array, value: Callable[[Array], Array]
 ) -> Array:
-    """value(a) - value(b) after exchanging the clusters with sign -1, (P,). Added cluster by cluster."""
-    one = np.zeros((len(signs), left.shape[1]))
-    two = np.zeros_like(one)
-    for cluster in range(len(left)):
-        kept = signs[:, cluster, None] > 0
-        one += np.where(kept, left[cluster], right[cluster])
-        two += np.where(kept, right[cluster], left[cluster])
+    """value(a) - value(b) for each pattern (P, C): middle (S,) plus or minus the signed halves (C, S)."""
+    half = np.einsum("pc,cs->ps", signs, apart)
+    one, two = middle + half, middle - half
     with np.errstate(invalid="ignore"):
-        return value(one) - value(two)
+        return value(_clean(one)) - value(_clean(two))
+
+
+def _clean(sums: Array) -> Array:
+    """Rounding near 0 set to 0: a label that a pattern leaves empty must not count as there."""
+    return np.where(np.abs(sums) < SAME, 0.0, sums)
