@@ -158,24 +158,11 @@ def temper(distributions: npt.ArrayLike, beta: float, mix: float) -> Array:
 def fit_tempering(votes: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[float, float]:
     """The (beta, mix) with the smallest mean squared distance to the votes' shares.
 
-    For each beta of EXPONENTS the best mix is known in closed form; the first best beta counts, those nearest
-    to 1 first, so a tie tempers least. votes (n, K), each row with a vote; predicted (n, K).
+    For each beta of EXPONENTS the best mix is known in closed form. Of equally good ones the beta nearest to 1
+    counts, so a tie tempers least. votes (n, K), each row with a vote; predicted (n, K).
     """
-    counts = np.asarray(votes, dtype=np.float64)
-    truth, p = pair(counts / row_sum(counts)[:, None], predicted)
-    best, found = math.inf, (1.0, 0.0)
-    for beta in sorted(EXPONENTS, key=lambda value: (abs(math.log2(value)), value)):
-        powered = _powered(p, beta)
-        away, miss = 1 / p.shape[-1] - powered, truth - powered
-        top, bottom = (
-            math.fsum(row_sum(away * miss).tolist()),
-            math.fsum(row_sum(away * away).tolist()),
-        )
-        mix = min(1.0, max(0.0, top / bottom)) if bottom > 0 else 0.0
-        loss = math.fsum(row_sum((truth - powered - mix * away) ** 2).tolist())
-        if loss < best - 1e-12 * len(truth):
-            best, found = loss, (beta, mix)
-    return found
+    sums = _tempering_sums(votes, predicted)
+    return _fitted(np.array([totals(part) for part in sums]), sums.shape[1])
 
 
 def tempered(votes: npt.ArrayLike, predicted: npt.ArrayLike, clusters: Sequence[str]) -> Array:
@@ -191,10 +178,16 @@ def tempered(votes: npt.ArrayLike, predicted: npt.ArrayLike, clusters: Sequence[
         raise ValueError(f"clusters: found {len(names)}; fitting on the others needs at least 2")
     fold_of = {name: place % FOLDS for place, name in enumerate(names)}
     folds = np.array([fold_of[name] for name in clusters])
+    sums = _tempering_sums(counts, p)
+    many = min(FOLDS, len(names))
+    by_fold = np.array([[totals(part[folds == fold]) for part in sums] for fold in range(many)])
     found = np.empty_like(p)
-    for fold in range(min(FOLDS, len(names))):
+    for fold in range(many):
         inside = folds == fold
-        found[inside] = temper(p[inside], *fit_tempering(counts[~inside], p[~inside]))
+        others = np.array(
+            [totals(part) for part in np.delete(by_fold, fold, axis=0).transpose(1, 0, 2)]
+        )
+        found[inside] = temper(p[inside], *_fitted(others, int((~inside).sum())))
     return found
 
 
@@ -364,10 +357,48 @@ def _halves(kind: tuple[int, ...], size: int) -> _Halves:
     )
 
 
+def _tempering_sums(votes: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
+    """What the squared distance after tempering is made of, (len(EXPONENTS), n, 3), additive over clips.
+
+    With q = p^beta / sum p^beta, u = 1 / K - q and m = t - q, the distance at a mix is
+    sum (m - mix u)² = sum m² - 2 mix sum u m + mix² sum u².
+    """
+    counts = np.asarray(votes, dtype=np.float64)
+    truth, p = pair(counts / row_sum(counts)[:, None], predicted)
+    found = []
+    scaled = _scaled(p)
+    for beta in EXPONENTS:
+        powered = scaled**beta
+        powered /= row_sum(powered)[..., None]
+        away, miss = 1 / p.shape[-1] - powered, truth - powered
+        parts = row_sum(miss * miss), row_sum(away * miss), row_sum(away * away)
+        found.append(np.stack(parts, axis=-1))
+    return np.stack(found)
+
+
+def _fitted(sums: Array, n: int) -> tuple[float, float]:
+    """The best (beta, mix) from summed parts (len(EXPONENTS), 3)."""
+    best, found = math.inf, (1.0, 0.0)
+    nearest = sorted(
+        range(len(EXPONENTS)), key=lambda place: (abs(math.log2(EXPONENTS[place])), place)
+    )
+    for place in nearest:
+        square, cross, away = sums[place].tolist()
+        mix = min(1.0, max(0.0, cross / away)) if away > 0 else 0.0
+        loss = square - 2 * mix * cross + mix * mix * away
+        if loss < best - 1e-12 * n:
+            best, found = loss, (EXPONENTS[place], mix)
+    return found
+
+
 def _powered(p: Array, beta: float) -> Array:
-    # Divided by the largest first, so that no power underflows to a row of zeros.
-    powered = (p / p.max(axis=-1, keepdims=True)) ** beta
+    powered = _scaled(p) ** beta
     return powered / row_sum(powered)[..., None]
+
+
+def _scaled(p: Array) -> Array:
+    """Divided by the row's largest, so that no power underflows to a row of zeros."""
+    return p / p.max(axis=-1, keepdims=True)
 
 
 def _thirds(mass: dict[float, dict[int, int]]) -> dict[float, int]:
