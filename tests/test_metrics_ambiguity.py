@@ -1,4 +1,5 @@
-"""The ambiguity test: equal to drawing splits by hand, right on planted worlds, silent where the old one was wrong."""
+"""The ambiguity test: equal to drawing splits by hand, right on planted worlds, silent where the
+old one was wrong."""
 
 import itertools
 import math
@@ -37,8 +38,9 @@ def small(seed, n=12, labels=4, raters=6):
 
 
 def calibrated_world(seed, shares, count=91, clips=40, raters=9, kappa=4.0):
-    """Votes, strategy, reference and clusters. The reference is the mean of the true distributions it may
-    stand for, so tempering gains nothing; the strategy removes `shares` of its squared error by true level.
+    """Votes, strategy, reference and clusters. The reference is the mean of the true distributions
+    it may stand for, so tempering gains nothing; the strategy removes `shares` of its squared error
+    by true level.
     """
     random = np.random.default_rng(seed)
     n = count * clips
@@ -54,7 +56,8 @@ def calibrated_world(seed, shares, count=91, clips=40, raters=9, kappa=4.0):
 
 
 def same_truth_world(seed, count=40, clips=20, raters=9):
-    """Every clip has one true distribution; the reference is one-hot, the strategy 30 % nearer to the truth."""
+    """Every clip has one true distribution; the reference is one-hot, the strategy 30 % nearer to
+    the truth."""
     random = np.random.default_rng(seed)
     n = count * clips
     p = np.tile([0.5, 0.25, 0.15, 0.05, 0.03, 0.02], (n, 1))

@@ -1,4 +1,5 @@
-"""Curves over all subsets: equal to listing them, exact for Brier, and a limit that 8 samples already know."""
+"""Curves over all subsets: equal to listing them, exact for Brier, and a limit that 8 samples
+already know."""
 
 import itertools
 import math
@@ -25,7 +26,8 @@ def pool_case(seed, n=4, many=6, labels=4, unparsed=0.15):
 
 
 def listed(truth, pool, k, loss, answer):
-    """Mean loss over all subsets of k parsed candidates, clip by clip; answer(places) makes the prediction."""
+    """Mean loss over all subsets of k parsed candidates, clip by clip; answer(places) makes the
+    prediction."""
     found = []
     for clip, t in enumerate(truth):
         places = np.flatnonzero(~np.isnan(pool[clip]).any(axis=1))

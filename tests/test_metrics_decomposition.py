@@ -1,4 +1,5 @@
-"""The decomposition: parts add up, averaging never hurts, no order matters, and what failed is left out everywhere."""
+"""The decomposition: parts add up, averaging never hurts, no order matters, and what failed is left
+out everywhere."""
 
 import math
 

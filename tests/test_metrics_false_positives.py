@@ -1,7 +1,8 @@
-"""The procedure on worlds where nothing is to be found, and where something was planted: the seeded small version of
-reproduce/bench/false_positives.py.
+"""The procedure on worlds where nothing is to be found, and where something was planted: the seeded
+small version of reproduce/bench/false_positives.py.
 
-With few worlds a rate is coarse: the bounds here catch a procedure that calls 20 % of the worlds, not one that calls 7 %.
+With few worlds a rate is coarse: the bounds here catch a procedure that calls 20 % of the worlds,
+not one that calls 7 %.
 """
 
 import importlib.util

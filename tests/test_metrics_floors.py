@@ -1,4 +1,5 @@
-"""Floors and corrections: unbiased in simulation, equal to the definition by hand, and NaN where nothing is known."""
+"""Floors and corrections: unbiased in simulation, equal to the definition by hand, and NaN where
+nothing is known."""
 
 import itertools
 import math

@@ -1,4 +1,5 @@
-"""The choice of interval and p by metric: one place, labelled, and a reason wherever a number is missing."""
+"""The choice of interval and p by metric: one place, labelled, and a reason wherever a number is
+missing."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""The jackknife over clusters: equal to leaving the rows out by hand, blind to order, and a named refusal where nothing is known."""
+"""The jackknife over clusters: equal to leaving the rows out by hand, blind to order, and a named
+refusal where nothing is known."""
 
 import math
 

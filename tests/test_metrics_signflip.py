@@ -1,4 +1,5 @@
-"""The sign flip: equal to trying every pattern by hand, exact under the null, and never below its floor."""
+"""The sign flip: equal to trying every pattern by hand, exact under the null, and never below its
+floor."""
 
 import hashlib
 import itertools

@@ -1,26 +1,26 @@
-"""Does the gain over a reference grow with ambiguity? A test that does not select on the noise of the truth.
+"""Does the gain over a reference grow with ambiguity? Split votes, so that noise selects nothing.
 
-Levels made from the votes that also score select clips whose votes came out divided by chance. On such levels
-every predictor's error differs, whatever the true distributions are: of simulated worlds where all clips have
-one true distribution, 100 % showed a "significant" difference between levels. So the raters of a clip are
-split: one half sets its level, the other half scores.
+Levels made from the votes that also score select clips whose votes came out divided by chance. On
+such levels every predictor's error differs, whatever the true distributions are: of simulated
+worlds where all clips have one true distribution, 100 % showed a "significant" difference between
+levels. So the raters of a clip are split: one half sets its level, the other half scores.
 
-    B(p)   sum over labels of (t - p)² - (1 - sum of t²) / (N - 1), t the votes of the N scoring raters:
+    B(p)   sum over labels of (t - p)² - (1 - sum of t²) / (N - 1), t from the N scoring raters:
            the squared distance to the true distribution, unbiased (`floors.brier_unbiased`)
     G_l    mean over level l of B(reference) - B(strategy): the gain
-    F_l    sum over l of [B(reference) - B(strategy)] / sum over l of B(reference): the share removed
+    F_l    sum over l of [B(reference) - B(strategy)] / sum over l of B(reference): share removed
     contrasts  F_high - F_low and G_high - G_low, with the jackknife over clusters
 
-Levels are thirds of the level half's entropy, ties together. There are two references: the first prediction
-(greedy) and the same one tempered, because flattening an answer towards uniform gains more on ambiguous clips
-without hearing anything.
+Levels are thirds of the level half's entropy, ties together. There are two references: the first
+prediction (greedy) and the same one tempered, because flattening an answer towards uniform gains
+more on ambiguous clips without hearing anything.
 
-Departures from "R seeded splits": every split is counted with its number of ways (`panels`), so the result is
-the mean over all splits, needs no seed and has no Monte Carlo noise. All clips' splits form one ranking from
-which the thirds are cut, instead of one ranking per drawn split.
+Departures from "R seeded splits": every split is counted with its number of ways (`panels`), so the
+result is the mean over all splits, needs no seed and has no Monte Carlo noise. All clips' splits
+form one ranking from which the thirds are cut, instead of one ranking per drawn split.
 
-Source: ours (grade I). Sample splitting against selection: Cox 1975. Nothing here is random, and no order of
-the utterances, the labels or the clusters' names changes more than which fold a cluster falls into.
+Source: ours (grade I). Sample splitting against selection: Cox 1975. Nothing here is random, and no
+order of the utterances changes a bit. The clusters' names decide only into which fold each falls.
 """
 
 import hashlib
@@ -52,14 +52,16 @@ LEAST_SE = 3.0
 anything.
 """
 MOST_PANELS = 5000
-"""Bound on the different level halves of one clip; above it, fewer raters set the level and more score."""
+"""Bound on the different level halves of one clip; above it, fewer raters set the level and more
+score."""
 FOLDS = 5
 EXPONENTS = tuple(2.0 ** (step / 8) for step in range(-32, 33))
 """The exponents beta that tempering tries: 1/16 to 16, eight per doubling."""
 
 
 class Levels(NamedTuple):
-    """What the splits of a corpus' votes say, whatever was predicted. Made once, used for every strategy.
+    """What the splits of a corpus' votes say, whatever was predicted. Made once, used for every
+    strategy.
 
     kept     (n,) bool: the clips with at least 4 raters; the arrays below hold these m clips only
     weight   (m, 3): the share of the clip's splits in which it is low, medium, high; rows sum to 1
@@ -73,7 +75,8 @@ class Levels(NamedTuple):
     constant: Array
 
     def error(self, predicted: Array) -> Array:
-        """B of predictions (m, K) in each level, times the share of splits, (m, 3): additive over clips."""
+        """B of predictions (m, K) in each level, times the share of splits, (m, 3): additive over
+        clips."""
         cross = row_sum(self.votes * predicted[:, None, :])
         return self.constant - 2 * cross + self.weight * row_sum(predicted**2)[:, None]
 
@@ -89,9 +92,9 @@ class Row(NamedTuple):
 class Ambiguity(NamedTuple):
     """The result of the test.
 
-    verdict  HOLDS if all four contrasts and both overall gains are above 0; NOT REPRODUCED if the share
-             removed is shown to be smaller at "high" than at "low" against both references; NOT SHOWN
-             otherwise; NOT TESTED where the test means nothing
+    verdict  HOLDS if all four contrasts and both overall gains are above 0; NOT REPRODUCED if the
+             share removed is shown to be smaller at "high" than at "low" against both references;
+             NOT SHOWN otherwise; NOT TESTED where the test means nothing
     reason   why the verdict is what it is, in words
     rows     the four contrasts; empty if NOT TESTED before any was made
     gains    overall mean of B(reference) - B(strategy), by reference
@@ -110,9 +113,9 @@ class Ambiguity(NamedTuple):
 def levels(votes: npt.ArrayLike) -> Levels:
     """Count all splits of the votes (n, K) of clips with at least 4 raters.
 
-    Half of the raters, rounded down, set the level. With very many raters fewer do, so that there are never
-    more than MOST_PANELS different level halves; how many depends on N and K only, never on the votes.
-    Raises ValueError for votes that are not whole numbers.
+    Half of the raters, rounded down, set the level. With very many raters fewer do, so that there
+    are never more than MOST_PANELS different level halves; how many depends on N and K only, never
+    on the votes. Raises ValueError for votes that are not whole numbers.
     """
     counts = whole_votes(votes)
     raters, labels = counts.sum(axis=1), counts.shape[1]
@@ -139,7 +142,8 @@ def levels(votes: npt.ArrayLike) -> Levels:
 
 
 def level_raters(raters: int, labels: int) -> int:
-    """How many of N raters set the level: half, rounded down, or fewer if that allows too many panels."""
+    """How many of N raters set the level: half, rounded down, or fewer if that allows too many
+    panels."""
     size = raters // 2
     while math.comb(size + labels - 1, labels - 1) > MOST_PANELS and size > 2:
         size -= 1
@@ -158,8 +162,9 @@ def temper(distributions: npt.ArrayLike, beta: float, mix: float) -> Array:
 def fit_tempering(votes: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[float, float]:
     """The (beta, mix) with the smallest mean squared distance to the votes' shares.
 
-    For each beta of EXPONENTS the best mix is known in closed form. Of equally good ones the beta nearest to 1
-    counts, so a tie tempers least. votes (n, K), each row with a vote; predicted (n, K).
+    For each beta of EXPONENTS the best mix is known in closed form. Of equally good ones the beta
+    nearest to 1 counts, so a tie tempers least. votes (n, K), each row with a vote; predicted (n,
+    K).
     """
     sums = _tempering_sums(votes, predicted)
     return _fitted(np.array([totals(part) for part in sums]), sums.shape[1])
@@ -168,9 +173,9 @@ def fit_tempering(votes: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[float
 def tempered(votes: npt.ArrayLike, predicted: npt.ArrayLike, clusters: Sequence[str]) -> Array:
     """The predictions (n, K), tempered by what fits the other folds of clusters best.
 
-    Clusters are dealt to 5 folds in the order of the SHA-256 of their names, so that no ordering of names (by
-    sex or recording day) makes a fold special. With fewer than 5 clusters each is a fold. Raises ValueError
-    for fewer than two clusters.
+    Clusters are dealt to 5 folds in the order of the SHA-256 of their names, so that no ordering of
+    names (by sex or recording day) makes a fold special. With fewer than 5 clusters each is a fold.
+    Raises ValueError for fewer than two clusters.
     """
     counts, p = np.asarray(votes, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     names = sorted(set(clusters), key=lambda name: hashlib.sha256(name.encode("utf-8")).digest())
@@ -211,8 +216,8 @@ def ambiguity_test(
     heard      False if the model was not shown to hear the audio: then nothing is tested
     split      `levels(votes)`, if it is known already
     flattened  `tempered(votes, reference, clusters)`, if it is known already
-    Raises ValueError for predictions that are no distributions. All that the data cannot answer is a verdict
-    NOT TESTED with its reason.
+    Raises ValueError for predictions that are no distributions. All that the data cannot answer is
+    a verdict NOT TESTED with its reason.
     """
 
     def not_tested(reason: str, **known: object) -> Ambiguity:
@@ -235,7 +240,8 @@ def ambiguity_test(
     share = float(np.mean(split.kept))
     if share < LEAST_SHARE:
         return not_tested(
-            f"{share:.0%} of the clips have {LEAST_RATERS} or more raters; at least {LEAST_SHARE:.0%} must"
+            f"{share:.0%} of the clips have {LEAST_RATERS} or more raters; "
+            f"at least {LEAST_SHARE:.0%} must"
         )
     names = [name for name, kept in zip(clusters, split.kept.tolist(), strict=True) if kept]
     if len(set(names)) < 2:
@@ -278,7 +284,8 @@ def ambiguity_test(
 
 
 def share_contrast(sums: Array) -> Array:
-    """F_high - F_low from sums (..., 9): gain by level, B(reference) by level, share of splits by level."""
+    """F_high - F_low from sums (..., 9): gain by level, B(reference) by level, share of splits by
+    level."""
     return _share(sums, 2) - _share(sums, 0)
 
 
@@ -323,9 +330,9 @@ def _decided(
 
 
 class _Halves(NamedTuple):
-    """The level halves of one clip, those of equal entropy together: the entropies (E,), their ways (E,), the
-    number of all ways, and sums over the scoring halves (E, K + 2) of share, share times t, share times the
-    constant of B.
+    """The level halves of one clip, those of equal entropy together: the entropies (E,), their ways
+    (E,), the number of all ways, and sums over the scoring halves (E, K + 2) of share, share times
+    t, share times the constant of B.
     """
 
     entropies: tuple[float, ...]
@@ -358,7 +365,8 @@ def _halves(kind: tuple[int, ...], size: int) -> _Halves:
 
 
 def _tempering_sums(votes: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
-    """What the squared distance after tempering is made of, (len(EXPONENTS), n, 3), additive over clips.
+    """What the squared distance after tempering is made of, (len(EXPONENTS), n, 3), additive over
+    clips.
 
     With q = p^beta / sum p^beta, u = 1 / K - q and m = t - q, the distance at a mix is
     sum (m - mix u)² = sum m² - 2 mix sum u m + mix² sum u².
@@ -402,7 +410,8 @@ def _scaled(p: Array) -> Array:
 
 
 def _thirds(mass: dict[float, dict[int, int]]) -> dict[float, int]:
-    """The third of each entropy: the one in which the middle of its ranks lies (as `labels._thirds`).
+    """The third of each entropy: the one in which the middle of its ranks lies (as
+    `labels._thirds`).
 
     Ranks are weighted by the share of splits, added exactly as fractions.
     """

@@ -1,8 +1,9 @@
-"""How a strategy's loss falls with the number of candidates: over all subsets, not over "the first k".
+"""How a strategy's loss falls with the number of candidates: over all subsets, not over "the first
+k".
 
-One draw of 8 samples holds 8 curves' worth of single answers, 28 of pairs, and so on. The mean over all subsets
-of k candidates has far less noise than the first k; a bump at one k is then no longer an accident of the
-order.
+One draw of 8 samples holds 8 curves' worth of single answers, 28 of pairs, and so on. The mean over
+all subsets of k candidates has far less noise than the first k; a bump at one k is then no longer
+an accident of the order.
 
 For the linear pool and the Brier score the mean is known without listing subsets:
 
@@ -11,14 +12,14 @@ For the linear pool and the Brier score the mean is known without listing subset
     a = loss of the pool of all M - b / M
 
 a is the limit of infinitely many samples, unbiased, so it can be estimated from 8. Both add up over
-utterances, so the jackknife gives their intervals. The Jensen-Shannon divergence follows a + b / k closely but
-not exactly; `limit` fits it.
+utterances, so the jackknife gives their intervals. The Jensen-Shannon divergence follows a + b / k
+closely but not exactly; `limit` fits it.
 
-Candidates that did not parse are left out: k of the M that parsed. A clip with M < k is NaN at that k.
-`truth` is (n, K), `pool` (n, N, K) with NaN rows for candidates that did not parse.
+Candidates that did not parse are left out: k of the M that parsed. A clip with M < k is NaN at that
+k. `truth` is (n, K), `pool` (n, N, K) with NaN rows for candidates that did not parse.
 
-Source: sampling without replacement (Cochran 1977, th. 2.2). Best of k by order statistics: the estimator of
-pass@k (Chen et al. 2021), for any loss, with ties shared (grade I).
+Source: sampling without replacement (Cochran 1977, th. 2.2). Best of k by order statistics: the
+estimator of pass@k (Chen et al. 2021), for any loss, with ties shared (grade I).
 """
 
 import hashlib
@@ -52,7 +53,8 @@ class PoolCurve(NamedTuple):
 
 
 def brier_pool_curve(truth: npt.ArrayLike, pool: npt.ArrayLike) -> PoolCurve:
-    """Limit and slope of the linear pool's Brier score per utterance, exactly, whatever the subsets."""
+    """Limit and slope of the linear pool's Brier score per utterance, exactly, whatever the
+    subsets."""
     t, candidates = np.asarray(truth, dtype=np.float64), np.asarray(pool, dtype=np.float64)
     parsed = np.logical_not(np.isnan(candidates).any(axis=-1))
     many = parsed.sum(axis=-1).astype(np.float64)
@@ -69,9 +71,9 @@ def brier_pool_curve(truth: npt.ArrayLike, pool: npt.ArrayLike) -> PoolCurve:
 def pool_at(truth: npt.ArrayLike, pool: npt.ArrayLike, k: int, loss: Loss) -> Array:
     """Mean loss of the linear pool over all subsets of k parsed candidates, (n,).
 
-    All subsets if there are at most 100, else 64 seeded ones (see `subsets`), the same for every clip with
-    as many parsed candidates. Where subsets are seeded, they depend on the order of the candidates; where all
-    are taken, nothing does. NaN for a clip with fewer than k. k >= 1.
+    All subsets if there are at most 100, else 64 seeded ones (see `subsets`), the same for every
+    clip with as many parsed candidates. Where subsets are seeded, they depend on the order of the
+    candidates; where all are taken, nothing does. NaN for a clip with fewer than k. k >= 1.
     """
     t, candidates = np.asarray(truth, dtype=np.float64), np.asarray(pool, dtype=np.float64)
     parsed = np.logical_not(np.isnan(candidates).any(axis=-1))
@@ -91,11 +93,11 @@ def best_at(
 ) -> Array:
     """Mean loss of best-of-k over all subsets of k candidates that parsed and have a score, (n,).
 
-    scores (n, N), higher is better, NaN for none. Tied candidates share the win: their mean is the answer, as
-    in `strategies.aggregators.best`. Exact by order statistics: a group of equal scores with `below` lower ones
-    wins with j of its members in C(group, j) · C(below, k - j) subsets, and then answers with the mean of those
-    j, each choice of j as likely. Only the choices of j within one large group of ties are ever seeded.
-    NaN for a clip with fewer than k. k >= 1.
+    scores (n, N), higher is better, NaN for none. Tied candidates share the win: their mean is the
+    answer, as in `strategies.aggregators.best`. Exact by order statistics: a group of equal scores
+    with `below` lower ones wins with j of its members in C(group, j) · C(below, k - j) subsets, and
+    then answers with the mean of those j, each choice of j as likely. Only the choices of j within
+    one large group of ties are ever seeded. NaN for a clip with fewer than k. k >= 1.
     """
     t, candidates = np.asarray(truth, dtype=np.float64), np.asarray(pool, dtype=np.float64)
     given = np.asarray(scores, dtype=np.float64)
@@ -135,9 +137,9 @@ def limit(values: Sequence[npt.ArrayLike], sizes: Sequence[int]) -> Array:
 
     values  one (n,) per size, as `pool_at` gives them
     sizes   at least two different k
-    a is a fixed weighted sum of the values, so it adds up over utterances and the jackknife holds for it. For
-    Brier any sizes give the exact limit. For the Jensen-Shannon divergence take the upper half of the sizes:
-    the curve bends at small k.
+    a is a fixed weighted sum of the values, so it adds up over utterances and the jackknife holds
+    for it. For Brier any sizes give the exact limit. For the Jensen-Shannon divergence take the
+    upper half of the sizes: the curve bends at small k.
     """
     inverse = np.array([1 / k for k in sizes])
     if len(set(sizes)) < 2 or len(values) != len(sizes):
@@ -153,10 +155,11 @@ def limit(values: Sequence[npt.ArrayLike], sizes: Sequence[int]) -> Array:
 
 
 def subsets(many: int, k: int) -> list[tuple[int, ...]]:
-    """Subsets of k of `many` places: all, in order, if at most 100; else 64 seeded ones, possibly repeated.
+    """Subsets of k of `many` places: all, in order, if at most 100; else 64 seeded ones, possibly
+    repeated.
 
-    Seeded: subset r has the k places with the smallest SHA-256 of the text "SEED r place", where SEED is
-    `seeds.seed("subsets", many, k)`.
+    Seeded: subset r has the k places with the smallest SHA-256 of the text "SEED r place", where
+    SEED is `seeds.seed("subsets", many, k)`.
     """
     if not 1 <= k <= many:
         raise ValueError(f"subsets: found k = {k} of {many}; expected 1 to {many}")
@@ -175,7 +178,8 @@ def subsets(many: int, k: int) -> list[tuple[int, ...]]:
 
 
 def _mean_of(candidates: Array) -> Array:
-    """Mean over candidates, (n, k, K) -> (n, K), added by size: no order of the candidates changes a bit."""
+    """Mean over candidates, (n, k, K) -> (n, K), added by size: no order of the candidates changes
+    a bit."""
     return row_sum(np.sort(np.moveaxis(candidates, 1, -1), axis=-1)) / candidates.shape[1]
 
 

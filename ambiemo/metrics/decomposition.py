@@ -1,23 +1,23 @@
 """What a gain consists of: decoding, averaging, and choice.
 
-A strategy that draws several candidates and scores them differs from the single answer in three ways, and
-only the last needs the scores:
+A strategy that draws several candidates and scores them differs from the single answer in three
+ways, and only the last needs the scores:
 
     decoding   mean loss of the single candidates - loss of the single greedy answer
     averaging  loss of the linear pool - mean loss of the single candidates
     choice     loss of the strategy - loss of the linear pool of the same candidates
     total      loss of the strategy - loss of greedy = decoding + averaging + choice
 
-Negative is better. Averaging is never above 0 for a convex loss (Brier, Jensen-Shannon), whatever the
-candidates are: an average of answers beats the average answer. So a gain that is all averaging says nothing
-about a scorer.
+Negative is better. Averaging is never above 0 for a convex loss (Brier, Jensen-Shannon), whatever
+the candidates are: an average of answers beats the average answer. So a gain that is all averaging
+says nothing about a scorer.
 
-Everything is one number per utterance, so `floors.statistics_of` and the jackknife give intervals. An
-utterance without a greedy answer, without any parsed candidate or without the strategy's prediction is NaN
-in every part, so that the parts always add up over the same utterances.
+Everything is one number per utterance, so `floors.statistics_of` and the jackknife give intervals.
+An utterance without a greedy answer, without any parsed candidate or without the strategy's
+prediction is NaN in every part, so that the parts always add up over the same utterances.
 
-Source: the parts are ours (grade I). The gain of a pool over its members is Krogh and Vedelsby 1995. Effective
-candidates are Kish's effective sample size.
+Source: the parts are ours (grade I). The gain of a pool over its members is Krogh and Vedelsby
+1995. Effective candidates are Kish's effective sample size.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,8 @@ class Decomposition(NamedTuple):
     parsed: Array
 
     def realised_statistics(self) -> Array:
-        """Statistics (n, 2) of `realised`: single - strategy, and single - oracle; 0 and 0 where unknown."""
+        """Statistics (n, 2) of `realised`: single - strategy, and single - oracle; 0 and 0 where
+        unknown."""
         found = np.stack([self.single - self.strategy, self.single - self.oracle], axis=-1)
         return np.where(np.isnan(found).any(axis=-1, keepdims=True), 0.0, found)
 
@@ -70,8 +71,9 @@ class Decomposition(NamedTuple):
 def realised(sums: Array) -> Array:
     """The realised fraction of what choosing could win, from summed statistics (..., 2) -> (...).
 
-    (single - strategy) / (single - oracle): 0 for a random candidate, 1 for the best one every time. It may
-    be above 1, as an average may beat every candidate. NaN where all candidates are equally good.
+    (single - strategy) / (single - oracle): 0 for a random candidate, 1 for the best one every
+    time. It may be above 1, as an average may beat every candidate. NaN where all candidates are
+    equally good.
     """
     return np.where(sums[..., 1] > TOLERANCE, ratio(sums[..., 0], sums[..., 1]), np.nan)
 
@@ -89,8 +91,8 @@ def decompose(
     truth     (n, K)
     greedy    (n, K), NaN rows where it failed
     pool      (n, N, K), NaN rows for candidates that did not parse
-    weights   (n, N) >= 0, what each candidate weighs in the strategy; NaN or 0 for one that weighs nothing.
-              A best-of strategy has 1 on the winner, shared if several tie.
+    weights   (n, N) >= 0, what each candidate weighs in the strategy; NaN or 0 for one that weighs
+              nothing. A best-of strategy has 1 on the winner, shared if several tie.
     strategy  (n, K), the strategy's prediction, NaN rows where it failed
     loss      a function of truth and prediction, lower is better, one number per utterance
     Raises ValueError for unlike shapes or negative weights.
@@ -166,8 +168,8 @@ def candidate_losses(truth: npt.ArrayLike, pool: npt.ArrayLike, loss: Loss) -> A
 def shared_win(scores: npt.ArrayLike, pool: npt.ArrayLike) -> Array:
     """Weights of a best-of strategy, (n, N): the best score wins, tied ones share the win.
 
-    scores (n, N), NaN for a candidate without one; pool (n, N, K). Only parsed candidates can win; a row of
-    zeros where none can. Equal scores tie, as in `strategies.aggregators.best`.
+    scores (n, N), NaN for a candidate without one; pool (n, N, K). Only parsed candidates can win;
+    a row of zeros where none can. Equal scores tie, as in `strategies.aggregators.best`.
     """
     given = np.asarray(scores, dtype=np.float64)
     able = _parsed(np.asarray(pool, dtype=np.float64)) & ~np.isnan(given)

@@ -1,17 +1,19 @@
 """How good can a prediction look? Floors, ceilings, and corrections for the small number of raters.
 
-A truth made of few votes is not the true distribution. A model that knows the true distribution exactly still
-has a Jensen-Shannon divergence of about .08 bits to 10 raters, .13 to 5 and .19 to 3. So raw numbers differ
-between corpora for that reason alone, and these numbers belong next to them.
+A truth made of few votes is not the true distribution. A model that knows the true distribution
+exactly still has a Jensen-Shannon divergence of about .08 bits to 10 raters, .13 to 5 and .19 to 3.
+So raw numbers differ between corpora for that reason alone, and these numbers belong next to them.
 
-`votes` (n, K) are whole numbers of raters, one vote per rater. A rater with several tags must not be counted
-several times: the corrections divide by N - 1, where N is the number of independent votes.
+`votes` (n, K) are whole numbers of raters, one vote per rater. A rater with several tags must not
+be counted several times: the corrections divide by N - 1, where N is the number of independent
+votes.
 
-Unless it says otherwise, a function returns one number per utterance, (n,), NaN where it is not estimable.
-`statistics_of` makes additive statistics of it, for `jackknife` with the value `distribution.mean`.
+Unless it says otherwise, a function returns one number per utterance, (n,), NaN where it is not
+estimable. `statistics_of` makes additive statistics of it, for `jackknife` with the value
+`distribution.mean`.
 
-A floor from a fitted Dirichlet-multinomial was tried and failed (.072 where the known floor is .090), so
-there is none here.
+A floor from a fitted Dirichlet-multinomial was tried and failed (.072 where the known floor is
+.090), so there is none here.
 """
 
 import math
@@ -30,8 +32,9 @@ MOST_PAIRS = 250_000
 
 
 def statistics_of(values: npt.ArrayLike) -> Array:
-    """Additive statistics (n, 3) of one number per utterance (n,): the number, whether there is one, whether
-    it is infinite. NaN is left out of the mean. The layout is that of `distribution.averaged`.
+    """Additive statistics (n, 3) of one number per utterance (n,): the number, whether there is
+    one, whether it is infinite. NaN is left out of the mean. The layout is that of
+    `distribution.averaged`.
     """
     array = np.asarray(values, dtype=np.float64)
     known = np.where(np.isfinite(array), array, 0.0)
@@ -39,12 +42,13 @@ def statistics_of(values: npt.ArrayLike) -> Array:
 
 
 def brier_unbiased(votes: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
-    """Squared distance of the prediction to the true distribution, unbiased whatever the number of raters.
+    """Squared distance of the prediction to the true distribution, unbiased whatever the number of
+    raters.
 
     B = sum over labels of (t - p)² - (1 - sum of t²) / (N - 1), with t = votes / N. NaN for N < 2.
-    The second term is the unbiased estimate of the votes' own variance, so the mean of B over panels is the
-    sum of (true - p)². One clip's B may be below 0. Source: the variance of a multinomial; as a fair score
-    Ferro 2014 (grade I: the application is ours).
+    The second term is the unbiased estimate of the votes' own variance, so the mean of B over
+    panels is the sum of (true - p)². One clip's B may be below 0. Source: the variance of a
+    multinomial; as a fair score Ferro 2014 (grade I: the application is ours).
     """
     counts, total, truth, p = _votes_and(votes, predicted)
     del counts
@@ -56,8 +60,8 @@ def js_divergence_bits_vote_jackknife(votes: npt.ArrayLike, predicted: npt.Array
     """Jensen-Shannon divergence in bits with most of the few-raters bias removed. NaN for N < 2.
 
     N · JS(v) - (N - 1) · sum over labels of (v_k / N) · JS(v with one vote of k less).
-    Removes the bias of order 1 / N, not all of it: with few raters some is left. Source: the jackknife of
-    Quenouille 1956 over raters (grade I: the application is ours).
+    Removes the bias of order 1 / N, not all of it: with few raters some is left. Source: the
+    jackknife of Quenouille 1956 over raters (grade I: the application is ours).
     """
     counts, total, truth, p = _votes_and(votes, predicted)
     found = total * js_nats(truth, p)
@@ -71,11 +75,11 @@ def js_divergence_bits_vote_jackknife(votes: npt.ArrayLike, predicted: npt.Array
 
 
 def second_panel_js_bits(votes: npt.ArrayLike, size: int) -> Array:
-    """Jensen-Shannon divergence in bits between two panels of `size` raters of the same clip: what a second
-    panel would score as a model.
+    """Jensen-Shannon divergence in bits between two panels of `size` raters of the same clip: what
+    a second panel would score as a model.
 
-    Mean over all pairs of disjoint panels, exactly. NaN for N < 2 · size, and for the rare clip with more
-    than MOST_PAIRS pairs of different panels. size >= 1.
+    Mean over all pairs of disjoint panels, exactly. NaN for N < 2 · size, and for the rare clip
+    with more than MOST_PAIRS pairs of different panels. size >= 1.
     """
     if size < 1:
         raise ValueError(f"size: found {size}; expected at least 1 rater")
@@ -86,8 +90,8 @@ def second_panel_js_bits(votes: npt.ArrayLike, size: int) -> Array:
 
 
 def second_panel_curve(votes: npt.ArrayLike) -> dict[int, Array]:
-    """`second_panel_js_bits` at every size that some clip allows: {size: (n,)}. Compare sizes with care: a
-    larger one is the mean over fewer clips.
+    """`second_panel_js_bits` at every size that some clip allows: {size: (n,)}. Compare sizes with
+    care: a larger one is the mean over fewer clips.
     """
     counts = whole_votes(votes)
     most = int(counts.sum(axis=1).max(initial=0)) // 2
@@ -98,7 +102,8 @@ def leave_one_rater_out_accuracy(votes: npt.ArrayLike) -> Array:
     """How often one rater names the plurality of the other raters, ties shared: a human's accuracy.
 
     sum over labels of (v_k / N) · the label's share of the win without that vote. NaN for N < 2.
-    Accuracy only: as a distribution one rater's vote is worse than a uniform answer, so it is no ceiling.
+    Accuracy only: as a distribution one rater's vote is worse than a uniform answer, so it is no
+    ceiling.
     """
     counts = whole_votes(votes)
     total = counts.sum(axis=1)
@@ -140,8 +145,8 @@ def best_accuracy(truth: npt.ArrayLike) -> Array:
 def prior_leave_cluster_out(truth: npt.ArrayLike, clusters: Sequence[str]) -> Array:
     """The mean distribution of the other clusters for every utterance, (n, K).
 
-    `baselines.prior` is the mean over all utterances, so it has seen what it is scored on; this has not.
-    truth (n, K); clusters (n,). Raises ValueError for fewer than two clusters.
+    `baselines.prior` is the mean over all utterances, so it has seen what it is scored on; this has
+    not. truth (n, K); clusters (n,). Raises ValueError for fewer than two clusters.
     """
     shares = np.asarray(truth, dtype=np.float64)
     if len(shares) != len(clusters):
@@ -162,7 +167,8 @@ def prior_leave_cluster_out(truth: npt.ArrayLike, clusters: Sequence[str]) -> Ar
 def skill_statistics(
     votes: npt.ArrayLike, predicted: npt.ArrayLike, clusters: Sequence[str]
 ) -> Array:
-    """Statistics (n, 2) of `skill`: B of the prediction and B of the prior that leaves the cluster out.
+    """Statistics (n, 2) of `skill`: B of the prediction and B of the prior that leaves the cluster
+    out.
 
     0 and 0 for an utterance with fewer than two votes.
     """
@@ -174,19 +180,21 @@ def skill_statistics(
 
 
 def skill(sums: Array) -> Array:
-    """1 - B(prediction) / B(prior), from summed statistics (..., 2) -> (...): 1 knows the true distribution,
-    0 is as good as the corpus' mean, below 0 is worse. NaN where the prior has nothing to explain (B <= 0).
+    """1 - B(prediction) / B(prior), from summed statistics (..., 2) -> (...): 1 knows the true
+    distribution, 0 is as good as the corpus' mean, below 0 is worse. NaN where the prior has
+    nothing to explain (B <= 0).
     """
     return np.where(sums[..., 1] > 0, 1 - ratio(sums[..., 0], sums[..., 1]), np.nan)
 
 
 def macro_f1_truth_labels(sums: Array) -> Array:
-    """Mean F1 over the labels that occur in the truth, from summed confusion matrices (..., K * K) -> (...).
+    """Mean F1 over the labels that occur in the truth, from summed confusion matrices (..., K * K)
+    -> (...).
 
-    `macro_f1` also averages over labels that only predictions name, as scikit-learn does: one stray answer
-    with a label nobody voted for moves it from .733 to .556. Here such an answer costs its own label's
-    recall, and no 0 is added. NaN without utterances. Source: scikit-learn's f1_score(average="macro",
-    labels=those of the truth).
+    `macro_f1` also averages over labels that only predictions name, as scikit-learn does: one stray
+    answer with a label nobody voted for moves it from .733 to .556. Here such an answer costs its
+    own label's recall, and no 0 is added. NaN without utterances. Source: scikit-learn's
+    f1_score(average="macro", labels=those of the truth).
     """
     labels = round(sums.shape[-1] ** 0.5)
     matrix = sums.reshape(*sums.shape[:-1], labels, labels)

@@ -5,9 +5,10 @@
     F1, recall, R² of sums   jackknife, t(G_eff - 1)         jackknife t
     calibration error        percentile bootstrap, labelled  exchange within clusters
 
-The calibration error is a sum of absolute values: it is not smooth, and a jackknife of it is not known to
-work. Its bootstrap interval covers too seldom with few clusters and says so by its label. With more than 1,000
-clusters the p of a mean is by t too: there the two agree, and 20,000 patterns take seconds.
+The calibration error is a sum of absolute values: it is not smooth, and a jackknife of it is not
+known to work. Its bootstrap interval covers too seldom with few clusters and says so by its label.
+With more than 1,000 clusters the p of a mean is by t too: there the two agree, and 20,000 patterns
+take seconds.
 """
 
 from collections.abc import Sequence
@@ -34,9 +35,10 @@ MANY = 1000
 class Sure(NamedTuple):
     """A value, or a difference of two, and how sure it is; NaN where there is a reason.
 
-    method and p_method name how the bounds and p were made; p_method is empty for a value that is no
-    difference. detectable is the smallest difference that would be called with 80 % power, alone; NaN for a
-    value and where the bounds are by bootstrap. reason says why there are no bounds.
+    method and p_method name how the bounds and p were made; p_method is empty for a value that is
+    no difference. detectable is the smallest difference that would be called with 80 % power,
+    alone; NaN for a value and where the bounds are by bootstrap. reason says why there are no
+    bounds.
     """
 
     value: float
@@ -64,8 +66,8 @@ def value_with_interval(
     clusters: Sequence[str],
     seed: int,
 ) -> Sure:
-    """A metric's value with its interval. truth and predicted (n, K); clusters (n,); seed for the bootstrap
-    of calibration errors only.
+    """A metric's value with its interval. truth and predicted (n, K); clusters (n,); seed for the
+    bootstrap of calibration errors only.
     """
     found = jackknife.estimate(metric, truth, predicted, clusters)
     if is_calibration(metric) and _bootstraps(found):
@@ -106,7 +108,8 @@ def difference_with_interval(
 
 
 def _bootstraps(found: jackknife.Estimate) -> bool:
-    """Whether the bootstrap has something to say: the jackknife's refusals for few clusters are its own too."""
+    """Whether the bootstrap has something to say: the jackknife's refusals for few clusters are its
+    own too."""
     return not found.reason or "same whichever" in found.reason
 
 

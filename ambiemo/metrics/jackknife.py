@@ -1,22 +1,23 @@
 """How sure a number is, without random numbers: leave out one cluster at a time.
 
-Utterances of one speaker (or dialogue) are not independent, so whole clusters are left out, not utterances.
-Every metric is a function of sums, so leaving a cluster out is one subtraction; C clusters need C
-evaluations.
+Utterances of one speaker (or dialogue) are not independent, so whole clusters are left out, not
+utterances. Every metric is a function of sums, so leaving a cluster out is one subtraction; C
+clusters need C evaluations.
 
     theta       the metric of all utterances
     theta_g     the metric without cluster g
     SE²         (C - 1) / C · sum over g of (theta_g - mean of the theta_g)²
-    G_eff       (sum n_g)² / sum n_g², n_g utterances in cluster g: C if all are of one size, less otherwise
+    G_eff       (sum n_g)² / sum n_g², n_g utterances in cluster g: C if all are of one size, less
+                otherwise
     interval    theta ± t(0.975; G_eff - 1) · SE
 
-Source: the delete-one jackknife is Tukey 1958 (Efron and Tibshirani 1993, ch. 11); leaving out clusters is
-CV3J of MacKinnon, Nielsen and Webb 2023. Taking G_eff, which is Kish's effective sample size, for the number
-of clusters in the degrees of freedom is ours (grade I): with unequal clusters t(C - 1) covers too seldom.
-reproduce/bench/false_positives.py measures the coverage.
+Source: the delete-one jackknife is Tukey 1958 (Efron and Tibshirani 1993, ch. 11); leaving out
+clusters is CV3J of MacKinnon, Nielsen and Webb 2023. Taking G_eff, which is Kish's effective sample
+size, for the number of clusters in the degrees of freedom is ours (grade I): with unequal clusters
+t(C - 1) covers too seldom. reproduce/bench/false_positives.py measures the coverage.
 
-Nothing here is random, nothing calls BLAS, and sums are exactly rounded: no order of the utterances changes a
-bit. What cannot be estimated is NaN with a reason in words, never 0.
+Nothing here is random, nothing calls BLAS, and sums are exactly rounded: no order of the utterances
+changes a bit. What cannot be estimated is NaN with a reason in words, never 0.
 """
 
 import math
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 POWER = 0.8
 LEAST_EFFECTIVE = 1.5
-"""Fewest effective clusters an interval is made from: below, one cluster is nearly all of the data, and the
-interval would be wider than any scale.
+"""Fewest effective clusters an interval is made from: below, one cluster is nearly all of the data,
+and the interval would be wider than any scale.
 """
 SAME = 1e-12
 """A spread up to this share of the values is rounding, not spread."""
@@ -71,8 +72,8 @@ class Estimate(NamedTuple):
 
 
 def effective_clusters(sizes: npt.ArrayLike) -> float:
-    """G_eff = (sum n_g)² / sum n_g² of the clusters' sizes (C,): C if all are equal, towards 1 if one
-    dominates. NaN for no clusters. Source: Kish 1965.
+    """G_eff = (sum n_g)² / sum n_g² of the clusters' sizes (C,): C if all are equal, towards 1 if
+    one dominates. NaN for no clusters. Source: Kish 1965.
     """
     numbers = [float(size) for size in np.asarray(sizes, dtype=np.float64)]
     squares = math.fsum(size * size for size in numbers)
@@ -103,7 +104,8 @@ def jackknife(
 def from_sums(
     sums: Array, counts: npt.ArrayLike, whole: Array, value: Value, level: float = LEVEL
 ) -> Estimate:
-    """`jackknife` from the clusters' sums (C, S), their utterances (C,), and the sum of all (S,)."""
+    """`jackknife` from the clusters' sums (C, S), their utterances (C,), and the sum of all
+    (S,)."""
     effective = effective_clusters(counts)
     n = int(np.sum(counts))
     point = float(value(whole)) if n else math.nan
@@ -168,9 +170,10 @@ def paired(
 ) -> Estimate:
     """Value of a minus value of b on the same utterances, with its interval.
 
-    truth, a and b (n, K); clusters (n,) names. A metric that is a mean over utterances is compared on the
-    utterances where it is estimable for both, so that abstaining on hard ones wins nothing; n counts them.
-    If a and b are the same everywhere the difference is 0 with the bounds 0 and 0 and p 1.
+    truth, a and b (n, K); clusters (n,) names. A metric that is a mean over utterances is compared
+    on the utterances where it is estimable for both, so that abstaining on hard ones wins nothing;
+    n counts them. If a and b are the same everywhere the difference is 0 with the bounds 0 and 0
+    and p 1.
     """
     left, right = metric.statistics(truth, a), metric.statistics(truth, b)
     names = list(clusters)
@@ -197,9 +200,10 @@ def detectable(
 ) -> float:
     """The smallest true difference that would be called with the given power, in the metric's unit.
 
-    (t(1 - alpha / 2m) + t(power)) · SE with G_eff - 1 degrees, where alpha = 1 - level and m = `family`
-    comparisons: the first step of Holm, so a bound for a family. NaN where there is no SE. Source: the
-    minimum detectable effect of Bloom 1995, with t in both places; m in place of 1 is ours (grade I).
+    (t(1 - alpha / 2m) + t(power)) · SE with G_eff - 1 degrees, where alpha = 1 - level and m =
+    `family` comparisons: the first step of Holm, so a bound for a family. NaN where there is no SE.
+    Source: the minimum detectable effect of Bloom 1995, with t in both places; m in place of 1 is
+    ours (grade I).
     """
     if family < 1:
         raise ValueError(f"family: found {family}; expected at least 1 comparison")

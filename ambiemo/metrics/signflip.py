@@ -1,19 +1,21 @@
 """p-values that hold with few clusters: flip the sign of whole clusters.
 
-If two predictions are equally good, a cluster's difference is as likely to favour one as the other. So every
-pattern of signs is equally likely, and p is the share of patterns that are at least as extreme as the data.
-This is exact: no distribution is assumed, and with C clusters p is never below 2^(1 - C).
+If two predictions are equally good, a cluster's difference is as likely to favour one as the other.
+So every pattern of signs is equally likely, and p is the share of patterns that are at least as
+extreme as the data. This is exact: no distribution is assumed, and with C clusters p is never below
+2^(1 - C).
 
     up to 16 clusters   all 2^(C - 1) patterns (a pattern and its mirror image are equally extreme)
-    more                20,000 seeded patterns and the data itself, p = (1 + at least as extreme) / 20,001
+    more                20,000 seeded patterns and the data itself, p = (1 + at least as extreme) /
+                        20,001
 
-`sign_flip` is for means: it needs the clusters' sums of differences only. `exchange` is for any metric of
-sums, such as an F1 or a calibration error: it exchanges the two predictions within clusters. For a mean the
-two are the same test.
+`sign_flip` is for means: it needs the clusters' sums of differences only. `exchange` is for any
+metric of sums, such as an F1 or a calibration error: it exchanges the two predictions within
+clusters. For a mean the two are the same test.
 
-Source: Fisher 1935, ch. 3 (the sign flip, called randomisation test); Phipson and Smyth 2010 for counting the
-data among random patterns. Clusters as the unit: Canay, Romano and Shaikh 2017. Correct a family with
-`inference.holm`.
+Source: Fisher 1935, ch. 3 (the sign flip, called randomisation test); Phipson and Smyth 2010 for
+counting the data among random patterns. Clusters as the unit: Canay, Romano and Shaikh 2017.
+Correct a family with `inference.holm`.
 """
 
 import hashlib
@@ -30,8 +32,8 @@ EXACT = 16
 """Most clusters for which every pattern is tried: 32,768 patterns."""
 FLIPS = 20_000
 SAME = 1e-9
-"""Patterns this close to the data, as a share of the largest possible sum, are as extreme: they differ by
-rounding.
+"""Patterns this close to the data, as a share of the largest possible sum, are as extreme: they
+differ by rounding.
 """
 BLOCK = 1 << 21
 """Signs held at a time."""
@@ -56,7 +58,8 @@ def sign_flip(sums: npt.ArrayLike) -> float:
 
 
 def sign_flips(sums: npt.ArrayLike) -> Array:
-    """`sign_flip` of several differences at once, (C, M) -> (M,): the seeded patterns are made once."""
+    """`sign_flip` of several differences at once, (C, M) -> (M,): the seeded patterns are made
+    once."""
     values = np.asarray(sums, dtype=np.float64)
     if values.ndim != 2 or not np.isfinite(values).all():
         raise ValueError("sign_flip: expected finite sums of differences, (clusters, differences)")
@@ -83,8 +86,8 @@ def exchange(a: npt.ArrayLike, b: npt.ArrayLike, value: Callable[[Array], Array]
 
     a and b (C, S) are each cluster's sums of one prediction's statistics; value (..., S) -> (...).
     Clusters in the order of their names: with more than 16, the seeded patterns are theirs.
-    NaN for fewer than two clusters and where the difference is not estimable. A pattern in which it is not
-    estimable counts as extreme, so it can only raise p.
+    NaN for fewer than two clusters and where the difference is not estimable. A pattern in which it
+    is not estimable counts as extreme, so it can only raise p.
     """
     left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 2:
@@ -109,9 +112,9 @@ def exchange(a: npt.ArrayLike, b: npt.ArrayLike, value: Callable[[Array], Array]
 def patterns(clusters: int) -> Iterator[Array]:
     """Patterns of signs +1 and -1, in blocks (P, C).
 
-    All of them up to 16 clusters, the first of which is never flipped. With more, FLIPS random ones from
-    SHAKE-256 of the decimal digits of `seeds.seed("sign flip", C)`: pattern r is the first C bits of the r-th
-    ceil(C / 8) bytes, the most significant bit of a byte first; a bit of 1 flips.
+    All of them up to 16 clusters, the first of which is never flipped. With more, FLIPS random ones
+    from SHAKE-256 of the decimal digits of `seeds.seed("sign flip", C)`: pattern r is the first C
+    bits of the r-th ceil(C / 8) bytes, the most significant bit of a byte first; a bit of 1 flips.
     """
     if clusters <= EXACT:
         flips = np.arange(2 ** (clusters - 1))[:, None] >> np.arange(clusters - 1)[None, :] & 1
@@ -137,7 +140,8 @@ def _all_patterns(ordered: list[float], least: float) -> float:
 def _difference(
     middle: Array, apart: Array, signs: Array, value: Callable[[Array], Array]
 ) -> Array:
-    """value(a) - value(b) for each pattern (P, C): middle (S,) plus or minus the signed halves (C, S)."""
+    """value(a) - value(b) for each pattern (P, C): middle (S,) plus or minus the signed halves (C,
+    S)."""
     half = np.einsum("pc,cs->ps", signs, apart)
     one, two = middle + half, middle - half
     with np.errstate(invalid="ignore"):

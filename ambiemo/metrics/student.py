@@ -1,11 +1,12 @@
 """Student's t with any positive number of degrees of freedom, with nothing but `math`.
 
-The degrees are G_eff - 1 and so seldom whole. Written out here for two reasons: importing scipy.stats takes
-longer than scoring a file, and a verifier that has only the standard library can make the same numbers again.
+The degrees are G_eff - 1 and so seldom whole. Written out here for two reasons: importing
+scipy.stats takes longer than scoring a file, and a verifier that has only the standard library can
+make the same numbers again.
 
-Source: P(|T| > t) = I_x(df/2, 1/2) with x = df / (df + t²) (Abramowitz and Stegun 1964, 26.7.1); the
-incomplete beta function I by its continued fraction (DLMF 8.17.22), evaluated as Lentz 1976 does. Agrees with
-scipy to 1e-10 relative (tests).
+Source: P(|T| > t) = I_x(df/2, 1/2) with x = df / (df + t²) (Abramowitz and Stegun 1964, 26.7.1);
+the incomplete beta function I by its continued fraction (DLMF 8.17.22), evaluated as Lentz 1976
+does. Agrees with scipy to 1e-10 relative (tests).
 """
 
 import math
@@ -16,7 +17,8 @@ TINY = 1e-300
 
 
 def two_sided_p(t: float, df: float) -> float:
-    """P(|T| > |t|) of Student's t with df > 0 degrees of freedom: 1 at t = 0, towards 0 for large |t|."""
+    """P(|T| > |t|) of Student's t with df > 0 degrees of freedom: 1 at t = 0, towards 0 for large
+    |t|."""
     _positive(df)
     if math.isnan(t):
         return math.nan
@@ -44,7 +46,8 @@ def two_sided_p(t: float, df: float) -> float:
 def critical(alpha: float, df: float) -> float:
     """The t with P(|T| > t) = alpha, for 0 < alpha < 1 and df > 0.
 
-    Found by bisection, so it needs nothing but `two_sided_p`. A one-sided quantile q is critical(2 (1 - q)).
+    Found by bisection, so it needs nothing but `two_sided_p`. A one-sided quantile q is critical(2
+    (1 - q)).
     """
     _positive(df)
     if not 0 < alpha < 1:

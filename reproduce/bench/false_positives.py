@@ -1,20 +1,23 @@
 """How often does the procedure find something where nothing is, and how often what was planted?
 
-    python reproduce/bench/false_positives.py [--worlds 2000] [--out FILE.json]      (one core; see "seconds")
+    python reproduce/bench/false_positives.py [--worlds 2000] [--only PART ...] [--out FILE.json]
 
-Nulls, on the stored answers of artifacts/reference/quick unless named otherwise. A rate is the share of worlds in
+One core; every part says how many seconds it took, about 20 minutes in all. The nulls stand on the
+stored answers of artifacts/reference/quick unless named otherwise. A rate is the share of worlds in
 which anything of one family is called at 5 %:
   N1  strategies exchanged within speaker: real dependence, nothing differs
-  N2  the verifier's scores permuted within clip: a scorer that knows nothing
+  N2  scores permuted within clip: a scorer that knows nothing
   N3  all clips given one true distribution, fresh votes: no clip is more ambiguous than another
-  N4  models exchanged within speaker (two prompts stand for two models: the reference bundle has one)
+  N4  models exchanged within speaker (two prompts stand for two models: the bundle has one)
   N5  skewed effects in unequal clusters (simulated)
-Plants (a twentieth of the worlds): worlds where the gain grows with ambiguity, falls, is the same, or is nothing but flattening; and a verifier
-of known quality. Coverage: the jackknife interval over 12, 30 and 91 clusters.
+Coverage: the jackknife interval over 12, 30 and 91 clusters.
+Plants (a twentieth of the worlds): the gain grows with ambiguity, falls, is the same, or is nothing
+but flattening; and a verifier of known quality.
 
-The planted worlds use CREMA-D's voice votes where $AMBIEMO_DATA/crema_d is there: its clips' shares, smoothed, are
-the true distributions, and fresh votes are drawn with its own number of raters. Otherwise both are simulated; the
-JSON says which. Every random number comes from a seed named after its world.
+The planted worlds use CREMA-D's voice votes where $AMBIEMO_DATA/crema_d is there: its clips'
+shares, smoothed, are the true distributions, and fresh votes are drawn with its own number of raters.
+Otherwise both are simulated; the JSON says which. Every random number comes from a seed named after
+its world.
 """
 
 import argparse
@@ -39,7 +42,7 @@ from ambiemo.metrics.arithmetic import Array, totals
 from ambiemo.metrics.classification import macro_f1
 from ambiemo.metrics.decomposition import candidate_losses, linear_pool, shared_win
 from ambiemo.metrics.distribution import js_divergence_bits
-from ambiemo.metrics.inference import cluster_sums, holm
+from ambiemo.metrics.inference import cluster_sums, holm, resample_counts
 from ambiemo.metrics.jackknife import Estimate, from_sums, jackknife, sizes
 from ambiemo.metrics.signflip import exchange, sign_flip, sign_flips
 from ambiemo.seeds import seed
@@ -68,7 +71,8 @@ def random(*parts: object) -> np.random.Generator:
 
 
 class Stored:
-    """Votes, clusters, predictions and candidates of the reference bundle, in the order of its utterances."""
+    """Votes, clusters, predictions and candidates of the reference bundle, in the order of its
+    utterances."""
 
     def __init__(self, data: Path = BUNDLE) -> None:
         lines = (data / "inputs" / "utterances.jsonl").read_text(encoding="utf-8").splitlines()
@@ -119,7 +123,8 @@ def _lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _parsed(text: str) -> Array:
-    """The distribution in an answer; NaN where there is none. Strict: only the answer's last braces count."""
+    """The distribution in an answer; NaN where there is none. Strict: only the answer's last braces
+    count."""
     nothing = np.full(len(LABELS), np.nan)
     found = re.search(r"\{[^{}]*\}\s*$", text)
     try:
@@ -132,7 +137,8 @@ def _parsed(text: str) -> Array:
 
 
 def crema_d_votes() -> tuple[Votes, list[str]] | None:
-    """The voice votes (n, 6) of CREMA-D and each clip's actor, or None where the data is not there."""
+    """The voice votes (n, 6) of CREMA-D and each clip's actor, or None where the data is not
+    there."""
     table = (
         Path(os.environ.get("AMBIEMO_DATA", ""))
         / "crema_d"
@@ -155,7 +161,8 @@ NAMES = ("js_divergence_bits", "brier", "accuracy", "macro_f1", "r2_determinatio
 
 
 def n1(stored: Stored, worlds: int, metrics: Sequence[str] = NAMES) -> dict[str, Any]:
-    """Strategies exchanged within speaker, each against greedy; Holm over the strategies of a metric."""
+    """Strategies exchanged within speaker, each against greedy; Holm over the strategies of a
+    metric."""
     names = ["greedy", *sorted(set(stored.predictions) - {"greedy"})]
     counts = np.array(stored.sizes)
     found: dict[str, Any] = {"family": len(names) - 1}
@@ -198,9 +205,31 @@ def n1(stored: Stored, worlds: int, metrics: Sequence[str] = NAMES) -> dict[str,
     return found
 
 
+def withdrawn(stored: Stored, worlds: int) -> dict[str, Any]:
+    """N1 with the procedure this one replaces: Holm over percentile-bootstrap p, 2,000 resamples of
+    clusters."""
+    names = ["greedy", *sorted(set(stored.predictions) - {"greedy"})]
+    row = metric("js_divergence_bits")
+    parts = [row.statistics(stored.truth, stored.predictions[one])[:, :1] for one in names]
+    sums = np.stack([cluster_sums(part, stored.clusters)[:, 0] for part in parts])
+    clusters = sums.shape[1]
+    (counts,) = resample_counts(clusters, 2000, seed("false positives", "withdrawn"))
+    called = 0
+    for world in range(worlds):
+        order = random("N1", "js_divergence_bits", world).permuted(
+            np.tile(np.arange(len(names))[:, None], (1, clusters)), axis=0
+        )
+        mixed = sums[order, np.arange(clusters)[None, :]]
+        repeats = np.einsum("rc,sc->rs", counts.astype(float), mixed[1:] - mixed[0])
+        below, above = (repeats <= 1e-12).sum(axis=0), (repeats >= -1e-12).sum(axis=0)
+        p = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (1 + len(repeats)))
+        called += bool(np.min(holm(np.maximum(p, 2.0 ** (1 - clusters)))) < 0.05)
+    return {"worlds": worlds, "js_divergence_bits": rate(called, worlds)}
+
+
 def n2(stored: Stored, worlds: int) -> dict[str, Any]:
-    """Scores permuted within clip. Against the mean single candidate nothing differs; against the linear pool
-    the strategy is worse, so a gain of choice must hardly ever be called.
+    """Scores permuted within clip. Against the mean single candidate nothing differs; against the
+    linear pool the strategy is worse, so a gain of choice must hardly ever be called.
     """
     beams, three, samples = ("direct", "beam", 5), ("direct", "beam", 3), ("direct", "sample", 8)
     pools = {
@@ -238,9 +267,10 @@ def _permuted(r: np.random.Generator, scores: Array, pool: Array) -> Array:
 
 
 def _choice(stored: Stored, pool: Array, scores: Array) -> tuple[Array, Array]:
-    """Loss of the candidates that score best minus the mean single loss, and loss of best-of (the mean of tied
-    answers) minus the pool's loss, (n,) each. The first averages the losses of tied candidates, not their
-    answers: an average of answers is better than a single one whatever the scores know.
+    """Loss of the candidates that score best minus the mean single loss, and loss of best-of (the
+    mean of tied answers) minus the pool's loss, (n,) each. The first averages the losses of tied
+    candidates, not their answers: an average of answers is better than a single one whatever the
+    scores know.
     """
     weights = shared_win(scores, pool)
     weights = np.where(weights.any(axis=1, keepdims=True), weights, np.nan)
@@ -256,8 +286,9 @@ def _choice(stored: Stored, pool: Array, scores: Array) -> tuple[Array, Array]:
 
 
 def n3(stored: Stored, worlds: int) -> dict[str, Any]:
-    """All clips given one true distribution, fresh votes; every strategy is tested. It has the corpus' most
-    common label first: the corpus' mean itself is so divided that its votes leave no clip at "low".
+    """All clips given one true distribution, fresh votes; every strategy is tested. It has the
+    corpus' most common label first: the corpus' mean itself is so divided that its votes leave no
+    clip at "low".
     """
     names = sorted(set(stored.predictions) - {"greedy"})
     one = np.empty(6)
@@ -304,7 +335,8 @@ def n3(stored: Stored, worlds: int) -> dict[str, Any]:
 
 
 def n4(stored: Stored, worlds: int) -> dict[str, Any]:
-    """Two models exchanged within speaker: does one gain more, is one better alone? Holm over all four."""
+    """Two models exchanged within speaker: does one gain more, is one better alone? Holm over all
+    four."""
     one = ("greedy", "majority_vote_2", "majority_vote_4", "majority_vote")
     two = ("cot", "self_consistency_2", "self_consistency_4", "self_consistency")
     loss = [
@@ -438,7 +470,8 @@ def _true_f1() -> float:
 
 
 class Corpus:
-    """What planted worlds are made of: true distributions (n, 6), numbers of raters (n,), speakers (n,)."""
+    """What planted worlds are made of: true distributions (n, 6), numbers of raters (n,), speakers
+    (n,)."""
 
     def __init__(self, per_speaker: int = 40) -> None:
         known = crema_d_votes()
@@ -467,8 +500,9 @@ class Corpus:
     ) -> tuple[Votes, Array, Array]:
         """Fresh votes, the strategy and the reference of one world.
 
-        calibrated: the true distribution may be any of those that share the reference's answer, and their mean
-        is that answer, so tempering gains nothing. sharp and one_hot: a noisy view of the truth, sharpened.
+        calibrated: the true distribution may be any of those that share the reference's answer, and
+        their mean is that answer, so tempering gains nothing. sharp and one_hot: a noisy view of
+        the truth, sharpened.
         """
         r = random("planted", kind, reference, number)
         true = (
@@ -506,8 +540,8 @@ CASES: tuple[Case, ...] = (
 
 
 def planted(worlds: int, cases: Sequence[Case] = CASES, per_speaker: int = 40) -> dict[str, Any]:
-    """Verdicts on the planted worlds; what F against the untempered reference alone would have called; and what
-    levels from the very votes that score call.
+    """Verdicts on the planted worlds; what F against the untempered reference alone would have
+    called; and what levels from the very votes that score call.
     """
     corpus = Corpus(per_speaker)
     found: dict[str, Any] = {"source": corpus.source, "clips": len(corpus.true), "speakers": 91}
@@ -538,7 +572,8 @@ def planted(worlds: int, cases: Sequence[Case] = CASES, per_speaker: int = 40) -
 def same_votes(
     votes: Votes, strategy: Array, reference: Array, clusters: Sequence[str]
 ) -> Estimate:
-    """The withdrawn contrast: mean gain in JS at high minus low, levels in bits from the votes that score."""
+    """The withdrawn contrast: mean gain in JS at high minus low, levels in bits from the votes that
+    score."""
     truth = votes / votes.sum(axis=1, keepdims=True)
     gain = js_divergence_bits(truth, reference) - js_divergence_bits(truth, strategy)
     bits = np.round(entropy_bits(truth), 9)
@@ -554,7 +589,8 @@ def _sign(counted: dict[str, int], found: Estimate) -> None:
 
 
 def verifier(stored: Stored, worlds: int) -> dict[str, Any]:
-    """A verifier whose scores correlate by rho with the candidates' goodness within the clip, on 8 samples."""
+    """A verifier whose scores correlate by rho with the candidates' goodness within the clip, on 8
+    samples."""
     pool = stored.pools["direct", "sample", 8]
     losses = candidate_losses(stored.truth, pool, js_divergence_bits)
     spread = np.nanstd(losses, axis=1, keepdims=True)
@@ -590,6 +626,7 @@ def measured(worlds: int, only: Sequence[str] = ()) -> dict[str, Any]:
     few = max(10, worlds // 20)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "N1": lambda: n1(stored, worlds),
+        "N1_as_withdrawn": lambda: withdrawn(stored, worlds),
         "N2": lambda: n2(stored, worlds),
         "N4": lambda: n4(stored, worlds),
         "N5": lambda: n5(worlds),
@@ -609,7 +646,8 @@ def measured(worlds: int, only: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _limit(worlds: int) -> float:
-    """The highest rate that 5 % and its Monte Carlo error at 95 % (one-sided) explain: .058 at 2,000 worlds."""
+    """The highest rate that 5 % and its Monte Carlo error at 95 % (one-sided) explain: .058 at
+    2,000 worlds."""
     return 0.05 + 1.645 * math.sqrt(0.05 * 0.95 / worlds)
 
 
@@ -621,7 +659,7 @@ def main() -> None:
         nargs="*",
         default=(),
         metavar="PART",
-        help="N1 N2 N3 N4 N5 coverage verifier planted",
+        help="N1 N1_as_withdrawn N2 N3 N4 N5 coverage verifier planted",
     )
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
