@@ -382,6 +382,33 @@ def test_the_board_for_people_names_files_verdicts_and_reasons(several):
     assert "ece_5, ece_10: bounds by percentile bootstrap" in result.stdout
 
 
+def test_whole_votes_give_corrected_numbers_and_floors_and_shares_say_why_not(several):
+    from ambiemo.metrics.floors import brier_unbiased, second_panel_js_bits
+
+    votes, first, _, clusters = several()
+    found = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout)
+    counts, one, _, _ = simulated(1)
+    assert found["unbiased"]["brier_unbiased"]["value"] == pytest.approx(brier_unbiased(counts, one).mean(), abs=1e-9)
+    assert set(found["unbiased"]) == {"brier_unbiased", "js_divergence_bits_vote_jackknife", "skill"}
+    assert found["floors"]["second_panel_js_bits_3"] == pytest.approx(second_panel_js_bits(counts, 3).mean(), abs=1e-9)
+    votes.write_text(table(counts / 6), encoding="utf-8")
+    shares = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout)
+    assert "unbiased" not in shares
+    assert "floors" not in shares
+    assert any("votes are shares" in note for note in shares["notes"])
+
+
+def test_one_vote_each_has_no_correction_and_says_so(several):
+    votes, first, second, clusters = several(votes=table(np.eye(6)[np.arange(60) % 6]))
+    for options in ((), ("--clusters", clusters)):
+        found = json.loads(run(votes, first, second, *options, "--json").stdout)
+        assert "60 of 60 utterances have one vote" in " ".join(found["notes"])
+        value = found["unbiased"]["brier_unbiased"]
+        assert (value["value"] if options else value) is None
+        assert "not estimable" in found["no_interval" if options else "not_estimable"]["brier_unbiased"]
+        assert found["floors"]["leave_one_rater_out_accuracy"] is None
+
+
 def test_no_order_of_rows_changes_a_byte_of_a_board(several):
     votes, first, second, clusters = several()
     arguments = (votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json")

@@ -24,7 +24,7 @@ from ambiemo.metrics.arithmetic import Array, row_sum, totals
 from ambiemo.metrics.distribution import determination_statistics, kl_nats, r2_pearson, r2_per_emotion
 from ambiemo.metrics.inference import holm
 from ambiemo.metrics.intervals import BOOTSTRAP, Sure, difference_with_interval, value_with_interval
-from ambiemo.metrics.jackknife import Estimate, effective_clusters, sizes
+from ambiemo.metrics.jackknife import Estimate, effective_clusters, jackknife, sizes
 from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class Board:
     sure       each file's metrics with their intervals; empty without a file of clusters
     paired     (file, metric, the difference file - first, Holm-adjusted p over the files)
     ambiguity  (file, result of the test)
+    unbiased   each file's numbers corrected for the few raters; empty if votes are shares
+    floors     what the raters themselves reach, by name; empty if votes are shares
     clusters   how many clusters, and how many effective ones; None without a file of clusters
     notes      what a reader must know about the numbers
     """
@@ -99,6 +101,8 @@ class Board:
     sure: tuple[dict[str, Sure], ...]
     paired: tuple[tuple[str, str, Sure, float], ...]
     ambiguity: tuple[tuple[str, "Ambiguity"], ...]
+    unbiased: tuple[dict[str, Estimate], ...]
+    floors: dict[str, float]
     clusters: tuple[int, float] | None
     notes: tuple[str, ...]
 
@@ -158,7 +162,19 @@ def leaderboard(
             result = ambiguity_test(counts, predicted, answers[0], names, split=split, flattened=flattened)
             tested.append((file, result))
 
+    whole = bool((counts == np.floor(counts)).all())
+    few = int((counts.sum(axis=1) < 2).sum())
+    unbiased = (
+        [_unbiased(counts, predicted, names, clusters_path is not None) for predicted in answers] if whole else []
+    )
+
     remarks = []
+    if not whole:
+        remarks.append("votes are shares: no correction for few raters, no floors")
+    elif few:
+        remarks.append(
+            f"{few} of {_count(len(ids), 'utterance')} have one vote: the corrections for few raters and one rater's accuracy leave them out"
+        )
     if clusters_path is None and len(files) + by_ambiguity > 1:
         remarks.append(
             "no --clusters: every utterance counts as independent; intervals and p are too small if speakers repeat"
@@ -168,7 +184,59 @@ def leaderboard(
     ):
         remarks.append("ece_5, ece_10: bounds by percentile bootstrap over clusters; all others by jackknife")
     known = None if clusters_path is None else (len(set(names)), effective_clusters(sizes(names)))
-    return Board(files, tuple(scored), tuple(sure), tuple(paired), tuple(tested), known, tuple(remarks))
+    floors = _floors(counts) if whole else {}
+    return Board(
+        files=files,
+        scored=tuple(scored),
+        sure=tuple(sure),
+        paired=tuple(paired),
+        ambiguity=tuple(tested),
+        unbiased=tuple(unbiased),
+        floors=floors,
+        clusters=known,
+        notes=tuple(remarks),
+    )
+
+
+def _unbiased(counts: Array, predicted: Array, names: Sequence[str], clustered: bool) -> dict[str, Estimate]:
+    """The numbers that are corrected for the few raters, by name; skill needs clusters."""
+    from ambiemo.metrics.distribution import mean
+    from ambiemo.metrics.floors import (
+        brier_unbiased,
+        js_divergence_bits_vote_jackknife,
+        skill,
+        skill_statistics,
+        statistics_of,
+    )
+
+    found = {
+        "brier_unbiased": jackknife(statistics_of(brier_unbiased(counts, predicted)), names, mean),
+        "js_divergence_bits_vote_jackknife": jackknife(
+            statistics_of(js_divergence_bits_vote_jackknife(counts, predicted)), names, mean
+        ),
+    }
+    if clustered and len(set(names)) > 1:
+        found["skill"] = jackknife(skill_statistics(counts, predicted, names), names, skill)
+    return found
+
+
+def _floors(counts: Array) -> dict[str, float]:
+    """What the raters reach: a second panel at every size that every clip allows, one rater, the best there is."""
+    from ambiemo.metrics.distribution import mean
+    from ambiemo.metrics.floors import (
+        best_accuracy,
+        leave_one_rater_out_accuracy,
+        second_panel_js_bits,
+        statistics_of,
+    )
+
+    parts = {
+        f"second_panel_js_bits_{size}": second_panel_js_bits(counts, size)
+        for size in range(1, int(counts.sum(axis=1).min()) // 2 + 1)
+    }
+    parts["leave_one_rater_out_accuracy"] = leave_one_rater_out_accuracy(counts)
+    parts["best_accuracy"] = best_accuracy(counts / counts.sum(axis=1, keepdims=True))
+    return {name: float(mean(totals(statistics_of(values)))) for name, values in parts.items()}
 
 
 def _truth(votes: Rows) -> tuple[list[str], tuple[str, ...], Array]:
@@ -306,6 +374,18 @@ def board_as_json(board: Board) -> str:
                 for name, one in sure.items()
             }
             table["no_interval"] = {name: one.reason for name, one in sure.items() if one.reason}
+        if board.unbiased:
+            table["no_interval" if board.sure else "not_estimable"] |= {
+                name: one.reason
+                for name, one in board.unbiased[place].items()
+                if one.reason and (board.sure or not math.isfinite(one.value))
+            }
+            table["unbiased"] = {
+                name: {"value": _finite(one.value), "low": _finite(one.low), "high": _finite(one.high)}
+                if board.sure
+                else _finite(one.value)
+                for name, one in board.unbiased[place].items()
+            }
         tables.append(table)
     found = {key: value for key, value in tables[0].items() if key != "file"}
     if len(tables) > 1:
@@ -344,6 +424,8 @@ def board_as_json(board: Board) -> str:
         found["ambiguity_reasons"] = {file: result.reason for file, result in board.ambiguity}
     if len(tables) > 1:
         found["files"] = tables
+    if board.floors:
+        found["floors"] = {name: _finite(value) for name, value in board.floors.items()}
     if board.clusters:
         found["clusters"] = {"count": board.clusters[0], "effective": _finite(board.clusters[1])}
     found["notes"] = board.notes
@@ -437,6 +519,10 @@ def show_board(board: Board) -> None:
                 one = board.sure[place][m.name]
                 row += [_bound(one.low), _bound(one.high)]
             rows.append(row)
+        if board.unbiased:
+            for name, corrected in board.unbiased[place].items():
+                row = [SHORT.get(name, name), "higher" if name == "skill" else "lower", _printed(corrected.value)]
+                rows.append(row + [_bound(corrected.low), _bound(corrected.high)] * bool(board.sure))
         table(file, ["metric", "better"], ["value", "low", "high"][: 3 if board.sure else 1], rows)
         for note in notes(scored):
             console.print(note, soft_wrap=True)
@@ -462,11 +548,19 @@ def show_board(board: Board) -> None:
             ],
         )
         console.print(f"{result.verdict}: {result.reason}.", soft_wrap=True)
+    if board.floors:
+        table(
+            "what the raters themselves reach", ["floor"], ["value"], [[n, _bound(v)] for n, v in board.floors.items()]
+        )
     reasons = {
         f"{name}: no interval: {one.reason}." for sure in board.sure for name, one in sure.items() if one.reason
     } | {f"{name}: no difference: {one.reason}." for _, name, one, _ in board.paired if one.reason}
     for note in (*sorted(reasons), *(f"{note}." for note in board.notes)):
         console.print(note, soft_wrap=True)
+
+
+SHORT = {"js_divergence_bits_vote_jackknife": "js_bits_vote_jackknife"}
+"""Names that are too long for a terminal's table."""
 
 
 def _bound(value: float) -> str:
