@@ -36,7 +36,7 @@ import numpy.typing as npt
 from ambiemo.labels import DECIMALS, LEVELS, entropy_bits
 from ambiemo.metrics.arithmetic import Array, pair, ratio, row_sum, totals
 from ambiemo.metrics.inference import cluster_sums
-from ambiemo.metrics.jackknife import LEVEL, Estimate, from_sums, sizes
+from ambiemo.metrics.jackknife import LEVEL, NO_SPREAD, Estimate, from_sums, sizes
 from ambiemo.metrics.panels import subpanels, whole_votes
 
 Verdict = Literal["HOLDS", "NOT REPRODUCED", "NOT SHOWN", "NOT TESTED"]
@@ -308,11 +308,7 @@ def _decided(
     rows: Sequence[Row], gains: Sequence[tuple[Reference, Estimate]]
 ) -> tuple[Verdict, str]:
     for found in (*(row.estimate for row in rows), *(found for _, found in gains)):
-        if (
-            found.reason
-            and "same whichever" not in found.reason
-            and "nothing varies" not in found.reason
-        ):
+        if found.reason and found.reason != NO_SPREAD:
             return "NOT TESTED", found.reason
     unknown = next((row.estimate.reason for row in rows if row.estimate.reason), "")
     if unknown:

@@ -110,7 +110,7 @@ def difference_with_interval(
 def _bootstraps(found: jackknife.Estimate) -> bool:
     """Whether the bootstrap has something to say: the jackknife's refusals for few clusters are its
     own too."""
-    return not found.reason or "same whichever" in found.reason
+    return not found.reason or found.reason == jackknife.NO_SPREAD
 
 
 def _bootstrapped(

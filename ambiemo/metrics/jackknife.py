@@ -44,6 +44,9 @@ and the interval would be wider than any scale.
 SAME = 1e-12
 """A spread up to this share of the values is rounding, not spread."""
 
+NO_SPREAD = "the value is the same whichever cluster is left out: its spread is not estimable"
+"""The reason of an estimate whose leave-one-out values do not differ."""
+
 Value = Callable[[Array], Array]
 
 
@@ -133,9 +136,7 @@ def from_sums(
     spread = math.fsum(((without - centre) ** 2).tolist())
     se = math.sqrt(spread * (len(without) - 1) / len(without))
     if se <= SAME * max(abs(point), float(np.abs(without).max()), 1e-3):
-        return refused(
-            "the value is the same whichever cluster is left out: its spread is not estimable"
-        )
+        return refused(NO_SPREAD)
     margin = critical(1 - level, effective - 1) * se
     p = two_sided_p(point / se, effective - 1)
     return Estimate(point, se, point - margin, point + margin, p, len(sums), effective, n)
