@@ -142,17 +142,37 @@ def tables(bundle: Path, out: Path | None) -> None:
 
 @main.command()
 @click.argument("votes", metavar="VOTES.csv", type=click.Path(path_type=Path))
-@click.argument("predictions", metavar="PREDICTIONS.csv", type=click.Path(path_type=Path))
+@click.argument(
+    "predictions",
+    metavar="PREDICTIONS.csv [MORE.csv ...]",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--clusters",
+    type=click.Path(path_type=Path),
+    help="CSV with utterance_id,cluster (speaker or dialogue): intervals, and p by cluster.",
+)
+@click.option(
+    "--by-ambiguity",
+    is_flag=True,
+    help="Test whether the gain over the first file grows with ambiguity. Votes must be whole counts.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; null where a metric is not estimable.")
-def score(votes: Path, predictions: Path, as_json: bool) -> None:
-    """Every metric for your own predictions. Both files: utterance_id, then one column per label."""
+def score(votes: Path, predictions: tuple[Path, ...], clusters: Path | None, by_ambiguity: bool, as_json: bool) -> None:
+    """Every metric for your own predictions. All files: utterance_id, then one column per label.
+
+    With several files of predictions each is compared with the first, paired by utterance.
+    """
     from ambiemo.results import score as scoring
 
-    scored = scoring.score(votes, predictions)
-    if as_json:
-        click.echo(scoring.as_json(scored))
-    else:
-        scoring.show(scored)
+    if len(predictions) == 1 and clusters is None and not by_ambiguity:
+        scored = scoring.score(votes, predictions[0])
+        click.echo(scoring.as_json(scored)) if as_json else scoring.show(scored)
+        return
+    board = scoring.leaderboard(votes, predictions, clusters, by_ambiguity)
+    click.echo(scoring.board_as_json(board)) if as_json else scoring.show_board(board)
 
 
 @main.command()

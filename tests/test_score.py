@@ -272,3 +272,207 @@ def test_score_imports_nothing_heavy_and_prints_the_same_bytes_under_any_setting
         )
     (output,) = outputs
     assert output.strip().endswith("[]")
+
+
+# Several files, clusters, ambiguity
+
+
+def simulated(seed, n=60, raters=6, labels=LABELS):
+    """Votes and two predictions as CSV text, and speakers of 10 clips each."""
+    random = np.random.default_rng(seed)
+    true = random.dirichlet(np.ones(len(labels)), size=n)
+    votes = random.multinomial(raters, true)
+    one, two = (w / w.sum(axis=1, keepdims=True) for w in true + random.random((2, n, len(labels))))
+    speakers = "utterance_id,cluster\n" + "".join(f"u{i},s{i % 6}\n" for i in range(n))
+    return votes, one, two, speakers
+
+
+@pytest.fixture
+def several(tmp_path):
+    """Writes votes, two predictions and clusters; returns (votes, first, second, clusters)."""
+
+    def write(seed=1, **changed):
+        votes, one, two, speakers = simulated(seed)
+        texts = {"votes": table(votes), "first": table(one), "second": table(two), "clusters": speakers} | changed
+        paths = {name: tmp_path / f"{name}.csv" for name in texts}
+        for name, text in texts.items():
+            paths[name].write_text(text, encoding="utf-8")
+        return tuple(paths.values())
+
+    return write
+
+
+def test_clusters_give_each_metric_the_jackknifes_interval(several):
+    from ambiemo.metrics import metric
+    from ambiemo.metrics.jackknife import estimate
+
+    votes, first, _, clusters = several()
+    found = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout, parse_constant=pytest.fail)
+    counts, one, _, _ = simulated(1)
+    expected = estimate(metric("brier"), counts / 6, one, [f"s{i % 6}" for i in range(60)])
+    assert found["metrics"]["brier"] == {
+        "value": pytest.approx(expected.value, abs=1e-9),
+        "low": pytest.approx(expected.low, abs=1e-9),
+        "high": pytest.approx(expected.high, abs=1e-9),
+    }
+    assert found["clusters"] == {"count": 6, "effective": 6}
+    assert list(found["metrics"]) == list(json.loads(run(votes, first, "--json").stdout)["metrics"])
+    assert any("bootstrap" in note for note in found["notes"])
+
+
+def test_a_second_file_is_compared_with_the_first(several, tmp_path):
+    votes, first, second, clusters = several()
+    third = tmp_path / "third.csv"
+    third.write_bytes(first.read_bytes())
+    found = json.loads(run(votes, first, second, third, "--clusters", clusters, "--json").stdout)
+    rows = {(row["file"], row["metric"]): row for row in found["paired"]}
+    assert len(rows) == 26
+    one = rows[str(second), "brier"]
+    assert list(one) == ["file", "metric", "difference", "low", "high", "p", "p_holm", "clusters", "n"]
+    values = {table["file"]: table["metrics"]["brier"]["value"] for table in found["files"]}
+    assert one["difference"] == pytest.approx(values[str(second)] - values[str(first)], abs=1e-9)
+    assert one["p_holm"] == pytest.approx(min(1, 2 * one["p"]))
+    assert 2**-5 <= one["p"] <= 1
+    same = rows[str(third), "js_divergence_bits"]
+    assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
+
+
+def test_without_clusters_a_note_says_what_is_assumed(several):
+    votes, first, second, _ = several()
+    found = json.loads(run(votes, first, second, "--json").stdout)
+    assert isinstance(found["metrics"]["brier"], float)
+    assert found["paired"][0]["clusters"] == 60
+    assert "independent" in found["notes"][0]
+
+
+def test_by_ambiguity_prints_four_contrasts_and_a_verdict_per_file(several):
+    votes, first, second, clusters = several()
+    found = json.loads(run(votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json").stdout)
+    assert [(row["reference"], row["contrast"]) for row in found["ambiguity"]] == [
+        ("first", "share_removed"),
+        ("first", "gain"),
+        ("first_tempered", "share_removed"),
+        ("first_tempered", "gain"),
+    ]
+    keys = ["file", "reference", "contrast", "estimate", "low", "high", "p", "verdict"]
+    assert all(list(row) == keys for row in found["ambiguity"])
+    assert {row["verdict"] for row in found["ambiguity"]} <= {"HOLDS", "NOT REPRODUCED", "NOT SHOWN", "NOT TESTED"}
+    assert found["ambiguity_reasons"][str(second)]
+
+
+def test_one_speaker_is_null_with_a_reason_never_a_number(several):
+    everyone = "utterance_id,cluster\n" + "".join(f"u{i},only\n" for i in range(60))
+    votes, first, second, clusters = several(clusters=everyone)
+    found = json.loads(run(votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json").stdout)
+    assert found["metrics"]["brier"]["low"] is None
+    assert "one cluster" in found["no_interval"]["brier"]
+    assert found["paired"][0]["p"] is None
+    assert "one cluster" in found["not_paired"][0]["reason"]
+    assert {row["verdict"] for row in found["ambiguity"]} == {"NOT TESTED"}
+    assert all(row["estimate"] is None for row in found["ambiguity"])
+
+
+def test_the_board_for_people_names_files_verdicts_and_reasons(several):
+    votes, first, second, clusters = several()
+    result = run(votes, first, second, "--clusters", clusters, "--by-ambiguity")
+    assert result.exit_code == 0
+    assert "6 clusters, 6.0 effective" in result.stdout
+    assert "p_holm" in result.stdout
+    assert "…" not in result.stdout.replace(str(first), "").replace(str(second), "")
+    assert "ece_5, ece_10: bounds by percentile bootstrap" in result.stdout
+
+
+def test_whole_votes_give_corrected_numbers_and_floors_and_shares_say_why_not(several):
+    from ambiemo.metrics.floors import brier_unbiased, second_panel_js_bits
+
+    votes, first, _, clusters = several()
+    found = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout)
+    counts, one, _, _ = simulated(1)
+    assert found["unbiased"]["brier_unbiased"]["value"] == pytest.approx(brier_unbiased(counts, one).mean(), abs=1e-9)
+    assert set(found["unbiased"]) == {"brier_unbiased", "js_divergence_bits_vote_jackknife", "skill"}
+    assert found["floors"]["second_panel_js_bits_3"] == pytest.approx(second_panel_js_bits(counts, 3).mean(), abs=1e-9)
+    votes.write_text(table(counts / 6), encoding="utf-8")
+    shares = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout)
+    assert "unbiased" not in shares
+    assert "floors" not in shares
+    assert any("votes are shares" in note for note in shares["notes"])
+
+
+def test_one_vote_each_has_no_correction_and_says_so(several):
+    votes, first, second, clusters = several(votes=table(np.eye(6)[np.arange(60) % 6]))
+    for options in ((), ("--clusters", clusters)):
+        found = json.loads(run(votes, first, second, *options, "--json").stdout)
+        assert "60 of 60 utterances have one vote" in " ".join(found["notes"])
+        value = found["unbiased"]["brier_unbiased"]
+        assert (value["value"] if options else value) is None
+        assert "not estimable" in found["no_interval" if options else "not_estimable"]["brier_unbiased"]
+        assert found["floors"]["leave_one_rater_out_accuracy"] is None
+
+
+def test_no_order_of_rows_changes_a_byte_of_a_board(several):
+    votes, first, second, clusters = several()
+    arguments = (votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json")
+    before = run(*arguments).stdout
+    for path in (votes, first, clusters):
+        header, *rows = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join([header, *rows[::-1]]) + "\n", encoding="utf-8")
+    assert run(*arguments).stdout == before
+
+
+CLUSTERS = "utterance_id,cluster\n" + "".join(f"u{i},s{i % 6}\n" for i in range(60))
+BAD_CLUSTERS = {
+    "empty": ("", "the file is empty"),
+    "other columns": (CLUSTERS.replace("cluster", "speaker"), "expected 'utterance_id,cluster'"),
+    "three columns": ("utterance_id,cluster,x\nu0,a,b\n", "expected 'utterance_id,cluster'"),
+    "missing": (CLUSTERS.replace("u7,s1\n", ""), "no cluster for 'u7'"),
+    "twice": (CLUSTERS + "u0,s1\n", "'u0' is on line 2 already"),
+    "no name": (CLUSTERS.replace("u7,s1", "u7,"), "line 9: cluster is empty"),
+    "no id": (CLUSTERS.replace("u7,s1", ",s1"), "line 9: utterance_id is empty"),
+    "long row": (CLUSTERS.replace("u7,s1", "u7,s1,x"), "line 9: 3 columns"),
+}
+
+
+@pytest.mark.parametrize(("clusters", "message"), BAD_CLUSTERS.values(), ids=BAD_CLUSTERS)
+def test_bad_clusters_are_one_line_that_names_file_and_line(several, clusters, message):
+    votes, first, _, path = several(clusters=clusters)
+    result = run(votes, first, "--clusters", path)
+    refused(result, message)
+    assert "clusters.csv: " in result.stderr
+
+
+def test_clusters_of_other_utterances_do_not_disturb(several):
+    votes, first, _, clusters = several()
+    before = run(votes, first, "--clusters", clusters, "--json").stdout
+    clusters.write_text(CLUSTERS + "someone else,s9\n", encoding="utf-8")
+    assert run(votes, first, "--clusters", clusters, "--json").stdout == before
+
+
+def test_shares_cannot_be_split_and_one_file_has_no_reference(several):
+    votes, first, second, clusters = several(votes=table(simulated(1)[0] / 6))
+    options = ("--clusters", clusters, "--by-ambiguity")
+    refused(run(votes, first, second, *options), "expected whole numbers of raters for --by-ambiguity")
+    refused(run(votes, first, *options), "--by-ambiguity: found 1 file of predictions")
+
+
+def test_a_file_given_twice_or_a_later_bad_file_is_one_line(several):
+    votes, first, second, _ = several()
+    refused(run(votes, first, second, first), "first.csv: given twice")
+    second.write_text(second.read_text(encoding="utf-8").replace("u7,", "v7,"), encoding="utf-8")
+    refused(run(votes, first, second), "second.csv: no prediction for 'u7'")
+
+
+def test_no_predictions_at_all_is_a_usage_error(several):
+    votes, *_ = several()
+    assert run(votes).exit_code == 2
+
+
+def test_a_board_imports_nothing_heavy(several):
+    votes, first, second, clusters = several()
+    heavy = ("torch", "ray", "pandas", "scipy", "sklearn", "pyarrow", "matplotlib", "transformers")
+    program = (
+        "import sys; from ambiemo.cli import main; main(sys.argv[1:], standalone_mode=False);"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    arguments = [str(x) for x in (votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json")]
+    command = [sys.executable, "-c", program, "score", *arguments]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().endswith("[]")

@@ -1,8 +1,9 @@
-"""`ambiemo score`: every metric for anybody's predictions, from two CSV files and no plan.
+"""`ambiemo score`: every metric for anybody's predictions, from CSV files and no plan.
 
-Both files hold `utterance_id` and one column per label, in any order of rows and columns. Votes are counts or
+All files hold `utterance_id` and one column per label, in any order of rows and columns. Votes are counts or
 shares; predictions are probabilities. What does not match is never guessed, filled in or left out: it is one
-line that names file and line.
+line that names file and line. Several files of predictions are compared with the first. A file of clusters
+(speakers or dialogues) gives intervals.
 """
 
 import csv
@@ -13,15 +14,24 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ambiemo.errors import BadInput
-from ambiemo.metrics import METRICS, evaluate
+from ambiemo.metrics import METRICS, Metric, evaluate
 from ambiemo.metrics.arithmetic import Array, row_sum, totals
 from ambiemo.metrics.distribution import determination_statistics, kl_nats, r2_pearson, r2_per_emotion
+from ambiemo.metrics.inference import holm
+from ambiemo.metrics.intervals import BOOTSTRAP, Sure, difference_with_interval, value_with_interval
+from ambiemo.metrics.jackknife import Estimate, effective_clusters, jackknife, sizes
+from ambiemo.seeds import seed
+
+if TYPE_CHECKING:
+    from ambiemo.metrics.ambiguity import Ambiguity
 
 ID = "utterance_id"
+CLUSTER = "cluster"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 ROUNDING = 0.005
 """What rounding to two decimals, as the paper's group does, can move one probability: a sum may be off by
@@ -66,17 +76,187 @@ def score(votes_path: Path, predictions_path: Path) -> Scored:
     Rows are joined by id and columns by name, then sorted by name, so no order in either file changes a
     digit.
     """
-    votes, predictions = read(votes_path), read(predictions_path)
+    votes = read(votes_path)
+    ids, labels, truth = _truth(votes)
+    return _scored(*_predicted(votes, read(predictions_path), ids, labels), ids, labels, truth)
+
+
+@dataclass(frozen=True)
+class Board:
+    """What `leaderboard` found.
+
+    files      the files of predictions, as given
+    scored     each file's metrics
+    sure       each file's metrics with their intervals; empty without a file of clusters
+    paired     (file, metric, the difference file - first, Holm-adjusted p over the files)
+    ambiguity  (file, result of the test)
+    unbiased   each file's numbers corrected for the few raters; empty if votes are shares
+    floors     what the raters themselves reach, by name; empty if votes are shares
+    clusters   how many clusters, and how many effective ones; None without a file of clusters
+    notes      what a reader must know about the numbers
+    """
+
+    files: tuple[str, ...]
+    scored: tuple[Scored, ...]
+    sure: tuple[dict[str, Sure], ...]
+    paired: tuple[tuple[str, str, Sure, float], ...]
+    ambiguity: tuple[tuple[str, "Ambiguity"], ...]
+    unbiased: tuple[dict[str, Estimate], ...]
+    floors: dict[str, float]
+    clusters: tuple[int, float] | None
+    notes: tuple[str, ...]
+
+
+def leaderboard(
+    votes_path: Path,
+    prediction_paths: Sequence[Path],
+    clusters_path: Path | None = None,
+    by_ambiguity: bool = False,
+) -> Board:
+    """Score several files of predictions, and compare each with the first.
+
+    Raises BadInput for the first thing in any file that cannot be used, before anything is computed.
+    Without clusters every utterance is a cluster of its own, and a note says so.
+    """
+    doubled = [path for place, path in enumerate(prediction_paths) if path in prediction_paths[:place]]
+    if doubled:
+        raise BadInput(f"{doubled[0]}: given twice; name each file of predictions once")
+    if by_ambiguity and len(prediction_paths) < 2:
+        raise BadInput(
+            "--by-ambiguity: found 1 file of predictions; expected the reference first and at least one "
+            "more file to compare with it"
+        )
+    votes = read(votes_path)
+    ids, labels, truth = _truth(votes)
+    counts = _array(votes, ids, labels)
+    if by_ambiguity:
+        _whole(votes, ids, counts)
+    answers, scored = [], []
+    for path in prediction_paths:
+        predicted, changed = _predicted(votes, read(path), ids, labels)
+        answers.append(predicted)
+        scored.append(_scored(predicted, changed, ids, labels, truth))
+    names = ids if clusters_path is None else _clusters(clusters_path, votes, ids)
+    files = tuple(map(str, prediction_paths))
+
+    sure: list[dict[str, Sure]] = []
+    if clusters_path is not None:
+        for predicted in answers:
+            sure.append({m.name: value_with_interval(m, truth, predicted, names, _seed(m)) for m in METRICS})
+    paired: list[tuple[str, str, Sure, float]] = []
+    for m in METRICS:
+        found = [
+            difference_with_interval(m, truth, predicted, answers[0], names, _seed(m)) for predicted in answers[1:]
+        ]
+        adjusted = holm([one.p for one in found]).tolist()
+        paired += [(file, m.name, one, p) for file, one, p in zip(files[1:], found, adjusted, strict=True)]
+    paired.sort(key=lambda row: files.index(row[0]))
+
+    tested: list[tuple[str, Ambiguity]] = []
+    if by_ambiguity:
+        from ambiemo.metrics.ambiguity import ambiguity_test, levels, tempered
+
+        split = levels(counts)
+        flattened = tempered(counts, answers[0], names) if len(set(names)) > 1 else None
+        for file, predicted in zip(files[1:], answers[1:], strict=True):
+            result = ambiguity_test(counts, predicted, answers[0], names, split=split, flattened=flattened)
+            tested.append((file, result))
+
+    whole = bool((counts == np.floor(counts)).all())
+    few = int((counts.sum(axis=1) < 2).sum())
+    unbiased = (
+        [_unbiased(counts, predicted, names, clusters_path is not None) for predicted in answers] if whole else []
+    )
+
+    remarks = []
+    if not whole:
+        remarks.append("votes are shares: no correction for few raters, no floors")
+    elif few:
+        remarks.append(
+            f"{few} of {_count(len(ids), 'utterance')} have one vote: the corrections for few raters and one rater's accuracy leave them out"
+        )
+    if clusters_path is None and len(files) + by_ambiguity > 1:
+        remarks.append(
+            "no --clusters: every utterance counts as independent; intervals and p are too small if speakers repeat"
+        )
+    if any(one.method == BOOTSTRAP for table in sure for one in table.values()) or any(
+        one.method == BOOTSTRAP for _, _, one, _ in paired
+    ):
+        remarks.append("ece_5, ece_10: bounds by percentile bootstrap over clusters; all others by jackknife")
+    known = None if clusters_path is None else (len(set(names)), effective_clusters(sizes(names)))
+    floors = _floors(counts) if whole else {}
+    return Board(
+        files=files,
+        scored=tuple(scored),
+        sure=tuple(sure),
+        paired=tuple(paired),
+        ambiguity=tuple(tested),
+        unbiased=tuple(unbiased),
+        floors=floors,
+        clusters=known,
+        notes=tuple(remarks),
+    )
+
+
+def _unbiased(counts: Array, predicted: Array, names: Sequence[str], clustered: bool) -> dict[str, Estimate]:
+    """The numbers that are corrected for the few raters, by name; skill needs clusters."""
+    from ambiemo.metrics.distribution import mean
+    from ambiemo.metrics.floors import (
+        brier_unbiased,
+        js_divergence_bits_vote_jackknife,
+        skill,
+        skill_statistics,
+        statistics_of,
+    )
+
+    found = {
+        "brier_unbiased": jackknife(statistics_of(brier_unbiased(counts, predicted)), names, mean),
+        "js_divergence_bits_vote_jackknife": jackknife(
+            statistics_of(js_divergence_bits_vote_jackknife(counts, predicted)), names, mean
+        ),
+    }
+    if clustered and len(set(names)) > 1:
+        found["skill"] = jackknife(skill_statistics(counts, predicted, names), names, skill)
+    return found
+
+
+def _floors(counts: Array) -> dict[str, float]:
+    """What the raters reach: a second panel at every size that every clip allows, one rater, the best there is."""
+    from ambiemo.metrics.distribution import mean
+    from ambiemo.metrics.floors import (
+        best_accuracy,
+        leave_one_rater_out_accuracy,
+        second_panel_js_bits,
+        statistics_of,
+    )
+
+    parts = {
+        f"second_panel_js_bits_{size}": second_panel_js_bits(counts, size)
+        for size in range(1, int(counts.sum(axis=1).min()) // 2 + 1)
+    }
+    parts["leave_one_rater_out_accuracy"] = leave_one_rater_out_accuracy(counts)
+    parts["best_accuracy"] = best_accuracy(counts / counts.sum(axis=1, keepdims=True))
+    return {name: float(mean(totals(statistics_of(values)))) for name, values in parts.items()}
+
+
+def _truth(votes: Rows) -> tuple[list[str], tuple[str, ...], Array]:
+    """The utterances and labels, sorted, and the truth (n, K)."""
+    ids, labels = sorted(votes.numbers), tuple(sorted(votes.labels))
+    counts = _array(votes, ids, labels)
+    return ids, labels, counts / _sums(votes, ids, counts)[:, None]
+
+
+def _predicted(votes: Rows, predictions: Rows, ids: Sequence[str], labels: Sequence[str]) -> tuple[Array, int]:
+    """The predictions (n, K) in the order of `ids`, and how many were renormalised."""
     _same_labels(votes, predictions)
     _same_utterances(votes, predictions)
-    ids, labels = sorted(votes.numbers), tuple(sorted(votes.labels))
-    truth = _array(votes, ids, labels)
     predicted = _array(predictions, ids, labels)
-    sums = _sums(votes, ids, truth)
-    truth = truth / sums[:, None]
     sums = _sums(predictions, ids, predicted)
     _probabilities(predictions, ids, sums)
-    predicted = predicted / sums[:, None]
+    return predicted / sums[:, None], int((np.abs(sums - 1) > 1e-6).sum())
+
+
+def _scored(predicted: Array, renormalised: int, ids: Sequence[str], labels: tuple[str, ...], truth: Array) -> Scored:
     metrics = evaluate(truth, predicted)
     constant = int(np.isnan(r2_pearson(truth, predicted)).sum())
     unvaried = int(np.isnan(r2_per_emotion(totals(determination_statistics(truth, predicted)))).sum())
@@ -85,23 +265,61 @@ def score(votes_path: Path, predictions_path: Path) -> Scored:
         labels=labels,
         metrics=metrics,
         not_estimable=_reasons(metrics, ids, truth, predicted),
-        renormalised=int((np.abs(sums - 1) > 1e-6).sum()),
+        renormalised=renormalised,
         left_out={"r2_pearson_utterances": constant, "r2_determination_labels": unvaried},
     )
+
+
+def _whole(votes: Rows, ids: Sequence[str], counts: Array) -> None:
+    for utterance, row in zip(ids, counts, strict=True):
+        if (row != np.floor(row)).any():
+            raise BadInput(
+                f"{votes.path}: line {votes.lines[utterance]}: {_short(utterance)} has {row.tolist()}, expected whole "
+                "numbers of raters for --by-ambiguity; shares cannot be split between raters, so leave the option out"
+            )
+
+
+def _clusters(path: Path, votes: Rows, ids: Sequence[str]) -> list[str]:
+    """The cluster of each utterance. Rows for other utterances are ignored: one file may serve several sets."""
+    found: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    records = _records(path, f"a header '{ID},{CLUSTER}' and a row per utterance")
+    first, header = records[0]
+    if sorted(header) != sorted((ID, CLUSTER)):
+        raise BadInput(f"{path}: line {first}: found the columns {_short(','.join(header))}; expected '{ID},{CLUSTER}'")
+    at = header.index(ID)
+    for line, record in records[1:]:
+        if len(record) != 2:
+            raise BadInput(f"{path}: line {line}: {_count(len(record), 'column')}; the header has 2")
+        utterance, cluster = record[at], record[1 - at]
+        if not utterance or not cluster:
+            empty = CLUSTER if utterance else ID
+            raise BadInput(f"{path}: line {line}: {empty} is empty; every utterance needs a cluster")
+        if utterance in found:
+            raise BadInput(
+                f"{path}: line {line}: {_short(utterance)} is on line {lines[utterance]} already; keep one row of it"
+            )
+        found[utterance], lines[utterance] = cluster, line
+    lost = [utterance for utterance in votes.numbers if utterance not in found]
+    if lost:
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        raise BadInput(
+            f"{path}: no cluster for {_short(lost[0])}{more}, {votes.path} line {votes.lines[lost[0]]}; "
+            "give every utterance of the votes a cluster"
+        )
+    return [found[utterance] for utterance in ids]
+
+
+def _seed(m: Metric) -> int:
+    """The seed of the bootstrap of a calibration error; nothing else here is random."""
+    return seed("score", m.name)
 
 
 def read(path: Path) -> Rows:
     """Read one CSV (UTF-8, a byte-order mark and CRLF are welcome). Raises BadInput for whatever is no table
     of ids and numbers >= 0.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    try:
-        records = [(reader.line_num, [cell.strip() for cell in record]) for record in reader]
-    except csv.Error as error:
-        raise BadInput(f"{path}: line {reader.line_num}: {error}; expected comma-separated values") from None
-    records = [(line, cells) for line, cells in records if any(cells)]  # spreadsheets leave blank rows at the end
-    if not records:
-        raise BadInput(f"{path}: the file is empty; expected a header '{ID},LABEL,LABEL,...' and a row per utterance")
+    records = _records(path, f"a header '{ID},LABEL,LABEL,...' and a row per utterance")
     labels, at = _header(path, *records[0])
     numbers: dict[str, tuple[float, ...]] = {}
     lines: dict[str, int] = {}
@@ -121,26 +339,128 @@ def read(path: Path) -> Rows:
     return Rows(path, labels, numbers, lines)
 
 
+def _records(path: Path, expected: str) -> list[tuple[int, list[str]]]:
+    """The lines of a CSV file that are not blank: (line number, cells)."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        records = [(reader.line_num, [cell.strip() for cell in record]) for record in reader]
+    except csv.Error as error:
+        raise BadInput(f"{path}: line {reader.line_num}: {error}; expected comma-separated values") from None
+    records = [(line, cells) for line, cells in records if any(cells)]  # spreadsheets leave blank rows at the end
+    if not records:
+        raise BadInput(f"{path}: the file is empty; expected {expected}")
+    return records
+
+
 def as_json(scored: Scored) -> str:
     """One strict JSON object: n, metrics (null where there is no finite value), the reasons, and what was
     left out or renormalised.
     """
-    values = {
-        name: round(value, DIGITS) + 0.0 if math.isfinite(value) else None for name, value in scored.metrics.items()
+    return _dumped(_json_of(scored))
+
+
+def board_as_json(board: Board) -> str:
+    """One strict JSON object of the contract in docs/metrics.md; null where there is no finite value.
+
+    `metrics` is that of the first file; `files` has those of all.
+    """
+    tables = []
+    for place, (file, scored) in enumerate(zip(board.files, board.scored, strict=True)):
+        table: dict[str, Any] = {"file": file, **_json_of(scored)}
+        if board.sure:
+            sure = board.sure[place]
+            table["metrics"] = {
+                name: {"value": _finite(one.value), "low": _finite(one.low), "high": _finite(one.high)}
+                for name, one in sure.items()
+            }
+            table["no_interval"] = {name: one.reason for name, one in sure.items() if one.reason}
+        if board.unbiased:
+            table["no_interval" if board.sure else "not_estimable"] |= {
+                name: one.reason
+                for name, one in board.unbiased[place].items()
+                if one.reason and (board.sure or not math.isfinite(one.value))
+            }
+            table["unbiased"] = {
+                name: {"value": _finite(one.value), "low": _finite(one.low), "high": _finite(one.high)}
+                if board.sure
+                else _finite(one.value)
+                for name, one in board.unbiased[place].items()
+            }
+        tables.append(table)
+    found = {key: value for key, value in tables[0].items() if key != "file"}
+    if len(tables) > 1:
+        found["paired"] = [
+            {
+                "file": file,
+                "metric": name,
+                "difference": _finite(one.value),
+                "low": _finite(one.low),
+                "high": _finite(one.high),
+                "p": _finite(one.p),
+                "p_holm": _finite(p),
+                "clusters": one.clusters,
+                "n": one.n,
+            }
+            for file, name, one, p in board.paired
+        ]
+        found["not_paired"] = [
+            {"file": file, "metric": name, "reason": one.reason} for file, name, one, _ in board.paired if one.reason
+        ]
+    if board.ambiguity:
+        found["ambiguity"] = [
+            {
+                "file": file,
+                "reference": reference,
+                "contrast": contrast,
+                "estimate": _finite(row.value),
+                "low": _finite(row.low),
+                "high": _finite(row.high),
+                "p": _finite(row.p),
+                "verdict": result.verdict,
+            }
+            for file, result in board.ambiguity
+            for reference, contrast, row in _contrasts(result)
+        ]
+        found["ambiguity_reasons"] = {file: result.reason for file, result in board.ambiguity}
+    if len(tables) > 1:
+        found["files"] = tables
+    if board.floors:
+        found["floors"] = {name: _finite(value) for name, value in board.floors.items()}
+    if board.clusters:
+        found["clusters"] = {"count": board.clusters[0], "effective": _finite(board.clusters[1])}
+    found["notes"] = board.notes
+    return _dumped(found)
+
+
+def _contrasts(result: "Ambiguity") -> list[tuple[str, str, Estimate]]:
+    """The four contrasts of a result; without numbers where nothing was tested."""
+    made = {(row.reference, row.contrast): row.estimate for row in result.rows}
+    nan = math.nan
+    nothing = Estimate(nan, nan, nan, nan, nan, 0, nan, result.n, result.reason)
+    return [
+        (reference, contrast, made.get((reference, contrast), nothing))
+        for reference in ("first", "first_tempered")
+        for contrast in ("share_removed", "gain")
+    ]
+
+
+def _json_of(scored: Scored) -> dict[str, Any]:
+    return {
+        "n": scored.n,
+        "metrics": {name: _finite(value) for name, value in scored.metrics.items()},
+        "not_estimable": scored.not_estimable,
+        "labels": scored.labels,
+        "renormalised": scored.renormalised,
+        "left_out": scored.left_out,
     }
-    return json.dumps(
-        {
-            "n": scored.n,
-            "metrics": values,
-            "not_estimable": scored.not_estimable,
-            "labels": scored.labels,
-            "renormalised": scored.renormalised,
-            "left_out": scored.left_out,
-        },
-        indent=2,
-        allow_nan=False,
-        ensure_ascii=False,
-    )
+
+
+def _finite(value: float) -> float | None:
+    return round(value, DIGITS) + 0.0 if math.isfinite(value) else None
+
+
+def _dumped(found: dict[str, Any]) -> str:
+    return json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def show(scored: Scored) -> None:
@@ -164,6 +484,91 @@ def show(scored: Scored) -> None:
     console.print(table)
     for note in notes(scored):
         console.print(note, soft_wrap=True)
+
+
+def show_board(board: Board) -> None:
+    """Print each file's values, the comparisons with the first, the ambiguity test, and what to know."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    better = {m.name: m.better for m in METRICS}
+
+    def table(title: str, left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        console.print(title, soft_wrap=True)
+        made = Table(box=SIMPLE_HEAD)
+        for name in left:
+            made.add_column(name, no_wrap=True)
+        for name in right:
+            made.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            made.add_row(*row)
+        console.print(made)
+
+    first = board.scored[0]
+    what = f"{_count(first.n, 'utterance')}, {len(first.labels)} labels: {', '.join(first.labels)}"
+    if board.clusters:
+        what += f"; {_count(board.clusters[0], 'cluster')}, {board.clusters[1]:.1f} effective"
+    console.print(what, soft_wrap=True)
+    for place, (file, scored) in enumerate(zip(board.files, board.scored, strict=True)):
+        rows = []
+        for m in METRICS:
+            row = [m.name, better[m.name], _printed(scored.metrics[m.name])]
+            if board.sure:
+                one = board.sure[place][m.name]
+                row += [_bound(one.low), _bound(one.high)]
+            rows.append(row)
+        if board.unbiased:
+            for name, corrected in board.unbiased[place].items():
+                row = [SHORT.get(name, name), "higher" if name == "skill" else "lower", _printed(corrected.value)]
+                rows.append(row + [_bound(corrected.low), _bound(corrected.high)] * bool(board.sure))
+        table(file, ["metric", "better"], ["value", "low", "high"][: 3 if board.sure else 1], rows)
+        for note in notes(scored):
+            console.print(note, soft_wrap=True)
+    for file in board.files[1:]:
+        table(
+            f"{file} - {board.files[0]}",
+            ["metric"],
+            ["difference", "low", "high", "p", "p_holm"],
+            [
+                [name, _bound(one.value), _bound(one.low), _bound(one.high), _p(one.p), _p(p)]
+                for of, name, one, p in board.paired
+                if of == file
+            ],
+        )
+    for file, result in board.ambiguity:
+        table(
+            f"{file}: does its gain over {board.files[0]} grow with ambiguity? (split votes, high - low)",
+            ["reference", "contrast"],
+            ["estimate", "low", "high", "p"],
+            [
+                [reference, contrast, _bound(row.value), _bound(row.low), _bound(row.high), _p(row.p)]
+                for reference, contrast, row in _contrasts(result)
+            ],
+        )
+        console.print(f"{result.verdict}: {result.reason}.", soft_wrap=True)
+    if board.floors:
+        table(
+            "what the raters themselves reach", ["floor"], ["value"], [[n, _bound(v)] for n, v in board.floors.items()]
+        )
+    reasons = {
+        f"{name}: no interval: {one.reason}." for sure in board.sure for name, one in sure.items() if one.reason
+    } | {f"{name}: no difference: {one.reason}." for _, name, one, _ in board.paired if one.reason}
+    for note in (*sorted(reasons), *(f"{note}." for note in board.notes)):
+        console.print(note, soft_wrap=True)
+
+
+SHORT = {"js_divergence_bits_vote_jackknife": "js_bits_vote_jackknife"}
+"""Names that are too long for a terminal's table."""
+
+
+def _bound(value: float) -> str:
+    return f"{value + 0.0:.6f}" if math.isfinite(value) else "-"
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def notes(scored: Scored) -> list[str]:
