@@ -69,10 +69,11 @@ reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNT
 image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman BUILD_ARGS='CUDA_IMAGE=...')
 	@$(RUNTIME) build --target $(TARGET) $(addprefix --build-arg ,SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BUILD_ARGS)) -t $(IMAGE) .
 
-# Minutes each, and worth nothing on a busy machine. vLLM's part runs in its CPU build's environment, with Ray put beside it.
+# Minutes each (paper_scale an hour), and worth nothing on a busy machine. vLLM's part runs in its CPU build's environment, with Ray put beside it.
 bench: $(VENV)/.dev $(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/.bench) ## measure side by side, write JSON (ENGINES='transformers vllm' BENCH_OUT=reproduce/bench/results)
 	$(BIN)/python reproduce/bench/import_msp_podcast.py --out $(BENCH_OUT)/import_msp_podcast.json
 	$(BIN)/python reproduce/bench/utterances.py --out $(BENCH_OUT)/utterances.json
+	$(BIN)/python reproduce/bench/paper_scale.py --out $(BENCH_OUT)/paper_scale.json
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/sharing.py --out $(BENCH_OUT)/sharing.json)
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/overhead.py --engine transformers --out $(BENCH_OUT)/overhead-transformers.json)
 	$(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/bin/python reproduce/bench/overhead.py --engine vllm --out $(BENCH_OUT)/overhead-vllm.json)

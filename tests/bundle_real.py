@@ -6,24 +6,28 @@ that are missing or unreadable, an acted utterance, two clips with the same byte
 
 import json
 import random
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import numpy as np
+
+from ambiemo.bundle.contents import answer_rows, answers_path, predictions_path, score_row, scores_path, study_files
+from ambiemo.bundle.inputs import input_files
 from ambiemo.bundle.provenance import provenance
+from ambiemo.bundle.recomputing import assembled
 from ambiemo.corpora.utterances import LoadedCorpus, Utterance
 from ambiemo.draws import Answer, Candidate, Draw
 from ambiemo.durable import sha256
+from ambiemo.jsonlines import lines, packed
 from ambiemo.labels import FOUR, SIX
 from ambiemo.models import MODELS
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import Plan, check
-from ambiemo.results import evidence as evidences
-from ambiemo.results.evidence import Evidence
-from ambiemo.results.predictions import predict_cell, work
-from ambiemo.results.provenance import describing_files
-from ambiemo.results.tables import derived
+from ambiemo.results.predictions import BASELINE, Column, prediction_rows
+from ambiemo.results.study import Study, Unit, study_of
+from ambiemo.results.truths import truths_of
+from ambiemo.results.units import Gathered, UnitResult, all_units, baseline_result, unit_result
 from ambiemo.strategies import STRATEGIES
 
 MENDED = (
@@ -126,35 +130,65 @@ def expanded(plan: Plan, count: int) -> Expanded:
     return Expanded(plan, {"tiny": MODELS["tiny"]}, corpora, tuple(cells), ())
 
 
-def evidence_of(plan: Plan, count: int, mended: bool) -> Evidence:
-    """Draw, score and collect, as the pipeline does."""
-    stands = expanded(plan, count)
-    answers: dict[tuple[str, str], list] = {}
-    scores: dict[tuple[str, str], list] = {}
-    for one in sharing.draw_sets(stands):
-        labels = stands.corpora[one.corpus].labels
-        for draw in {draw.key: draw for draw in sharing.draws(stands, one)}.values():
-            rows = evidences.answer_rows(draw, answered(draw, labels, mended), labels)
-            answers.setdefault((one.model, one.corpus), []).extend(rows)
-            scores.setdefault((one.model, one.corpus), []).extend(scored(stands, one, draw, rows, labels))
-    return evidences.from_run(stands, answers, scores)
+def answers_of(stands: Expanded, mended: bool) -> tuple[dict[Unit, dict[str, Gathered]], dict[str, bytes]]:
+    """Draw and score as the pipeline does: what came back, by unit and question, and the files of it."""
+    gathered: dict[Unit, dict[str, Gathered]] = {}
+    made: dict[str, bytes] = {}
+    for question in sharing.questions_of(stands):
+        corpus = stands.corpora[question.corpus]
+        ask, judge = sharing.asking(stands, question), sharing.judging(stands, question)
+        one = gathered.setdefault(question.unit, {}).setdefault(question.name, Gathered(question, len(corpus.labels)))
+        answers, scores = [], []
+        for utterance in sharing.distinct(corpus.utterances):
+            draw = ask(utterance)
+            rows, read = answer_rows(draw, answered(draw, corpus.labels, mended), corpus.labels)
+            judged = [] if "failure" in rows[0] else rows[: question.judged]
+            asked = [judge(draw, row["index"], row["text"]) for row in judged]
+            about = [score_row(one, index, answered(one, corpus.labels, False)) for index, one in enumerate(asked)]
+            one.add(rows, [parsed.distribution for parsed in read], about)
+            answers += rows
+            scores += about
+        made[answers_path(question)] = packed(lines(answers))
+        if question.judged:
+            made[scores_path(question)] = packed(lines(scores))
+    return gathered, made
 
 
-def scored(stands: Expanded, one: sharing.DrawSet, draw: Draw, rows: list, labels: tuple[str, ...]) -> Iterator[dict]:
-    for row in rows[: sharing.judged_candidates(stands, one)]:
-        if not row.get("failure"):
-            question = sharing.score_draw(stands, draw, row["index"], row["text"])
-            yield evidences.score_row(question, answered(question, labels, False))
+def derived(study: Study, gathered: dict[Unit, dict[str, Gathered]]) -> dict[str, bytes]:
+    """Predictions and tables of the answers, as files."""
+    results: dict[Unit, UnitResult] = {}
+    made: dict[str, bytes] = {}
+    for unit in all_units(study):
+        if unit[0] == BASELINE:
+            columns, results[unit] = baseline_result(study, unit[1])
+        else:
+            columns, results[unit] = unit_result(study, unit, gathered[unit])
+        made[predictions_path(*unit)] = packed(lines(prediction_rows(truths_of(study, unit[1]), columns)))
+    return made | assembled(study, results)
+
+
+def column(name: tuple[str, str, str, str], predicted: np.ndarray) -> Column:
+    """The predictions of one (corpus, model, strategy, control), one candidate each."""
+    n = len(predicted)
+    counts = [np.ones(n, int), np.zeros(n, int), np.zeros(n, int)]
+    clip_of = tuple(f"u{place:02}" for place in range(n))
+    return Column(*name, predicted.copy(), *counts, np.full((n, 3), np.nan), np.full(n, "", dtype=object), clip_of)
+
+
+@cache
+def study(count: int = 10, corpora: tuple[str, ...] = ("tiny",)) -> Study:
+    """The study of the bundle."""
+    return study_of(expanded(plan(corpora=list(corpora)), count))
 
 
 @cache
 def files(count: int = 10, mended: bool = True, corpora: tuple[str, ...] = ("tiny",)) -> dict[str, bytes]:
     """What lies below data/ of the bundle, but for its provenance."""
-    wanted = plan(corpora=list(corpora))
-    evidence = evidence_of(wanted, count, mended)
-    rows = [row for cell in work(evidence) for row in predict_cell(cell)]
-    described = describing_files(expanded(wanted, count), None)
-    return {**evidences.to_files(evidence), **derived(evidence, rows), **described, "log/run.log": b"{}\n"}
+    stands = expanded(plan(corpora=list(corpora)), count)
+    told = study_of(stands)
+    gathered, answers = answers_of(stands, mended)
+    made = {**study_files(told), **answers, **derived(told, gathered), **input_files(stands, None)}
+    return {**made, "log/run.log": b"{}\n"}
 
 
 def whole(**changes: Any) -> dict[str, bytes]:

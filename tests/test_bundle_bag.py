@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ambiemo import durable
 from ambiemo.bundle import bag
-from ambiemo.bundle.reading import payload
+from ambiemo.bundle.folder import payload
 from ambiemo.errors import BadInput, Broken
 
 CONTENTS = {"README.md": b"# read me\n", "answers/tiny/tiny.jsonl.gz": b"\x1f\x8b", "tables/results.csv": b"a,b\n1,2\n"}

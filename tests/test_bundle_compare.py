@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from ambiemo.bundle import bag
 from ambiemo.bundle.compare import Comparison, _verdict, as_object, compare, summary
 from ambiemo.cli import main
+from ambiemo.jsonlines import lines, packed
 
 PREDICTIONS = "predictions/tiny/tiny.jsonl.gz"
 
@@ -34,7 +35,7 @@ def changed(files: dict[str, bytes], change: Callable[[dict], object]) -> dict[s
     rows = [json.loads(line) for line in gzip.decompress(files[PREDICTIONS]).splitlines()]
     for row in rows:
         change(row)
-    return {**files, PREDICTIONS: gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())}
+    return {**files, PREDICTIONS: packed(lines(rows))}
 
 
 def moved(by: float, seed: str = "") -> Callable[[dict], object]:

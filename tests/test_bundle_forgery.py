@@ -9,15 +9,20 @@ from pathlib import Path
 import bundle_real as real
 import pytest
 
-from ambiemo.bundle import bag, independent
+from ambiemo.bundle import bag, contents
 from ambiemo.bundle.provenance import provenance
+from ambiemo.bundle.shipped import verify as shipped
 from ambiemo.bundle.verify import verify
 from ambiemo.cli import main
-from ambiemo.results import evidence as evidences
-from ambiemo.results.predictions import predict_cell, work
-from ambiemo.results.tables import derived
+from ambiemo.jsonlines import document
+from ambiemo.models.parsing import parse_candidate
+from ambiemo.results.study import Study
+from ambiemo.results.units import Gathered
 
-ANSWERS, PREDICTIONS = "answers/tiny/tiny.jsonl.gz", "predictions/tiny/tiny.jsonl.gz"
+GREEDY, BEAMS = (f"answers/tiny/tiny/direct.{name}.jsonl.gz" for name in ("greedy", "beam-5"))
+JUDGED, SCORES = (f"{folder}/tiny/tiny/direct.beam-3.jsonl.gz" for folder in ("answers", "scores"))
+SAMPLES, PREDICTIONS = "answers/tiny/tiny/direct.sample-8.jsonl.gz", "predictions/tiny/tiny.jsonl.gz"
+ANSWERS = "answers/"
 Files = dict[str, bytes]
 
 
@@ -46,20 +51,19 @@ def another_prediction(files: Files) -> Files:
 
 
 def another_text(files: Files) -> Files:
-    rows = rows_of(files, ANSWERS)
-    judged = {row["about"] for row in rows_of(files, "scores/tiny/tiny.jsonl.gz")}
-    row = next(row for row in rows if f"{row['draw']}#{row['index']}" in judged and row["verdict"] == "exact")
+    rows = rows_of(files, JUDGED)
+    row = next(row for row in rows if row.get("verdict") == "exact")
     row["text"] = json.dumps({"anger": 0.3, "disgust": 0.3, "fear": 0.1, "happy": 0.1, "neutral": 0.1, "sad": 0.1})
-    return with_rows(files, ANSWERS, rows)
+    return with_rows(files, JUDGED, rows)
 
 
 def swapped_clips(files: Files) -> Files:
-    rows = rows_of(files, ANSWERS)
+    rows = rows_of(files, GREEDY)
     clips = sorted({row["audio_sha256"] for row in rows})[:2]
     for row in rows:
         if row["audio_sha256"] in clips:
             row["audio_sha256"] = clips[1 - clips.index(row["audio_sha256"])]
-    return with_rows(files, ANSWERS, rows)
+    return with_rows(files, GREEDY, rows)
 
 
 def another_prompt(files: Files) -> Files:
@@ -84,13 +88,13 @@ def another_epsilon(files: Files) -> Files:
 
 
 def fewer_answers(files: Files) -> Files:
-    return with_rows(files, ANSWERS, rows_of(files, ANSWERS)[:-5])
+    return with_rows(files, SAMPLES, rows_of(files, SAMPLES)[:-5])
 
 
 def a_better_verdict(files: Files) -> Files:
-    rows = rows_of(files, ANSWERS)
+    rows = rows_of(files, SAMPLES)
     next(row for row in rows if row.get("verdict") == "unparsed")["verdict"] = "exact"
-    return with_rows(files, ANSWERS, rows)
+    return with_rows(files, SAMPLES, rows)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def a_better_verdict(files: Files) -> Files:
         (another_revision, ANSWERS),
         (other_votes, "tables/"),
         (another_epsilon, PREDICTIONS),
-        (fewer_answers, ""),  # which file shows it first depends on the order of the keys
+        (fewer_answers, SAMPLES),
         (a_better_verdict, ANSWERS),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -122,7 +126,7 @@ def test_a_forgery_with_all_checksums_made_again_is_found(tmp_path: Path, forge:
 
 # --- forge, then remake everything: what the package itself would have written, had the evidence been so ----------------
 
-SCORES, CELLS, UTTERANCES = "scores/tiny/tiny.jsonl.gz", "config/cells.jsonl", "inputs/utterances.jsonl"
+CELLS, UTTERANCES = "config/cells.jsonl", "inputs/utterances.jsonl"
 COUNT = 6
 
 
@@ -130,27 +134,49 @@ COUNT = 6
 def stated() -> Files:
     """A bundle whose plan and loader say how many utterances there are."""
     described = {"tiny": {"counts": {"utterances": COUNT}, "options": {}, "sources": []}}
-    files = {**real.whole(count=COUNT), "inputs/corpora.json": evidences.document(described)}
+    files = {**real.whole(count=COUNT), "inputs/corpora.json": document(described)}
     return {**files, "config/plan.yaml": files["config/plan.yaml"].replace(b"expect: null", b"expect: %d" % COUNT)}
 
 
 def remade(files: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
-    """The files with predictions, tables and provenance made again, whatever the evidence says."""
+    """The files with predictions, tables and provenance made again, whatever the answers say."""
     kept = {path: data for path, data in files.items() if not path.startswith(("predictions/", "tables/"))}
     kept = {path: kept[path] for path in kept if path not in ("provenance/statement.json", "ro-crate-metadata.json")}
     kept.setdefault("log/run.log", b"{}\n")
     with monkeypatch.context() as lenient:
-        lenient.setattr(evidences, "strict", json.loads)
-        evidence = evidences.from_files(kept)
-    kept |= derived(evidence, [row for cell in work(evidence) for row in predict_cell(cell)])
-    return kept | provenance(kept)
+        lenient.setattr(contents, "rows", lambda file, name: map(json.loads, file))
+        study = contents.study_from(kept)
+    made = {**kept, "config/questions.jsonl": contents.study_files(study)["config/questions.jsonl"]}
+    made |= real.derived(study, {unit: as_told(study, unit, kept) for unit in study.units})
+    return made | provenance(made)
+
+
+def as_told(study: Study, unit: tuple[str, str], files: Files) -> dict[str, Gathered]:
+    """What the files say of a unit, believed: rows are grouped by their draw, in the order of the clips' first rows."""
+    labels, gathered = study.labels[unit[1]], {}
+    clips = list(dict.fromkeys(study.utterances[unit[1]].audio_sha256))
+    for question in (one for one in study.questions if one.unit == unit):
+        one = gathered[question.name] = Gathered(question, len(labels))
+        draws: dict[str, list[dict]] = {}
+        for row in rows_of(files, contents.answers_path(question)):
+            draws.setdefault(row["audio_sha256"], []).append(row)
+        scores: dict[str, list[dict]] = {}
+        for row in rows_of(files, contents.scores_path(question)) if question.judged else []:
+            scores.setdefault(row["audio_sha256"], []).append(row)
+        for clip in clips:
+            rows = draws.get(clip, [{"failure": "gone", "utterance_id": "", "draw": "", "truncated": False}])
+            rows = rows[: question.decoding.count]
+            read = [parse_candidate(row.get("text", ""), labels, question.decoding.kind) for row in rows]
+            about = scores.get(clip, [])[: question.judged]
+            one.add(rows, [parsed.distribution for parsed in read], about)
+    return gathered
 
 
 def judged(folder: Path, files: Files, capsys: pytest.CaptureFixture) -> list[tuple[int, str]]:
     """Exit code and output of both verifiers, the package's first, about a bag of the files."""
     bag.write(folder, files, {})
     said = []
-    for ask in (lambda: main(["verify", str(folder)]), lambda: independent.main([str(folder)])):
+    for ask in (lambda: main(["verify", str(folder)]), lambda: shipped.main([str(folder)])):
         try:
             code = ask()
         except SystemExit as end:
@@ -179,7 +205,7 @@ def fewer_utterances(files: Files) -> Files:
     rows = rows_of(files, UTTERANCES)
     gone = rows[-1]["audio_sha256"]
     files = with_rows(files, UTTERANCES, rows[:-1])
-    for path in (ANSWERS, SCORES):
+    for path in [path for path in files if path.startswith(("answers/", "scores/"))]:
         files = with_rows(files, path, [row for row in rows_of(files, path) if row["audio_sha256"] != gone])
     return files
 
@@ -195,7 +221,7 @@ def missing_verifier(files: Files) -> Files:
     for row in rows:
         if "alm_v" in row["strategy"]:
             row["skipped"] = "verifier tiny missing here"
-    return with_rows({**files, "config/run.json": evidences.document(run)}, CELLS, rows)
+    return with_rows({**files, "config/run.json": document(run)}, CELLS, rows)
 
 
 def text_change(path: str, old: str, new: str) -> Callable[[Files], Files]:
@@ -212,7 +238,7 @@ def is_vote(row: dict) -> bool:
 
 
 def is_beam(row: dict) -> bool:
-    return row["decoding"]["kind"] == "beam" and row["index"] is not None
+    return row["index"] is not None
 
 
 def is_answer(row: dict) -> bool:
@@ -230,19 +256,19 @@ CONSISTENT = {
     "the verifier is called missing while its answers are there": (ANSWERS, missing_verifier),
     "the last beam of every draw is dropped": (
         ANSWERS,
-        edit(ANSWERS, lambda rows: [r for r in rows if not (is_beam(r) and r["index"] == 4)]),
+        edit(BEAMS, lambda rows: [r for r in rows if not (is_beam(r) and r["index"] == 4)]),
     ),
     "what cannot be parsed is dropped": (
         ANSWERS,
-        edit(ANSWERS, lambda rows: [r for r in rows if r.get("verdict") != "unparsed"]),
+        edit(SAMPLES, lambda rows: [r for r in rows if r.get("verdict") != "unparsed"]),
     ),
     "the first candidates stand twice": (
         ANSWERS,
-        edit(ANSWERS, lambda rows: [r for row in rows for r in [row] * (1 + (row["index"] == 0))]),
+        edit(SAMPLES, lambda rows: [r for row in rows for r in [row] * (1 + (row["index"] == 0))]),
     ),
     "a draw is dropped whole": (
         ANSWERS,
-        edit(ANSWERS, lambda rows: [r for r in rows if r["draw"] != rows[0]["draw"]]),
+        edit(BEAMS, lambda rows: [r for r in rows if r["draw"] != rows[0]["draw"]]),
     ),
     "a score stands twice": (SCORES, edit(SCORES, lambda rows: [rows[0], *rows])),
     "a score is dropped": (SCORES, edit(SCORES, lambda rows: rows[1:])),
@@ -253,14 +279,14 @@ CONSISTENT = {
     "an utterance is dropped and its answers stay": (UTTERANCES, edit(UTTERANCES, lambda rows: rows[:-1])),
     "an utterance is dropped with its answers": (UTTERANCES, fewer_utterances),
     "two utterances exchange their clips": (ANSWERS, edit(UTTERANCES, exchanged_clips)),
-    "an answer names another utterance": (ANSWERS, change_row(ANSWERS, is_answer, utterance_id="u999")),
-    "a likelihood is above that of certainty": (ANSWERS, change_row(ANSWERS, is_beam, log_likelihood=2.0)),
-    "a number of an answer is NaN": (ANSWERS, change_row(ANSWERS, is_answer, heard_s=float("nan"))),
+    "an answer names another utterance": (ANSWERS, change_row(GREEDY, is_answer, utterance_id="u999")),
+    "a likelihood is above that of certainty": (ANSWERS, change_row(BEAMS, is_beam, log_likelihood=2.0)),
+    "a number of an answer is NaN": (ANSWERS, change_row(GREEDY, is_answer, audio_s=float("nan"))),
     "a number of an answer is too large for a float": (
         ANSWERS,
-        text_change(ANSWERS, '"prompt_tokens": 0', '"prompt_tokens": 1e999'),
+        text_change(GREEDY, '"prompt_tokens": 0', '"prompt_tokens": 1e999'),
     ),
-    "a key of an answer stands twice": (ANSWERS, text_change(ANSWERS, '"seed": ', '"seed": 1, "seed": ')),
+    "a key of an answer stands twice": (ANSWERS, text_change(GREEDY, '"seed": ', '"seed": 1, "seed": ')),
     "a key of a describing file stands twice": (
         "env/machine.json",
         text_change("env/machine.json", "{", '{"cpu": 1, "cpu": 2, '),
@@ -287,13 +313,15 @@ def test_a_forgery_with_everything_remade_is_found_by_both(
         assert "found" in printed
 
 
-def test_a_prompt_s_hash_that_was_changed_is_found(
+def test_a_question_that_was_changed_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    forged = change_row(ANSWERS, is_answer, prompt_sha256="0" * 64)(stated())
-    code, printed = judged(tmp_path / "forged", remade(forged, monkeypatch), capsys)[0]  # the second renders no prompt
+    forged = change_row("config/questions.jsonl", lambda row: row["prompt_id"] == "cot", prompt_id="direct")(stated())
+    remaking = remade(stated(), monkeypatch)
+    forged = {**remaking, "config/questions.jsonl": forged["config/questions.jsonl"]}
+    code, printed = judged(tmp_path / "forged", forged | provenance(forged), capsys)[0]
     assert code == 1
-    assert "found prompt_sha256 000000000000…" in printed
+    assert "key prompt_id: found 'direct', expected 'cot'" in printed
 
 
 def test_an_utterance_that_stands_twice_is_found_by_both(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -306,10 +334,6 @@ def test_an_utterance_that_stands_twice_is_found_by_both(tmp_path: Path, capsys:
 def test_a_run_that_truly_had_no_verifier_holds_for_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    files = missing_verifier(stated())
-    del files[SCORES]
-    unasked = [
-        row for row in rows_of(files, ANSWERS) if (row["decoding"]["kind"], row["decoding"]["count"]) != ("beam", 3)
-    ]
-    said = judged(tmp_path / "whole", remade(with_rows(files, ANSWERS, unasked), monkeypatch), capsys)
+    files = {path: data for path, data in missing_verifier(stated()).items() if path not in (SCORES, JUDGED)}
+    said = judged(tmp_path / "whole", remade(files, monkeypatch), capsys)
     assert [code for code, _ in said] == [0, 0], said

@@ -20,6 +20,10 @@ def files() -> dict[str, bytes]:
     return real.files()
 
 
+def lines_of(files: dict[str, bytes], path: str) -> list[dict]:
+    return [json.loads(line) for line in gzip.decompress(files[path]).splitlines()]
+
+
 def rows(files: dict[str, bytes]) -> list[dict]:
     return list(csv.DictReader(files[TABLE].decode().splitlines()))
 
@@ -35,12 +39,12 @@ def test_the_mean_over_the_traced_utterances_is_the_number(files: dict[str, byte
 
 
 def test_every_candidate_of_the_table_is_traced_to_its_line(files: dict[str, bytes]) -> None:
-    answers = [json.loads(line) for line in gzip.decompress(files["answers/tiny/tiny.jsonl.gz"]).splitlines()]
     for row in rows(files):
         found = trace(files, "results.csv", "/".join(row[key] for key in KEYS), "n")
         sources = [source for step in found.steps for source in step.answers]
         assert len(sources) == int(row["candidates"])
         assert sum(source.verdict == "unparsed" for source in sources) == int(row["unparsed"])
+        answers = lines_of(files, found.file.removeprefix("data/")) if sources else []
         for source in sources:
             told = answers[source.line - 1]
             assert (told["draw"], told["index"], told["text"]) == (source.draw, source.index, source.text)
@@ -56,12 +60,12 @@ def test_shuffled_audio_is_traced_to_another_one_s_clip(files: dict[str, bytes])
 
 
 def test_a_verifier_s_score_is_traced_to_its_own_draw(files: dict[str, bytes]) -> None:
-    scores = [json.loads(line) for line in gzip.decompress(files["scores/tiny/tiny.jsonl.gz"]).splitlines()]
-    by_key = {row["draw"]: row for row in scores}
+    by_key = {row["draw"]: row for row in lines_of(files, "scores/tiny/tiny/direct.beam-3.jsonl.gz")}
     found = trace(files, "results", "tiny/tiny/alm_v/none/all", "n")
     told = [source for step in found.steps for source in step.answers if source.score_draw]
     assert told
-    assert all(by_key[source.score_draw]["about"] == f"{source.draw}#{source.index}" for source in told)
+    assert all(by_key[source.score_draw]["index"] == source.index for source in told)
+    assert all(by_key[source.score_draw].get("score") == source.score for source in told)
 
 
 def test_a_baseline_is_traced_to_a_file_that_is_there(files: dict[str, bytes]) -> None:

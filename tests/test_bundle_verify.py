@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ambiemo.bundle import bag
 from ambiemo.bundle.difference import first_difference
-from ambiemo.bundle.reading import payload, read_listing, shown
+from ambiemo.bundle.folder import payload, read_listing, shown
 from ambiemo.bundle.verify import Finding, examine, verify
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput

@@ -19,13 +19,13 @@ from conftest import ROOT
 from servers.faulty_proxy import FaultyProxy
 from servers.upstream import Upstream
 
-from ambiemo.bundle.reading import payload
+from ambiemo.bundle.folder import payload
+from ambiemo.bundle.recomputing import recompute, tables_again
 from ambiemo.bundle.verify import verify
 from ambiemo.errors import BadInput, Broken
 from ambiemo.models import model
 from ambiemo.pipeline.cluster import ray_started
 from ambiemo.pipeline.run import run
-from ambiemo.results.tables import recompute
 from ambiemo.strategies import STRATEGIES as ROWS
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
@@ -99,8 +99,8 @@ def test_a_second_run_makes_no_model_call_and_the_same_bundle(bundle: Path, tmp_
 def test_the_bundle_verifies_and_its_tables_follow_from_its_answers(bundle: Path) -> None:
     assert verify(bundle) == []
     for path, content in recompute(payload(bundle)).items():
-        stored = (bundle / "data" / path).read_bytes()
-        assert gzip.decompress(stored) == gzip.decompress(content) if path.endswith(".gz") else stored == content
+        assert content is None if path.endswith(".gz") else content == (bundle / "data" / path).read_bytes()
+    assert tables_again(payload(bundle)).items() <= dict(payload(bundle)).items()
 
 
 def test_every_strategy_control_and_baseline_has_a_row_for_every_level(bundle: Path) -> None:
@@ -119,6 +119,21 @@ def test_two_stores_two_group_orders_same_bytes(bundle: Path, tmp_path: Path) ->
     other = run(write_plan(tmp_path), out=tmp_path / "small")
     assert account(other)["calls"] == account(bundle)["calls"]
     assert derived(other) == derived(bundle)
+
+
+def test_a_disk_that_refuses_the_tables_is_one_line_and_loses_no_answer(bundle: Path, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    store = shutil.copytree(bundle.parent / ".store", tmp_path / ".store")
+    (store / ".staging").write_text("a file where the folder must be")
+    before = (store / "tiny.jsonl").read_bytes()
+    with pytest.raises(Broken, match=r"cannot write: .*; make room or name another folder, then run the same command again"):
+        run(plan, out=tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+    assert (store / "tiny.jsonl").read_bytes() == before
+    (store / ".staging").unlink()
+    again = run(plan, out=tmp_path / "small")
+    assert account(again)["calls"] == 0
+    assert derived(again) == derived(bundle)
 
 
 @pytest.fixture
@@ -162,6 +177,19 @@ def test_bad_clips_are_counted_rows_and_the_rest_is_run(mixed_corpus: Path, tmp_
     assert verify(bundle) == []
     again = run(plan, out=tmp_path / "out")
     assert account(again)["calls"] == 0, "a clip that nobody can hear costs no model call, however often"
+
+
+def test_a_model_that_never_answers_has_rows_without_numbers_and_the_bundle_holds(
+    mixed_corpus: Path, tmp_path: Path, ray_once
+) -> None:
+    for clip in mixed_corpus.glob("AudioWAV/*.wav"):
+        clip.write_bytes(b"no sound")
+    corpora = [{"id": "crema-d", "root": str(mixed_corpus)}]
+    bundle = run(write_plan(tmp_path, corpora=corpora, strategies=["greedy", "alm_v", "w_bon"]), out=tmp_path / "deaf")
+    rows = [row for row in table(bundle, "results.csv") if row["model"] == "tiny"]
+    assert {(row["n"], row["js_divergence_bits"]) for row in rows} == {("0", "")}
+    assert {row["failed"] for row in rows if row["level"] == "all"} == {"9"}
+    assert verify(bundle) == []
 
 
 def test_a_broken_engine_is_a_counted_failure_and_is_asked_again(tmp_path: Path, ray_once) -> None:
@@ -291,7 +319,7 @@ def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(tmp_p
     assert account(second)["failed"] == 0
     assert len(set(upstream.made)) == len(upstream.made) == 4 + 4 * 8
     assert verify(second) == []
-    rows = gzip.decompress((second / "data/answers/gpt-4o/tiny.jsonl.gz").read_bytes()).splitlines()
+    rows = gzip.decompress((second / "data/answers/gpt-4o/tiny/direct.greedy.jsonl.gz").read_bytes()).splitlines()
     assert all(json.loads(row)["served_model"] == [upstream.model] for row in rows)
     checked = subprocess.run([sys.executable, "-I", "data/verify.py"], cwd=second, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -8,23 +8,28 @@ import numpy as np
 import pytest
 
 from ambiemo.metrics.distribution import js_divergence_bits
-from ambiemo.results.reading import heard_table
-from ambiemo.results.tables import Column, Truths, heard_rows, paired_rows
+from ambiemo.results.predictions import Column
+from ambiemo.results.rendering import heard_table
+from ambiemo.results.tables import Measures, heard_rows, paired_rows
+from ambiemo.results.truths import Truths
 
 TRUTH = np.eye(3)[np.arange(30) % 3] * 0.7 + 0.1
 SPEAKERS = tuple(f"s{i % 10}" for i in range(30))
-TRUTHS = {"c": Truths(tuple(f"u{i:02}" for i in range(30)), TRUTH, TRUTH * 10, SPEAKERS, np.full(30, "low"))}
+IDS = tuple(f"u{i:02}" for i in range(30))
+TRUTHS = Truths(IDS, TRUTH, TRUTH * 10, SPEAKERS, np.full(30, "low"), IDS)
 
 
 def column(control: str, predicted: np.ndarray) -> Column:
-    return Column("c", "m", "greedy", control, predicted, np.ones(30, int), np.zeros(30, int), np.zeros(30, int))
+    return bundle_real.column(("c", "m", "greedy", control), predicted)
 
 
 def heard(with_clip: np.ndarray, without: np.ndarray) -> dict:
-    plan = bundle_real.plan()
-    columns = [column("none", with_clip), column("silence", without)]
-    (row,) = heard_rows(TRUTHS, columns, paired_rows(plan, TRUTHS, columns))
+    (row,) = rows_of([column("none", with_clip), column("silence", without)])
     return row
+
+
+def rows_of(columns: list[Column]) -> list[dict]:
+    return heard_rows(TRUTHS, columns, paired_rows(Measures(bundle_real.plan(), TRUTHS, "c"), columns))
 
 
 def test_answers_that_are_better_with_the_clip_show_that_it_was_heard() -> None:
@@ -87,7 +92,7 @@ def test_only_utterances_with_both_answers_count() -> None:
 
 def test_a_plan_without_controls_has_no_such_table() -> None:
     columns = [column("none", TRUTH)]
-    assert heard_rows(TRUTHS, columns, paired_rows(bundle_real.plan(), TRUTHS, columns)) == []
+    assert rows_of(columns) == []
 
 
 def test_every_control_of_a_plan_has_its_row() -> None:

@@ -5,23 +5,24 @@ import numpy as np
 import pytest
 
 from ambiemo.metrics.inference import holm
-from ambiemo.results.tables import Column, Truths, paired_rows
+from ambiemo.results.predictions import Column
+from ambiemo.results.tables import Measures, paired_rows
+from ambiemo.results.truths import Truths
 
 RNG = np.random.default_rng(7)
 TRUTH = RNG.dirichlet(np.ones(3), 40)
 SPEAKERS = tuple(f"s{i % 20}" for i in range(40))
-TRUTHS = {"c": Truths(tuple(f"u{i:02}" for i in range(40)), TRUTH, TRUTH * 10, SPEAKERS, np.full(40, "low"))}
+IDS = tuple(f"u{i:02}" for i in range(40))
+TRUTHS = Truths(IDS, TRUTH, TRUTH * 10, SPEAKERS, np.full(40, "low"), IDS)
 
 
 def column(strategy: str, control: str = "none", model: str = "m") -> Column:
     noise = np.random.default_rng(sum(map(ord, strategy + control))).dirichlet(np.ones(3), 40)
-    return Column(
-        "c", model, strategy, control, (TRUTH + noise) / 2, np.ones(40, int), np.zeros(40, int), np.zeros(40, int)
-    )
+    return bundle_real.column(("c", model, strategy, control), (TRUTH + noise) / 2)
 
 
 def against(reference: str, control: str, columns: list[Column]) -> list[dict]:
-    rows = paired_rows(bundle_real.plan(), TRUTHS, columns)
+    rows = paired_rows(Measures(bundle_real.plan(), TRUTHS, "c"), columns)
     shown = ("all", "js_divergence_bits")
     return [r for r in rows if (r["level"], r["metric"]) == shown and (r["b"], r["b_control"]) == (reference, control)]
 
@@ -49,6 +50,6 @@ def test_the_strategies_under_one_control_are_a_family() -> None:
 
 def test_the_failures_of_either_side_are_counted() -> None:
     cot, greedy = column("cot"), column("greedy")
-    cot.predicted[:3], greedy.predicted[2:4] = np.nan, np.nan
+    cot.shares[:3], greedy.shares[2:4] = np.nan, np.nan
     (row,) = against("greedy", "none", [greedy, cot])
     assert (row["n"], row["failed_a"], row["failed_b"]) == (36, 3, 2)

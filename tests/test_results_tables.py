@@ -10,17 +10,19 @@ import bundle_real
 import numpy as np
 import pytest
 
-from ambiemo.results.evidence import Evidence
-from ambiemo.results.reading import from_csv, unscored
-from ambiemo.results.tables import Column, Truths, level_rows, result_rows
+from ambiemo.results.predictions import Column
+from ambiemo.results.rendering import from_csv, unscored
+from ambiemo.results.study import Study
+from ambiemo.results.tables import Measures, level_rows, result_rows
+from ambiemo.results.truths import Truths
 
 
 def results_of(column: Column, truth: np.ndarray) -> dict:
     """The row of level `all`."""
     n = len(truth)
     ids = tuple(f"u{i}" for i in range(n))
-    truths = {"c": Truths(ids, truth, truth * 10, ids, np.full(n, "low"))}
-    return next(row for row in result_rows(bundle_real.plan(), truths, [column]) if row["level"] == "all")
+    measures = Measures(bundle_real.plan(), Truths(ids, truth, truth * 10, ids, np.full(n, "low"), ids), "c")
+    return next(row for row in result_rows(measures, [column]) if row["level"] == "all")
 
 
 def test_results_count_the_candidates_that_no_verifier_scored() -> None:
@@ -42,14 +44,12 @@ def test_results_count_the_candidates_that_no_verifier_scored() -> None:
 def test_results_count_the_utterances_that_r2_pearson_is_the_mean_of() -> None:
     truth = np.array([[0.6, 0.3, 0.1], [1 / 3] * 3, [0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.7, 0.2, 0.1]])
     predicted = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [1 / 3] * 3, [np.nan] * 3, [0.5, 0.3, 0.2]])
-    none = np.zeros(5, int)
-    row = results_of(Column("c", "m", "greedy", "none", predicted, none, none, none), truth)
+    row = results_of(bundle_real.column(("c", "m", "greedy", "none"), predicted), truth)
     assert (row["n"], row["failed"], row["r2_pearson_n"]) == (4, 1, 2)
 
 
-def evidence_with(unit: int) -> Evidence:
-    evidence = bundle_real.evidence_of(bundle_real.plan(strategies=["greedy"], controls=[]), 1, False)
-    return replace(evidence, vote_units={"c": unit})
+def study_with(unit: int) -> Study:
+    return replace(bundle_real.study(1), vote_units={"c": unit})
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def evidence_with(unit: int) -> Evidence:
 def test_the_raters_of_a_level_are_counted_without_rounding(votes: list, unit: int, raters: float) -> None:
     counts = np.array(votes, dtype=float)
     ids = tuple(f"u{i}" for i in range(len(counts)))
-    truths = {"c": Truths(ids, counts / counts.sum(axis=1, keepdims=True), counts, ids, np.full(len(ids), "low"))}
-    (row, *_) = level_rows(evidence_with(unit), truths)
+    truth = counts / counts.sum(axis=1, keepdims=True)
+    (row, *_) = level_rows(study_with(unit), {"c": Truths(ids, truth, counts, ids, np.full(len(ids), "low"), ids)})
     assert (row["votes"], type(row["votes"])) == (raters, type(raters))
 
 

@@ -96,13 +96,14 @@ def _read(
     files: Mapping[str, bytes],
 ) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]":
     """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
-    from ambiemo.bundle.contents import read_columns, study_from
+    from ambiemo.bundle.contents import predictions_path, read_columns, study_from
     from ambiemo.results.truths import truths_of
     from ambiemo.results.units import all_units
 
     study = study_from(files)
     truths = {corpus: truths_of(study, corpus) for corpus in study.utterances}
-    columns = [column for unit in all_units(study) for column in read_columns(unit, truths[unit[1]], files)]
+    there = [unit for unit in all_units(study) if predictions_path(*unit) in files]
+    columns = [column for unit in there for column in read_columns(unit, truths[unit[1]], files)]
     return truths, {column.name: column for column in columns}, study.labels
 
 

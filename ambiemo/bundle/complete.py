@@ -247,7 +247,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "prompt_tokens": WHOLE,
     "audio_s": NUMBER,
     "truncated": (bool,),
-    "served_model": TEXT,
+    "served_model": (str, list),
 }
 """What the values of a row are."""
 

@@ -4,7 +4,7 @@ import pytest
 from bundle_real import whole
 
 from ambiemo.errors import Broken
-from ambiemo.results.layout import MUST, check
+from ambiemo.bundle.layout import MUST, check
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_a_bundle_without_one_of_its_files_is_broken(paths: set[str], path: str)
 
 @pytest.mark.parametrize(
     "path",
-    ["claims.json", "figures/x.svg", "verif\u0443.py", "tables/results.html", "answers/tiny/../x.jsonl.gz", "notes.md"],
+    ["claims.json", "figures/x.svg", "verif\u0443.py", "tables/results.html", "answers/tiny/tiny/../x.jsonl.gz", "answers/tiny/tiny.jsonl.gz", "notes.md"],
 )
 def test_a_file_that_no_bundle_has_is_refused(paths: set[str], path: str) -> None:
     with pytest.raises(Broken, match="no bundle has"):

@@ -7,9 +7,9 @@ import pytest
 
 from ambiemo.engines import Request
 from ambiemo.plan import sharing
+from ambiemo.plan.dry_run import READ_AGAIN, costs
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import check
-from ambiemo.results.dry_run import READ_AGAIN, costs
 
 PLAN = {
     "name": "paid",
@@ -45,12 +45,12 @@ def test_dollars_are_what_the_engine_would_set_aside_for_the_longest_answers() -
         return one * draw.decoding.count
 
     expected: dict[str, float] = defaultdict(float)
-    for which in sharing.draw_sets(expanded):
+    for which in sharing.questions_of(expanded):
         longest = which.decoding.max_tokens + expanded.specs[which.model].thinking_tokens
         for utterance, draw in zip(expanded.corpora["tiny"].utterances, sharing.draws(expanded, which), strict=True):
             expected[draw.model] += aside(draw, utterance)
-            for index in range(sharing.judged_candidates(expanded, which)):
-                score = sharing.score_draw(expanded, draw, index, "x" * READ_AGAIN * longest)
+            for index in range(which.judged):
+                score = sharing.judging(expanded, which)(draw, index, "x" * READ_AGAIN * longest)
                 expected[score.model] += aside(score, utterance)
     for engine in engines.values():
         engine.close()

@@ -6,10 +6,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from ambiemo.plan.dry_run import show
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import check
-from ambiemo.results.dry_run import show
-from ambiemo.results.reading import _stacked, _table, grouped, heading, scaling, unscored
+from ambiemo.results.rendering import grouped, heading, scaling, unscored
+from ambiemo.terminal import _stacked, table
 
 METRICS = ("js_divergence_bits", "bhattacharyya", "r2_pearson", "accuracy", "macro_f1", "ece_10")
 LONGEST = "label_logprobs · shuffled audio"
@@ -24,6 +25,7 @@ def cell(
     control: str = "none",
 ) -> dict:
     made_of = {"prompt": "direct", "decoding": decoding, "scorer": "", "aggregator": aggregator}
+    made_of |= dict.fromkeys(("tau", "concentration", "epsilon"), math.nan)
     return {"corpus": "c", "model": model, "strategy": strategy, "control": control, **made_of, "count": count}
 
 
@@ -109,7 +111,7 @@ def test_headings_name_the_variant_of_a_metric() -> None:
 def test_150_columns_hold_every_strategy_on_one_line() -> None:
     lines = [[name, "0.254 [0.222, 0.287]", *["0.774"] * 8, "9600", "0", "0/76800"] for name in ("greedy", LONGEST)]
     console = Console(width=150, file=StringIO())
-    console.print(_table("", [[*map(_stacked, heading())], *lines], words=1))
+    console.print(table("", [[*map(_stacked, heading())], *lines], words=1))
     shown = console.file.getvalue().splitlines()
     assert [sum(name in line and "0/76800" in line for line in shown) for name in ("greedy", LONGEST)] == [1, 1]
     assert sum("[0.222, 0.287]" in line for line in shown) == 2

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from ambiemo.bundle import bag
 from ambiemo.cli import main
 
-ANSWERS = "answers/tiny/tiny.jsonl.gz"
+ANSWERS = "answers/tiny/tiny/direct.greedy.jsonl.gz"
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ ANSWERS = "answers/tiny/tiny.jsonl.gz"
         ("tables/results.csv", b"a,b\n1,2\n", ("trace", "results", "2", "a")),
         ("inputs/labels.json", b"5", ("tables",)),
         ("inputs/labels.json", b"{", ("trace", "results", "2", "accuracy")),
-        (ANSWERS, gzip.compress(b"[1]\n"), ("trace", "results", "50", "accuracy")),
+        (ANSWERS, gzip.compress(b"[1]\n"), ("trace", "results", "tiny/tiny/greedy/none/all", "accuracy")),
         (ANSWERS, gzip.compress(b"[1]\n"), ("tables",)),
         (ANSWERS, b"no gzip", ("tables",)),
         ("predictions/tiny/tiny.jsonl.gz", gzip.compress(b"[1]\n"), ("compare",)),

@@ -1,0 +1,60 @@
+"""Several Ray nodes on one machine: the same bytes as with one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+pytest.importorskip("ray", reason="the ray extra is not installed")
+
+PLAN = {
+    "name": "nodes",
+    "models": [{"id": "tiny", "engine": "null", "actors": 2}],
+    "corpora": [{"id": "tiny", "limit": 12}],
+    "strategies": ["greedy", "w_bon", "w_alm_v", "majority_vote", "label_logprobs"],
+    "controls": ["shuffled_audio", "silence"],
+    "group_size": 4,
+    "bootstrap": {"resamples": 100},
+}
+RUN = """
+import sys
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from ambiemo.pipeline.run import run
+
+nodes, head_cpus, plan, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": head_cpus, "include_dashboard": False})
+for _ in range(nodes - 1):
+    cluster.add_node(num_cpus=2)
+cluster.wait_for_nodes()
+run(plan, out=out, address=cluster.address)
+cluster.shutdown()
+"""
+
+
+def made_by(folder: Path, nodes: int, head_cpus: int) -> dict[str, bytes]:
+    """What a run on so many nodes makes of inputs and answers."""
+    folder.mkdir()
+    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN), encoding="utf-8")
+    command = [sys.executable, "-c", RUN, str(nodes), str(head_cpus), str(folder / "plan.yaml"), str(folder / "out")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    data = folder / "out/data"
+    assert json.loads((data / "log/run.log").read_text())["calls"] == 12 * (6 + 3)
+    files = {path.relative_to(data).as_posix(): path.read_bytes() for path in sorted(data.rglob("*")) if path.is_file()}
+    apart = ("env/", "log/", "provenance/", "ro-crate-metadata")
+    return {name: content for name, content in files.items() if not name.startswith(apart)}
+
+
+def test_one_node_and_three_give_the_same_bytes(tmp_path: Path) -> None:
+    one = made_by(tmp_path / "one", 1, 3)
+    assert any(name.startswith("scores/") for name in one)
+    assert made_by(tmp_path / "three", 3, 2) == one
+
+
+def test_a_head_without_processors_gives_the_same_bytes(tmp_path: Path) -> None:
+    assert made_by(tmp_path / "head", 3, 0) == made_by(tmp_path / "one", 1, 3)
