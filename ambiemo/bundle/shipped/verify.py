@@ -1,26 +1,29 @@
 #!/usr/bin/env python3
-"""Check the numbers of this bundle without the package that made it: one file, Python's standard library only.
+"""Check the numbers of this bundle without the package that made it.
 
     python3 -I data/verify.py [BUNDLE]     exit 0: it holds; 1: it is broken; 2: it cannot be read
 
--I keeps Python from importing other files of this folder. This file was written from docs/bundle.md, docs/metrics.md and
-docs/strategies.md, not from the package's code, and imports nothing of it. It reads the layout of format 2 and asks:
+One file, Python's standard library only (3.9 or newer). It was written from docs/bundle.md,
+docs/metrics.md and docs/strategies.md, not from the package's code, and imports nothing of it.
+-I keeps Python from importing other files of this folder. It reads format 2 and asks:
 
-  - Is everything that the plan asks for there, once? Cells, questions, utterances, draws, candidates, scores.
-  - Does each answer stand under its own question? The key and the seed of every draw are made again.
-  - Does each prediction follow from the answers? All are made again where the answers are plain JSON objects.
-  - Do the tables follow? All counts and point values of results, paired, heard, draws, levels, cells, failures.
+  - Is everything that the plan asks for there, once? Cells, questions, utterances, answers, scores.
+  - Does each answer stand under its own question? Key and seed of every draw are made again.
+  - Does each prediction follow from the answers? All are made again where answers are plain JSON.
+  - Do the tables follow? All counts and point values of results, paired, heard, draws, levels,
+    cells and failures are made again.
 
-It does not read answers that need repair (near-JSON, prose). Predictions that rest on them are taken as given and counted;
-if they are more than half, the bundle is called broken. It does not make intervals, p values, results.md and the files'
-exact bytes again: `ambiemo verify` does. Checksums are for `sha256sum -c` (README.md in this folder).
+It does not read answers that need repair (near-JSON, prose). Predictions that rest on them are
+taken as given and counted; if they are more than half, the bundle is called broken. It does not
+make intervals, p values, results.md and the files' exact bytes again: `ambiemo verify` does.
+Checksums are for `sha256sum -c` (README.md in this folder).
+
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
 """
 
-# No import may come before this: `python3 data/verify.py` without -I would import data/csv.py as `csv`.
+# No import may come before this: without -I, `import csv` would take data/csv.py.
 import sys
 
-SCRIPT_FOLDER = sys.path[0] if sys.path else ""
 if __name__ == "__main__" and not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
     del sys.path[0]
 
@@ -41,7 +44,10 @@ FORMAT = 2
 # Limits. Nothing in a bundle that a run writes comes near them.
 MIB = 2**20
 LONGEST_LINE = 16 * MIB
-LARGEST_DOCUMENT = 64 * MIB  # a file that is read whole: JSON documents, tables, the plan
+LARGEST_TABLE = 64 * MIB
+LARGEST_DOCUMENT = 8 * MIB  # JSON documents, the plan, prompts: files that are read whole
+LONGEST_ROW = MIB  # characters of a row that is no answer
+MOST_UTTERANCES = 2_000_000  # of a corpus
 LARGEST_UNPACKED = 64 * 2**30
 LARGEST_RATIO = 1000  # unpacked bytes per packed byte, and 1 MiB
 MOST_FILES = 100_000
@@ -106,7 +112,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 HEX = re.compile(r"[0-9a-f]{64}")
 
 
-# --- what is said ------------------------------------------------------------------------------------------------------
+# --- what is said ---------------------------------------------------------------------------------
 
 
 class Unreadable(Exception):
@@ -114,10 +120,15 @@ class Unreadable(Exception):
 
 
 class Broken(Exception):
-    """Two parts of the bundle contradict each other, and nothing behind that place can be judged. Exit 1."""
+    """Two parts of the bundle contradict each other, and what follows cannot be judged. Exit 1."""
 
 
-def shown(value, most=200):
+def fault(where, found, expected):
+    """The error for a place that says something else than the rest of the bundle asks for."""
+    return Broken(f"{where}: found {shown(found)}, expected {expected}")
+
+
+def shown(value, most=120):
     """Text for a terminal: control characters escaped, long values cut."""
     text = value if isinstance(value, str) else repr(value)
     if len(text) > most:
@@ -144,15 +155,22 @@ class Findings:
             self.note(f"{where}: found {shown(found)}, expected {shown(expected)}")
 
 
-# --- files: regular ones only, of bounded size ---------------------------------------------------------------------------
+# --- files: regular ones only, of bounded size ----------------------------------------------------
 
-MUST_HAVE = set(
-    "README.md config/cells.jsonl config/plan.yaml config/questions.jsonl config/run.json env/machine.json "
-    "inputs/corpora.json inputs/judges.json inputs/labels.json inputs/models.json inputs/utterances.jsonl "
-    "inputs/vote_units.json log/failures.csv log/run.log provenance/statement.json ro-crate-metadata.json "
-    "tables/cells.csv tables/draws.csv tables/levels.csv tables/paired.csv tables/results.csv tables/results.md "
-    "verify.py".split()
-)
+MUST_HAVE = {
+    "README.md",
+    "verify.py",
+    "ro-crate-metadata.json",
+    "provenance/statement.json",
+    "env/machine.json",
+    "log/failures.csv",
+    "log/run.log",
+    *(f"config/{name}" for name in ("cells.jsonl", "plan.yaml", "questions.jsonl", "run.json")),
+    *(f"inputs/{name}.json" for name in ("corpora", "judges", "labels", "models", "vote_units")),
+    "inputs/utterances.jsonl",
+    *(f"tables/{name}.csv" for name in ("cells", "draws", "levels", "paired", "results")),
+    "tables/results.md",
+}
 MAY_HAVE = re.compile(
     r"(?:answers|scores)/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
     r"|predictions/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
@@ -172,30 +190,29 @@ class Folder:
             raise Unreadable(
                 f"{data}: not a folder, or a link to one; expected the folder data/ of a bundle"
             )
+        self.entries = 0
         self.paths = set(self._walk("", 0))
 
     def _walk(self, below, depth):
         if depth > DEEPEST_FOLDER:
-            raise Unreadable(f"{below}: more than {DEEPEST_FOLDER} folders deep")
-        found = 0
+            raise Unreadable(f"{shown(below)}: more than {DEEPEST_FOLDER} folders deep")
         for entry in self._entries(below):
             path = f"{below}/{entry}" if below else entry
             mode = mode_of(os.path.join(self.data, path))
             if stat.S_ISDIR(mode):
-                if path != "__pycache__":
-                    yield from self._walk(path, depth + 1)
+                yield from self._walk(path, depth + 1)
             elif stat.S_ISREG(mode):
                 yield path
             else:
                 raise Unreadable(f"{path}: a link, device or pipe; expected a regular file")
-            found += 1
-            if found > MOST_FILES:
-                raise Unreadable(f"{below or 'data'}: more than {MOST_FILES} files")
 
     def _entries(self, below):
         try:
             with os.scandir(os.path.join(self.data, below)) as entries:
                 for entry in entries:
+                    self.entries += 1
+                    if self.entries > MOST_FILES:
+                        raise Unreadable(f"{self.data}: more than {MOST_FILES} files and folders")
                     yield entry.name
         except OSError as error:
             raise Unreadable(f"{below or 'data'}: cannot be read: {error.strerror}") from error
@@ -223,11 +240,10 @@ class Folder:
             size = os.fstat(file.fileno()).st_size
             packed = path.endswith(".gz")
             most = min(LARGEST_UNPACKED, LARGEST_RATIO * size + MIB) if packed else LARGEST_UNPACKED
+            pieces = unpacked(file, path) if packed else iter(lambda: file.read(BLOCK), b"")
             total = 0
             try:
-                for block in (
-                    unpacked(file, path) if packed else iter(lambda: file.read(BLOCK), b"")
-                ):
+                for block in pieces:
                     total += len(block)
                     if total > most:
                         raise Unreadable(f"{path}: unpacks to more than {most} bytes")
@@ -255,14 +271,14 @@ class Folder:
                 f"{path}: found no line feed at its end, expected one; the file was cut off"
             )
 
-    def text(self, path):
+    def text(self, path, most=LARGEST_DOCUMENT):
         """A whole file of text."""
         data, total = [], 0
         for block in self.blocks(path):
             data.append(block)
             total += len(block)
-            if total > LARGEST_DOCUMENT:
-                raise Unreadable(f"{path}: more than {LARGEST_DOCUMENT} bytes")
+            if total > most:
+                raise Unreadable(f"{path}: more than {most} bytes")
         return decoded(b"".join(data), path)
 
     def document(self, path):
@@ -283,32 +299,24 @@ def mode_of(path):
 
 
 def unpacked(file, path):
-    """Pieces of a gzip file; its own checksums are compared by zlib."""
-    inflate, begun, ended = zlib.decompressobj(31), False, False
+    """Pieces of a gzip file of one member. zlib compares length and checksum."""
+    inflate = zlib.decompressobj(31)
     try:
-        while True:
-            data = file.read(BLOCK)
-            if not data:
-                break
-            while data:
-                begun, ended = True, False
-                block = inflate.decompress(data, BLOCK)
-                if block:
-                    yield block
-                if inflate.eof:
-                    data, inflate, ended = inflate.unused_data, zlib.decompressobj(31), True
-                else:
-                    data = inflate.unconsumed_tail
-        while begun and not ended and not inflate.eof:
+        for data in iter(lambda: file.read(BLOCK), b""):
+            while data and not inflate.eof:
+                yield inflate.decompress(data, BLOCK)
+                data = inflate.unconsumed_tail
+            if inflate.unused_data or (inflate.eof and data and file.read(1)):
+                raise Unreadable(
+                    f"{path}: cannot be unpacked: bytes follow the end of the gzip data"
+                )
+        while not inflate.eof:
             block = inflate.decompress(b"", BLOCK)
             if not block and not inflate.eof:
-                raise Unreadable(f"{path}: cannot be unpacked: cut off")
-            if block:
-                yield block
+                raise Unreadable(f"{path}: cannot be unpacked: it ends too early")
+            yield block
     except zlib.error as error:
         raise Unreadable(f"{path}: cannot be unpacked: {error}") from error
-    if not begun:
-        raise Unreadable(f"{path}: cannot be unpacked: an empty file")
 
 
 def decoded(data, path):
@@ -338,16 +346,15 @@ def check_layout(folder, findings):
             )
 
 
-# --- JSON ------------------------------------------------------------------------------------------------------------------
+# --- JSON -----------------------------------------------------------------------------------------
 
 
 def once(pairs):
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise Broken(
-            f"found key {shown(next(k for k in made if keys.count(k) > 1), 60)} twice, expected once"
-        )
+    made = {}
+    for key, value in pairs:
+        if key in made:
+            raise Broken(f"found key {shown(key, 60)} twice, expected once")
+        made[key] = value
     return made
 
 
@@ -393,12 +400,15 @@ def canonical(value):
 
 
 def canonical_row(line, where):
+    if len(line) > LONGEST_ROW:
+        raise fault(where, line, f"at most {LONGEST_ROW} characters")
     row = strict_json(line, where)
     if not isinstance(row, dict):
-        raise Broken(f"{where}: found {shown(line, 60)}, expected a JSON object")
+        raise fault(where, line, "a JSON object")
     if canonical(row) != line:
         raise Broken(
-            f"{where}: found another spelling of the values than json.dumps(row, ensure_ascii=False) gives"
+            f"{where}: found another spelling of the values than json.dumps(row, "
+            "ensure_ascii=False) gives"
         )
     return row
 
@@ -417,12 +427,12 @@ def seed_of(text):
     return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "big") >> 1
 
 
-# --- the plan: the part of YAML that it is written in ------------------------------------------------------------------------
+# --- the plan: the part of YAML that it is written in ---------------------------------------------
 
 PLAN = "config/plan.yaml"
 KEY = re.compile(r"(?:'((?:[^']|'')*)'|([A-Za-z0-9_.$][\w.$-]*)):(?: (.*))?")
-WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,29})")
-REAL = re.compile(r"-?\d{1,30}\.\d{0,30}(?:e[-+]?\d{1,3})?")
+WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
+REAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{0,30}(?:e[-+]?[0-9]{1,3})?")
 SINGLE = re.compile(r"'(?:[^']|'')*'")
 WORDS = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
 
@@ -432,30 +442,24 @@ def scalar(text):
         return json.loads(text) if text in ("[]", "{}") else WORDS[text]
     if text[0] == "'":
         if not SINGLE.fullmatch(text):
-            raise Broken(
-                f"{PLAN}: found {shown(text, 60)}, expected a quoted text and nothing after it"
-            )
+            raise fault(PLAN, text, "a quoted text and nothing after it")
         return text[1:-1].replace("''", "'")
     if text[0] == '"':
         try:
             return json.loads(text)
         except ValueError as error:
-            raise Broken(
-                f"{PLAN}: found {shown(text, 60)}, expected a quoted text of plain characters"
-            ) from error
+            raise fault(PLAN, text, "a quoted text of plain characters") from error
     if WHOLE.fullmatch(text):
         return int(text)
     if REAL.fullmatch(text):
         return float(text)
     if text[0] in "#&*!|>%@`[{?,]}" or " #" in text or ": " in text or text[:2] == "- ":
-        raise Broken(
-            f"{PLAN}: found {shown(text, 60)}, expected a plain value: no comment, anchor, tag or block"
-        )
+        raise fault(PLAN, text, "a plain value: no comment, anchor, tag or block")
     return text
 
 
 class PlanReader:
-    """Nested maps and lists, one value per line, long texts folded: what the plan's writer makes, and nothing else."""
+    """Nested maps and lists, one value per line, long texts folded. Refuses all other YAML."""
 
     def __init__(self, text):
         self.lines = [
@@ -468,9 +472,7 @@ class PlanReader:
     def read(self):
         made = self._block(0)
         if self.at < len(self.lines) or not isinstance(made, dict):
-            raise Broken(
-                f"{PLAN}: found a line that the plan's layout does not have: {shown(self._said(), 60)}"
-            )
+            raise fault(PLAN, self._said(), "no more than the keys of the plan")
         return made
 
     def _said(self):
@@ -499,9 +501,7 @@ class PlanReader:
         while self._here(indent) and not self._said().startswith("- "):
             match = KEY.fullmatch(self._said())
             if not match:
-                raise Broken(
-                    f"{PLAN}: found {shown(self._said(), 60)}, expected a key and its value"
-                )
+                raise fault(PLAN, self._said(), "a key and its value")
             key = match[2] if match[1] is None else match[1].replace("''", "'")
             if key in made:
                 raise Broken(f"{PLAN}: found key {shown(key, 60)} twice, expected once")
@@ -515,9 +515,8 @@ class PlanReader:
     def _value(self, rest, indent, depth):
         if rest:
             pieces = [rest]
-            while (
-                self.at < len(self.lines) and self.lines[self.at][0] > indent
-            ):  # a folded text goes on
+            # A folded text goes on in deeper lines.
+            while self.at < len(self.lines) and self.lines[self.at][0] > indent:
                 pieces.append(self._said())
                 self.at += 1
             return scalar(" ".join(pieces))
@@ -532,7 +531,7 @@ def plan_of(text):
     return PlanReader(text).read()
 
 
-# --- from an answer's text to a distribution ----------------------------------------------------------------------------------
+# --- from an answer's text to a distribution ------------------------------------------------------
 
 
 def last_object(text):
@@ -560,7 +559,7 @@ def is_number(value):
 
 
 class Reading:
-    """Reads the answers of one corpus: the labels in their order, and every accepted spelling of each."""
+    """Reads the answers of one corpus. `names` maps every accepted spelling to its label."""
 
     def __init__(self, labels):
         self.labels = labels
@@ -572,73 +571,74 @@ class Reading:
         self.read = lru_cache(maxsize=1 << 14)(self._read)
 
     def _read(self, text):
-        """(distribution, verdict) of a plain answer; (None, "unparsed") of one too long; (None, "") of one not plain."""
+        """(distribution, verdict) of a plain answer.
+
+        (None, "unparsed") of one that is too long, (None, "") of one that is not plain.
+        """
         if len(text) > LONGEST_ANSWER:
             return None, "unparsed"
         found = last_object(text)
         if found is None:
             return None, ""
-        shares = {}
-        for key, value in found[0]:
+        pairs, alone = found
+        shares, foreign = {}, 0
+        for key, value in pairs:
             label = self.names.get(key.casefold())
-            if (
-                label is None
-                or not is_number(value)
-                or value < 0
-                or shares.get(label, value) != value
-            ):
+            if not is_number(value) or value < 0 or (label is None and not alone):
                 return None, ""
-            shares[label] = float(value)
-        if len(shares) < len(self.labels) or not any(shares.values()):
+            if label is None:
+                foreign += 1
+            elif shares.setdefault(label, float(value)) != value:
+                return None, ""
+        complete = len(shares) == len(self.labels)
+        if not any(shares.values()) or not (complete or alone):
             return None, ""
-        values = [shares[label] for label in self.labels]
+        values = [shares.get(label, 0.0) for label in self.labels]
         total = math.fsum(values)
-        spelled = len(found[0]) == len(shares) and all(key in shares for key, _ in found[0])
-        whole = abs(total - 1) <= 0.005 * len(values) + 1e-9
-        return tuple(
-            [value / total for value in values]
-        ), "exact" if spelled and whole else "repaired"
+        if foreign or not complete:
+            verdict = "partial"
+        else:
+            spelled = len(pairs) == len(shares) and all(key in shares for key, _ in pairs)
+            whole = abs(total - 1) <= 0.005 * len(values) + 1e-9
+            verdict = "exact" if spelled and whole else "repaired"
+        return tuple([value / total for value in values]), verdict
 
     def distribution(self, text, verdict, forced, where):
-        """Shares in the order of the labels, None for an answer without any, CANNOT_TELL for one that needs repair."""
+        """Shares in the order of the labels.
+
+        None for an answer without any, CANNOT_TELL for one that needs repair.
+        """
         if forced:  # nothing was generated: the candidate is a label
             if text not in self.labels or verdict != "exact":
-                raise Broken(
-                    f"{where}: found {shown(text, 40)} with verdict {verdict}, expected a label with verdict exact"
-                )
+                raise fault(where, f"{verdict} {text}", "a label with verdict exact")
             return tuple([float(label == text) for label in self.labels])
         distribution, expected = self.read(text)
         if verdict != (expected or verdict) or (not expected and verdict == "exact"):
-            told = expected or "another one"
-            raise Broken(
-                f"{where}: key verdict: found {verdict}, expected {told}: the text ends in {shown(text[-80:])}"
-            )
+            told = f"{expected or 'another one'}: the text ends in {shown(text[-80:])}"
+            raise fault(f"{where}: key verdict", verdict, told)
         return distribution if distribution or verdict == "unparsed" else CANNOT_TELL
 
 
 def score_of(text, verdict, where):
-    """The verifier's score from 0 to 10, None where it gave none, CANNOT_TELL where the answer needs repair."""
+    """The verifier's score, 0 to 10. None: it gave none. CANNOT_TELL: the answer needs repair."""
     found = last_object(text) if len(text) <= LONGEST_ANSWER else None
     if found and [key for key, _ in found[0]] == ["score"] and is_number(found[0][0][1]):
         score = float(found[0][0][1])
         expected = "exact" if 0 <= score <= 10 else "unparsed"
         if verdict != expected:
-            raise Broken(
-                f"{where}: key verdict: found {verdict}, expected {expected} of the score {score}"
-            )
+            raise fault(f"{where}: key verdict", verdict, f"{expected} of the score {score}")
         return score if expected == "exact" else None
     if verdict in ("exact", "partial"):
-        raise Broken(
-            f"{where}: key verdict: found {verdict}, expected another one: the text reads {shown(text[-80:])}"
-        )
+        told = f"another one: the text ends in {shown(text[-80:])}"
+        raise fault(f"{where}: key verdict", verdict, told)
     return None if verdict == "unparsed" else CANNOT_TELL
 
 
-# --- from candidates to one prediction -----------------------------------------------------------------------------------------
+# --- from candidates to one prediction ------------------------------------------------------------
 
 
 class Strategy:
-    """One entry of the plan: prompt, decoding, number of candidates, scorer, aggregator, and its numbers."""
+    """One entry of the plan: prompt, decoding, count, scorer, aggregator, and its numbers."""
 
     def __init__(self, entry, plan):
         self.name = entry["name"]
@@ -646,7 +646,8 @@ class Strategy:
         base = STRATEGIES.get(entry["base"])
         if base is None:
             raise Broken(
-                f"{where}: found base {shown(entry['base'], 60)}, expected one of {', '.join(STRATEGIES)}"
+                f"{where}: found base {shown(entry['base'], 60)}, expected one of "
+                f"{', '.join(STRATEGIES)}"
             )
         self.prompt = base[0]
         self.decoding, self.count = entry["decoding"], entry["count"]
@@ -656,7 +657,8 @@ class Strategy:
         row = STRATEGIES.get(self.name)
         if row is not None and (entry["base"] != self.name or made != row):
             raise Broken(
-                f"{where}: found {made}, expected {row}: a name of docs/strategies.md is its row, unchanged"
+                f"{where}: found {made}, expected {row}: a name of docs/strategies.md is its "
+                "row, unchanged"
             )
         scored = self.scorer != "none"
         fits = (
@@ -668,12 +670,9 @@ class Strategy:
         )
         if not fits:
             raise Broken(f"{where}: found {made}: these parts do not fit together")
-        usual = (
-            plan["weights"]["tau"],
-            plan["dirichlet"]["concentration"],
-            plan["dirichlet"]["epsilon"],
-        )
-        if self.name == "label_logprobs":
+        tau, dirichlet = plan["weights"]["tau"], plan["dirichlet"]
+        usual = (tau, dirichlet["concentration"], dirichlet["epsilon"])
+        if entry["base"] == "label_logprobs":
             usual = (1.0, *usual[1:])
         numbers = [shared if own is None else own for own, shared in zip(self.own, usual)]
         if not all(type(n) in (int, float) and 0 < n < math.inf for n in numbers):
@@ -688,12 +687,11 @@ class Strategy:
 
     @property
     def needs(self):
-        return NEEDS[self.decoding] | (
-            {"likelihood"} if self.scorer.endswith("likelihood") else set()
-        )
+        scored = {"likelihood"} if self.scorer.endswith("likelihood") else set()
+        return NEEDS[self.decoding] | scored
 
     def values(self, candidates):
-        """The scores of parsed candidates (distribution, likelihood, tokens, score); None for one without."""
+        """Scores of candidates (distribution, likelihood, tokens, score), None if unknown."""
         if self.scorer == "likelihood":
             return [likelihood for _, likelihood, _, _ in candidates]
         if self.scorer == "verifier":
@@ -720,11 +718,7 @@ class Strategy:
             rows = [candidate[0] for candidate in candidates]
             if self.aggregator == "vote_share":
                 rows = [vote(row) for row in rows]
-            return (
-                (rows[0] if len(rows) == 1 else mean_of(rows, [1 / len(rows)] * len(rows))),
-                None,
-                0,
-            )
+            return mean_of(rows), None, 0
         rows, values = [], []
         for candidate, value in zip(candidates, self.values(candidates)):
             if value is not None:
@@ -736,18 +730,19 @@ class Strategy:
         if self.aggregator == "best":
             most = max(values)
             rows = [row for row, value in zip(rows, values) if value == most]
-            return (
-                (rows[0] if len(rows) == 1 else mean_of(rows, [1 / len(rows)] * len(rows))),
-                None,
-                unscored,
-            )
+            return mean_of(rows), None, unscored
         weights = self.weights(values)
         if self.aggregator == "weighted_mean":
             return mean_of(rows, weights), None, unscored
         return (*mixture(rows, weights, self.concentration, self.epsilon), unscored)
 
 
-def mean_of(rows, weights):
+def mean_of(rows, weights=None):
+    """The weighted mean of distributions, adding up to 1; the plain mean without weights."""
+    if len(rows) == 1:
+        return rows[0]
+    if weights is None:
+        weights = [1 / len(rows)] * len(rows)
     mean = [math.fsum(map(float.__mul__, weights, column)) for column in zip(*rows)]
     total = math.fsum(mean)
     return [value / total for value in mean]
@@ -786,12 +781,14 @@ def component(row, concentration, epsilon):
 
 
 def digamma(x):
-    """Recurrence up to 20, then the asymptotic series."""
+    """Recurrence up to 10, then the asymptotic series."""
     shift = 0.0
-    while x < 20:
+    while x < 10:
         shift, x = shift - 1 / x, x + 1
     y = 1 / (x * x)
-    series = y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y / 132))))
+    series = y * (
+        1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y * (1 / 132 - y * 691 / 32760))))
+    )
     return shift + math.log(x) - 0.5 / x - series
 
 
@@ -800,7 +797,7 @@ def entropy(shares):
     return -math.fsum([share * math.log2(share) for share in shares if share > 0])
 
 
-# --- votes, levels, metrics ----------------------------------------------------------------------------------------------------
+# --- votes, levels, metrics -----------------------------------------------------------------------
 
 
 def truth_of(votes):
@@ -816,7 +813,7 @@ def top_of(shares):
 
 
 def thirds(values):
-    """Third of the corpus by rank; equal values take the third that holds the middle of their ranks."""
+    """Third of the corpus by rank. Equal values take the third of the middle of their ranks."""
     start, counts = {}, {}
     for place, value in enumerate(sorted(values)):
         start.setdefault(value, place)
@@ -825,7 +822,7 @@ def thirds(values):
 
 
 def levels_of(utterances, rule, thresholds):
-    """Ambiguity level of each utterance (votes, acted): low, medium, high; clear-cut where the truth is an acted label."""
+    """Ambiguity level of each utterance (votes, acted). Acted ones are clear-cut."""
     judged = [votes for votes, acted in utterances if not acted and sum(votes)]
     truths = [truth_of(votes) for votes in judged]
     if rule == "bits":
@@ -872,7 +869,7 @@ class Truth:
 
 
 class Sums:
-    """Sums over the utterances of one level that have a prediction. The metrics are made of them."""
+    """Sums over the utterances of one level that have a prediction; metrics are made of them."""
 
     def __init__(self, labels):
         self.n = 0
@@ -892,7 +889,7 @@ class Sums:
             )
 
     def one(self, truth, shares):
-        """Add one utterance; returns its divergence, Bhattacharyya coefficient, Brier score and hit."""
+        """Add one utterance. Returns its JS divergence, Bhattacharyya, Brier, accuracy."""
         log2, t_log, p_log, half_log, cross, bc, brier = (
             math.log2,
             -truth.bits,
@@ -983,7 +980,7 @@ def average(values):
     return math.fsum(values) / len(values) if values else NAN
 
 
-# --- the study: plan, cells, questions, utterances -------------------------------------------------------------------------------
+# --- the study: plan, cells, questions, utterances ------------------------------------------------
 
 
 class Corpus:
@@ -1012,28 +1009,26 @@ class Corpus:
         texts = [row[key] for key in ("id", "speaker", "cluster", "audio_sha256")]
         if not all(isinstance(text, str) for text in texts):
             raise Broken(
-                f"{where}: found a name that is not text, expected id, speaker, cluster and hash as text"
+                f"{where}: found a name that is not text, expected id, speaker, cluster and hash "
+                "as text"
             )
         if row["audio_sha256"] and not HEX.fullmatch(row["audio_sha256"]):
-            raise Broken(
-                f"{where}: key audio_sha256: found {shown(row['audio_sha256'], 80)}, expected 64 hex digits"
-            )
+            raise fault(f"{where}: key audio_sha256", row["audio_sha256"], "64 hex digits")
         votes = row["votes"]
         whole = isinstance(votes, list) and all(
             type(vote) is int and 0 <= vote < 2**31 for vote in votes
         )
         if not whole or len(votes) != len(self.labels) or not any(votes):
-            raise Broken(
-                f"{where}: key votes: found {shown(votes)}, expected {len(self.labels)} counts, not all 0"
-            )
+            raise fault(f"{where}: key votes", votes, f"{len(self.labels)} counts, not all 0")
         if row["truth_source"] not in ("votes", "acted"):
-            raise Broken(
-                f"{where}: key truth_source: found {shown(row['truth_source'], 40)}, expected votes or acted"
-            )
+            raise fault(f"{where}: key truth_source", row["truth_source"], "votes or acted")
         if self.ids and row["id"] <= self.ids[-1]:
-            raise Broken(f"{where}: found id {shown(row['id'], 80)} after {shown(self.ids[-1], 80)}, "
-                         "expected ids that differ, sorted")  # fmt: skip
+            raise fault(
+                f"{where}: key id", row["id"], f"one that sorts behind {shown(self.ids[-1])}"
+            )
         votes, acted = tuple(votes), row["truth_source"] == "acted"
+        if len(self.ids) >= MOST_UTTERANCES:
+            raise Unreadable(f"{where}: more than {MOST_UTTERANCES} utterances")
         if votes not in self._known:
             self._known[votes] = Truth(votes, self.unit)
         self.truths.append(self._known[votes])
@@ -1109,8 +1104,15 @@ class Study:
         self.run = folder.document("config/run.json")
         found = self.run.get("format", 1) if isinstance(self.run, dict) else None
         if found != FORMAT or isinstance(found, bool):
-            raise Unreadable(f"config/run.json: found bundle format {shown(found, 20)}, expected {FORMAT}; "
-                             "check the bundle with the data/verify.py that it carries")  # fmt: skip
+            raise Unreadable(
+                f"config/run.json: found bundle format {shown(found, 20)}, expected {FORMAT}; "
+                "check the bundle with the data/verify.py that it carries"
+            )
+        self.plan, self.corpora, self.missing = {}, {}, set()
+
+    def read(self):
+        """Read everything but the answers, and check it."""
+        folder = self.folder
         self.plan = plan_of(folder.text(PLAN))
         self.models, self.judges, self.described, labels, units = (
             folder.document(f"inputs/{name}.json")
@@ -1136,7 +1138,8 @@ class Study:
         for name in names:
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise Broken(
-                    f"{PLAN}: found the name {shown(name, 60)}, expected small letters, digits, '.', '_', '-'"
+                    f"{PLAN}: found the name {shown(name, 60)}, expected small letters, digits, "
+                    "'.', '_', '-'"
                 )
         for part, key in (
             ("models", "id"),
@@ -1156,12 +1159,10 @@ class Study:
         ):
             note(f"{PLAN}: title: found {shown(plan['title'])}, expected one line of plain text")
         if type(plan["seed"]) is not int:
-            raise Broken(f"{PLAN}: seed: found {shown(plan['seed'], 40)}, expected a whole number")
+            raise fault(f"{PLAN}: seed", plan["seed"], "a whole number")
         limit = self.run["limit"]
         if limit is not None and not (type(limit) is int and limit > 0):
-            raise Broken(
-                f"config/run.json: key limit: found {shown(limit, 40)}, expected null or a whole number above 0"
-            )
+            raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
         self.findings.expect(
             "config/run.json: key partial",
             self.run["partial"],
@@ -1173,7 +1174,8 @@ class Study:
         for name, found in (("labels", labels), ("corpora", self.described), ("vote_units", units)):
             if sorted(found) != here:
                 raise Broken(
-                    f"inputs/{name}.json: found corpora {shown(sorted(found))}, expected {shown(here)}"
+                    f"inputs/{name}.json: found corpora {shown(sorted(found))}, expected "
+                    f"{shown(here)}"
                 )
         for name in here:
             told = labels[name]
@@ -1181,13 +1183,9 @@ class Study:
                 isinstance(label, str) and label for label in told
             )
             if not plain or not 2 <= len(set(told)) == len(told) <= 1000:
-                raise Broken(
-                    f"inputs/labels.json: corpus {name}: found {shown(told)}, expected labels that differ"
-                )
+                raise fault(f"inputs/labels.json: corpus {name}", told, "labels that differ")
             if type(units[name]) is not int or units[name] < 1:
-                raise Broken(
-                    f"inputs/vote_units.json: corpus {name}: found {shown(units[name])}, expected 1 or more"
-                )
+                raise fault(f"inputs/vote_units.json: corpus {name}", units[name], "1 or more")
         self._check_models()
 
     def _check_models(self):
@@ -1196,15 +1194,11 @@ class Study:
         entries = {entry["id"]: entry for entry in plan["models"]}
         judges = {name: name if own == "self" else own for name in entries}
         if self.judges != judges:
-            raise Broken(
-                f"inputs/judges.json: found {shown(self.judges)}, expected {shown(judges)} by {PLAN}"
-            )
+            raise fault("inputs/judges.json", self.judges, f"{shown(judges)} by {PLAN}")
         if any(strategy.verified for strategy in self.strategies.values()) and own != "self":
             entries.setdefault(own, plan["verifier"])
         if sorted(self.models) != sorted(entries):
-            raise Broken(
-                f"inputs/models.json: found {shown(sorted(self.models))}, expected {shown(sorted(entries))}"
-            )
+            raise fault("inputs/models.json", sorted(self.models), f"{shown(sorted(entries))}")
         for name, entry in entries.items():
             model, where = self.models[name], f"inputs/models.json: {name}"
             self.findings.expect(f"{where}: key id", model["id"], name)
@@ -1212,7 +1206,8 @@ class Study:
                 self.findings.expect(f"{where}: key engine", model["engine"], entry["engine"])
             elif model["engine"] not in model["engines"][:1]:
                 self.findings.note(
-                    f"{where}: key engine: found {shown(model['engine'])}, expected its first engine"
+                    f"{where}: key engine: found {shown(model['engine'])}, expected its first "
+                    "engine"
                 )
             if entry["revision"]:
                 self.findings.expect(f"{where}: key revision", model["revision"], entry["revision"])
@@ -1223,7 +1218,8 @@ class Study:
             name = row.get("corpus")
             if not isinstance(name, str) or name not in self.corpora or name < last:
                 raise Broken(
-                    f"{path}: row {number}: found corpus {shown(name, 60)}, expected those of inputs/labels.json, sorted"
+                    f"{path}: row {number}: found corpus {shown(name, 60)}, expected those of "
+                    "inputs/labels.json, sorted"
                 )
             self.corpora[name].add(row, f"{path}: row {number}")
             last = name
@@ -1261,13 +1257,14 @@ class Study:
             exact = all_there and (key == "votes" or not counts.get("no_vote_in_label_set", 0))
             if total is not None and (found > total or (exact and found != total)):
                 self.findings.note(
-                    f"{where}: key {key}: found {shown(total, 40)}, expected {found:g} by inputs/utterances.jsonl"
+                    f"{where}: key {key}: found {shown(total, 40)}, expected {found:g} by "
+                    "inputs/utterances.jsonl"
                 )
 
     # -- cells --
 
     def _cells(self):
-        """The cells that are filled. config/cells.jsonl and tables/cells.csv must be those of the plan, in its order."""
+        """The filled cells. cells.jsonl and cells.csv must be the plan's cells, in its order."""
         plan = self.plan
         controls = [("none", list(self.strategies))] + [
             (c["name"], c["strategies"]) for c in plan["controls"]
@@ -1304,8 +1301,8 @@ class Study:
                 filled.append(cell)
         for path, rest in (("config/cells.jsonl", found), ("tables/cells.csv", table)):
             for number, row in rest:
-                raise Broken(
-                    f"{path}: row {number}: found {shown(row)}, expected no more rows: the plan asks for no such cell"
+                raise fault(
+                    f"{path}: row {number}", row, "no more rows: the plan asks for no such cell"
                 )
         return filled
 
@@ -1336,7 +1333,7 @@ class Study:
     # -- questions --
 
     def _questions(self):
-        """The questions that the cells ask, by unit and name. config/questions.jsonl must say the same."""
+        """The questions of the filled cells. config/questions.jsonl must say the same."""
         most = {}  # samples are nested: the largest number serves every smaller one
         for model, corpus, strategy, _ in self.cells:
             if strategy.decoding == "sample":
@@ -1361,7 +1358,8 @@ class Study:
             name = tuple(row.get(key) for key in ("model", "corpus", "question"))
             if not all(isinstance(part, str) for part in name) or name not in expected:
                 raise Broken(
-                    f"{path}: row {number}: found the question {shown(name)}, expected none, or once: no cell asks it"
+                    f"{path}: row {number}: found the question {shown(name)}, expected none, or "
+                    "once: no cell asks it"
                 )
             same_row(path, (number, row), expected.pop(name))
         for name in expected:
@@ -1384,7 +1382,7 @@ class Study:
         ]
 
     def cells_of(self, model, corpus):
-        """The filled cells of a unit in the order of the predictions: controls, none first, then strategies."""
+        """The filled cells of a unit in the order of its predictions: by control, none first."""
         return [
             (strategy, control)
             for m, c, strategy, control in self.cells
@@ -1397,7 +1395,7 @@ class Study:
         return text.replace("{labels}", ", ".join(self.corpora[corpus].labels))
 
     def check_files(self):
-        """There is one file of answers per question, of scores per judged question, of predictions per unit, and no other."""
+        """One file of answers per question, of scores if judged, of predictions per unit."""
         expected = {f"predictions/baselines/{corpus}.jsonl.gz" for corpus in self.corpora}
         for (model, corpus), questions in self.questions.items():
             expected.add(f"predictions/{model}/{corpus}.jsonl.gz")
@@ -1424,21 +1422,19 @@ def same_row(path, numbered, expected):
     if isinstance(expected, dict):
         if list(found) != list(expected):
             raise Broken(
-                f"{path}: row {number}: found keys {shown(', '.join(found))}, expected {', '.join(expected)}"
+                f"{path}: row {number}: found keys {shown(', '.join(found))}, expected "
+                f"{', '.join(expected)}"
             )
         for key, value in expected.items():
             if canonical(found[key]) != canonical(value):
-                raise Broken(
-                    f"{path}: row {number}: key {key}: found {shown(found[key])}, expected {shown(value)}"
-                )
+                raise fault(f"{path}: row {number}: key {key}", found[key], f"{shown(value)}")
     elif found != expected:
-        raise Broken(
-            f"{path}: row {number}: found {shown(','.join(found))}, expected {shown(','.join(expected))}"
-        )
+        raise fault(f"{path}: row {number}", ",".join(found), f"{shown(','.join(expected))}")
 
 
 CELLS = (
-    "corpus model strategy control prompt decoding scorer aggregator count tau concentration epsilon skipped"
+    "corpus model strategy control prompt decoding scorer aggregator count tau concentration "
+    "epsilon skipped"
 ).split()
 
 
@@ -1449,23 +1445,25 @@ def csv_rows(folder, path, header):
     try:
         first = next(reader, None)
         if first != header:
-            raise Broken(f"{path}: line 1: found {shown(first)}, expected {','.join(header)}")
+            raise fault(f"{path}: line 1", first, f"{','.join(header)}")
         for fields in reader:
             yield reader.line_num, fields
     except csv.Error as error:
         raise Broken(f"{path}: line {reader.line_num}: {error}") from error
 
 
-# --- one unit: a model on a corpus, one utterance at a time ----------------------------------------------------------------------
+# --- one unit: a model on a corpus, one utterance at a time ---------------------------------------
 
 AFTER_TEXT = re.compile(
-    r', "tokens": (0|[1-9]\d{0,17}), "log_likelihood": (null|-?\d[\d.e+-]*), "finish_reason": "(stop|length|filtered|forced)"'
+    r', "tokens": (0|[1-9][0-9]{0,17}), "log_likelihood": (null|-?[0-9][0-9.e+-]*)'
+    r', "finish_reason": "(stop|length|filtered|forced)"'
     r', "verdict": "(exact|repaired|partial|unparsed)", '
 )
-SCORE = re.compile(r'"score": (null|\d[\d.]*), ')
+SCORE = re.compile(r'"score": (null|[0-9][0-9.e+-]*), ')
 TAIL = re.compile(
-    r'"rendered_prompt_sha256": "[^"\\]*", "prompt_tokens": (?:0|[1-9]\d{0,17}), "audio_s": (\d[\d.e+-]*), '
-    r'"truncated": (true|false)(?:, "served_model": ("[^"\\]+"))?}'
+    r'"rendered_prompt_sha256": "[^"\\\x00-\x1f]*", "prompt_tokens": (?:0|[1-9][0-9]{0,17}), '
+    r'"audio_s": ([0-9][0-9.e+-]*), "truncated": (true|false)'
+    r'(?:, "served_model": "[^"\\\x00-\x1f]+")?}'
 )
 
 
@@ -1496,7 +1494,10 @@ class Tally:
 
 
 class Rows:
-    """One file of answers or scores, taken row by row. Every row must be the one that its question expects, letter for letter."""
+    """One file of answers or scores, taken row by row.
+
+    Each row is compared with the text that its question expects, so few rows are parsed as JSON.
+    """
 
     def __init__(self, folder, path):
         self.path, self.number = path, 0
@@ -1507,9 +1508,11 @@ class Rows:
         return f"{self.path}: row {self.number} ({shown(about, 60)})"
 
     def take(self, head, index, about, tail=None, scored=False):
-        """The next row, about candidate `index`: (text, tokens, likelihood, verdict, score, tail) or (failure, tail).
+        """The next row, about candidate `index`.
 
-        `head` is the beginning of the row that the question gives, `tail` the end that the draw's first row had.
+        head    the beginning of the row, which the question gives
+        tail    the end of the row, which the draw's first row gave; None for the first row
+        Returns (text, tokens, likelihood, verdict, score, tail), or (reason, tail) of a failure.
         """
         self.number += 1
         line = next(self.lines, None)
@@ -1541,12 +1544,14 @@ class Rows:
             tail = self._tail(line[rest:], line, head, about)
         elif line[rest:] != tail:
             raise Broken(
-                f"{self.where(about)}: found {shown(line[rest:])} at its end, expected what the draw's first row says"
+                f"{self.where(about)}: found {shown(line[rest:])} at its end, expected what the "
+                "draw's first row says"
             )
         likelihood = number_of(sure, self, line, head, about)
         if likelihood is not None and not likelihood <= 1e-6:
             raise Broken(
-                f"{self.where(about)}: key log_likelihood: found {sure}, expected null or a number up to 0"
+                f"{self.where(about)}: key log_likelihood: found {sure}, expected null or a "
+                "number up to 0"
             )
         tally = self.tally
         tally.candidates += 1
@@ -1556,7 +1561,7 @@ class Rows:
         return text, int(tokens), likelihood, verdict, score, tail
 
     def _failure(self, line, head, index, about, tail, scored):
-        """A draw that failed: one row, with index null among answers, with its own index among scores."""
+        """A draw that failed: one row, with index null among answers, its own among scores."""
         begin = f'{head}{index if scored else "null"}, "failure": "'
         if tail is not None or (index and not scored) or not line.startswith(begin):
             self._explain(line, head, about)
@@ -1586,15 +1591,23 @@ class Rows:
         row, expected = canonical_row(line, where), STRICT.decode(head[:-11] + "}")
         for key, value in expected.items():
             if row.get(key) != value:
-                raise Broken(f"{where}: key {key}: found {shown(row.get(key), 80)}, its question gives {shown(value, 80)}; "
-                             "the answer, its clip, its prompt or its model was exchanged, or a row is missing")  # fmt: skip
-        raise Broken(f"{where}: found {shown(line[len(head) - 11 :])}, expected the next candidate with the keys and kinds of values "
-                     "that docs/bundle.md lists")  # fmt: skip
+                raise fault(
+                    f"{where}: key {key}",
+                    row.get(key),
+                    f"{shown(value)} by its question; the answer, its clip, its prompt or its model "
+                    "was exchanged, or a row is missing",
+                )
+        raise fault(
+            where,
+            line[len(head) - 11 :],
+            "the next candidate with the keys and kinds of values that docs/bundle.md lists",
+        )
 
     def finish(self):
         if next(self.lines, None) is not None:
             raise Broken(
-                f"{self.path}: row {self.number + 1}: found a row that no question asks for, expected none"
+                f"{self.path}: row {self.number + 1}: found a row that no question asks for, "
+                "expected none"
             )
 
 
@@ -1614,32 +1627,29 @@ def number_of(text, rows, line, head, about):
 
 
 class Asking:
-    """The key and the seed of the draws of one question, and of the verifier's draws about its candidates."""
+    """Keys and seeds of the draws of one question, and of the verifier's draws about them."""
 
-    CLIP = "the clip"
-    PROMPT, ABOUT = "the prompt", "the candidate"
+    CLIP, PROMPT, ABOUT = "the clip", "the prompt", "the candidate"
 
     def __init__(self, study, question):
-        self.seed, self.audio = study.plan["seed"], question.audio
+        self.audio = question.audio
         labels = study.corpora[question.corpus].labels if question.kind == "forced" else None
         prompt = sha256(study.asked(question.model, question.prompt, question.corpus))
-        key, seed = self._parts(study, question.model, question.decoding, prompt, "", labels)
-        self.key, self.seed = (
-            [part.encode("ascii") for part in one.split(f'"{self.CLIP}"', 1)] for one in (key, seed)
-        )
+        parts = self._parts(study, question.model, question.decoding, prompt, "", labels)
+        self.key, self.seed = (part.split(f'"{self.CLIP}"', 1) for part in parts)
         if question.judged:
-            self.judge_prompt = study.asked(
-                study.judges[question.model], "verifier", question.corpus
-            )
-            decoding = {"kind": "greedy", "count": 1, "temperature": 0.0, "top_p": 1.0,
-                        "max_tokens": study.plan["max_tokens"]["verifier"]}  # fmt: skip
             judge = study.judges[question.model]
-            self.seed_number = study.plan["seed"]
-            key, seed = self._parts(study, judge, decoding, self.PROMPT, self.ABOUT, None)
-            marks = re.compile(
-                "|".join(f'"({mark})"' for mark in (self.CLIP, self.PROMPT, self.ABOUT))
-            )
-            self.judge_key, self.judge_seed = (marks.split(one)[::4] for one in (key, seed))
+            self.judge_prompt = study.asked(judge, "verifier", question.corpus)
+            decoding = {
+                "kind": "greedy",
+                "count": 1,
+                "temperature": 0.0,
+                "top_p": 1.0,
+                "max_tokens": study.plan["max_tokens"]["verifier"],
+            }
+            parts = self._parts(study, judge, decoding, self.PROMPT, self.ABOUT, None)
+            mark = re.compile(f'"(?:{self.CLIP}|{self.PROMPT}|{self.ABOUT})"')
+            self.judge_key, self.judge_seed = (mark.split(part) for part in parts)
 
     def _parts(self, study, model, decoding, prompt, about, labels):
         """The canonical JSON texts of key and seed, with a mark where the clip's hash belongs."""
@@ -1651,29 +1661,27 @@ class Asking:
 
     def head(self, utterance, clip):
         """(key, beginning of the rows) of the draw about a clip."""
-        middle = f'"{clip}"'.encode("ascii")
-        key = hashlib.sha256(middle.join(self.key)).hexdigest()
-        seed = int.from_bytes(hashlib.sha256(middle.join(self.seed)).digest()[:8], "big") >> 1
-        return key, row_head(utterance, key, clip, seed)
+        middle = f'"{clip}"'
+        key = sha256(middle.join(self.key))
+        return key, row_head(utterance, key, clip, seed_of(middle.join(self.seed)))
 
     def judge_head(self, utterance, clip, key, index, text):
         """(key, beginning of the row) of the draw in which the verifier judges one candidate."""
         prompt = sha256(self.judge_prompt.replace("{candidate}", text))
         values = (clip, prompt, f"{key}#{index}")
         made = [
-            "".join([one[0], *[f'"{value}"{part}' for value, part in zip(values, one[1:])]]).encode(
-                "ascii"
-            )
-            for one in (self.judge_key, self.judge_seed)
+            first + "".join([f'"{value}"{part}' for value, part in zip(values, rest)])
+            for first, *rest in (self.judge_key, self.judge_seed)
         ]
-        own = hashlib.sha256(made[0]).hexdigest()
-        return own, row_head(
-            utterance, own, clip, int.from_bytes(hashlib.sha256(made[1]).digest()[:8], "big") >> 1
-        )
+        own = sha256(made[0])
+        return own, row_head(utterance, own, clip, seed_of(made[1]))
 
 
 def row_head(utterance, key, clip, seed):
-    return f'{{"utterance_id": {canonical(utterance)}, "draw": "{key}", "audio_sha256": "{clip}", "seed": {seed}, "index": '
+    return (
+        f'{{"utterance_id": {canonical(utterance)}, "draw": "{key}", "audio_sha256": "{clip}", '
+        f'"seed": {seed}, "index": '
+    )
 
 
 class Stream:
@@ -1686,7 +1694,10 @@ class Stream:
         self.scores = Rows(study.folder, f"scores/{question.path}") if question.judged else None
 
     def draw(self, utterance, clip, reading, failures):
-        """(candidates, failure) about one clip: each candidate (distribution, likelihood, tokens, score, whether its score is given)."""
+        """(candidates, failure) about one clip.
+
+        A candidate is (distribution, likelihood, tokens, score, whether the score is given).
+        """
         key, head = self.asking.head(utterance, clip)
         first = self.answers.take(head, 0, utterance)
         if len(first) == 2:
@@ -1695,9 +1706,10 @@ class Stream:
         told, tail = [first], first[5]
         for index in range(1, self.question.count):
             told.append(self.answers.take(head, index, utterance, tail))
-        made = []
+        made, row = [], self.answers.number - len(told) + 1
         for index, (text, tokens, likelihood, verdict, _, _) in enumerate(told):
-            shares = reading.distribution(text, verdict, self.forced, self.answers.path)
+            where = f"{self.answers.path}: row {row + index}"
+            shares = reading.distribution(text, verdict, self.forced, where)
             score, given = None, False
             if index < self.question.judged:
                 score, given = self._score(utterance, clip, key, index, text, failures)
@@ -1715,12 +1727,14 @@ class Stream:
         if score is CANNOT_TELL:
             if found is None or not 0 <= found <= 10:
                 raise Broken(
-                    f"{self.scores.where(utterance)}: key score: found {found}, expected a number from 0 to 10"
+                    f"{self.scores.where(utterance)}: key score: found {found}, expected a "
+                    "number from 0 to 10"
                 )
             return found, True
         if found != score:
             raise Broken(
-                f"{self.scores.where(utterance)}: key score: found {found}, expected {score} by its text"
+                f"{self.scores.where(utterance)}: key score: found {found}, expected {score} by "
+                "its text"
             )
         return score, False
 
@@ -1731,7 +1745,10 @@ class Stream:
 
 
 class Column:
-    """The predictions of one cell: shares (a NaN where there is none), counts per level, and what a control needs."""
+    """The predictions of one cell: shares (NaN if there are none) and counts per level.
+
+    tails and given are there for the shuffled_audio control.
+    """
 
     def __init__(self, strategy, control, corpus):
         self.strategy, self.control = strategy, control
@@ -1756,7 +1773,7 @@ class Column:
 
 
 class Prediction:
-    """A prediction made here: the end of its row, and its parts for the case that the last digit differs."""
+    """A prediction made here: the end of its row, and its parts in case a last digit differs."""
 
     __slots__ = ("bits", "counts", "failure", "given", "shares", "tail")
 
@@ -1789,12 +1806,21 @@ class Prediction:
             self.tail = prediction_tail(self.shares, self.counts, self.failure, bits)
 
 
+def prediction_head(utterance, strategy, control, clip_of):
+    """The beginning of a row of predictions. utterance and clip_of are JSON texts."""
+    return (
+        f'{{"utterance_id": {utterance}, "strategy": "{strategy}", "control": "{control}", '
+        f'"clip_of": {clip_of}, '
+    )
+
+
 def prediction_tail(shares, counts, failure, bits):
     told = "null" if shares is None else f"[{', '.join(map(repr, shares))}]"
     a, b, c = map(repr, bits) if bits else ("null", "null", "null")
     return (
-        f'"distribution": {told}, "candidates": {counts[0]}, "unparsed": {counts[1]}, "unscored": {counts[2]}, '
-        f'"failure": {canonical(failure)}, "expected_bits": {a}, "spread_bits": {b}, "disagreement_bits": {c}}}'
+        f'"distribution": {told}, "candidates": {counts[0]}, "unparsed": {counts[1]}, '
+        f'"unscored": {counts[2]}, "failure": {canonical(failure)}, '
+        f'"expected_bits": {a}, "spread_bits": {b}, "disagreement_bits": {c}}}'
     )
 
 
@@ -1817,18 +1843,17 @@ class PredictionRows:
         line = next(self.lines, None)
         if line is None:
             raise Broken(
-                f"{self.path}: found no row {self.number}, expected the prediction of {shown(about)}"
+                f"{self.path}: found no row {self.number}, expected the prediction of "
+                f"{shown(about)}"
             )
         if not line.startswith(head):
             row = canonical_row(line, f"{self.path}: row {self.number}")
             found = {key: row.get(key) for key in PREDICTION[:4]}
-            raise Broken(
-                f"{self.path}: row {self.number}: found {shown(found)}, expected {shown(head[:-2])}"
-            )
+            raise fault(f"{self.path}: row {self.number}", found, f"{shown(head[:-2])}")
         return line[len(head) :]
 
     def read(self, head, tail, width):
-        """A row whose values are not letter for letter those made here, its kinds of values checked."""
+        """The values of a row that is not letter for letter the one made here."""
         where = f"{self.path}: row {self.number}"
         row = canonical_row(head + tail, where)
         if list(row) != PREDICTION:
@@ -1845,16 +1870,14 @@ class PredictionRows:
             and isinstance(row["failure"], str)
         )
         if not plain:
-            raise Broken(
-                f"{where}: found {shown(tail)}, expected {width} shares or null, counts and a text"
-            )
+            raise fault(where, tail, f"{width} shares or null, counts and a text")
         if shares is not None and not (min(shares) >= 0 and abs(math.fsum(shares) - 1) <= 1e-6):
-            raise Broken(
-                f"{where}: key distribution: found {shown(shares)}, expected shares that add up to 1"
-            )
+            raise fault(f"{where}: key distribution", shares, "shares that add up to 1")
         if (shares is None) != bool(row["failure"]):
-            raise Broken(
-                f"{where}: key failure: found {shown(row['failure'])}, expected a reason where there is no distribution only"
+            raise fault(
+                f"{where}: key failure",
+                row["failure"],
+                "a reason where there is no distribution only",
             )
         return shares, counts, row["failure"], bits
 
@@ -1882,7 +1905,8 @@ class PredictionRows:
     def finish(self):
         if next(self.lines, None) is not None:
             raise Broken(
-                f"{self.path}: row {self.number + 1}: found a prediction that nothing asks for, expected none"
+                f"{self.path}: row {self.number + 1}: found a prediction that nothing asks for, "
+                "expected none"
             )
 
 
@@ -1894,7 +1918,7 @@ class Counted:
 
 
 class Unit:
-    """A model on a corpus: answers, scores and predictions walked side by side; columns are what remains."""
+    """A model on a corpus: answers, scores and predictions, walked side by side."""
 
     def __init__(self, study, model, corpus, counted):
         self.study, self.model, self.counted = study, model, counted
@@ -1914,7 +1938,7 @@ class Unit:
         )
 
     def _cycle(self, corpus):
-        """Whose clip each utterance is given under shuffled_audio: that of the one before it in a seeded cycle."""
+        """Whose clip each utterance is given under shuffled_audio: the one before it in a cycle."""
         seed, ids = self.study.plan["seed"], self.corpus.ids
         if len(ids) < 2 or not any(control == "shuffled_audio" for _, control in self.cells):
             return {}
@@ -1975,10 +1999,7 @@ class Unit:
         rows, counted, spelled = self.rows, self.counted, canonical(utterance)
         for column, ours in zip(self.columns, made):
             clip_of = spelled if ours is not None else canonical(self.shuffled[utterance])
-            head = (
-                f'{{"utterance_id": {spelled}, "strategy": "{column.strategy.name}", "control": "{column.control}", '
-                f'"clip_of": {clip_of}, '
-            )
+            head = prediction_head(spelled, column.strategy.name, column.control, clip_of)
             tail = rows.take(head, (utterance, column.strategy.name, column.control))
             if ours is not None and tail == ours.tail:
                 shares, counts = ours.shares, ours.counts
@@ -1997,7 +2018,7 @@ class Unit:
                 counted.made += not ours.given
 
     def _check_shuffled(self):
-        """Under shuffled_audio the prediction is that of the utterance whose clip was given, in every value."""
+        """Under shuffled_audio a prediction equals that of the utterance whose clip was given."""
         own = {column.strategy.name: column for column in self.columns if column.control == "none"}
         place = self.corpus.place
         for column in self.columns:
@@ -2008,15 +2029,20 @@ class Unit:
                 source = place[self.shuffled[utterance]]
                 if column.tails[at] != without.tails[source]:
                     self.study.findings.note(
-                        f"{self.rows.path}: {column.strategy.name} shuffled_audio {shown(utterance, 60)}: found another prediction "
-                        f"than {shown(self.corpus.ids[source], 60)} has without the control, expected the same"
+                        f"{self.rows.path}: {column.strategy.name} shuffled_audio "
+                        f"{shown(utterance, 60)}: found another prediction "
+                        f"than {shown(self.corpus.ids[source], 60)} has without the control, "
+                        "expected the same"
                     )
                 self.counted.given += without.given[source]
                 self.counted.made += not without.given[source]
 
 
 class Failures:
-    """log/failures.csv: answers that failed, then scores, each by model, corpus, utterance and key. Read in step with the units."""
+    """log/failures.csv, read in step with the units.
+
+    Answers that failed come first, then scores; each by model, corpus, utterance and key.
+    """
 
     HEADER = ["kind", "model", "corpus", "utterance_id", "draw", "failure"]
     PATH = "log/failures.csv"
@@ -2030,9 +2056,7 @@ class Failures:
         for number, fields in csv_rows(self.folder, self.PATH, self.HEADER):
             known = len(fields) == 6 and fields[0] in ("answer", "score")
             if not known or (seen_scores and fields[0] == "answer"):
-                raise Broken(
-                    f"{self.PATH}: line {number}: found {shown(','.join(fields))}, expected answers, then scores"
-                )
+                raise fault(f"{self.PATH}: line {number}", ",".join(fields), "answers, then scores")
             seen_scores = fields[0] == "score"
             if fields[0] == kind:
                 yield number, fields
@@ -2046,65 +2070,62 @@ class Failures:
                 raise Broken(
                     f"{self.PATH}: found no row for {shown(', '.join(expected))}, expected one"
                 )
-            if row[1] != expected and [one.replace("\r\n", "\n") for one in row[1]] != [
-                one.replace("\r\n", "\n") for one in expected
-            ]:
-                raise Broken(
-                    f"{self.PATH}: line {row[0]}: found {shown(', '.join(row[1]))}, expected {shown(', '.join(expected))}"
-                )
+            if row[1] != expected:
+                raise fault(f"{self.PATH}: line {row[0]}", row[1], shown(expected))
 
     def finish(self):
         for rows in self.rows.values():
             for number, fields in rows:
-                raise Broken(
-                    f"{self.PATH}: line {number}: found {shown(', '.join(fields))}, expected no such failure"
-                )
+                raise fault(f"{self.PATH}: line {number}", ", ".join(fields), "no such failure")
 
 
-# --- tables ---------------------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 COUNTS = ["n", "failed", "candidates", "unparsed", "unscored", "speakers", "r2_pearson_n"]
 RESULTS = ["corpus", "model", "strategy", "control", "level", *COUNTS]
 RESULTS += [f"{name}{end}" for name in (*METRICS, AS_UNIFORM) for end in ("", "_low", "_high")]
 PAIRS_HEADER = (
-    "corpus model a a_control b b_control level metric better n failed_a failed_b speakers difference low high p p_holm"
+    "corpus model a a_control b b_control level metric better n failed_a failed_b speakers "
+    "difference low high p p_holm"
 ).split()
 HEARD = (
-    "corpus model strategy control n failed_clip failed_control js_bits_with_clip js_bits_under_control difference low high "
+    "corpus model strategy control n failed_clip failed_control js_bits_with_clip "
+    "js_bits_under_control difference low high "
     "unchanged heard"
 ).split()
 DRAWS = (
-    "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired partial unparsed "
+    "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired "
+    "partial unparsed "
     "cut_at_max_tokens clips_truncated"
 ).split()
 LEVELS_HEADER = "corpus level rule n votes entropy_bits entropy_bits_miller_madow".split()
-DECIMAL = re.compile(r"-?\d{1,300}\.\d{6}|-?inf|")
+DECIMAL = re.compile(r"-?[0-9]{1,300}\.[0-9]{6}|-?inf|")
 
 
 class Table:
-    """A table of names and numbers without quoted text. Rows are taken by their names, each once."""
+    """A table of names and numbers without quoted text. Each row is taken once, by its names."""
 
     def __init__(self, folder, name, header, keys, findings):
         self.path, self.header, self.keys, self.findings = f"tables/{name}", header, keys, findings
         self.rows = {}
-        lines = iter(folder.text(self.path).split("\n"))
+        text = folder.text(self.path, LARGEST_TABLE)
+        lines = iter(text.split("\n"))
         first = next(lines)
+        if not text:  # a table without rows has no header either
+            return
         if first != ",".join(header):
-            raise Broken(
-                f"{self.path}: line 1: found {shown(first)}, expected {shown(','.join(header))}"
-            )
+            raise fault(f"{self.path}: line 1", first, f"{shown(','.join(header))}")
         for number, line in enumerate(lines, 2):
             if not line and next(lines, None) is None:
                 break
             fields = line.split(",", keys)
             name = tuple(fields[:keys])
             if len(fields) <= keys or line.count(",") != len(header) - 1 or '"' in line:
-                raise Broken(
-                    f"{self.path}: line {number}: found {shown(line)}, expected {len(header)} plain fields"
-                )
+                raise fault(f"{self.path}: line {number}", line, f"{len(header)} plain fields")
             if name in self.rows:
                 raise Broken(
-                    f"{self.path}: line {number}: found {' '.join(map(shown, name))} twice, expected once"
+                    f"{self.path}: line {number}: found {' '.join(map(shown, name))} twice, "
+                    "expected once"
                 )
             self.rows[name] = (number, fields[keys])
         else:
@@ -2121,7 +2142,8 @@ class Table:
     def finish(self):
         for name, (number, _) in self.rows.items():
             self.findings.note(
-                f"{self.path}: line {number}: found a row for {' '.join(map(shown, name))}, expected none, or only one"
+                f"{self.path}: line {number}: found a row for {' '.join(map(shown, name))}, "
+                "expected none, or only one"
             )
 
 
@@ -2251,7 +2273,8 @@ class Tables:
         for key in ("p", "p_holm"):
             if not DECIMAL.fullmatch(row[key]) or (row[key] and not 0 <= float(row[key]) <= 1):
                 self.findings.note(
-                    f"{where}, column {key}: found {shown(row[key], 40)}, expected a probability or nothing"
+                    f"{where}, column {key}: found {shown(row[key], 40)}, expected a probability "
+                    "or nothing"
                 )
         if row["p"] and row["p_holm"] and float(row["p_holm"]) < float(row["p"]):
             self.findings.note(
@@ -2343,16 +2366,14 @@ class Tables:
         columns, made = [], []
         for name in self.study.plan["baselines"]:
             if name not in constant or any(name == column.strategy.name for column in columns):
-                raise Broken(
-                    f"{PLAN}: baselines: found {shown(name, 60)}, expected uniform, prior, prior_one_hot, each once"
-                )
+                raise fault(f"{PLAN}: baselines", name, "uniform, prior, prior_one_hot, each once")
             columns.append(Column(Named(name), "none", corpus))
             made.append(Constant([float(f"{share:.9g}") for share in constant[name]]))
         for utterance, level in zip(corpus.ids, corpus.levels):
             spelled = canonical(utterance)
             for column, ours in zip(columns, made):
                 name = column.strategy.name
-                head = f'{{"utterance_id": {spelled}, "strategy": "{name}", "control": "none", "clip_of": "", '
+                head = prediction_head(spelled, name, "none", '""')
                 tail = rows.take(head, (utterance, name))
                 shares = ours.shares
                 if tail != ours.tail:
@@ -2446,7 +2467,7 @@ def both_of(a, b, level):
     return both, sum(both), means
 
 
-# --- everything -----------------------------------------------------------------------------------------------------------------
+# --- everything -----------------------------------------------------------------------------------
 
 
 def check_statement(folder, findings):
@@ -2474,6 +2495,7 @@ class Check:
         if "config/run.json" not in folder.paths:
             raise Unreadable("config/run.json: no such file, expected in every bundle")
         study = self.study = Study(folder, findings)
+        study.read()
         check_layout(folder, findings)
         for path in sorted(folder.paths):
             if path.endswith(".json"):
@@ -2495,7 +2517,8 @@ class Check:
         resting = self.counted.made + self.counted.given
         if 2 * self.counted.given > resting:
             findings.note(
-                f"predictions: {self.counted.given} of {resting} rest on answers that need repair and were taken as given, "
+                f"predictions: {self.counted.given} of {resting} rest on answers that need "
+                "repair and were taken as given, "
                 "expected at most half: this check says too little about them"
             )
 
@@ -2504,14 +2527,17 @@ class Check:
         counted, findings = self.counted, self.findings
         if counted.baselines:
             print(
-                f"{counted.made + counted.baselines} predictions made again, {counted.given} taken as given: "
-                "an answer they rest on needs repair (near-JSON, prose), which this file does not do"
+                f"{counted.made + counted.baselines} predictions made again, {counted.given} "
+                "taken as given: "
+                "an answer they rest on needs repair (near-JSON, prose), which this file does "
+                "not do"
             )
             print(
                 f"{counted.numbers} counts and values of the tables made again from the predictions"
             )
             print(
-                f"not checked: intervals, p values, results.md, exact bytes (ambiemo verify); {self._believed()}"
+                "not checked: intervals, p values, results.md, exact bytes (ambiemo verify); "
+                f"{self._believed()}"
             )
         if broken:
             findings.note(broken)
@@ -2545,7 +2571,10 @@ class Check:
             f"{kind} {name}" for kind, name in sorted(getattr(study, "missing", ()))
         )
         n = sum(len(corpus.ids) for corpus in corpora)
-        return f"{n} utterances, {self.counted.failed} failed predictions, {limit}, missing: {shown(missing) or 'nothing'}"
+        return (
+            f"{n} utterances, {self.counted.failed} failed predictions, {limit}, "
+            f"missing: {shown(missing) or 'nothing'}"
+        )
 
 
 def shadows(folder):
@@ -2591,7 +2620,8 @@ def begin(arguments):
         found = shadows(os.path.dirname(os.path.abspath(__file__)))
         if found:
             print(
-                f"verify.py: {shown(found[0], 80)} lies in this folder and could be imported in place of a module of Python; "
+                f"verify.py: {shown(found[0], 80)} lies in this folder and could be imported in "
+                "place of a module of Python; "
                 "call `python3 -I data/verify.py`",
                 file=sys.stderr,
             )
