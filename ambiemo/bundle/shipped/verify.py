@@ -21,6 +21,8 @@ Checksums are for `sha256sum -c` (README.md in this folder).
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
 """
 
+# ruff: noqa: B905, SIM905 (zip's `strict` is newer than Python 3.9)
+
 # No import may come before this: without -I, `import csv` would take data/csv.py.
 import sys
 
@@ -38,6 +40,7 @@ import zlib
 from array import array
 from functools import lru_cache
 from itertools import compress
+from typing import Any
 
 FORMAT = 2
 
@@ -178,7 +181,7 @@ MAY_HAVE = re.compile(
     r"|tables/heard\.csv"
 )
 BESIDE = {"bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", "data"}
-SIGNATURE = {"tagmanifest-sha256.txt.sig", "allowed_signers"}
+BESIDE |= {"tagmanifest-sha256.txt.sig", "allowed_signers"}  # a signature
 
 
 class Folder:
@@ -338,12 +341,8 @@ def check_layout(folder, findings):
             )
     above = os.path.dirname(os.path.abspath(folder.data))
     if os.path.lexists(os.path.join(above, "bagit.txt")):
-        found = set(os.listdir(above))
-        extra = found - BESIDE - (SIGNATURE if SIGNATURE <= found else set())
-        for name in sorted(extra):
-            findings.note(
-                f"../{shown(name)}: found next to data/, expected only the files of a BagIt bag"
-            )
+        for name in sorted(set(os.listdir(above)) - BESIDE):
+            findings.note(f"../{shown(name)}: found next to data/, expected a bag's files only")
 
 
 # --- JSON -----------------------------------------------------------------------------------------
@@ -434,7 +433,7 @@ KEY = re.compile(r"(?:'((?:[^']|'')*)'|([A-Za-z0-9_.$][\w.$-]*)):(?: (.*))?")
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 REAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{0,30}(?:e[-+]?[0-9]{1,3})?")
 SINGLE = re.compile(r"'(?:[^']|'')*'")
-WORDS = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
+WORDS: dict = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
 
 
 def scalar(text):
@@ -581,7 +580,8 @@ class Reading:
         if found is None:
             return None, ""
         pairs, alone = found
-        shares, foreign = {}, 0
+        shares: dict = {}
+        foreign = 0
         for key, value in pairs:
             label = self.names.get(key.casefold())
             if not is_number(value) or value < 0 or (label is None and not alone):
@@ -814,7 +814,8 @@ def top_of(shares):
 
 def thirds(values):
     """Third of the corpus by rank. Equal values take the third of the middle of their ranks."""
-    start, counts = {}, {}
+    start: dict = {}
+    counts: dict = {}
     for place, value in enumerate(sorted(values)):
         start.setdefault(value, place)
         counts[value] = counts.get(value, 0) + 1
@@ -1130,34 +1131,23 @@ class Study:
 
     def _check_documents(self, labels, units):
         plan, note = self.plan, self.findings.note
-        names = [
-            *self.strategies,
-            *[one["id"] for one in (*plan["models"], *plan["corpora"])],
-            plan["name"],
-        ]
-        for name in names:
+        entries = (*plan["models"], *plan["corpora"])
+        for name in (*self.strategies, *[entry["id"] for entry in entries], plan["name"]):
             if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise Broken(
-                    f"{PLAN}: found the name {shown(name, 60)}, expected small letters, digits, "
-                    "'.', '_', '-'"
-                )
-        for part, key in (
-            ("models", "id"),
-            ("corpora", "id"),
-            ("strategies", "name"),
-            ("controls", "name"),
-        ):
-            told = [entry[key] for entry in plan[part]]
+                raise fault(PLAN, name, "a name of small letters, digits, '.', '_', '-'")
+        for part in ("models", "corpora", "strategies", "controls"):
+            told = [
+                entry["id" if part in ("models", "corpora") else "name"] for entry in plan[part]
+            ]
             if len(set(told)) < len(told):
-                raise Broken(
-                    f"{PLAN}: {part}: found a name twice in {shown(told)}, expected each once"
-                )
-        if (
-            not isinstance(plan["title"], str)
-            or not plan["title"].isprintable()
-            or "|" in plan["title"]
-        ):
-            note(f"{PLAN}: title: found {shown(plan['title'])}, expected one line of plain text")
+                raise fault(f"{PLAN}: {part}", told, "each name once")
+        for control in plan["controls"]:
+            strange = set(control["strategies"]) - set(self.strategies)
+            if control["name"] not in ("shuffled_audio", "silence") or strange:
+                raise fault(f"{PLAN}: controls", control, "shuffled_audio or silence of strategies")
+        title = plan["title"]
+        if not isinstance(title, str) or not title.isprintable() or "|" in title:
+            note(f"{PLAN}: title: found {shown(title)}, expected one line of plain text")
         if type(plan["seed"]) is not int:
             raise fault(f"{PLAN}: seed", plan["seed"], "a whole number")
         limit = self.run["limit"]
@@ -1168,21 +1158,15 @@ class Study:
             self.run["partial"],
             limit is not None or bool(self.missing),
         )
-        here = sorted(
-            entry["id"] for entry in plan["corpora"] if ("corpus", entry["id"]) not in self.missing
-        )
+        planned = {entry["id"] for entry in plan["corpora"]}
+        here = sorted(one for one in planned if ("corpus", one) not in self.missing)
         for name, found in (("labels", labels), ("corpora", self.described), ("vote_units", units)):
             if sorted(found) != here:
-                raise Broken(
-                    f"inputs/{name}.json: found corpora {shown(sorted(found))}, expected "
-                    f"{shown(here)}"
-                )
+                raise fault(f"inputs/{name}.json: corpora", sorted(found), shown(here))
         for name in here:
             told = labels[name]
-            plain = isinstance(told, list) and all(
-                isinstance(label, str) and label for label in told
-            )
-            if not plain or not 2 <= len(set(told)) == len(told) <= 1000:
+            texts = isinstance(told, list) and all(isinstance(one, str) and one for one in told)
+            if not texts or not 2 <= len(set(told)) == len(told) <= 1000:
                 raise fault(f"inputs/labels.json: corpus {name}", told, "labels that differ")
             if type(units[name]) is not int or units[name] < 1:
                 raise fault(f"inputs/vote_units.json: corpus {name}", units[name], "1 or more")
@@ -1217,9 +1201,8 @@ class Study:
         for number, row in self.folder.rows(path):
             name = row.get("corpus")
             if not isinstance(name, str) or name not in self.corpora or name < last:
-                raise Broken(
-                    f"{path}: row {number}: found corpus {shown(name, 60)}, expected those of "
-                    "inputs/labels.json, sorted"
+                raise fault(
+                    f"{path}: row {number}: key corpus", name, "inputs/labels.json's, sorted"
                 )
             self.corpora[name].add(row, f"{path}: row {number}")
             last = name
@@ -1247,9 +1230,7 @@ class Study:
             expected = min(told) if whole is not None else min(n, *told)
             self.findings.expect(f"inputs/utterances.jsonl: corpus {name}: utterances", n, expected)
         if not n:
-            raise Broken(
-                f"inputs/utterances.jsonl: corpus {name}: found no utterance, expected some"
-            )
+            raise Broken(f"inputs/utterances.jsonl: corpus {name}: found no utterance")
         all_there = whole is not None and n == whole - counts.get("no_vote_in_label_set", 0)
         said = {"votes": corpus.vote_sum / corpus.unit, "speakers": len(corpus.speaker_names)}
         for key, found in said.items():
@@ -1283,27 +1264,20 @@ class Study:
         for cell in expected:
             model, corpus, strategy, control = cell
             skipped, cannot = self._skipped(model, corpus, strategy)
-            row = {"model": model, "corpus": corpus, "strategy": strategy.name, "control": control,
-                   "skipped": skipped, "cannot": cannot}  # fmt: skip
+            row = {"model": model, "corpus": corpus, "strategy": strategy.name, "control": control}
+            row.update(skipped=skipped, cannot=cannot)
             same_row("config/cells.jsonl", next(found, None), row)
-            numbers = ["" if own is None else f"{own:.6f}" for own in strategy.own]
             scorer = "" if strategy.scorer == "none" else strategy.scorer
-            parts = [
-                strategy.prompt,
-                strategy.decoding,
-                scorer,
-                strategy.aggregator,
-                str(strategy.count or 0),
-            ]
-            same_row("tables/cells.csv", next(table, None),
-                     [corpus, model, strategy.name, control, *parts, *numbers, skipped])  # fmt: skip
+            parts = (strategy.prompt, strategy.decoding, scorer, strategy.aggregator)
+            numbers = ["" if own is None else f"{own:.6f}" for own in strategy.own]
+            fields = [corpus, model, strategy.name, control, *parts, str(strategy.count or 0)]
+            same_row("tables/cells.csv", next(table, None), [*fields, *numbers, skipped])
             if not skipped:
                 filled.append(cell)
         for path, rest in (("config/cells.jsonl", found), ("tables/cells.csv", table)):
             for number, row in rest:
-                raise fault(
-                    f"{path}: row {number}", row, "no more rows: the plan asks for no such cell"
-                )
+                told = "no more rows: the plan asks for no such cell"
+                raise fault(f"{path}: row {number}", row, told)
         return filled
 
     def _skipped(self, model, corpus, strategy):
@@ -1326,20 +1300,19 @@ class Study:
         return "", False
 
     def _able(self, model):
-        return set(self.models[model]["capabilities"]) - ENGINE_LACKS.get(
-            self.models[model]["engine"], set()
-        )
+        spec = self.models[model]
+        return set(spec["capabilities"]) - ENGINE_LACKS.get(spec["engine"], set())
 
     # -- questions --
 
     def _questions(self):
         """The questions of the filled cells. config/questions.jsonl must say the same."""
-        most = {}  # samples are nested: the largest number serves every smaller one
+        most: dict = {}  # samples are nested: the largest number serves every smaller one
         for model, corpus, strategy, _ in self.cells:
             if strategy.decoding == "sample":
                 asked = (model, corpus, strategy.prompt)
                 most[asked] = max(most.get(asked, 0), strategy.count)
-        questions = {}
+        questions: dict = {}
         for model, corpus, strategy, control in self.cells:
             question = self._question(model, corpus, strategy, control, most)
             question = questions.setdefault((model, corpus), {}).setdefault(question.name, question)
@@ -1357,10 +1330,7 @@ class Study:
         for number, row in self.folder.rows(path):
             name = tuple(row.get(key) for key in ("model", "corpus", "question"))
             if not all(isinstance(part, str) for part in name) or name not in expected:
-                raise Broken(
-                    f"{path}: row {number}: found the question {shown(name)}, expected none, or "
-                    "once: no cell asks it"
-                )
+                raise fault(f"{path}: row {number}", name, "a question that cells ask, once")
             same_row(path, (number, row), expected.pop(name))
         for name in expected:
             raise Broken(f"{path}: found no row for {' '.join(name)}, expected one: a cell asks it")
@@ -1421,10 +1391,7 @@ def same_row(path, numbered, expected):
     number, found = numbered
     if isinstance(expected, dict):
         if list(found) != list(expected):
-            raise Broken(
-                f"{path}: row {number}: found keys {shown(', '.join(found))}, expected "
-                f"{', '.join(expected)}"
-            )
+            raise fault(f"{path}: row {number}: keys", ", ".join(found), ", ".join(expected))
         for key, value in expected.items():
             if canonical(found[key]) != canonical(value):
                 raise fault(f"{path}: row {number}: key {key}", found[key], f"{shown(value)}")
@@ -1532,13 +1499,13 @@ class Rows:
         if match is None or (
             quoted(text) != line[start:end] and canonical(text) != line[start:end]
         ):
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         tokens, sure, reason, verdict = match.groups()
         rest, score = match.end(), None
         if scored:
             said = SCORE.match(line, rest)
             if said is None:
-                self._explain(line, head, about)
+                raise self._misfit(line, head, about)
             rest, score = said.end(), number_of(said[1], self, line, head, about)
         if tail is None:
             tail = self._tail(line[rest:], line, head, about)
@@ -1564,14 +1531,14 @@ class Rows:
         """A draw that failed: one row, with index null among answers, its own among scores."""
         begin = f'{head}{index if scored else "null"}, "failure": "'
         if tail is not None or (index and not scored) or not line.startswith(begin):
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         start = len(begin) - 1
         try:
             reason, end = PLAIN.raw_decode(line, start)
         except ValueError as error:
             raise Unreadable(f"{self.where(about)}: not JSON: {error}") from error
         if not reason or line[end : end + 2] != ", " or canonical(reason) != line[start:end]:
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         self.tally.failed += 1
         return reason, self._tail(line[end + 2 :], line, head, about)
 
@@ -1579,29 +1546,23 @@ class Rows:
         """What a row says of the whole draw; counts the draw."""
         match = TAIL.fullmatch(tail)
         if match is None:
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         number_of(match[1], self, line, head, about)
         self.tally.draws += 1
         self.tally.truncated += match[2] == "true"
         return tail
 
-    def _explain(self, line, head, about):
-        """Raise Broken, saying what is wrong with a row that is not as expected."""
+    def _misfit(self, line, head, about):
+        """The error that says what is wrong with a row that is not as expected."""
         where = self.where(about)
         row, expected = canonical_row(line, where), STRICT.decode(head[:-11] + "}")
         for key, value in expected.items():
             if row.get(key) != value:
-                raise fault(
-                    f"{where}: key {key}",
-                    row.get(key),
-                    f"{shown(value)} by its question; the answer, its clip, its prompt or its model "
-                    "was exchanged, or a row is missing",
-                )
-        raise fault(
-            where,
-            line[len(head) - 11 :],
-            "the next candidate with the keys and kinds of values that docs/bundle.md lists",
-        )
+                told = f"{shown(value)} by its question; the answer, its clip, its prompt or its "
+                told += "model was exchanged, or a row is missing"
+                return fault(f"{where}: key {key}", row.get(key), told)
+        told = "the next candidate, with the keys and kinds of values of docs/bundle.md"
+        return fault(where, line[len(head) - 11 :], told)
 
     def finish(self):
         if next(self.lines, None) is not None:
@@ -1622,7 +1583,7 @@ def number_of(text, rows, line, head, about):
     if not math.isfinite(value) or (
         repr(value) != text and (len(text) > MOST_DIGITS or not WHOLE.fullmatch(text))
     ):
-        rows._explain(line, head, about)
+        raise rows._misfit(line, head, about)
     return value
 
 
@@ -1691,7 +1652,9 @@ class Stream:
         self.question, self.forced = question, question.kind == "forced"
         self.asking = Asking(study, question)
         self.answers = Rows(study.folder, f"answers/{question.path}")
-        self.scores = Rows(study.folder, f"scores/{question.path}") if question.judged else None
+        self.scores: Any = None
+        if question.judged:
+            self.scores = Rows(study.folder, f"scores/{question.path}")
 
     def draw(self, utterance, clip, reading, failures):
         """(candidates, failure) about one clip.
@@ -1949,7 +1912,7 @@ class Unit:
         """Read the whole unit."""
         corpus = self.corpus
         last = {clip: place for place, clip in enumerate(corpus.clips)}
-        waiting = {}  # predictions of a clip that a later utterance has, too
+        waiting: dict = {}  # predictions of a clip that a later utterance has, too
         asked = [
             (
                 column,
@@ -1976,14 +1939,14 @@ class Unit:
         self._check_shuffled()
 
     def _predict(self, utterance, clip, asked, failures):
-        told = []
+        told: list = []
         answers = {
             name: stream.draw(utterance, clip, self.reading, told)
             for name, stream in self.streams.items()
         }
         if told:
             failures.check(self.model, self.corpus.name, told)
-        made = []
+        made: list = []
         for column, stream in asked:
             if column.control == "shuffled_audio":
                 made.append(None)
@@ -2044,7 +2007,7 @@ class Failures:
     Answers that failed come first, then scores; each by model, corpus, utterance and key.
     """
 
-    HEADER = ["kind", "model", "corpus", "utterance_id", "draw", "failure"]
+    HEADER = ("kind", "model", "corpus", "utterance_id", "draw", "failure")
     PATH = "log/failures.csv"
 
     def __init__(self, folder):
@@ -2053,7 +2016,7 @@ class Failures:
 
     def _of(self, kind):
         seen_scores = False
-        for number, fields in csv_rows(self.folder, self.PATH, self.HEADER):
+        for number, fields in csv_rows(self.folder, self.PATH, list(self.HEADER)):
             known = len(fields) == 6 and fields[0] in ("answer", "score")
             if not known or (seen_scores and fields[0] == "answer"):
                 raise fault(f"{self.PATH}: line {number}", ",".join(fields), "answers, then scores")
@@ -2107,7 +2070,7 @@ class Table:
 
     def __init__(self, folder, name, header, keys, findings):
         self.path, self.header, self.keys, self.findings = f"tables/{name}", header, keys, findings
-        self.rows = {}
+        self.rows: dict = {}
         text = folder.text(self.path, LARGEST_TABLE)
         lines = iter(text.split("\n"))
         first = next(lines)
@@ -2363,7 +2326,8 @@ class Tables:
         rows = PredictionRows(
             self.study.folder, f"predictions/baselines/{corpus.name}.jsonl.gz", self.findings
         )
-        columns, made = [], []
+        columns: list = []
+        made = []
         for name in self.study.plan["baselines"]:
             if name not in constant or any(name == column.strategy.name for column in columns):
                 raise fault(f"{PLAN}: baselines", name, "uniform, prior, prior_one_hot, each once")
@@ -2421,16 +2385,12 @@ class Measured:
         width = len(corpus.labels)
         self.sums = {level: Sums(width) for level in corpus.inside}
         self.single = [array("d") for _ in PAIRED]  # js, bc, brier, accuracy
-        js, bc, brier, hit = self.single
         for place, truth in enumerate(corpus.truths):
+            values = (NAN,) * len(PAIRED)
             if column.made[place]:
                 values = self.sums[corpus.levels[place]].one(truth, column.row(place, width))
-            else:
-                values = (NAN,) * 4
-            js.append(values[0])
-            bc.append(values[1])
-            brier.append(values[2])
-            hit.append(values[3])
+            for own, value in zip(self.single, values):
+                own.append(value)
         for level, sums in self.sums.items():
             if level != "all":
                 self.sums["all"].add(sums)
@@ -2488,7 +2448,7 @@ class Check:
     def __init__(self, data):
         self.folder = Folder(data)
         self.findings, self.counted = Findings(), Counted()
-        self.study = None
+        self.study: Any = None
 
     def run(self):
         folder, findings = self.folder, self.findings
@@ -2593,7 +2553,7 @@ def main(arguments):
     data = arguments[0] if arguments else os.path.dirname(os.path.abspath(__file__))
     if os.path.lexists(os.path.join(data, "bagit.txt")):
         data = os.path.join(data, "data")
-    check = None
+    check: Any = None
     try:
         check = Check(data)
         check.run()
