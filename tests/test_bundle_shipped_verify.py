@@ -700,6 +700,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]*", fullmatch=True)
 
 
+@settings(deadline=None, max_examples=200)
 @given(
     title=texts, name=names, tau=st.floats(1e-9, 1e9), options=st.dictionaries(names, st.integers(0, 10**9) | st.none())
 )

@@ -452,7 +452,8 @@ def scalar(text):
         return int(text)
     if REAL.fullmatch(text):
         return float(text)
-    if text[0] in "#&*!|>%@`[{?,]}" or " #" in text or ": " in text or text[:2] == "- ":
+    marked = text[0] in "#&*!|>%@`[{,]}" or text[:2] in ("- ", "? ")
+    if marked or " #" in text or ": " in text:
         raise fault(PLAN, text, "a plain value: no comment, anchor, tag or block")
     return text
 
@@ -568,6 +569,7 @@ class Reading:
             if len(owners) == 1:
                 self.names.update(dict.fromkeys(forms, owners[0]))
         self.read = lru_cache(maxsize=1 << 14)(self._read)
+        self.believed = 0  # answers whose verdict "unparsed" this file cannot judge
 
     def _read(self, text):
         """(distribution, verdict) of a plain answer.
@@ -616,7 +618,10 @@ class Reading:
         if verdict != (expected or verdict) or (not expected and verdict == "exact"):
             told = f"{expected or 'another one'}: the text ends in {shown(text[-80:])}"
             raise fault(f"{where}: key verdict", verdict, told)
-        return distribution if distribution or verdict == "unparsed" else CANNOT_TELL
+        if distribution:
+            return distribution
+        self.believed += not expected and verdict == "unparsed"
+        return None if verdict == "unparsed" else CANNOT_TELL
 
 
 def score_of(text, verdict, where):
@@ -1345,11 +1350,9 @@ class Study:
             count = len(self.corpora[corpus].labels)
         return Question(model, corpus, strategy, audio, strategy.decoding, count, self.plan)
 
-    def question_of(self, model, corpus, strategy, control):
-        """The question whose answers a cell reads."""
-        return self.questions[(model, corpus)][
-            self._question(model, corpus, strategy, control, self.most).name
-        ]
+    def question_of(self, model, corpus, column):
+        """The name of the question whose answers a column's predictions are made of."""
+        return self._question(model, corpus, column.strategy, column.control, self.most).name
 
     def cells_of(self, model, corpus):
         """The filled cells of a unit in the order of its predictions: by control, none first."""
@@ -1718,6 +1721,7 @@ class Column:
         self.shares, self.made = array("d"), bytearray()
         self.nothing = array("d", [NAN] * len(corpus.labels))
         self.counts = {level: [0, 0, 0] for level in corpus.inside if level != "all"}
+        self.compared = False  # whether the shuffled_audio control needs tails and given
         self.tails, self.given = array("q"), bytearray()
 
     def add(self, shares, level, candidates, unparsed, unscored):
@@ -1820,9 +1824,7 @@ class PredictionRows:
         where = f"{self.path}: row {self.number}"
         row = canonical_row(head + tail, where)
         if list(row) != PREDICTION:
-            raise Broken(
-                f"{where}: found keys {shown(', '.join(row))}, expected {', '.join(PREDICTION)}"
-            )
+            raise fault(f"{where}: keys", ", ".join(row), ", ".join(PREDICTION))
         shares, bits = row["distribution"], [row[key] for key in PREDICTION[9:]]
         numbers = [*(shares or []), *[one for one in bits if one is not None]]
         counts = tuple(row[key] for key in PREDICTION[5:8])
@@ -1837,11 +1839,8 @@ class PredictionRows:
         if shares is not None and not (min(shares) >= 0 and abs(math.fsum(shares) - 1) <= 1e-6):
             raise fault(f"{where}: key distribution", shares, "shares that add up to 1")
         if (shares is None) != bool(row["failure"]):
-            raise fault(
-                f"{where}: key failure",
-                row["failure"],
-                "a reason where there is no distribution only",
-            )
+            told = "a reason where there is no distribution, and only there"
+            raise fault(f"{where}: key failure", row["failure"], told)
         return shares, counts, row["failure"], bits
 
     def compare(self, read, made, labels):
@@ -1877,7 +1876,7 @@ class Counted:
     """What was made again and what was taken as given."""
 
     def __init__(self):
-        self.made = self.given = self.baselines = self.failed = self.answers = self.numbers = 0
+        self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
 
 
 class Unit:
@@ -1891,14 +1890,17 @@ class Unit:
         self.streams = {
             name: Stream(study, one) for name, one in study.questions[(model, corpus)].items()
         }
-        self.columns = []
         self.shuffled = self._cycle(corpus)
         if not self.shuffled:  # one utterance alone has no other's clip
             self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
         self.columns = [Column(strategy, control, self.corpus) for strategy, control in self.cells]
-        self.rows = PredictionRows(
-            study.folder, f"predictions/{model}/{corpus}.jsonl.gz", study.findings
-        )
+        shuffled = {
+            strategy.name for strategy, control in self.cells if control == "shuffled_audio"
+        }
+        for column in self.columns:
+            column.compared = column.strategy.name in shuffled
+        path = f"predictions/{model}/{corpus}.jsonl.gz"
+        self.rows = PredictionRows(study.folder, path, study.findings)
 
     def _cycle(self, corpus):
         """Whose clip each utterance is given under shuffled_audio: the one before it in a cycle."""
@@ -1913,17 +1915,10 @@ class Unit:
         corpus = self.corpus
         last = {clip: place for place, clip in enumerate(corpus.clips)}
         waiting: dict = {}  # predictions of a clip that a later utterance has, too
-        asked = [
-            (
-                column,
-                self.streams[
-                    self.study.question_of(
-                        self.model, corpus.name, column.strategy, column.control
-                    ).name
-                ],
-            )
-            for column in self.columns
-        ]
+        asked = []
+        for column in self.columns:
+            question = self.study.question_of(self.model, corpus.name, column)
+            asked.append((column, self.streams[question]))
         for place, (utterance, clip) in enumerate(zip(corpus.ids, corpus.clips)):
             made = waiting.get(clip)
             if made is None:
@@ -1972,8 +1967,8 @@ class Unit:
                 if ours is not None:
                     rows.compare(read, ours, self.corpus.labels)
             column.add(shares, level, *counts)
-            if self.shuffled:
-                column.tails.append(hash(tail))
+            if column.compared:
+                column.tails.append(hash(tail))  # 64 bits, keyed anew in every process
                 column.given.append(ours is not None and ours.given)
             counted.failed += shares is None
             if ours is not None:
@@ -1993,9 +1988,8 @@ class Unit:
                 if column.tails[at] != without.tails[source]:
                     self.study.findings.note(
                         f"{self.rows.path}: {column.strategy.name} shuffled_audio "
-                        f"{shown(utterance, 60)}: found another prediction "
-                        f"than {shown(self.corpus.ids[source], 60)} has without the control, "
-                        "expected the same"
+                        f"{shown(utterance, 60)}: found another prediction than "
+                        f"{shown(self.corpus.ids[source], 60)} has without the control"
                     )
                 self.counted.given += without.given[source]
                 self.counted.made += not without.given[source]
@@ -2053,13 +2047,11 @@ PAIRS_HEADER = (
 ).split()
 HEARD = (
     "corpus model strategy control n failed_clip failed_control js_bits_with_clip "
-    "js_bits_under_control difference low high "
-    "unchanged heard"
+    "js_bits_under_control difference low high unchanged heard"
 ).split()
 DRAWS = (
     "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired "
-    "partial unparsed "
-    "cut_at_max_tokens clips_truncated"
+    "partial unparsed cut_at_max_tokens clips_truncated"
 ).split()
 LEVELS_HEADER = "corpus level rule n votes entropy_bits entropy_bits_miller_madow".split()
 DECIMAL = re.compile(r"-?[0-9]{1,300}\.[0-9]{6}|-?inf|")
@@ -2081,22 +2073,19 @@ class Table:
         for number, line in enumerate(lines, 2):
             if not line and next(lines, None) is None:
                 break
-            fields = line.split(",", keys)
-            name = tuple(fields[:keys])
-            if len(fields) <= keys or line.count(",") != len(header) - 1 or '"' in line:
+            if line.count(",") != len(header) - 1 or '"' in line:
                 raise fault(f"{self.path}: line {number}", line, f"{len(header)} plain fields")
+            rest = line.split(",", keys)[keys]
+            name = line[: -len(rest) - 1]
             if name in self.rows:
-                raise Broken(
-                    f"{self.path}: line {number}: found {' '.join(map(shown, name))} twice, "
-                    "expected once"
-                )
-            self.rows[name] = (number, fields[keys])
+                raise fault(f"{self.path}: line {number}", name, "it once, it stands there twice")
+            self.rows[name] = (number, rest)
         else:
             raise Broken(f"{self.path}: found no line feed at its end, expected one")
 
     def take(self, name):
         """(place for findings, fields by column) of a row, or None, which is noted."""
-        number, rest = self.rows.pop(name, (None, ""))
+        number, rest = self.rows.pop(",".join(name), (None, ""))
         if number is None:
             self.findings.note(f"{self.path}: found no row for {' '.join(name)}, expected one")
             return None, None
@@ -2104,10 +2093,7 @@ class Table:
 
     def finish(self):
         for name, (number, _) in self.rows.items():
-            self.findings.note(
-                f"{self.path}: line {number}: found a row for {' '.join(map(shown, name))}, "
-                "expected none, or only one"
-            )
+            self.findings.note(f"{self.path}: line {number}: found a row for {name}, expected none")
 
 
 class Tables:
@@ -2140,11 +2126,8 @@ class Tables:
         found = row[key]
         if DECIMAL.fullmatch(found):
             value = float(found) if found else NAN
-            if (
-                value == expected
-                or abs(value - expected) <= TABLE
-                or (value != value and expected != expected)
-            ):
+            neither = value != value and expected != expected
+            if value == expected or abs(value - expected) <= TABLE or neither:
                 return
         told = "an empty field" if expected != expected else f"{expected:.6f}"
         self.findings.note(
@@ -2298,44 +2281,31 @@ class Tables:
             votes = sum(truth.votes for truth in truths)
             self.text(where, row, "rule", self.study.plan["ambiguity"]["rule"])
             self.text(where, row, "n", len(truths))
-            self.text(
-                where,
-                row,
-                "votes",
-                f"{votes / corpus.unit:.6f}" if votes % corpus.unit else votes // corpus.unit,
-            )
-            self.number(where, row, "entropy_bits", average([truth.bits for truth in truths]))
-            self.number(
-                where,
-                row,
-                "entropy_bits_miller_madow",
-                average([truth.miller_madow for truth in truths]),
-            )
+            whole = votes % corpus.unit == 0
+            votes = votes // corpus.unit if whole else f"{votes / corpus.unit:.6f}"
+            self.text(where, row, "votes", votes)
+            self.number(where, row, "entropy_bits", average([one.bits for one in truths]))
+            corrected = average([one.miller_madow for one in truths])
+            self.number(where, row, "entropy_bits_miller_madow", corrected)
 
     def check_baselines(self, corpus):
         """Predictions that are given no clip: the same for every utterance, made of the votes."""
-        mean = [
-            math.fsum(column) / len(corpus.ids)
-            for column in zip(*(truth.shares for truth in corpus.truths))
-        ]
-        constant = {
-            "uniform": [1 / len(mean)] * len(mean),
-            "prior": mean,
-            "prior_one_hot": top_of(mean),
-        }
-        rows = PredictionRows(
-            self.study.folder, f"predictions/baselines/{corpus.name}.jsonl.gz", self.findings
-        )
-        columns: list = []
+        columns = zip(*(truth.shares for truth in corpus.truths))
+        mean = [math.fsum(column) / len(corpus.ids) for column in columns]
+        uniform = [1 / len(mean)] * len(mean)
+        constant = {"uniform": uniform, "prior": mean, "prior_one_hot": top_of(mean)}
+        path = f"predictions/baselines/{corpus.name}.jsonl.gz"
+        rows = PredictionRows(self.study.folder, path, self.findings)
+        told: list = []
         made = []
         for name in self.study.plan["baselines"]:
-            if name not in constant or any(name == column.strategy.name for column in columns):
+            if name not in constant or any(name == column.strategy.name for column in told):
                 raise fault(f"{PLAN}: baselines", name, "uniform, prior, prior_one_hot, each once")
-            columns.append(Column(Named(name), "none", corpus))
+            told.append(Column(Named(name), "none", corpus))
             made.append(Constant([float(f"{share:.9g}") for share in constant[name]]))
         for utterance, level in zip(corpus.ids, corpus.levels):
             spelled = canonical(utterance)
-            for column, ours in zip(columns, made):
+            for column, ours in zip(told, made):
                 name = column.strategy.name
                 head = prediction_head(spelled, name, "none", '""')
                 tail = rows.take(head, (utterance, name))
@@ -2348,7 +2318,7 @@ class Tables:
                 self.counted.baselines += 1
         rows.finish()
         self.baselines[corpus.name] = {}
-        for column in columns:
+        for column in told:
             measured = Measured(corpus, column)
             self.check_results(
                 (corpus.name, "baselines", column.strategy.name, "none"), measured, corpus
@@ -2470,6 +2440,7 @@ class Check:
         for model, corpus in sorted(study.questions):
             unit = Unit(study, model, corpus, self.counted)
             unit.walk(failures)
+            self.counted.believed += unit.reading.believed
             tables.unit(unit)
         failures.finish()
         tables.finish()
@@ -2487,18 +2458,12 @@ class Check:
         counted, findings = self.counted, self.findings
         if counted.baselines:
             print(
-                f"{counted.made + counted.baselines} predictions made again, {counted.given} "
-                "taken as given: "
-                "an answer they rest on needs repair (near-JSON, prose), which this file does "
-                "not do"
+                f"{counted.made + counted.baselines} predictions made again, {counted.given} taken "
+                "as given: they rest on answers that need repair, which this file does not do"
             )
-            print(
-                f"{counted.numbers} counts and values of the tables made again from the predictions"
-            )
-            print(
-                "not checked: intervals, p values, results.md, exact bytes (ambiemo verify); "
-                f"{self._believed()}"
-            )
+            print(f"{counted.numbers} counts and values of the tables made again")
+            told = ["intervals, p values, results.md, exact bytes (ambiemo verify does that)"]
+            print(f"not checked: {'; '.join(told + self._believed())}")
         if broken:
             findings.note(broken)
         for line in findings.first:
@@ -2517,11 +2482,13 @@ class Check:
         shared = sum(len(corpus.clips) - len(set(corpus.clips)) for corpus in corpora)
         acted = sum(corpus.acted for corpus in corpora if 0 < corpus.acted < len(corpus.ids))
         told = ["whether the models gave these answers and the raters these votes"]
-        told += [f"why {shared} utterances have the clip of another one"] if shared else []
-        told += (
-            [f"why {acted} utterances have an acted label among others with votes"] if acted else []
-        )
-        return "; ".join(told)
+        if self.counted.believed:
+            told += [f"whether {self.counted.believed} answers called unparsed name no shares"]
+        if shared:
+            told.append(f"why utterances share clips ({shared} have one of another)")
+        if acted:
+            told.append(f"why labels are acted among others with votes ({acted} utterances)")
+        return told
 
     def _summary(self):
         run, study = self.study.run, self.study
@@ -2550,6 +2517,10 @@ def shadows(folder):
 
 
 def main(arguments):
+    """Check the bundle that holds this file, or the one that is named. Returns the exit code."""
+    if len(arguments) > 1 or any(one.startswith("-") for one in arguments):
+        print("usage: python3 -I verify.py [BUNDLE]", file=sys.stderr)
+        return 2
     data = arguments[0] if arguments else os.path.dirname(os.path.abspath(__file__))
     if os.path.lexists(os.path.join(data, "bagit.txt")):
         data = os.path.join(data, "data")
@@ -2576,6 +2547,9 @@ def main(arguments):
 
 def begin(arguments):
     """Refuse to run where another file of this folder could have been imported."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may lack a character of a name
+            stream.reconfigure(errors="backslashreplace")
     if not sys.flags.isolated:
         found = shadows(os.path.dirname(os.path.abspath(__file__)))
         if found:
