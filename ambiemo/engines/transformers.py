@@ -67,6 +67,8 @@ class TransformersEngine:
     there is one).
     """
 
+    stopped = ""
+
     def __init__(self, spec: ModelSpec, threads: int | None = None, device: str | None = None) -> None:
         if threads:
             torch.set_num_threads(threads)

@@ -46,6 +46,8 @@ class VLLMEngine:
     Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises SystemError.
     """
 
+    stopped = ""
+
     def __init__(
         self,
         spec: "ModelSpec",

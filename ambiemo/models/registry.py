@@ -4,7 +4,7 @@ The list is the paper's as reported second-hand (grade S). Memory is the weights
 estimate (I).
 """
 
-from ambiemo.models.spec import CAPABILITIES, Capability, ModelSpec, Price
+from ambiemo.models.spec import CAPABILITIES, Accepts, Capability, ModelSpec, Price
 
 ALL: frozenset[Capability] = frozenset(CAPABILITIES)
 SAMPLES: frozenset[Capability] = frozenset({"sampling", "verifier"})
@@ -12,6 +12,10 @@ SAMPLES: frozenset[Capability] = frozenset({"sampling", "verifier"})
 META_GATE = (
     "the language model's configuration and tokenizer are Meta's: accept the licence of "
     "meta-llama/Llama-3.1-8B-Instruct on huggingface.co and set HF_TOKEN"
+)
+NO_SEED = (
+    "Google's compatible endpoint answers 400 to a request with a seed (mcpchecker#188, ChatterUI#227), "
+    "so none is sent and samples differ from run to run"
 )
 SNAPSHOT = "commit seen as the cache snapshot of this repository in public code"
 
@@ -171,6 +175,8 @@ _ROWS = (
         base_url="https://generativelanguage.googleapis.com/v1beta/openai/",
         availability="shut down 2026-06-01 (as two third-party pages report Google's deprecations page)",
         price_note="unknown: no longer on Google's price page of 2026-09",
+        accepts=Accepts(seed=False),
+        revision_note=NO_SEED,
         source="S: named in the paper; 9.5 h of audio: ai.google.dev/gemini-api/docs/audio (P)",
     ),
     ModelSpec(
@@ -178,7 +184,8 @@ _ROWS = (
         title="Gemini 2.5 Pro",
         weights="gemini-2.5-pro",
         pinned="gemini-2.5-pro",
-        revision_note="Google names no dated snapshot of it; the stable name is the most that can be pinned",
+        revision_note="Google names no dated snapshot of it; the stable name is the most that can be pinned; "
+        + NO_SEED,
         family="openai",
         parameters="not published",
         licence="Gemini API terms of service",
@@ -198,6 +205,9 @@ _ROWS = (
             where="Google's price page by way of api-evangelist/gemini; output: crate gemini-cost 0.1.0",
         ),
         price_note="up to 200k tokens; one input price for text and audio is our reading (I); thinking counts as output",
+        # "low" is a budget of 1,024 tokens, which the model may overrun. It cannot be turned off. Unasked, the model
+        # thinks up to 8,192 tokens and often has none left for the answer.
+        accepts=Accepts(seed=False, reasoning_effort="low"),
         thinking_tokens=4096,
         source="S: named in the paper; 32 tokens a second and 9.5 h of audio: ai.google.dev/gemini-api/docs/audio (P)",
     ),
