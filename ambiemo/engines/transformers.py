@@ -152,7 +152,8 @@ class TransformersEngine:
             raise RuntimeError(
                 f"{type(self.processor).__name__} returned no audio features (only {', '.join(sorted(inputs))})"
             )
-        return inputs.to(self.device)
+        # features are float32, and a model in bfloat16 does not always round them itself
+        return inputs.to(self.device, self.model.dtype)
 
     def _prefill(self, inputs: Any, upto: int | None = None) -> tuple[torch.Tensor, Any]:
         """Run the prompt (its first `upto` positions) with the audio once: logits (b, vocabulary) after it, and the cache."""
