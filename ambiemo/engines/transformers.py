@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
 from ambiemo.durable import sha256
 from ambiemo.engines import Request
-from ambiemo.engines.encoder import FeaturesOnce, Kept, encode_once
+from ambiemo.engines.encoder import CUTS_TO_CLIP, FeaturesOnce, Kept, encode_once
 from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
 from ambiemo.models import ModelSpec
 
@@ -88,7 +88,9 @@ class TransformersEngine:
         for name in ("transformers.generation.utils", "transformers.processing_utils", model_class.__module__):
             logging.getLogger(name).addFilter(faults)  # a logger's filter does not see what its children log
         self.tokenizer: Any = self.processor.tokenizer
-        self.processor.feature_extractor = FeaturesOnce(self.processor.feature_extractor)
+        self.processor.feature_extractor = FeaturesOnce(
+            self.processor.feature_extractor, to_clip=loaded.config.model_type in CUTS_TO_CLIP
+        )
         tower = next((part for name, part in loaded.named_modules() if name.endswith("audio_tower")), None)
         self.encoded: Kept | None = encode_once(tower, loaded.config.model_type) if tower is not None else None
         self.tokenizer.padding_side = "left"  # a reloaded processor may say "right": a decoder would go on from padding
