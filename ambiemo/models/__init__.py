@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ambiemo.errors import BadInput
 from ambiemo.models.registry import MODELS
-from ambiemo.models.spec import CAPABILITIES, Accepts, Capability, ModelSpec, Price
+from ambiemo.models.spec import CAPABILITIES, Accepts, Capability, ModelSpec, Price, WeightsPart
 
 __all__ = [
     "CAPABILITIES",
@@ -17,6 +17,7 @@ __all__ = [
     "Capability",
     "ModelSpec",
     "Price",
+    "WeightsPart",
     "model",
     "prompt",
     "render",

@@ -63,6 +63,31 @@ class Accepts(BaseModel):
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
 
+class WeightsPart(BaseModel):
+    """Weights of a checkpoint that live in another repository, which its config.json names under `key` without a commit.
+
+    weights: a repository or `file:PATH`. pinned: the commit (40 hex digits); None for a folder, or while nobody has pinned it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    weights: str
+    pinned: str | None = None
+
+    @field_validator("pinned")
+    @classmethod
+    def _a_commit(cls, value: str | None) -> str | None:
+        if value is not None and not COMMIT.fullmatch(value):
+            raise ValueError(f"'{value}' is no commit; pin 40 hex digits")
+        return value
+
+    @property
+    def is_unpinned(self) -> bool:
+        """True where the hub would decide which weights are loaded."""
+        return self.pinned is None and not self.weights.startswith(FOLDER)
+
+
 class ModelSpec(BaseModel):
     """One ALM as data: weights, the revision that is meant, what it needs and what it can do.
 
@@ -73,8 +98,11 @@ class ModelSpec(BaseModel):
     engines: the first is the default.
     audio_seconds: the longest clip the model hears (None: no limit known); what is longer is cut and counted.
     memory_gib: what the weights need, before the cache.
+    max_model_len: most tokens of prompt, clip and answer that room is set aside for; 0: the checkpoint's own.
+    parts: weights that the checkpoint only names, in other repositories.
     key_env, base_url_env: names of environment variables. The key itself is never part of a specification.
-    availability: what is known of a shut-down.
+    availability: what is known of a shut-down, or of what else keeps the model out of reach.
+    retired_since: the day (YYYY-MM-DD) from which its owner does not serve it any more, as far as one is known.
     thinking_tokens: hidden reasoning that an answer's token limit must leave room for.
     accepts: what the model's server takes in a request.
     source: the grade (P read in a primary text, S second-hand, I inferred) and the place the facts come from.
@@ -96,12 +124,15 @@ class ModelSpec(BaseModel):
     prompts: str = ""
     capabilities: frozenset[Capability]
     memory_gib: float = 0.0
+    max_model_len: int = Field(default=0, ge=0)
+    parts: tuple[WeightsPart, ...] = ()
     dtype: str = "bfloat16"
     trust_remote_code: bool = False
     key_env: str | None = None
     base_url: str | None = None
     base_url_env: str | None = None
     availability: str = ""
+    retired_since: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
     price: Price | None = None
     price_note: str = ""
     requests_per_minute: float | None = None
