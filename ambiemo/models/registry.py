@@ -92,8 +92,8 @@ _ROWS = (
         audio_seconds=300,
         capabilities=SAMPLES,
         base_url_env="AUDIO_FLAMINGO_2_BASE_URL",
-        availability="out of reach unless you serve it: its owner's branch has an inference.py over JSON lines and no "
-        "server, vLLM and transformers lack it; audio-flamingo-3 is the stated stand-in",
+        availability="out of reach unless you serve it: vLLM and transformers lack it. reproduce/audio_flamingo_2.py is a "
+        "server around its owner's inference.py (not run on the real weights); audio-flamingo-3 is the stated stand-in",
         price_note="local server: no price",
         source="S: named in the paper; 5 minutes of audio: its model card (P)",
     ),
