@@ -109,6 +109,8 @@ class VLLMEngine:
         elif not on_cpu:
             settings["distributed_executor_backend"] = "uni"
         self.llm: Any = LLM(**(settings | (CPU_OPTIONS if on_cpu else {}) | options))
+        # vLLM 0.32 takes its V2 runner on a GPU and V1 on a CPU, where parity with transformers was measured
+        self.runner = "v2" if self.llm.llm_engine.vllm_config.use_v2_model_runner else "v1"
         self.tokenizer = self.llm.get_tokenizer()
         self.processor = AutoProcessor.from_pretrained(
             location, revision=revision, trust_remote_code=spec.trust_remote_code
@@ -170,7 +172,10 @@ class VLLMEngine:
                 prompt_tokens=prompt_tokens,
                 heard_s=round(len(request.audio) / RATE, 4),
                 truncated=request.truncated,
-                extra={"batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1"},
+                extra={
+                    "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",
+                    "model_runner": self.runner,
+                },
             )
             for request, (candidates, prompt_tokens) in zip(requests, found, strict=True)
         ]

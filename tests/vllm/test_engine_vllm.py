@@ -89,6 +89,7 @@ def test_what_is_applied_is_what_was_asked(engine):
     for decoding in (GREEDY, SAMPLES, BEAMS):
         for answer in engine.draw(requests(2), decoding):
             assert answer.decoding == decoding
+            assert answer.extra["model_runner"] == "v1"  # a GPU takes the other one, and the bundle then says so
             assert len(answer.candidates) == decoding.count
             assert all(0 < c.tokens <= 16 and c.log_likelihood < 0 for c in answer.candidates)
 
