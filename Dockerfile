@@ -44,8 +44,8 @@ ENTRYPOINT ["ambiemo"]
 CMD ["--help"]
 
 # --- reproduce --------------------------------------------------------------------------------------------------------
-# What is written while it runs lies in the mounted folders (weights and compiled kernels in models/, the rest in artifacts/) and in
-# /tmp: `--read-only --tmpfs /tmp` holds.
+# What is written while it runs lies in the mounted folders (weights and compiled kernels in models/, the rest in
+# artifacts/) and in /tmp: `--read-only --tmpfs /tmp` holds.
 FROM ${CUDA_IMAGE} AS reproduce
 ARG SOURCE_DATE_EPOCH=0
 LABEL org.opencontainers.image.title="ambiemo reproduce" \

@@ -88,6 +88,25 @@ def test_features_padded_to_the_clip_are_those_of_a_window_of_300_s_as_far_as_th
         assert torch.allclose(*heard, atol=1e-5)
 
 
+def test_vllm_s_extractor_pads_a_window_of_300_s_to_the_clip_and_one_of_30_s_not(monkeypatch) -> None:
+    from transformers import WhisperFeatureExtractor
+
+    from ambiemo.engines.padding import pad_long_windows_to_the_clip
+
+    start = WhisperFeatureExtractor.__call__
+    monkeypatch.setattr(WhisperFeatureExtractor, "__call__", getattr(start, "__wrapped__", start))
+    how = {"sampling_rate": 16000, "padding": "max_length", "return_attention_mask": True, "return_tensors": "pt"}
+    omni, whisper = WhisperFeatureExtractor(chunk_length=300), WhisperFeatureExtractor(chunk_length=30)
+    whole = omni([clip(1)], **how)
+    pad_long_windows_to_the_clip()
+    short = omni([clip(1)], **how)
+    assert short["input_features"].shape[-1] < 110
+    heard = [one["input_features"][0][:, one["attention_mask"][0].bool()] for one in (whole, short)]
+    assert torch.allclose(*heard, atol=1e-5)
+    assert omni([clip(1), clip(2, 2.0)], **how)["input_features"].shape[-1] < 210
+    assert whisper([clip(1)], **how)["input_features"].shape[-1] == 3000
+
+
 def test_a_window_of_300_s_costs_a_short_clip_no_features_of_300_s() -> None:
     from transformers import WhisperFeatureExtractor
 

@@ -142,7 +142,7 @@ NO_QUOTA = re.compile(r"Quota exceeded for metric: [^,]*, limit: 0\b")
 
 
 def retry_info_seconds(body: str) -> float | None:
-    """Seconds of the RetryInfo in Google's error body, which comes without a Retry-After header; None where there is none.
+    """Seconds of the RetryInfo in Google's error body; None where there is none. It comes without a Retry-After header.
 
     The text is searched, not parsed: gateways pack the body into a string inside another body.
     """

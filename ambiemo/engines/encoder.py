@@ -16,10 +16,12 @@ import numpy as np
 import torch
 
 from ambiemo.durable import sha256
+from ambiemo.engines.padding import padded_samples
 
 ROOM = 512 * 2**20
 """Bytes of features (host memory; 1.5 MB per clip of 30 s at 128 mel bands) and again of encodings
-(where the model is; about 2 MB per clip for a 7B) that an actor keeps. A group whose clips need more is encoded again under each question."""
+(where the model is; about 2 MB per clip for a 7B) that an actor keeps.
+A group whose clips need more is encoded again under each question."""
 
 
 class Kept:
@@ -86,10 +88,7 @@ class FeaturesOnce:
 
     def _alone(self, clip: np.ndarray, how: dict[str, Any]) -> Any:
         if self.to_clip:
-            # half a transform of silence after the clip: its last frame then hears what it hears in the window
-            hop = self.extractor.hop_length
-            longest = -(-(len(clip) + self.extractor.n_fft // 2) // hop) * hop
-            how = how | {"padding": "max_length", "max_length": min(longest, self.extractor.n_samples)}
+            how = how | {"padding": "max_length", "max_length": padded_samples(len(clip), self.extractor)}
         features = self.extractor([clip], **how)
         if any(not hasattr(value, "shape") for value in features.values()):  # lists, where no tensor type was asked for
             features = type(features)({name: np.asarray(value) for name, value in features.items()})

@@ -21,7 +21,7 @@ def needed_gib(spec: "ModelSpec") -> float:
 
 
 SHARE = {"vllm": 0.9}
-"""The share of a GPU's free memory that an engine takes, where it does not take all of it, unless its options say otherwise."""
+"""The share of a GPU's free memory that an engine takes unless its options say otherwise; 1 where it is not listed."""
 
 
 def fits(spec: "ModelSpec", free_gib: float | None, parts: int = 1, share: float = 1.0) -> bool:

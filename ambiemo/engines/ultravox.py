@@ -49,7 +49,8 @@ def _own_extractor(extractor: Any) -> Any:
 def with_parts(folder: Path, parts: Mapping[str, Path], into: Path) -> Path:
     """A copy of a checkpoint's folder (links, not bytes) whose config.json names other places; returns `into`.
 
-    folder: a local snapshot. parts: key of config.json -> local folder that takes the place of the repository named there.
+    folder: a local snapshot.
+    parts: key of config.json -> local folder that takes the place of the repository named there.
     """
     into.mkdir(parents=True, exist_ok=True)
     for file in folder.iterdir():

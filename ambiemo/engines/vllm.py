@@ -20,6 +20,7 @@ from ambiemo.durable import sha256
 from ambiemo.engines import MOST_BEAMS, Request
 from ambiemo.engines.beams import BeamSearch
 from ambiemo.engines.memory import SHARE, enough_memory, free_gpu_gib, free_host_gib
+from ambiemo.engines.padding import pad_long_windows_to_the_clip
 from ambiemo.engines.rendering import PLACEHOLDER, chat_text
 from ambiemo.engines.ultravox import accept_whisper_processors, with_parts
 from ambiemo.errors import BadInput
@@ -81,6 +82,7 @@ class VLLMEngine:
             torch.set_num_threads(threads)
         revision = None if spec.path() else spec.revision
         location = spec.location()
+        pad_long_windows_to_the_clip()
         if spec.family == "ultravox":
             accept_whisper_processors()
         if spec.parts:

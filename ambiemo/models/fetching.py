@@ -13,7 +13,7 @@ NOT_LOADED = ("original/*", "*.bin", "*.h5", "*.msgpack", "*.pth", "*.gguf", "*.
 
 @dataclass(frozen=True)
 class Fetched:
-    """One repository that is here now: the model that needs it, its name, its commit, its folder, and the bytes of its weights."""
+    """One repository that is here now: who needs it, its name, its commit, its folder, and the bytes of its weights."""
 
     model: str
     weights: str
@@ -28,7 +28,7 @@ class Fetched:
 def fetch(specs: Iterable[ModelSpec], say: Callable[[str], None] | None = None) -> list[Fetched]:
     """Download the pinned weights of some models, their parts included; what is here already is not asked for again.
 
-    say: called with one line per repository, as each is done. Models that are behind a server, or a folder, need nothing.
+    say: called with one line per repository, as each is done. Models behind a server, or in a folder, need nothing.
     Raises BadInput, before anything is downloaded, where a commit is not pinned, and Broken where a download fails:
     what came is kept, and the next call goes on there.
     """
@@ -72,7 +72,10 @@ def snapshot(weights: str, revision: str, gated: str = "") -> Path:
 
 
 def part_folder(weights: str, pinned: str | None, gated: str = "") -> Path:
-    """Local folder of a part of a checkpoint (`ModelSpec.parts`). Raises BadInput where it is not pinned, Broken as `snapshot` does."""
+    """Local folder of a part of a checkpoint (`ModelSpec.parts`).
+
+    Raises BadInput where it is not pinned, and Broken as `snapshot` does.
+    """
     if weights.startswith(FOLDER):
         return Path(weights.removeprefix(FOLDER)).expanduser()
     if pinned is None:

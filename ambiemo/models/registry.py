@@ -17,7 +17,7 @@ NO_SEED = (
     "Google's compatible endpoint answers 400 to a request with a seed (mcpchecker#188, ChatterUI#227), "
     "so none is sent and samples differ from run to run"
 )
-# The commits seen as cache snapshots in public code, by more than five unrelated projects each (2024-2026).
+# The commits seen as cache snapshots in public code, by several unrelated projects each (read in 2026).
 LLAMA = WeightsPart(
     key="text_model_id",
     weights="meta-llama/Llama-3.1-8B-Instruct",
@@ -133,7 +133,7 @@ _ROWS = (
         max_model_len=4096,
         parts=(LLAMA, WHISPER_SMALL),
         trust_remote_code=True,
-        source="S: named in the paper; files and sizes: its repository's listing (P); Whisper small: its model card (P)",
+        source="S: named in the paper; files and sizes: its repository's listing (P); Whisper small: by its model card (S)",
     ),
     ModelSpec(
         id="ultravox-v0.4",
