@@ -18,6 +18,8 @@ from ambiemo.models import ModelSpec
 class NullEngine:
     """Answers with a seeded random distribution over the labels the prompt lists (or a score, where the prompt asks for one)."""
 
+    stopped = ""
+
     def __init__(self, spec: ModelSpec, delay_s: float = 0.0, deaf: bool = False) -> None:
         """delay_s: seconds it pretends to think about each request. deaf: no clip is opened, to measure the way of ids and paths alone."""
         self.spec = spec
