@@ -36,7 +36,7 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
 
 def print_tables(files: Mapping[str, bytes]) -> None:
     """The tables for people, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
-    from ambiemo.results.rendering import MORE, from_csv, grouped, heard_table, heading, scaling, unscored
+    from ambiemo.results.rendering import MORE, from_csv, grouped, heading, heard_table, scaling, unscored
 
     results, cells = (from_csv(files[f"tables/{name}.csv"]) for name in ("results", "cells"))
     heard = from_csv(files.get("tables/heard.csv", b""))

@@ -84,7 +84,7 @@ def test_an_answer_comes_back_in_order_with_what_was_applied(upstream, engine_at
     first = answers[0].candidates[0]
     assert set(json.loads(first.text)) == {"neutral", "happy", "angry", "sad"}
     assert (first.tokens, first.finish_reason, first.log_likelihood) == (20, "stop", None)
-    assert (answers[0].heard_s, answers[0].prompt_tokens) == (0.5, 35)
+    assert (answers[0].audio_s, answers[0].prompt_tokens) == (0.5, 35)
 
 
 def test_the_server_hears_the_clip(upstream, engine_at):

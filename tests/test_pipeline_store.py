@@ -61,7 +61,7 @@ def test_what_was_written_is_read_back_the_same(tmp_path: Path) -> None:
         answer(1, "né\u2028\t\n 😀 \ud800"),
         rendered_prompt_sha256="ab",
         prompt_tokens=7,
-        heard_s=2.5,
+        audio_s=2.5,
         truncated=True,
         extra={"model": "m"},
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-RATE = 16000
+from ambiemo.corpora.audio import RATE
 
 
 class BadAnswer(Exception):

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256_text
 from ambiemo.engines import Request
 from ambiemo.models import ModelSpec
 
@@ -44,9 +45,9 @@ class NullEngine:
             key=request.key,
             candidates=candidates,
             decoding=decoding,
-            rendered_prompt_sha256=sha256(request.prompt.encode("utf-8")),
+            rendered_prompt_sha256=sha256_text(request.prompt),
             prompt_tokens=len(request.prompt.split()),
-            heard_s=len(request.audio) / 16000,
+            audio_s=len(request.audio) / RATE,
             truncated=request.truncated,
         )
 

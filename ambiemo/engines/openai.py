@@ -23,11 +23,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256, sha256_text
 from ambiemo.engines import THOUGHT_AWAY, ModelStopped, Request, lost
 from ambiemo.engines.chat import (
-    RATE,
     BadAnswer,
     canonical,
     filtered,
@@ -45,7 +45,7 @@ from ambiemo.engines.chat import (
 from ambiemo.engines.journal import Journal
 from ambiemo.engines.pacing import Ledger, Pace
 from ambiemo.errors import BadInput
-from ambiemo.models.spec import AROUND, HEARD
+from ambiemo.models.spec import AROUND, AUDIO_MARGIN
 from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
@@ -225,9 +225,9 @@ class OpenAIEngine:
             candidates=tuple(reply.candidate for _, reply in came if reply.candidate is not None),
             decoding=decoding,
             failure=failure,
-            rendered_prompt_sha256=sha256(canonical(self._messages(request, "")).encode("utf-8")),
+            rendered_prompt_sha256=sha256_text(canonical(self._messages(request, ""))),
             prompt_tokens=max((reply.prompt_tokens for reply in replies), default=0),
-            heard_s=len(request.audio) / RATE,
+            audio_s=len(request.audio) / RATE,
             truncated=request.truncated,
             extra={
                 "served_model": sorted({reply.model for _, reply in came if reply.model}),
@@ -399,7 +399,7 @@ class OpenAIEngine:
     def _identity(self, body: dict[str, Any], request: Request, wav: str, index: int) -> str:
         """Name of a sample: BODY/KEY#INDEX. BODY is a hash of all that is sent: another request is another sample."""
         sent = body | {"messages": self._messages(request, sha256(wav.encode("ascii")))}
-        return f"{sha256(canonical(sent).encode('utf-8'))[:16]}/{request.key}#{index}"
+        return f"{sha256_text(canonical(sent))[:16]}/{request.key}#{index}"
 
     def _reply(self, completion: dict[str, Any]) -> Reply:
         counts = usage(completion)
@@ -432,7 +432,7 @@ class OpenAIEngine:
             return 0.0
         text = len(request.prompt.encode("utf-8")) + AROUND
         return self.spec.price.dollars(
-            text, HEARD * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
+            text, AUDIO_MARGIN * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
         )
 
     def _price(self, completion: dict[str, Any], request: Request, most: float) -> float:

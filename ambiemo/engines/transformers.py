@@ -20,14 +20,14 @@ import transformers
 from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin, Qwen2_5OmniProcessor
 from transformers.utils import logging as transformers_logging
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256_text
 from ambiemo.engines import Request
 from ambiemo.engines.encoder import CUTS_TO_CLIP, FeaturesOnce, Kept, encode_once
 from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
 from ambiemo.models import ModelSpec
 
-RATE = 16_000
 SILENT_FAULTS = ("right-padding was detected", "audios", "Expanding inputs for audio tokens")
 """Parts of warnings after which a model answers without hearing, or from a broken context. Here they are errors."""
 
@@ -117,9 +117,9 @@ class TransformersEngine:
                 key=request.key,
                 candidates=tuple(found[i * n : (i + 1) * n]),
                 decoding=decoding,
-                rendered_prompt_sha256=sha256(rendered[i].encode("utf-8")),
+                rendered_prompt_sha256=sha256_text(rendered[i]),
                 prompt_tokens=prompt_tokens[i],
-                heard_s=round(len(request.audio) / RATE, 4),
+                audio_s=round(len(request.audio) / RATE, 4),
                 truncated=request.truncated,
             )
             for i, request in enumerate(requests)

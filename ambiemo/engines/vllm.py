@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256, sha256_text
 from ambiemo.engines import MOST_BEAMS, Request
 from ambiemo.engines.beams import BeamSearch
 from ambiemo.engines.memory import SHARE, enough_memory, free_gpu_gib, free_host_gib
@@ -30,7 +31,6 @@ from ambiemo.seeds import seed
 if TYPE_CHECKING:
     from ambiemo.models import ModelSpec
 
-RATE = 16000
 WIDEST = MOST_BEAMS["vllm"]
 HEARS_MATES = {"ultravox"}
 """Families whose encoder in vLLM 0.32 lets the end of a clip hear how far a longer clip of the same step goes on."""
@@ -170,9 +170,9 @@ class VLLMEngine:
                 key=request.key,
                 candidates=candidates,
                 decoding=decoding,
-                rendered_prompt_sha256=sha256(self.render(request.prompt).encode("utf-8")),
+                rendered_prompt_sha256=sha256_text(self.render(request.prompt)),
                 prompt_tokens=prompt_tokens,
-                heard_s=round(len(request.audio) / RATE, 4),
+                audio_s=round(len(request.audio) / RATE, 4),
                 truncated=request.truncated,
                 extra={
                     "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",

@@ -23,7 +23,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 BRANCHES = {"main", "master", "latest", "head"}
 
 
-AROUND, HEARD = 100, 2
+AROUND, AUDIO_MARGIN = 100, 2
 """Margins of the most that a request can cost: tokens around its prompt, and times the expected audio tokens."""
 
 
