@@ -216,6 +216,19 @@ def swap(rows: list[dict], keys: tuple[str, ...]) -> None:
         one[key], other[key] = other[key], one[key]
 
 
+def mended(rows: list[dict], mixed: bool) -> dict:
+    """A prediction, of a mixture or not, that rests on an answer which this verifier does not read."""
+    name = "w_bon" if mixed else "bon"
+    return next(
+        row
+        for row in rows
+        if row["strategy"] == name
+        and row["control"] == "none"
+        and row["utterance_id"] == "u004"
+        and row["distribution"]
+    )
+
+
 def seventeen(row: dict) -> None:
     row["distribution"] = [1.0, *[0.0] * (len(row["distribution"]) - 1)]
 
@@ -274,7 +287,10 @@ FORGERIES = [
     (UTTERANCES, lambda rows: rows[4].update(id=rows[3]["id"]), "key id"),
     (UTTERANCES, lambda rows: rows[5].update(audio_sha256=rows[6]["audio_sha256"]), "found"),
     (UTTERANCES, lambda rows: rows[5].update(truth_source="acted"), "found"),
+    (PREDICTIONS, lambda rows: mended(rows, True).update(spread_bits=0.5), "entropies"),
+    (PREDICTIONS, lambda rows: mended(rows, False).update(spread_bits=0.5), "entropies"),
     (RUN, lambda run: run.update(limit=10), "key partial"),
+    (RUN, lambda run: run.update(note="all is well"), "keys"),
     (RUN, lambda run: run.update(missing=[{"kind": "model", "id": "tiny", "what": "", "do": ""}]), "found"),
     ("inputs/judges.json", lambda judges: judges.update(tiny="gpt-4o"), "inputs/judges.json"),
     ("inputs/models.json", lambda models: models["tiny"].update(revision="another"), "key draw"),

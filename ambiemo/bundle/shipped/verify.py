@@ -1166,6 +1166,8 @@ class Study:
         title = plan["title"]
         if not title.isprintable() or "|" in title:
             note(f"{PLAN}: title: found {shown(title)}, expected one line of plain text")
+        keys = ["ambiemo", "format", "limit", "missing", "partial"]
+        self.findings.expect("config/run.json: keys", sorted(self.run), keys)
         limit = self.run["limit"]
         if limit is not None and not (type(limit) is int and limit > 0):
             raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
@@ -1425,6 +1427,9 @@ def check_shapes(plan, run, models, described):
     need(f"{PLAN}: weights", plan["weights"], tau=NUMBER)
     need(f"{PLAN}: dirichlet", plan["dirichlet"], concentration=NUMBER, epsilon=NUMBER)
     need(f"{PLAN}: ambiguity", plan["ambiguity"], rule=TEXT, thresholds=MAP)
+    if plan["ambiguity"]["rule"] == "bits":
+        edges = plan["ambiguity"]["thresholds"]
+        need(f"{PLAN}: thresholds", edges, medium_from=NUMBER, high_from=NUMBER)
     own = (int, float, NONE)
     for entry in plan["strategies"]:
         need(f"{PLAN}: strategies", entry, name=TEXT, base=TEXT, decoding=TEXT, scorer=TEXT)
@@ -1799,7 +1804,7 @@ class Column:
 class Prediction:
     """A prediction made here: the end of its row, and its parts in case a last digit differs."""
 
-    __slots__ = ("bits", "counts", "failure", "given", "shares", "tail")
+    __slots__ = ("bits", "counts", "failure", "given", "mixes", "shares", "tail")
 
     def __init__(self, strategy, candidates, failure):
         unparsed = unscored = 0
@@ -1825,6 +1830,7 @@ class Prediction:
             self.failure = "no candidate has a score" if parsed else "no candidate parsed"
             repair = False
         self.given = repair or (given and strategy.verified)
+        self.mixes = strategy.aggregator == "dirichlet_mixture"
         if not repair:
             bits = self.bits and [round(one, 9) + 0.0 for one in self.bits]
             self.tail = prediction_tail(self.shares, self.counts, self.failure, bits)
@@ -1909,6 +1915,10 @@ class PredictionRows:
         if made.tail is None:
             if shares is None:
                 note(f"{where}: key distribution", None, "a distribution: a candidate has one")
+            elif not made.mixes:
+                note(f"{where}: entropies", bits, [None] * 3)
+            elif None in bits or abs(math.fsum(bits) - entropy(shares)) > 1e-7:
+                note(f"{where}: entropies", bits, f"three that add up to {entropy(shares):.9f}")
             return
         note(f"{where}: key failure", failure, made.failure)
         if (shares is None) != (made.shares is None):
@@ -2114,6 +2124,13 @@ LEVELS_HEADER = "corpus level rule n votes entropy_bits entropy_bits_miller_mado
 DECIMAL = re.compile(r"-?[0-9]{1,300}\.[0-9]{6}|-?inf|")
 
 
+def decimal(text):
+    """A number of a table: NaN for an empty field, None for what is no number with six decimals."""
+    if not DECIMAL.fullmatch(text):
+        return None
+    return float(text) if text else NAN
+
+
 class Table:
     """A table of names and numbers without quoted text. Each row is taken once, by its names."""
 
@@ -2180,9 +2197,8 @@ class Tables:
     def number(self, where, row, key, expected):
         """Compare a number with six decimals; "" says that it is not estimable."""
         self.counted.numbers += 1
-        found = row[key]
-        if DECIMAL.fullmatch(found):
-            value = float(found) if found else NAN
+        found, value = row[key], decimal(row[key])
+        if value is not None:
             neither = value != value and expected != expected
             if value == expected or abs(value - expected) <= TABLE or neither:
                 return
@@ -2193,15 +2209,14 @@ class Tables:
 
     def interval(self, where, row, low, high):
         """Intervals are not made again. They must be numbers in order, or empty."""
-        ends = [row[low], row[high]]
-        if not all(map(DECIMAL.fullmatch, ends)) or (not ends[0]) != (not ends[1]):
-            self.findings.note(
-                f"{where}, column {low}: found {shown(ends)}, expected two numbers, or none"
-            )
-        elif ends[0] and float(ends[0]) > float(ends[1]):
-            self.findings.note(
-                f"{where}, column {low}: found {ends[0]}, expected no more than {ends[1]}"
-            )
+        ends = decimal(row[low]), decimal(row[high])
+        if None in ends or (ends[0] != ends[0]) != (ends[1] != ends[1]):
+            told = "two numbers, or nothing"
+        elif ends[0] > ends[1]:
+            told = f"no more than {row[high]}"
+        else:
+            return
+        self.findings.note(f"{where}, column {low}: found {shown(row[low], 60)}, expected {told}")
 
     # -- one unit --
 
@@ -2273,16 +2288,16 @@ class Tables:
                 self.probability(where, row)
 
     def probability(self, where, row):
-        for key in ("p", "p_holm"):
-            if not DECIMAL.fullmatch(row[key]) or (row[key] and not 0 <= float(row[key]) <= 1):
-                self.findings.note(
-                    f"{where}, column {key}: found {shown(row[key], 40)}, expected a probability "
-                    "or nothing"
-                )
-        if row["p"] and row["p_holm"] and float(row["p_holm"]) < float(row["p"]):
-            self.findings.note(
-                f"{where}, column p_holm: found {row['p_holm']}, expected at least {row['p']}"
-            )
+        """Nor are p values. They must be probabilities, and Holm's correction lowers none."""
+        p, holm = decimal(row["p"]), decimal(row["p_holm"])
+        if None in (p, holm) or not all(one != one or 0 <= one <= 1 for one in (p, holm)):
+            told = "probabilities, or nothing"
+        elif holm < p:
+            told = "no p_holm below p"
+        else:
+            return
+        found = f"{row['p']} and {row['p_holm']}"
+        self.findings.note(f"{where}, column p: found {shown(found, 60)}, expected {told}")
 
     def check_heard(self, corpus, model, own, under):
         """How much worse without the clip, and how many answers did not change."""
@@ -2309,7 +2324,7 @@ class Tables:
         self.number(where, row, "unchanged", unchanged)
         self.interval(where, row, "low", "high")
         still = unchanged == 1 and own.column.made == under.column.made
-        word = "yes" if row["low"] and float(row["low"]) > 0 else "no" if still else "not shown"
+        word = "yes" if (decimal(row["low"]) or 0) > 0 else "no" if still else "not shown"
         self.text(where, row, "heard", word)
 
     def check_draws(self, unit):
