@@ -255,7 +255,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "prompt_tokens": WHOLE,
     "audio_s": NUMBER,
     "truncated": (bool,),
-    "served_model": (str, list),
+    "served_model": (list,),
 }
 """What the values of a row are."""
 

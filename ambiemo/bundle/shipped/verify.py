@@ -1495,7 +1495,7 @@ SCORE = re.compile(r'"score": (null|[0-9][0-9.e+-]*), ')
 TAIL = re.compile(
     r'"rendered_prompt_sha256": "[^"\\\x00-\x1f]*", "prompt_tokens": (?:0|[1-9][0-9]{0,17}), '
     r'"audio_s": ([0-9][0-9.e+-]*), "truncated": (true|false)'
-    r'(?:, "served_model": "[^"\\\x00-\x1f]+")?}'
+    r'(?:, "served_model": \["[^"\\\x00-\x1f]+"(?:, "[^"\\\x00-\x1f]+")*\])?}'
 )
 
 
