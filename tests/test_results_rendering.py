@@ -1,15 +1,29 @@
 """The tables for people: strategies that differ in the number of candidates alone are a table of their own, and nothing is lost."""
 
+import gzip
 import math
+from dataclasses import replace
 from io import StringIO
 
+import bundle_real
 import pytest
 from rich.console import Console
 
 from ambiemo.plan.dry_run import show
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import check
-from ambiemo.results.rendering import grouped, heading, scaling, unscored
+from ambiemo.results.rendering import (
+    LEVEL_TITLE,
+    LEVEL_WARNING,
+    NO_OTHER,
+    by_level,
+    grouped,
+    heading,
+    scaling,
+    unscored,
+)
+from ambiemo.results.study import study_of
+from ambiemo.strategies.baselines import ONE_SPEAKER
 from ambiemo.terminal import _stacked, table
 
 METRICS = ("js_divergence_bits", "bhattacharyya", "r2_pearson", "accuracy", "macro_f1", "ece_10")
@@ -102,6 +116,39 @@ def test_a_strategy_whose_larger_sibling_was_skipped_stays_in_the_table() -> Non
 def test_the_line_of_a_control_says_so() -> None:
     cells = [cell(name, count, control=one) for name, count in (("v", 8), ("v_2", 2)) for one in ("none", "silence")]
     assert [line[1] for line in scaling(results(cells), cells)[1:]] == ["v", "v · silence"]
+
+
+def test_levels_are_a_table_of_their_own_and_no_column_of_the_main_one() -> None:
+    cells = [cell("vote", 8), cell("cot", 1)]
+    assert by_level(results(cells)) == [
+        ["model", "strategy", "JS low", "JS medium", "JS high"],
+        ["m on c", "vote", "0.125", "0.125", "0.125"],
+        ["m on c", "cot", "1.000", "1.000", "1.000"],
+    ]
+    assert not any("low" in head or "high" in head for head in heading())
+
+
+def test_the_levels_stand_under_their_warning() -> None:
+    shown = bundle_real.files()["tables/results.md"].decode()
+    title, warning, table_of_levels = (
+        shown.index(text) for text in (LEVEL_TITLE, LEVEL_WARNING, "JS medium")
+    )
+    assert title < warning < table_of_levels
+
+
+def test_a_control_that_one_speaker_s_corpus_cannot_have_is_said_to_be_left_out() -> None:
+    plan = bundle_real.plan()
+    stands = bundle_real.expanded(plan, 6)
+    corpus = stands.corpora["tiny"]
+    alone = tuple(replace(one, speaker="", cluster="c") for one in corpus.utterances)
+    stands = replace(stands, corpora={"tiny": replace(corpus, utterances=alone)})
+    gathered, _ = bundle_real.answers_of(stands, mended=False)
+    made = bundle_real.derived(study_of(stands), gathered)
+    assert f"- tiny × tiny × w_bon (shuffled_audio): {NO_OTHER}" in made["tables/results.md"].decode()
+    assert b",shuffled_audio," not in made["tables/results.csv"]
+    assert b",silence," in made["tables/results.csv"]
+    baseline = gzip.decompress(made["predictions/baselines/tiny.jsonl.gz"]).decode()
+    assert ONE_SPEAKER in baseline
 
 
 def test_headings_name_the_variant_of_a_metric() -> None:

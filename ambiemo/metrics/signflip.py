@@ -142,14 +142,16 @@ def _flipped(values: Array) -> Array:
     as multiplying by signs.
     """
     stream = _stream(len(values))
+    # Zeros fill the last byte up: their signs change nothing.
+    eights = np.zeros((stream.shape[1], 8))
+    eights.flat[: len(values)] = values
+    sums = np.zeros((len(eights), 1))
+    for place in range(8):
+        value = eights[:, place, None]
+        sums = np.stack([sums + value, sums - value], axis=-1).reshape(len(eights), -1)
     total = np.zeros(len(stream))
-    for place in range(stream.shape[1]):
-        sums = np.zeros(1)
-        for value in values[8 * place : 8 * place + 8]:
-            sums = np.stack([sums + value, sums - value], axis=-1).ravel()
-        # The last byte may have fewer than eight values; its lowest bits are not read.
-        unread = 8 * (place + 1) - len(values)
-        total += sums[stream[:, place] >> max(0, unread)]
+    for place, found in enumerate(sums):
+        total += found[stream[:, place]]
     return total
 
 
