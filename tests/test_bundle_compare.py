@@ -40,7 +40,9 @@ def failing() -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def files(failing: dict[str, bytes]) -> dict[str, bytes]:
     """The same with no failure in it."""
-    return changed(failing, lambda row: row.update(distribution=row["distribution"] or [0.5, 0.5, 0, 0, 0, 0]))
+    return changed(
+        failing, lambda row: row.update(distribution=row["distribution"] or [0.5, 0.5, 0, 0, 0, 0])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,12 @@ def moved(by: float, seed: str = "") -> Callable[[dict], object]:
 
     def change(row: dict) -> None:
         if row["distribution"]:
-            hit = random.Random(f"{seed} {row['utterance_id']} {row['strategy']}").randrange(len(row["distribution"]))
-            row["distribution"] = [(1 - by) * p + by * (k == hit) for k, p in enumerate(row["distribution"])]
+            hit = random.Random(f"{seed} {row['utterance_id']} {row['strategy']}").randrange(
+                len(row["distribution"])
+            )
+            row["distribution"] = [
+                (1 - by) * p + by * (k == hit) for k, p in enumerate(row["distribution"])
+            ]
 
     return change
 
@@ -87,7 +93,11 @@ def limited(files: dict[str, bytes], count: int) -> dict[str, bytes]:
 
     def kept(path: str, key: str) -> bytes:
         data = gzip.decompress(files[path]) if path.endswith(".gz") else files[path]
-        text = "".join(f"{line}\n" for line in data.decode().splitlines() if json.loads(line)[key] < f"u{count:03}")
+        text = "".join(
+            f"{line}\n"
+            for line in data.decode().splitlines()
+            if json.loads(line)[key] < f"u{count:03}"
+        )
         return gzip.compress(text.encode()) if path.endswith(".gz") else text.encode()
 
     cut = {path: kept(path, "utterance_id") for path in files if path.startswith("predictions/")}
@@ -116,7 +126,9 @@ def test_much_worse_predictions_do_not_agree(many: dict[str, bytes]) -> None:
     assert not comparison.agree
     assert "different" in verdicts(comparison)
     worse = [cell for cell in comparison.cells if cell.verdict == "different"]
-    assert all(cell.difference == pytest.approx(cell.second - cell.first, abs=1e-12) for cell in worse)
+    assert all(
+        cell.difference == pytest.approx(cell.second - cell.first, abs=1e-12) for cell in worse
+    )
 
 
 def test_swapping_the_bundles_turns_every_difference_round(files: dict[str, bytes]) -> None:
@@ -190,7 +202,9 @@ def test_a_cell_that_one_bundle_lacks_is_missing(files: dict[str, bytes]) -> Non
     assert verdicts(comparison) == {"missing"}
 
 
-def test_a_bundle_that_failed_where_the_other_did_not_never_agrees_by_what_is_left(files: dict[str, bytes]) -> None:
+def test_a_bundle_that_failed_where_the_other_did_not_never_agrees_by_what_is_left(
+    files: dict[str, bytes],
+) -> None:
     lost = changed(files, failed("u005", "u006", "u007", "u008", "u009"))
     for comparison in (compare(files, lost), compare(lost, files)):
         cells = [cell for cell in comparison.cells if cell.model == "tiny"]
@@ -206,7 +220,9 @@ def test_one_failure_keeps_only_the_cell_it_touches_undecided(failing: dict[str,
     assert {cell.verdict for cell in comparison.cells if not cell.failed} == {"identical"}
 
 
-def test_where_every_prediction_failed_in_both_nothing_is_identical(files: dict[str, bytes]) -> None:
+def test_where_every_prediction_failed_in_both_nothing_is_identical(
+    files: dict[str, bytes],
+) -> None:
     nothing = changed(files, failed(*(f"u{number:03}" for number in range(10))))
     comparison = compare(nothing, nothing)
     assert verdicts(comparison) == {"undecided"}
@@ -214,7 +230,9 @@ def test_where_every_prediction_failed_in_both_nothing_is_identical(files: dict[
     assert {(cell.n, cell.failed) for cell in comparison.cells if cell.model == "tiny"} == {(0, 10)}
 
 
-def test_utterances_that_one_bundle_lacks_are_counted_and_the_others_compared(files: dict[str, bytes]) -> None:
+def test_utterances_that_one_bundle_lacks_are_counted_and_the_others_compared(
+    files: dict[str, bytes],
+) -> None:
     some = limited(files, 6)
     for comparison in (compare(files, some), compare(some, files)):
         assert {(cell.n, cell.failed, cell.unpaired) for cell in comparison.cells} == {(6, 0, 4)}
@@ -222,7 +240,9 @@ def test_utterances_that_one_bundle_lacks_are_counted_and_the_others_compared(fi
         assert comparison.agree
 
 
-def test_a_failure_on_an_utterance_that_the_other_bundle_lacks_touches_no_claim(files: dict[str, bytes]) -> None:
+def test_a_failure_on_an_utterance_that_the_other_bundle_lacks_touches_no_claim(
+    files: dict[str, bytes],
+) -> None:
     assert compare(changed(files, failed("u009")), limited(files, 6)).agree
 
 
@@ -236,7 +256,9 @@ def test_other_votes_keep_bundles_from_being_compared(files: dict[str, bytes]) -
     assert not comparison.agree
 
 
-def test_the_command_exits_0_for_agreement_1_without_and_2_for_bad_input(files: dict[str, bytes], tmp_path) -> None:
+def test_the_command_exits_0_for_agreement_1_without_and_2_for_bad_input(
+    files: dict[str, bytes], tmp_path
+) -> None:
     bag.write(tmp_path / "one", files, {})
     bag.write(tmp_path / "two", changed(files, moved(0.9)), {})
 

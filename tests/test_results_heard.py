@@ -31,7 +31,9 @@ def heard(with_clip: np.ndarray, without: np.ndarray) -> dict:
 
 
 def rows_of(columns: list[Column]) -> list[dict]:
-    return heard_rows(TRUTHS, columns, paired_rows(Measures(bundle_real.plan(), TRUTHS, "c"), columns))
+    return heard_rows(
+        TRUTHS, columns, paired_rows(Measures(bundle_real.plan(), TRUTHS, "c"), columns)
+    )
 
 
 def test_answers_that_are_better_with_the_clip_show_that_it_was_heard() -> None:
@@ -76,7 +78,9 @@ def controls(count: int, speakers: int) -> list[dict]:
     return heard_rows(truths, columns, paired_rows(measures, columns))
 
 
-def test_a_control_that_is_heard_has_an_interval_above_0_and_p_corrected_over_all_controls() -> None:
+def test_a_control_that_is_heard_has_an_interval_above_0_and_p_corrected_over_all_controls() -> (
+    None
+):
     rows = controls(3, 10)
     assert {row["heard"] for row in rows} == {"yes"}
     assert all(0 < row["low"] < row["difference"] < row["high"] for row in rows)
@@ -104,20 +108,31 @@ def without_answers(predicted: np.ndarray, *places: int) -> np.ndarray:
     return lost
 
 
-def test_a_control_under_which_most_answers_fail_does_not_show_that_the_clip_was_not_heard() -> None:
+def test_a_control_under_which_most_answers_fail_does_not_show_that_the_clip_was_not_heard() -> (
+    None
+):
     row = heard(TRUTH, without_answers(TRUTH, *range(27)))
     assert (row["n"], row["unchanged"], row["failed_clip"], row["failed_control"]) == (3, 1, 0, 27)
     assert row["heard"] == "not shown"
 
 
-def test_as_many_failures_on_either_side_are_changes_unless_they_are_of_the_same_utterances() -> None:
-    other, same = (heard(without_answers(TRUTH, 0), without_answers(TRUTH, place)) for place in (1, 0))
-    assert [(row["failed_clip"], row["failed_control"]) for row in (other, same)] == [(1, 1), (1, 1)]
+def test_as_many_failures_on_either_side_are_changes_unless_they_are_of_the_same_utterances() -> (
+    None
+):
+    other, same = (
+        heard(without_answers(TRUTH, 0), without_answers(TRUTH, place)) for place in (1, 0)
+    )
+    assert [(row["failed_clip"], row["failed_control"]) for row in (other, same)] == [
+        (1, 1),
+        (1, 1),
+    ]
     assert [row["heard"] for row in (other, same)] == ["not shown", "no"]
 
 
 def test_people_see_failures_where_there_are_any() -> None:
-    nothing, some = (heard_table([heard(TRUTH, one)]) for one in (TRUTH, without_answers(TRUTH, 4, 5)))
+    nothing, some = (
+        heard_table([heard(TRUTH, one)]) for one in (TRUTH, without_answers(TRUTH, 4, 5))
+    )
     assert nothing[0] == [head for head in some[0] if not head.startswith("failed")]
     told = dict(zip(*some, strict=True))
     assert (told["failed with"], told["failed without"], told["heard?"]) == ("0", "2", "not shown")

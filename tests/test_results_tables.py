@@ -27,19 +27,30 @@ def results_of(column: Column, truth: np.ndarray) -> dict:
     """The row of level `all`."""
     n = len(truth)
     ids = tuple(f"u{i}" for i in range(n))
-    measures = Measures(bundle_real.plan(), Truths(ids, truth, truth * 10, ids, np.full(n, "low"), ids), "c")
+    measures = Measures(
+        bundle_real.plan(), Truths(ids, truth, truth * 10, ids, np.full(n, "low"), ids), "c"
+    )
     return next(row for row in result_rows(measures, [column]) if row["level"] == "all")
 
 
 def test_results_count_the_candidates_that_no_verifier_scored() -> None:
     files = bundle_real.files()
     told = from_csv(files["tables/results.csv"])
-    rows = [json.loads(line) for line in gzip.decompress(files["predictions/tiny/tiny.jsonl.gz"]).splitlines()]
+    rows = [
+        json.loads(line)
+        for line in gzip.decompress(files["predictions/tiny/tiny.jsonl.gz"]).splitlines()
+    ]
     counted = {
-        strategy: sum(row["unscored"] for row in rows if (row["strategy"], row["control"]) == (strategy, "none"))
+        strategy: sum(
+            row["unscored"]
+            for row in rows
+            if (row["strategy"], row["control"]) == (strategy, "none")
+        )
         for strategy in ("greedy", "alm_v", "w_alm_v", "bon")
     }
-    shown = {(row["strategy"], row["control"]): row["unscored"] for row in told if row["level"] == "all"}
+    shown = {
+        (row["strategy"], row["control"]): row["unscored"] for row in told if row["level"] == "all"
+    }
     assert {strategy: shown[strategy, "none"] for strategy in counted} == counted
     assert counted["greedy"] == 0 < counted["alm_v"]
     (note,) = unscored(told, "tiny", "tiny")
@@ -48,8 +59,12 @@ def test_results_count_the_candidates_that_no_verifier_scored() -> None:
 
 
 def test_results_count_the_utterances_that_r2_pearson_is_the_mean_of() -> None:
-    truth = np.array([[0.6, 0.3, 0.1], [1 / 3] * 3, [0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.7, 0.2, 0.1]])
-    predicted = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [1 / 3] * 3, [np.nan] * 3, [0.5, 0.3, 0.2]])
+    truth = np.array(
+        [[0.6, 0.3, 0.1], [1 / 3] * 3, [0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.7, 0.2, 0.1]]
+    )
+    predicted = np.array(
+        [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [1 / 3] * 3, [np.nan] * 3, [0.5, 0.3, 0.2]]
+    )
     row = results_of(bundle_real.column(("c", "m", "greedy", "none"), predicted), truth)
     assert (row["n"], row["failed"], row["r2_pearson_n"]) == (4, 1, 2)
 
@@ -150,7 +165,9 @@ def test_one_speaker_or_utterance_or_none_has_a_reason() -> None:
 def test_two_speakers_have_an_interval() -> None:
     row = rows_of(PREDICTED, names=tuple(f"s{i % 2}" for i in range(60)))["all"]
     assert row["g_eff"] == 2
-    assert row["js_divergence_bits_low"] < row["js_divergence_bits"] < row["js_divergence_bits_high"]
+    assert (
+        row["js_divergence_bits_low"] < row["js_divergence_bits"] < row["js_divergence_bits_high"]
+    )
 
 
 def test_where_all_failed_only_the_column_for_failures_has_a_value() -> None:
@@ -176,13 +193,22 @@ def study_with(unit: int) -> Study:
 
 @pytest.mark.parametrize(
     ("votes", "unit", "raters"),
-    [([[1, 2, 7]] * 40, 10, 40), ([[2, 1, 0]] * 30, 3, 30), ([[1, 1, 3]] * 3, 2, 7.5), ([[1, 2, 3]], 1, 6)],
+    [
+        ([[1, 2, 7]] * 40, 10, 40),
+        ([[2, 1, 0]] * 30, 3, 30),
+        ([[1, 1, 3]] * 3, 2, 7.5),
+        ([[1, 2, 3]], 1, 6),
+    ],
 )
-def test_the_raters_of_a_level_are_counted_without_rounding(votes: list, unit: int, raters: float) -> None:
+def test_the_raters_of_a_level_are_counted_without_rounding(
+    votes: list, unit: int, raters: float
+) -> None:
     counts = np.array(votes, dtype=float)
     ids = tuple(f"u{i}" for i in range(len(counts)))
     truth = counts / counts.sum(axis=1, keepdims=True)
-    (row, *_) = level_rows(study_with(unit), {"c": Truths(ids, truth, counts, ids, np.full(len(ids), "low"), ids)})
+    (row, *_) = level_rows(
+        study_with(unit), {"c": Truths(ids, truth, counts, ids, np.full(len(ids), "low"), ids)}
+    )
     assert (row["votes"], type(row["votes"])) == (raters, type(raters))
 
 
@@ -190,6 +216,8 @@ def test_a_table_s_columns_are_read_back_as_what_they_are() -> None:
     files = bundle_real.files()
     for name in ("results", "heard"):
         text = files[f"tables/{name}.csv"]
-        for read, told in zip(from_csv(text), csv.DictReader(io.StringIO(text.decode())), strict=True):
+        for read, told in zip(
+            from_csv(text), csv.DictReader(io.StringIO(text.decode())), strict=True
+        ):
             whole = {key for key, value in read.items() if isinstance(value, int)}
             assert whole == {key for key, value in told.items() if value.isdecimal()}

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 METRIC = "js_divergence_bits"
 MARGIN = 0.01
-"""Bits. Ours (grade I): under half of the one gain in JS that is known second-hand (.0228 on IEMOCAP, variant unknown)."""
+"""Bits. Ours (grade I): under half of the one gain in JS that is known second-hand (.0228 on
+IEMOCAP, variant unknown)."""
 TOST_LEVEL = 0.90
 CALLED = 0.05
 POWER = 0.8
@@ -77,28 +78,35 @@ class Cell:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All cells of either bundle, and what keeps the two from being compared (other votes, other labels)."""
+    """All cells of either bundle, and what keeps the two from being compared (other votes, other
+    labels)."""
 
     cells: tuple[Cell, ...]
     obstacles: tuple[str, ...]
 
     @property
     def agree(self) -> bool:
-        """Whether there are cells, every one is identical or equivalent, and nothing stands in the way."""
+        """Whether there are cells, every one is identical or equivalent, and nothing stands in the
+        way."""
         same = [cell.verdict in ("identical", "equivalent") for cell in self.cells]
         return bool(same) and all(same) and not self.obstacles
 
 
-def compare(first: Mapping[str, bytes], second: Mapping[str, bytes], margin: float = MARGIN) -> Comparison:
-    """Compare two bundles' predictions (files by path below `data/`), paired per utterance; margin in bits, > 0.
+def compare(
+    first: Mapping[str, bytes], second: Mapping[str, bytes], margin: float = MARGIN
+) -> Comparison:
+    """Compare two bundles' predictions, paired per utterance.
 
-    The bundles are taken as they are: verify both first. Raises Broken for a file that cannot be used.
+    first, second: files by path below `data/`. margin in bits, > 0. The bundles are taken as they
+    are: verify both first. Raises Broken for a file that cannot be used.
     """
     truths, columns, labels = zip(*map(_read, (first, second)), strict=True)
     obstacles = [
         problem
         for corpus in sorted(set(truths[0]) & set(truths[1]))
-        for problem in _obstacles(corpus, truths[0][corpus], truths[1][corpus], (labels[0][corpus], labels[1][corpus]))
+        for problem in _obstacles(
+            corpus, truths[0][corpus], truths[1][corpus], (labels[0][corpus], labels[1][corpus])
+        )
     ]
     cells = []
     for name in sorted(set(columns[0]) | set(columns[1])):
@@ -107,7 +115,9 @@ def compare(first: Mapping[str, bytes], second: Mapping[str, bytes], margin: flo
             corpus, model, strategy, control = name
             cells.append(Cell(corpus, model, strategy, control, "missing"))
         elif not any(problem.startswith(f"{name[0]}:") for problem in obstacles):
-            cells.append(_cell(name, truths[0][name[0]], truths[1][name[0]], pair[0], pair[1], margin))
+            cells.append(
+                _cell(name, truths[0][name[0]], truths[1][name[0]], pair[0], pair[1], margin)
+            )
     return Comparison(tuple(_corrected(cells)), tuple(obstacles))
 
 
@@ -133,7 +143,9 @@ def _corrected(cells: Sequence[Cell]) -> list[Cell]:
 
 def _read(
     files: Mapping[str, bytes],
-) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]":
+) -> (
+    "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]"
+):
     """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
     from ambiemo.bundle.contents import predictions_path, read_columns, study_from
     from ambiemo.results.truths import truths_of
@@ -146,15 +158,25 @@ def _read(
     return truths, {column.name: column for column in columns}, study.labels
 
 
-def _obstacles(corpus: str, first: "Truths", second: "Truths", labels: tuple[tuple[str, ...], ...]) -> list[str]:
-    """Why a corpus' predictions cannot be paired: other labels, no utterance in common, or other votes for the same ones."""
+def _obstacles(
+    corpus: str, first: "Truths", second: "Truths", labels: tuple[tuple[str, ...], ...]
+) -> list[str]:
+    """Why a corpus' predictions cannot be paired: other labels, no utterance in common, or other
+    votes for the same ones."""
     if labels[0] != labels[1]:
-        return [f"{corpus}: labels {', '.join(labels[0])} in the first bundle, {', '.join(labels[1])} in the second"]
+        return [
+            f"{corpus}: labels {', '.join(labels[0])} in the first bundle, "
+            f"{', '.join(labels[1])} in the second"
+        ]
     places = _common(first, second)
     if not places:
         return [f"{corpus}: no utterance in common"]
     changed = [first.ids[i] for i, j in places if (first.votes[i] != second.votes[j]).any()]
-    return [f"{corpus}: other votes for {len(changed)} utterances, such as {changed[0]}"] if changed else []
+    return (
+        [f"{corpus}: other votes for {len(changed)} utterances, such as {changed[0]}"]
+        if changed
+        else []
+    )
 
 
 def _common(first: "Truths", second: "Truths") -> list[tuple[int, int]]:
@@ -164,7 +186,12 @@ def _common(first: "Truths", second: "Truths") -> list[tuple[int, int]]:
 
 
 def _cell(
-    name: tuple[str, str, str, str], first: "Truths", second: "Truths", a: "Column", b: "Column", margin: float
+    name: tuple[str, str, str, str],
+    first: "Truths",
+    second: "Truths",
+    a: "Column",
+    b: "Column",
+    margin: float,
 ) -> Cell:
     from ambiemo.metrics import metric
     from ambiemo.metrics.arithmetic import totals
@@ -247,7 +274,10 @@ def show(first: Path, second: Path, margin: float, as_json: bool) -> bool:
 def as_object(comparison: Comparison, margin: float) -> dict[str, Any]:
     """The comparison as JSON values, null where not estimable."""
     cells = [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in row.items()
+        }
         for row in map(asdict, comparison.cells)
     ]
     agree = {"agree": comparison.agree, "metric": METRIC, "margin": margin, "level": TOST_LEVEL}
@@ -277,7 +307,11 @@ def as_lines(comparison: Comparison, margin: float) -> None:
         where = (cell.corpus, cell.model, cell.strategy, cell.control)
         counts = map(str, (cell.n, cell.same, cell.failed, cell.unpaired))
         p = "" if math.isnan(cell.p_holm) else f"{cell.p_holm:.3f}"
-        wanted = "" if cell.verdict != "undecided" or math.isnan(cell.n_needed) else f"{cell.n_needed:.0f}"
+        wanted = (
+            ""
+            if cell.verdict != "undecided" or math.isnan(cell.n_needed)
+            else f"{cell.n_needed:.0f}"
+        )
         table.add_row(*where, *counts, difference, interval, p, cell.verdict, wanted)
     console.print(table)
     for obstacle in comparison.obstacles:
@@ -289,5 +323,7 @@ def summary(cells: Sequence[Cell], agree: bool) -> str:
     """One line: how many cells of each verdict, and the answer."""
     order: tuple[Verdict, ...] = ("identical", "equivalent", "undecided", "different", "missing")
     verdicts = [cell.verdict for cell in cells]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in order if verdict in verdicts)
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {verdict}" for verdict in order if verdict in verdicts
+    )
     return f"{'agree' if agree else 'not shown to agree'}: {counts or 'no cells'}"

@@ -95,7 +95,8 @@ class Measures:
         level: str,
         rows: Bools,
     ) -> dict[str, Sure]:
-        """Metrics of statistics (n, S), one row per utterance of `rows`; places: each one's columns.
+        """Metrics of statistics (n, S), one row per utterance of `rows`; places: each metric's
+        columns.
 
         The bootstrap of the calibration errors has one seed per corpus and level, so that all
         columns meet the same resamples.
@@ -124,9 +125,7 @@ class Measures:
             for one in metrics
         }
 
-    def differences(
-        self, a: Column, b: Column, rows: Bools
-    ) -> dict[str, tuple[Estimate, str]]:
+    def differences(self, a: Column, b: Column, rows: Bools) -> dict[str, tuple[Estimate, str]]:
         """Value of a minus value of b by each of PAIRED_METRICS, and the name of the p's method.
 
         rows: utterances with a prediction on both sides.

@@ -1,4 +1,5 @@
-"""Tables for people, as heads and lines of text: `terminal` prints them, `markdown` is the bundle's results.md.
+"""Tables for people, as heads and lines of text: `terminal` prints them, `markdown` is the bundle's
+results.md.
 
 The numbers come from the rows of the CSV files.
 """
@@ -36,13 +37,17 @@ def heading() -> list[str]:
 
 
 def grouped(results: Sequence[Row], cells: Sequence[Row]) -> dict[tuple[str, str], list[list[str]]]:
-    """The table for people, one a (corpus, model): baselines first, then the strategies, then the controls.
+    """The tables for people, one per (corpus, model): baselines first, then the strategies, then
+    the controls.
 
-    Of strategies that differ in the number of candidates alone, the one with the most stands here, the others in `scaling`.
+    Of strategies that differ in the number of candidates alone, the one with the most stands here,
+    the others in `scaling`.
     """
     smaller = {_name(cell) for family in _families(results, cells) for cell in family[:-1]}
     groups: dict[tuple[str, str], list[list[str]]] = {}
-    for corpus, model in dict.fromkeys((row["corpus"], row["model"]) for row in results if row["model"] != "baselines"):
+    for corpus, model in dict.fromkeys(
+        (row["corpus"], row["model"]) for row in results if row["model"] != "baselines"
+    ):
         wanted = [
             row
             for row in results
@@ -71,7 +76,8 @@ def by_level(results: Sequence[Row]) -> list[list[str]]:
 
 
 def scaling(results: Sequence[Row], cells: Sequence[Row]) -> list[list[str]]:
-    """What more candidates give: heads, then a line a strategy that the plan has with several numbers of candidates, JS by that number."""
+    """What more candidates give: heads, then one line per strategy that the plan has with several
+    numbers of candidates, JS by that number."""
     families = _families(results, cells)
     counts = sorted({cell["count"] for family in families for cell in family})
     if not counts:
@@ -80,13 +86,19 @@ def scaling(results: Sequence[Row], cells: Sequence[Row]) -> list[list[str]]:
     lines = [["model", "strategy", *(f"N = {count}" for count in counts)]]
     for family in families:
         by_count = {cell["count"]: rows.get(_name(cell)) for cell in family}
-        told = [_interval(row, "js_divergence_bits") if (row := by_count.get(count)) else "" for count in counts]
-        lines.append([f"{family[-1]['model']} on {family[-1]['corpus']}", _label(family[-1]), *told])
+        told = [
+            _interval(row, "js_divergence_bits") if (row := by_count.get(count)) else ""
+            for count in counts
+        ]
+        lines.append(
+            [f"{family[-1]['model']} on {family[-1]['corpus']}", _label(family[-1]), *told]
+        )
     return lines
 
 
 def _families(results: Sequence[Row], cells: Sequence[Row]) -> list[list[Row]]:
-    """Cells with results that differ in the number of candidates and in nothing else, two or more, in the order of that number."""
+    """Cells with results that differ in the number of candidates and in nothing else, two or more,
+    in the order of that number."""
     filled = {_name(row) for row in results}
     families: dict[tuple, list[Row]] = {}
     for cell in (cell for cell in cells if _name(cell) in filled):
@@ -103,7 +115,9 @@ def _name(row: Row) -> tuple[str, str, str, str]:
 
 
 def _label(row: Row) -> str:
-    return row["strategy"] + ("" if row["control"] == NO_CONTROL else f" · {row['control'].replace('_', ' ')}")
+    return row["strategy"] + (
+        "" if row["control"] == NO_CONTROL else f" · {row['control'].replace('_', ' ')}"
+    )
 
 
 def _line(row: Row) -> list[str]:
@@ -120,23 +134,37 @@ def _line(row: Row) -> list[str]:
 
 def _interval(row: Row, name: str) -> str:
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
-    return _number(value) if math.isnan(low) else f"{_number(value)} [{_number(low)}, {_number(high)}]"
+    return (
+        _number(value) if math.isnan(low) else f"{_number(value)} [{_number(low)}, {_number(high)}]"
+    )
 
 
 def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-def markdown(study: Study, results: Sequence[Row], cells: Sequence[Row], heard: Sequence[Row] = ()) -> str:
+def markdown(
+    study: Study, results: Sequence[Row], cells: Sequence[Row], heard: Sequence[Row] = ()
+) -> str:
     """The table for people as Markdown, with what it can and cannot say."""
     plan = study.plan
     parts = [f"# {plan.title or plan.name}", "", *notes(study, results), ""]
     for (corpus, model), table in grouped(results, cells).items():
-        parts += [f"## {model} on {corpus}", "", _row(heading()), _row(["---", *["---:"] * (len(heading()) - 1)])]
+        parts += [
+            f"## {model} on {corpus}",
+            "",
+            _row(heading()),
+            _row(["---", *["---:"] * (len(heading()) - 1)]),
+        ]
         parts += [_row(line) for line in table] + [""]
         parts += [f"{note}\n" for note in unscored(results, corpus, model)]
     if more := scaling(results, cells):
-        parts += [f"## {MORE}", "", _row(more[0]), _row(["---", "---", *["---:"] * (len(more[0]) - 2)])]
+        parts += [
+            f"## {MORE}",
+            "",
+            _row(more[0]),
+            _row(["---", "---", *["---:"] * (len(more[0]) - 2)]),
+        ]
         parts += [_row(line) for line in more[1:]] + [""]
     levels = by_level(results)
     parts += [f"## {LEVEL_TITLE}", "", LEVEL_WARNING, ""]
@@ -144,7 +172,12 @@ def markdown(study: Study, results: Sequence[Row], cells: Sequence[Row], heard: 
     parts += [_row(line) for line in levels[1:]] + [""]
     if heard:
         told = heard_table(heard)
-        parts += ["## Was it heard?", "", _row(told[0]), _row(["---"] * 3 + ["---:"] * (len(told[0]) - 4) + ["---"])]
+        parts += [
+            "## Was it heard?",
+            "",
+            _row(told[0]),
+            _row(["---"] * 3 + ["---:"] * (len(told[0]) - 4) + ["---"]),
+        ]
         parts += [_row(line) for line in told[1:]] + [""]
     filled = {_name(row) for row in results}
     left_out = [(cell, cell.skipped or NO_OTHER) for cell in study.cells]
@@ -185,8 +218,10 @@ def unscored(results: Sequence[Row], corpus: str, model: str) -> list[str]:
 
 
 def heard_table(heard: Sequence[Row]) -> list[list[str]]:
-    """The table of controls for people: heads, then a line a control with JS in bits, the difference with its interval, how many answers
-    did not change, and where any failed, how many.
+    """The table of controls for people: heads, then one line per control.
+
+    JS in bits, the difference with its interval and p, how many answers did not change, and where
+    any failed, how many.
     """
     failures = any(row["failed_clip"] or row["failed_control"] for row in heard)
     heads = [
@@ -201,7 +236,9 @@ def heard_table(heard: Sequence[Row]) -> list[list[str]]:
             row["control"].replace("_", " "),
             _number(row["js_bits_with_clip"]),
             _number(row["js_bits_under_control"]),
-            _interval(row | {"difference_low": row["low"], "difference_high": row["high"]}, "difference"),
+            _interval(
+                row | {"difference_low": row["low"], "difference_high": row["high"]}, "difference"
+            ),
             _number(row["p_holm"]),
             "–" if math.isnan(row["unchanged"]) else f"{row['unchanged']:.0%}",
             str(row["n"]),
@@ -225,7 +262,9 @@ def notes(study: Study, results: Sequence[Row]) -> list[str]:
         "are our reading of the paper (grade I).",
         "`prior` and `prior_one_hot` are made from the very votes they are scored on: a hard bar, "
         "not a method. `prior_without_speaker` has not seen the speaker it is scored on.",
-        f"Failed predictions are in no metric: {failed} here." if failed else "No prediction failed.",
+        f"Failed predictions are in no metric: {failed} here."
+        if failed
+        else "No prediction failed.",
     ]
 
 
@@ -237,11 +276,24 @@ def from_csv(data: bytes) -> list[Row]:
     """Rows of a table's CSV, numbers as numbers ("" = NaN)."""
     words = {"corpus", "model", "strategy", "control", "level", "heard", "skipped", *PARTS}
     words |= {"by_bootstrap", "reason", "method", "p_method"}
-    counts = {"n", "failed", "candidates", "unparsed", "unscored", "speakers", "r2_pearson_n", "count"}
+    counts = {
+        "n",
+        "failed",
+        "candidates",
+        "unparsed",
+        "unscored",
+        "speakers",
+        "r2_pearson_n",
+        "count",
+    }
     counts |= {"failed_clip", "failed_control"}
     return [
         {
-            name: value if name in words else int(value) if name in counts else float(value or "nan")
+            name: value
+            if name in words
+            else int(value)
+            if name in counts
+            else float(value or "nan")
             for name, value in row.items()
         }
         for row in csv.DictReader(io.StringIO(data.decode("utf-8")))

@@ -102,7 +102,7 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class UnitRows:
-    """The rows of one unit in the tables that have a row per model; a baseline's are a unit of their own."""
+    """The rows of one unit in the tables that have rows per model; baselines are a unit too."""
 
     results: list[Row] = field(default_factory=list)
     paired: list[Row] = field(default_factory=list)
@@ -259,7 +259,8 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
     """Was the clip heard? One row per control: how much worse the answers are without the clip.
 
     `difference` is JS under the control minus JS with the clip, on the utterances that have both,
-    with interval and p as in `paired.csv`. `p_holm` is over all controls of the model on the corpus.
+    with interval and p as in `paired.csv`. `p_holm` is over all controls of the model on the
+    corpus.
     `unchanged` is the share of answers that the control did not change.
     `heard` is "yes" where the difference is above 0, p_holm is below .05, and the interval, where
     there is one, lies above 0; "no" where no answer changed (nor failed on one side only, which is
@@ -336,8 +337,14 @@ def _pairs(columns: Sequence[Column]) -> Iterator[tuple[Column, Column]]:
         if greedy is not None and column is not greedy:
             yield column, greedy
         for other in columns:
-            same = (other.corpus, other.model, other.strategy) == (column.corpus, column.model, column.strategy)
-            if (same and other.control != NO_CONTROL) or (other.corpus == column.corpus and other.model == BASELINE):
+            same = (other.corpus, other.model, other.strategy) == (
+                column.corpus,
+                column.model,
+                column.strategy,
+            )
+            if (same and other.control != NO_CONTROL) or (
+                other.corpus == column.corpus and other.model == BASELINE
+            ):
                 yield column, other
 
 
@@ -371,10 +378,14 @@ class Tally:
             setattr(self, verdict, getattr(self, verdict) + 1)
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+        return Tally(
+            *(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__)
+        )
 
 
-def draw_rows(study: Study, unit: tuple[str, str], tallies: Mapping[str, tuple[Tally, Tally]]) -> list[Row]:
+def draw_rows(
+    study: Study, unit: tuple[str, str], tallies: Mapping[str, tuple[Tally, Tally]]
+) -> list[Row]:
     """What was asked and what came back, by question; the verifier's questions last.
 
     tallies: by question, of its answers and of the verifier's scores of them.
@@ -399,7 +410,8 @@ def draw_rows(study: Study, unit: tuple[str, str], tallies: Mapping[str, tuple[T
 
 
 def level_rows(study: Study, truths: Mapping[str, Truths]) -> list[Row]:
-    """The ambiguity levels of each corpus: utterances, votes, and mean entropy raw and corrected for the number of raters."""
+    """The ambiguity levels of each corpus: utterances, votes, mean entropy raw and corrected for
+    the number of raters."""
     rows = []
     for name, corpus in sorted(truths.items()):
         unit = study.vote_units[name]
@@ -412,14 +424,17 @@ def level_rows(study: Study, truths: Mapping[str, Truths]) -> list[Row]:
                     "n": int(inside.sum()),
                     "votes": _exact(int(corpus.votes[inside].sum()), unit),
                     "entropy_bits": _mean(votes_to.entropy_bits(corpus.truth[inside])),
-                    "entropy_bits_miller_madow": _mean(votes_to.miller_madow_bits(corpus.votes[inside] / unit)),
+                    "entropy_bits_miller_madow": _mean(
+                        votes_to.miller_madow_bits(corpus.votes[inside] / unit)
+                    ),
                 }
             )
     return rows
 
 
 def cell_rows(study: Study) -> list[Row]:
-    """Every cell of the plan with what its strategy is made of, filled or skipped with the reason: nothing is left out in silence."""
+    """Every cell of the plan with what its strategy is made of, filled or skipped with the
+    reason."""
     return [
         {
             "corpus": cell.corpus,
@@ -449,7 +464,8 @@ def _place(value: float) -> float:
 
 
 def as_csv(rows: Iterable[Row]) -> bytes:
-    """Rows as CSV: floats with six decimals, "" for what is not estimable, "inf" where a metric diverges."""
+    """Rows as CSV: floats with six decimals, "" for what is not estimable, "inf" where a metric
+    diverges."""
     rows = list(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
