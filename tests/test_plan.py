@@ -221,7 +221,9 @@ def test_the_paper_s_other_numbers_of_beams_are_variants() -> None:
     rows = rows_of(*VARIANTS)
     for entry in VARIANTS:
         base = STRATEGIES[str(entry["base"])]
-        assert rows[str(entry["name"])] == replace(base, name=entry["name"], decoding=Beam(int(str(entry["count"]))))
+        assert rows[str(entry["name"])] == replace(
+            base, name=str(entry["name"]), decoding=Beam(int(str(entry["count"])))
+        )
 
 
 def test_two_to_seven_beams_are_variants_of_every_beam_strategy_and_equal_counts_share_their_draws() -> None:

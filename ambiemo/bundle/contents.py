@@ -106,7 +106,7 @@ def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:
     tail = {
         "rendered_prompt_sha256": answer.rendered_prompt_sha256,
         "prompt_tokens": answer.prompt_tokens,
-        "audio_s": answer.heard_s,
+        "audio_s": answer.audio_s,
         "truncated": answer.truncated,
     }
     if served := answer.extra.get("served_model"):  # the only trace of a model that its owner can change

@@ -21,6 +21,8 @@ Checksums are for `sha256sum -c` (README.md in this folder).
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
 """
 
+# ruff: noqa: B905, SIM905 (zip's `strict` is newer than Python 3.9)
+
 # No import may come before this: without -I, `import csv` would take data/csv.py.
 import sys
 
@@ -38,6 +40,7 @@ import zlib
 from array import array
 from functools import lru_cache
 from itertools import compress
+from typing import Any
 
 FORMAT = 2
 
@@ -178,7 +181,7 @@ MAY_HAVE = re.compile(
     r"|tables/heard\.csv"
 )
 BESIDE = {"bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", "data"}
-SIGNATURE = {"tagmanifest-sha256.txt.sig", "allowed_signers"}
+BESIDE |= {"tagmanifest-sha256.txt.sig", "allowed_signers"}  # a signature
 
 
 class Folder:
@@ -250,6 +253,15 @@ class Folder:
                     yield block
             except OSError as error:
                 raise Unreadable(f"{path}: cannot be read: {error}") from error
+
+    def hashed(self, path):
+        """(SHA-256, size as text) of a file's own bytes."""
+        digest, size = hashlib.sha256(), 0
+        with self.open(path) as file:
+            for block in iter(lambda: file.read(BLOCK), b""):
+                digest.update(block)
+                size += len(block)
+        return digest.hexdigest(), str(size)
 
     def lines(self, path):
         """The lines of a text file. Each ends with a line feed, which is left out."""
@@ -338,12 +350,8 @@ def check_layout(folder, findings):
             )
     above = os.path.dirname(os.path.abspath(folder.data))
     if os.path.lexists(os.path.join(above, "bagit.txt")):
-        found = set(os.listdir(above))
-        extra = found - BESIDE - (SIGNATURE if SIGNATURE <= found else set())
-        for name in sorted(extra):
-            findings.note(
-                f"../{shown(name)}: found next to data/, expected only the files of a BagIt bag"
-            )
+        for name in sorted(set(os.listdir(above)) - BESIDE):
+            findings.note(f"../{shown(name)}: found next to data/, expected a bag's files only")
 
 
 # --- JSON -----------------------------------------------------------------------------------------
@@ -434,7 +442,7 @@ KEY = re.compile(r"(?:'((?:[^']|'')*)'|([A-Za-z0-9_.$][\w.$-]*)):(?: (.*))?")
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 REAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{0,30}(?:e[-+]?[0-9]{1,3})?")
 SINGLE = re.compile(r"'(?:[^']|'')*'")
-WORDS = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
+WORDS: dict = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
 
 
 def scalar(text):
@@ -453,7 +461,8 @@ def scalar(text):
         return int(text)
     if REAL.fullmatch(text):
         return float(text)
-    if text[0] in "#&*!|>%@`[{?,]}" or " #" in text or ": " in text or text[:2] == "- ":
+    marked = text[0] in "#&*!|>%@`[{,]}" or text[:2] in ("- ", "? ")
+    if marked or " #" in text or ": " in text:
         raise fault(PLAN, text, "a plain value: no comment, anchor, tag or block")
     return text
 
@@ -569,6 +578,7 @@ class Reading:
             if len(owners) == 1:
                 self.names.update(dict.fromkeys(forms, owners[0]))
         self.read = lru_cache(maxsize=1 << 14)(self._read)
+        self.believed = 0  # answers whose verdict "unparsed" this file cannot judge
 
     def _read(self, text):
         """(distribution, verdict) of a plain answer.
@@ -581,7 +591,8 @@ class Reading:
         if found is None:
             return None, ""
         pairs, alone = found
-        shares, foreign = {}, 0
+        shares: dict = {}
+        foreign = 0
         for key, value in pairs:
             label = self.names.get(key.casefold())
             if not is_number(value) or value < 0 or (label is None and not alone):
@@ -616,7 +627,10 @@ class Reading:
         if verdict != (expected or verdict) or (not expected and verdict == "exact"):
             told = f"{expected or 'another one'}: the text ends in {shown(text[-80:])}"
             raise fault(f"{where}: key verdict", verdict, told)
-        return distribution if distribution or verdict == "unparsed" else CANNOT_TELL
+        if distribution:
+            return distribution
+        self.believed += not expected and verdict == "unparsed"
+        return None if verdict == "unparsed" else CANNOT_TELL
 
 
 def score_of(text, verdict, where):
@@ -814,7 +828,8 @@ def top_of(shares):
 
 def thirds(values):
     """Third of the corpus by rank. Equal values take the third of the middle of their ranks."""
-    start, counts = {}, {}
+    start: dict = {}
+    counts: dict = {}
     for place, value in enumerate(sorted(values)):
         start.setdefault(value, place)
         counts[value] = counts.get(value, 0) + 1
@@ -1118,6 +1133,10 @@ class Study:
             folder.document(f"inputs/{name}.json")
             for name in ("models", "judges", "corpora", "labels", "vote_units")
         )
+        for name, document in (("models", self.models), ("corpora", self.described)):
+            if not isinstance(document, dict):
+                raise fault(f"inputs/{name}.json", document, "an object")
+        check_shapes(self.plan, self.run, self.models, self.described)
         self.strategies = {
             entry["name"]: Strategy(entry, self.plan) for entry in self.plan["strategies"]
         }
@@ -1130,36 +1149,25 @@ class Study:
 
     def _check_documents(self, labels, units):
         plan, note = self.plan, self.findings.note
-        names = [
-            *self.strategies,
-            *[one["id"] for one in (*plan["models"], *plan["corpora"])],
-            plan["name"],
-        ]
-        for name in names:
+        entries = (*plan["models"], *plan["corpora"])
+        for name in (*self.strategies, *[entry["id"] for entry in entries], plan["name"]):
             if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise Broken(
-                    f"{PLAN}: found the name {shown(name, 60)}, expected small letters, digits, "
-                    "'.', '_', '-'"
-                )
-        for part, key in (
-            ("models", "id"),
-            ("corpora", "id"),
-            ("strategies", "name"),
-            ("controls", "name"),
-        ):
-            told = [entry[key] for entry in plan[part]]
+                raise fault(PLAN, name, "a name of small letters, digits, '.', '_', '-'")
+        for part in ("models", "corpora", "strategies", "controls"):
+            told = [
+                entry["id" if part in ("models", "corpora") else "name"] for entry in plan[part]
+            ]
             if len(set(told)) < len(told):
-                raise Broken(
-                    f"{PLAN}: {part}: found a name twice in {shown(told)}, expected each once"
-                )
-        if (
-            not isinstance(plan["title"], str)
-            or not plan["title"].isprintable()
-            or "|" in plan["title"]
-        ):
-            note(f"{PLAN}: title: found {shown(plan['title'])}, expected one line of plain text")
-        if type(plan["seed"]) is not int:
-            raise fault(f"{PLAN}: seed", plan["seed"], "a whole number")
+                raise fault(f"{PLAN}: {part}", told, "each name once")
+        for control in plan["controls"]:
+            strange = set(control["strategies"]) - set(self.strategies)
+            if control["name"] not in ("shuffled_audio", "silence") or strange:
+                raise fault(f"{PLAN}: controls", control, "shuffled_audio or silence of strategies")
+        title = plan["title"]
+        if not title.isprintable() or "|" in title:
+            note(f"{PLAN}: title: found {shown(title)}, expected one line of plain text")
+        keys = ["ambiemo", "format", "limit", "missing", "partial"]
+        self.findings.expect("config/run.json: keys", sorted(self.run), keys)
         limit = self.run["limit"]
         if limit is not None and not (type(limit) is int and limit > 0):
             raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
@@ -1168,21 +1176,15 @@ class Study:
             self.run["partial"],
             limit is not None or bool(self.missing),
         )
-        here = sorted(
-            entry["id"] for entry in plan["corpora"] if ("corpus", entry["id"]) not in self.missing
-        )
+        planned = {entry["id"] for entry in plan["corpora"]}
+        here = sorted(one for one in planned if ("corpus", one) not in self.missing)
         for name, found in (("labels", labels), ("corpora", self.described), ("vote_units", units)):
             if sorted(found) != here:
-                raise Broken(
-                    f"inputs/{name}.json: found corpora {shown(sorted(found))}, expected "
-                    f"{shown(here)}"
-                )
+                raise fault(f"inputs/{name}.json: corpora", sorted(found), shown(here))
         for name in here:
             told = labels[name]
-            plain = isinstance(told, list) and all(
-                isinstance(label, str) and label for label in told
-            )
-            if not plain or not 2 <= len(set(told)) == len(told) <= 1000:
+            texts = isinstance(told, list) and all(isinstance(one, str) and one for one in told)
+            if not texts or not 2 <= len(set(told)) == len(told) <= 1000:
                 raise fault(f"inputs/labels.json: corpus {name}", told, "labels that differ")
             if type(units[name]) is not int or units[name] < 1:
                 raise fault(f"inputs/vote_units.json: corpus {name}", units[name], "1 or more")
@@ -1217,9 +1219,8 @@ class Study:
         for number, row in self.folder.rows(path):
             name = row.get("corpus")
             if not isinstance(name, str) or name not in self.corpora or name < last:
-                raise Broken(
-                    f"{path}: row {number}: found corpus {shown(name, 60)}, expected those of "
-                    "inputs/labels.json, sorted"
+                raise fault(
+                    f"{path}: row {number}: key corpus", name, "inputs/labels.json's, sorted"
                 )
             self.corpora[name].add(row, f"{path}: row {number}")
             last = name
@@ -1247,9 +1248,7 @@ class Study:
             expected = min(told) if whole is not None else min(n, *told)
             self.findings.expect(f"inputs/utterances.jsonl: corpus {name}: utterances", n, expected)
         if not n:
-            raise Broken(
-                f"inputs/utterances.jsonl: corpus {name}: found no utterance, expected some"
-            )
+            raise Broken(f"inputs/utterances.jsonl: corpus {name}: found no utterance")
         all_there = whole is not None and n == whole - counts.get("no_vote_in_label_set", 0)
         said = {"votes": corpus.vote_sum / corpus.unit, "speakers": len(corpus.speaker_names)}
         for key, found in said.items():
@@ -1283,27 +1282,20 @@ class Study:
         for cell in expected:
             model, corpus, strategy, control = cell
             skipped, cannot = self._skipped(model, corpus, strategy)
-            row = {"model": model, "corpus": corpus, "strategy": strategy.name, "control": control,
-                   "skipped": skipped, "cannot": cannot}  # fmt: skip
+            row = {"model": model, "corpus": corpus, "strategy": strategy.name, "control": control}
+            row.update(skipped=skipped, cannot=cannot)
             same_row("config/cells.jsonl", next(found, None), row)
-            numbers = ["" if own is None else f"{own:.6f}" for own in strategy.own]
             scorer = "" if strategy.scorer == "none" else strategy.scorer
-            parts = [
-                strategy.prompt,
-                strategy.decoding,
-                scorer,
-                strategy.aggregator,
-                str(strategy.count or 0),
-            ]
-            same_row("tables/cells.csv", next(table, None),
-                     [corpus, model, strategy.name, control, *parts, *numbers, skipped])  # fmt: skip
+            parts = (strategy.prompt, strategy.decoding, scorer, strategy.aggregator)
+            numbers = ["" if own is None else f"{own:.6f}" for own in strategy.own]
+            fields = [corpus, model, strategy.name, control, *parts, str(strategy.count or 0)]
+            same_row("tables/cells.csv", next(table, None), [*fields, *numbers, skipped])
             if not skipped:
                 filled.append(cell)
         for path, rest in (("config/cells.jsonl", found), ("tables/cells.csv", table)):
             for number, row in rest:
-                raise fault(
-                    f"{path}: row {number}", row, "no more rows: the plan asks for no such cell"
-                )
+                told = "no more rows: the plan asks for no such cell"
+                raise fault(f"{path}: row {number}", row, told)
         return filled
 
     def _skipped(self, model, corpus, strategy):
@@ -1326,20 +1318,19 @@ class Study:
         return "", False
 
     def _able(self, model):
-        return set(self.models[model]["capabilities"]) - ENGINE_LACKS.get(
-            self.models[model]["engine"], set()
-        )
+        spec = self.models[model]
+        return set(spec["capabilities"]) - ENGINE_LACKS.get(spec["engine"], set())
 
     # -- questions --
 
     def _questions(self):
         """The questions of the filled cells. config/questions.jsonl must say the same."""
-        most = {}  # samples are nested: the largest number serves every smaller one
+        most: dict = {}  # samples are nested: the largest number serves every smaller one
         for model, corpus, strategy, _ in self.cells:
             if strategy.decoding == "sample":
                 asked = (model, corpus, strategy.prompt)
                 most[asked] = max(most.get(asked, 0), strategy.count)
-        questions = {}
+        questions: dict = {}
         for model, corpus, strategy, control in self.cells:
             question = self._question(model, corpus, strategy, control, most)
             question = questions.setdefault((model, corpus), {}).setdefault(question.name, question)
@@ -1357,10 +1348,7 @@ class Study:
         for number, row in self.folder.rows(path):
             name = tuple(row.get(key) for key in ("model", "corpus", "question"))
             if not all(isinstance(part, str) for part in name) or name not in expected:
-                raise Broken(
-                    f"{path}: row {number}: found the question {shown(name)}, expected none, or "
-                    "once: no cell asks it"
-                )
+                raise fault(f"{path}: row {number}", name, "a question that cells ask, once")
             same_row(path, (number, row), expected.pop(name))
         for name in expected:
             raise Broken(f"{path}: found no row for {' '.join(name)}, expected one: a cell asks it")
@@ -1375,11 +1363,9 @@ class Study:
             count = len(self.corpora[corpus].labels)
         return Question(model, corpus, strategy, audio, strategy.decoding, count, self.plan)
 
-    def question_of(self, model, corpus, strategy, control):
-        """The question whose answers a cell reads."""
-        return self.questions[(model, corpus)][
-            self._question(model, corpus, strategy, control, self.most).name
-        ]
+    def question_of(self, model, corpus, column):
+        """The name of the question whose answers a column's predictions are made of."""
+        return self._question(model, corpus, column.strategy, column.control, self.most).name
 
     def cells_of(self, model, corpus):
         """The filled cells of a unit in the order of its predictions: by control, none first."""
@@ -1414,6 +1400,55 @@ class Study:
             raise Broken(f"{path}: found a file that no filled cell needs, expected none")
 
 
+TEXT, LIST, MAP, COUNT, NUMBER = (str,), (list,), (dict,), (int,), (int, float)
+NONE = type(None)
+
+
+def need(where, value, **kinds):
+    """Raise Broken where a map lacks a key, or a value is of another kind."""
+    for key, kind in kinds.items():
+        found = value.get(key) if isinstance(value, dict) else value
+        there = isinstance(value, dict) and key in value and type(found) in kind
+        if not there:
+            told = " or ".join("null" if one is NONE else one.__name__ for one in kind)
+            raise fault(f"{where}: key {key}", found, told)
+
+
+def check_shapes(plan, run, models, described):
+    """The documents have the keys and kinds of values that this file reads."""
+    need("config/run.json", run, limit=(int, NONE), missing=LIST, partial=(bool,), ambiemo=TEXT)
+    for item in run["missing"]:
+        need("config/run.json: missing", item, kind=TEXT, id=TEXT, what=TEXT, do=TEXT)
+    need(PLAN, plan, name=TEXT, title=TEXT, seed=COUNT, models=LIST, corpora=LIST, strategies=LIST)
+    need(PLAN, plan, controls=LIST, baselines=LIST, verifier=MAP, sampling=MAP, max_tokens=MAP)
+    need(PLAN, plan, weights=MAP, dirichlet=MAP, ambiguity=MAP)
+    need(f"{PLAN}: sampling", plan["sampling"], temperature=NUMBER, top_p=NUMBER)
+    need(f"{PLAN}: max_tokens", plan["max_tokens"], direct=COUNT, cot=COUNT, verifier=COUNT)
+    need(f"{PLAN}: weights", plan["weights"], tau=NUMBER)
+    need(f"{PLAN}: dirichlet", plan["dirichlet"], concentration=NUMBER, epsilon=NUMBER)
+    need(f"{PLAN}: ambiguity", plan["ambiguity"], rule=TEXT, thresholds=MAP)
+    if plan["ambiguity"]["rule"] == "bits":
+        edges = plan["ambiguity"]["thresholds"]
+        need(f"{PLAN}: thresholds", edges, medium_from=NUMBER, high_from=NUMBER)
+    own = (int, float, NONE)
+    for entry in plan["strategies"]:
+        need(f"{PLAN}: strategies", entry, name=TEXT, base=TEXT, decoding=TEXT, scorer=TEXT)
+        need(f"{PLAN}: strategies", entry, aggregator=TEXT, count=(int, NONE))
+        need(f"{PLAN}: strategies", entry, tau=own, concentration=own, epsilon=own)
+    for entry in (*plan["models"], plan["verifier"]):
+        need(f"{PLAN}: models", entry, id=TEXT, engine=TEXT, revision=TEXT)
+    for entry in plan["corpora"]:
+        need(f"{PLAN}: corpora", entry, id=TEXT, expect=(int, NONE), limit=(int, NONE))
+    for entry in plan["controls"]:
+        need(f"{PLAN}: controls", entry, name=TEXT, strategies=LIST)
+    for name, spec in models.items():
+        where = f"inputs/models.json: {shown(name, 60)}"
+        need(where, spec, id=TEXT, engine=TEXT, engines=LIST, revision=(str, NONE))
+        need(where, spec, capabilities=LIST)
+    for name, corpus in described.items():
+        need(f"inputs/corpora.json: {shown(name, 60)}", corpus, counts=MAP)
+
+
 def same_row(path, numbered, expected):
     """Raise Broken where a row is not there or differs from what is expected."""
     if numbered is None:
@@ -1421,10 +1456,7 @@ def same_row(path, numbered, expected):
     number, found = numbered
     if isinstance(expected, dict):
         if list(found) != list(expected):
-            raise Broken(
-                f"{path}: row {number}: found keys {shown(', '.join(found))}, expected "
-                f"{', '.join(expected)}"
-            )
+            raise fault(f"{path}: row {number}: keys", ", ".join(found), ", ".join(expected))
         for key, value in expected.items():
             if canonical(found[key]) != canonical(value):
                 raise fault(f"{path}: row {number}: key {key}", found[key], f"{shown(value)}")
@@ -1532,13 +1564,13 @@ class Rows:
         if match is None or (
             quoted(text) != line[start:end] and canonical(text) != line[start:end]
         ):
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         tokens, sure, reason, verdict = match.groups()
         rest, score = match.end(), None
         if scored:
             said = SCORE.match(line, rest)
             if said is None:
-                self._explain(line, head, about)
+                raise self._misfit(line, head, about)
             rest, score = said.end(), number_of(said[1], self, line, head, about)
         if tail is None:
             tail = self._tail(line[rest:], line, head, about)
@@ -1564,14 +1596,14 @@ class Rows:
         """A draw that failed: one row, with index null among answers, its own among scores."""
         begin = f'{head}{index if scored else "null"}, "failure": "'
         if tail is not None or (index and not scored) or not line.startswith(begin):
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         start = len(begin) - 1
         try:
             reason, end = PLAIN.raw_decode(line, start)
         except ValueError as error:
             raise Unreadable(f"{self.where(about)}: not JSON: {error}") from error
         if not reason or line[end : end + 2] != ", " or canonical(reason) != line[start:end]:
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         self.tally.failed += 1
         return reason, self._tail(line[end + 2 :], line, head, about)
 
@@ -1579,29 +1611,23 @@ class Rows:
         """What a row says of the whole draw; counts the draw."""
         match = TAIL.fullmatch(tail)
         if match is None:
-            self._explain(line, head, about)
+            raise self._misfit(line, head, about)
         number_of(match[1], self, line, head, about)
         self.tally.draws += 1
         self.tally.truncated += match[2] == "true"
         return tail
 
-    def _explain(self, line, head, about):
-        """Raise Broken, saying what is wrong with a row that is not as expected."""
+    def _misfit(self, line, head, about):
+        """The error that says what is wrong with a row that is not as expected."""
         where = self.where(about)
         row, expected = canonical_row(line, where), STRICT.decode(head[:-11] + "}")
         for key, value in expected.items():
             if row.get(key) != value:
-                raise fault(
-                    f"{where}: key {key}",
-                    row.get(key),
-                    f"{shown(value)} by its question; the answer, its clip, its prompt or its model "
-                    "was exchanged, or a row is missing",
-                )
-        raise fault(
-            where,
-            line[len(head) - 11 :],
-            "the next candidate with the keys and kinds of values that docs/bundle.md lists",
-        )
+                told = f"{shown(value)} by its question; the answer, its clip, its prompt or its "
+                told += "model was exchanged, or a row is missing"
+                return fault(f"{where}: key {key}", row.get(key), told)
+        told = "the next candidate, with the keys and kinds of values of docs/bundle.md"
+        return fault(where, line[len(head) - 11 :], told)
 
     def finish(self):
         if next(self.lines, None) is not None:
@@ -1622,7 +1648,7 @@ def number_of(text, rows, line, head, about):
     if not math.isfinite(value) or (
         repr(value) != text and (len(text) > MOST_DIGITS or not WHOLE.fullmatch(text))
     ):
-        rows._explain(line, head, about)
+        raise rows._misfit(line, head, about)
     return value
 
 
@@ -1691,7 +1717,9 @@ class Stream:
         self.question, self.forced = question, question.kind == "forced"
         self.asking = Asking(study, question)
         self.answers = Rows(study.folder, f"answers/{question.path}")
-        self.scores = Rows(study.folder, f"scores/{question.path}") if question.judged else None
+        self.scores: Any = None
+        if question.judged:
+            self.scores = Rows(study.folder, f"scores/{question.path}")
 
     def draw(self, utterance, clip, reading, failures):
         """(candidates, failure) about one clip.
@@ -1755,6 +1783,7 @@ class Column:
         self.shares, self.made = array("d"), bytearray()
         self.nothing = array("d", [NAN] * len(corpus.labels))
         self.counts = {level: [0, 0, 0] for level in corpus.inside if level != "all"}
+        self.compared = False  # whether the shuffled_audio control needs tails and given
         self.tails, self.given = array("q"), bytearray()
 
     def add(self, shares, level, candidates, unparsed, unscored):
@@ -1775,7 +1804,7 @@ class Column:
 class Prediction:
     """A prediction made here: the end of its row, and its parts in case a last digit differs."""
 
-    __slots__ = ("bits", "counts", "failure", "given", "shares", "tail")
+    __slots__ = ("bits", "counts", "failure", "given", "mixes", "shares", "tail")
 
     def __init__(self, strategy, candidates, failure):
         unparsed = unscored = 0
@@ -1801,6 +1830,7 @@ class Prediction:
             self.failure = "no candidate has a score" if parsed else "no candidate parsed"
             repair = False
         self.given = repair or (given and strategy.verified)
+        self.mixes = strategy.aggregator == "dirichlet_mixture"
         if not repair:
             bits = self.bits and [round(one, 9) + 0.0 for one in self.bits]
             self.tail = prediction_tail(self.shares, self.counts, self.failure, bits)
@@ -1857,9 +1887,7 @@ class PredictionRows:
         where = f"{self.path}: row {self.number}"
         row = canonical_row(head + tail, where)
         if list(row) != PREDICTION:
-            raise Broken(
-                f"{where}: found keys {shown(', '.join(row))}, expected {', '.join(PREDICTION)}"
-            )
+            raise fault(f"{where}: keys", ", ".join(row), ", ".join(PREDICTION))
         shares, bits = row["distribution"], [row[key] for key in PREDICTION[9:]]
         numbers = [*(shares or []), *[one for one in bits if one is not None]]
         counts = tuple(row[key] for key in PREDICTION[5:8])
@@ -1874,11 +1902,8 @@ class PredictionRows:
         if shares is not None and not (min(shares) >= 0 and abs(math.fsum(shares) - 1) <= 1e-6):
             raise fault(f"{where}: key distribution", shares, "shares that add up to 1")
         if (shares is None) != bool(row["failure"]):
-            raise fault(
-                f"{where}: key failure",
-                row["failure"],
-                "a reason where there is no distribution only",
-            )
+            told = "a reason where there is no distribution, and only there"
+            raise fault(f"{where}: key failure", row["failure"], told)
         return shares, counts, row["failure"], bits
 
     def compare(self, read, made, labels):
@@ -1890,6 +1915,10 @@ class PredictionRows:
         if made.tail is None:
             if shares is None:
                 note(f"{where}: key distribution", None, "a distribution: a candidate has one")
+            elif not made.mixes:
+                note(f"{where}: entropies", bits, [None] * 3)
+            elif None in bits or abs(math.fsum(bits) - entropy(shares)) > 1e-7:
+                note(f"{where}: entropies", bits, f"three that add up to {entropy(shares):.9f}")
             return
         note(f"{where}: key failure", failure, made.failure)
         if (shares is None) != (made.shares is None):
@@ -1914,7 +1943,7 @@ class Counted:
     """What was made again and what was taken as given."""
 
     def __init__(self):
-        self.made = self.given = self.baselines = self.failed = self.answers = self.numbers = 0
+        self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
 
 
 class Unit:
@@ -1928,14 +1957,17 @@ class Unit:
         self.streams = {
             name: Stream(study, one) for name, one in study.questions[(model, corpus)].items()
         }
-        self.columns = []
         self.shuffled = self._cycle(corpus)
         if not self.shuffled:  # one utterance alone has no other's clip
             self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
         self.columns = [Column(strategy, control, self.corpus) for strategy, control in self.cells]
-        self.rows = PredictionRows(
-            study.folder, f"predictions/{model}/{corpus}.jsonl.gz", study.findings
-        )
+        shuffled = {
+            strategy.name for strategy, control in self.cells if control == "shuffled_audio"
+        }
+        for column in self.columns:
+            column.compared = column.strategy.name in shuffled
+        path = f"predictions/{model}/{corpus}.jsonl.gz"
+        self.rows = PredictionRows(study.folder, path, study.findings)
 
     def _cycle(self, corpus):
         """Whose clip each utterance is given under shuffled_audio: the one before it in a cycle."""
@@ -1949,18 +1981,11 @@ class Unit:
         """Read the whole unit."""
         corpus = self.corpus
         last = {clip: place for place, clip in enumerate(corpus.clips)}
-        waiting = {}  # predictions of a clip that a later utterance has, too
-        asked = [
-            (
-                column,
-                self.streams[
-                    self.study.question_of(
-                        self.model, corpus.name, column.strategy, column.control
-                    ).name
-                ],
-            )
-            for column in self.columns
-        ]
+        waiting: dict = {}  # predictions of a clip that a later utterance has, too
+        asked = []
+        for column in self.columns:
+            question = self.study.question_of(self.model, corpus.name, column)
+            asked.append((column, self.streams[question]))
         for place, (utterance, clip) in enumerate(zip(corpus.ids, corpus.clips)):
             made = waiting.get(clip)
             if made is None:
@@ -1976,14 +2001,14 @@ class Unit:
         self._check_shuffled()
 
     def _predict(self, utterance, clip, asked, failures):
-        told = []
+        told: list = []
         answers = {
             name: stream.draw(utterance, clip, self.reading, told)
             for name, stream in self.streams.items()
         }
         if told:
             failures.check(self.model, self.corpus.name, told)
-        made = []
+        made: list = []
         for column, stream in asked:
             if column.control == "shuffled_audio":
                 made.append(None)
@@ -2009,8 +2034,8 @@ class Unit:
                 if ours is not None:
                     rows.compare(read, ours, self.corpus.labels)
             column.add(shares, level, *counts)
-            if self.shuffled:
-                column.tails.append(hash(tail))
+            if column.compared:
+                column.tails.append(hash(tail))  # 64 bits, keyed anew in every process
                 column.given.append(ours is not None and ours.given)
             counted.failed += shares is None
             if ours is not None:
@@ -2030,9 +2055,8 @@ class Unit:
                 if column.tails[at] != without.tails[source]:
                     self.study.findings.note(
                         f"{self.rows.path}: {column.strategy.name} shuffled_audio "
-                        f"{shown(utterance, 60)}: found another prediction "
-                        f"than {shown(self.corpus.ids[source], 60)} has without the control, "
-                        "expected the same"
+                        f"{shown(utterance, 60)}: found another prediction than "
+                        f"{shown(self.corpus.ids[source], 60)} has without the control"
                     )
                 self.counted.given += without.given[source]
                 self.counted.made += not without.given[source]
@@ -2044,7 +2068,7 @@ class Failures:
     Answers that failed come first, then scores; each by model, corpus, utterance and key.
     """
 
-    HEADER = ["kind", "model", "corpus", "utterance_id", "draw", "failure"]
+    HEADER = ("kind", "model", "corpus", "utterance_id", "draw", "failure")
     PATH = "log/failures.csv"
 
     def __init__(self, folder):
@@ -2053,7 +2077,7 @@ class Failures:
 
     def _of(self, kind):
         seen_scores = False
-        for number, fields in csv_rows(self.folder, self.PATH, self.HEADER):
+        for number, fields in csv_rows(self.folder, self.PATH, list(self.HEADER)):
             known = len(fields) == 6 and fields[0] in ("answer", "score")
             if not known or (seen_scores and fields[0] == "answer"):
                 raise fault(f"{self.PATH}: line {number}", ",".join(fields), "answers, then scores")
@@ -2090,16 +2114,21 @@ PAIRS_HEADER = (
 ).split()
 HEARD = (
     "corpus model strategy control n failed_clip failed_control js_bits_with_clip "
-    "js_bits_under_control difference low high "
-    "unchanged heard"
+    "js_bits_under_control difference low high unchanged heard"
 ).split()
 DRAWS = (
     "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired "
-    "partial unparsed "
-    "cut_at_max_tokens clips_truncated"
+    "partial unparsed cut_at_max_tokens clips_truncated"
 ).split()
 LEVELS_HEADER = "corpus level rule n votes entropy_bits entropy_bits_miller_madow".split()
 DECIMAL = re.compile(r"-?[0-9]{1,300}\.[0-9]{6}|-?inf|")
+
+
+def decimal(text):
+    """A number of a table: NaN for an empty field, None for what is no number with six decimals."""
+    if not DECIMAL.fullmatch(text):
+        return None
+    return float(text) if text else NAN
 
 
 class Table:
@@ -2107,7 +2136,7 @@ class Table:
 
     def __init__(self, folder, name, header, keys, findings):
         self.path, self.header, self.keys, self.findings = f"tables/{name}", header, keys, findings
-        self.rows = {}
+        self.rows: dict = {}
         text = folder.text(self.path, LARGEST_TABLE)
         lines = iter(text.split("\n"))
         first = next(lines)
@@ -2118,22 +2147,19 @@ class Table:
         for number, line in enumerate(lines, 2):
             if not line and next(lines, None) is None:
                 break
-            fields = line.split(",", keys)
-            name = tuple(fields[:keys])
-            if len(fields) <= keys or line.count(",") != len(header) - 1 or '"' in line:
+            if line.count(",") != len(header) - 1 or '"' in line:
                 raise fault(f"{self.path}: line {number}", line, f"{len(header)} plain fields")
+            rest = line.split(",", keys)[keys]
+            name = line[: -len(rest) - 1]
             if name in self.rows:
-                raise Broken(
-                    f"{self.path}: line {number}: found {' '.join(map(shown, name))} twice, "
-                    "expected once"
-                )
-            self.rows[name] = (number, fields[keys])
+                raise fault(f"{self.path}: line {number}", name, "it once, it stands there twice")
+            self.rows[name] = (number, rest)
         else:
             raise Broken(f"{self.path}: found no line feed at its end, expected one")
 
     def take(self, name):
         """(place for findings, fields by column) of a row, or None, which is noted."""
-        number, rest = self.rows.pop(name, (None, ""))
+        number, rest = self.rows.pop(",".join(name), (None, ""))
         if number is None:
             self.findings.note(f"{self.path}: found no row for {' '.join(name)}, expected one")
             return None, None
@@ -2141,10 +2167,7 @@ class Table:
 
     def finish(self):
         for name, (number, _) in self.rows.items():
-            self.findings.note(
-                f"{self.path}: line {number}: found a row for {' '.join(map(shown, name))}, "
-                "expected none, or only one"
-            )
+            self.findings.note(f"{self.path}: line {number}: found a row for {name}, expected none")
 
 
 class Tables:
@@ -2174,14 +2197,10 @@ class Tables:
     def number(self, where, row, key, expected):
         """Compare a number with six decimals; "" says that it is not estimable."""
         self.counted.numbers += 1
-        found = row[key]
-        if DECIMAL.fullmatch(found):
-            value = float(found) if found else NAN
-            if (
-                value == expected
-                or abs(value - expected) <= TABLE
-                or (value != value and expected != expected)
-            ):
+        found, value = row[key], decimal(row[key])
+        if value is not None:
+            neither = value != value and expected != expected
+            if value == expected or abs(value - expected) <= TABLE or neither:
                 return
         told = "an empty field" if expected != expected else f"{expected:.6f}"
         self.findings.note(
@@ -2190,15 +2209,14 @@ class Tables:
 
     def interval(self, where, row, low, high):
         """Intervals are not made again. They must be numbers in order, or empty."""
-        ends = [row[low], row[high]]
-        if not all(map(DECIMAL.fullmatch, ends)) or (not ends[0]) != (not ends[1]):
-            self.findings.note(
-                f"{where}, column {low}: found {shown(ends)}, expected two numbers, or none"
-            )
-        elif ends[0] and float(ends[0]) > float(ends[1]):
-            self.findings.note(
-                f"{where}, column {low}: found {ends[0]}, expected no more than {ends[1]}"
-            )
+        ends = decimal(row[low]), decimal(row[high])
+        if None in ends or (ends[0] != ends[0]) != (ends[1] != ends[1]):
+            told = "two numbers, or nothing"
+        elif ends[0] > ends[1]:
+            told = f"no more than {row[high]}"
+        else:
+            return
+        self.findings.note(f"{where}, column {low}: found {shown(row[low], 60)}, expected {told}")
 
     # -- one unit --
 
@@ -2270,16 +2288,16 @@ class Tables:
                 self.probability(where, row)
 
     def probability(self, where, row):
-        for key in ("p", "p_holm"):
-            if not DECIMAL.fullmatch(row[key]) or (row[key] and not 0 <= float(row[key]) <= 1):
-                self.findings.note(
-                    f"{where}, column {key}: found {shown(row[key], 40)}, expected a probability "
-                    "or nothing"
-                )
-        if row["p"] and row["p_holm"] and float(row["p_holm"]) < float(row["p"]):
-            self.findings.note(
-                f"{where}, column p_holm: found {row['p_holm']}, expected at least {row['p']}"
-            )
+        """Nor are p values. They must be probabilities, and Holm's correction lowers none."""
+        p, holm = decimal(row["p"]), decimal(row["p_holm"])
+        if None in (p, holm) or not all(one != one or 0 <= one <= 1 for one in (p, holm)):
+            told = "probabilities, or nothing"
+        elif holm < p:
+            told = "no p_holm below p"
+        else:
+            return
+        found = f"{row['p']} and {row['p_holm']}"
+        self.findings.note(f"{where}, column p: found {shown(found, 60)}, expected {told}")
 
     def check_heard(self, corpus, model, own, under):
         """How much worse without the clip, and how many answers did not change."""
@@ -2306,7 +2324,7 @@ class Tables:
         self.number(where, row, "unchanged", unchanged)
         self.interval(where, row, "low", "high")
         still = unchanged == 1 and own.column.made == under.column.made
-        word = "yes" if row["low"] and float(row["low"]) > 0 else "no" if still else "not shown"
+        word = "yes" if (decimal(row["low"]) or 0) > 0 else "no" if still else "not shown"
         self.text(where, row, "heard", word)
 
     def check_draws(self, unit):
@@ -2335,43 +2353,31 @@ class Tables:
             votes = sum(truth.votes for truth in truths)
             self.text(where, row, "rule", self.study.plan["ambiguity"]["rule"])
             self.text(where, row, "n", len(truths))
-            self.text(
-                where,
-                row,
-                "votes",
-                f"{votes / corpus.unit:.6f}" if votes % corpus.unit else votes // corpus.unit,
-            )
-            self.number(where, row, "entropy_bits", average([truth.bits for truth in truths]))
-            self.number(
-                where,
-                row,
-                "entropy_bits_miller_madow",
-                average([truth.miller_madow for truth in truths]),
-            )
+            whole = votes % corpus.unit == 0
+            votes = votes // corpus.unit if whole else f"{votes / corpus.unit:.6f}"
+            self.text(where, row, "votes", votes)
+            self.number(where, row, "entropy_bits", average([one.bits for one in truths]))
+            corrected = average([one.miller_madow for one in truths])
+            self.number(where, row, "entropy_bits_miller_madow", corrected)
 
     def check_baselines(self, corpus):
         """Predictions that are given no clip: the same for every utterance, made of the votes."""
-        mean = [
-            math.fsum(column) / len(corpus.ids)
-            for column in zip(*(truth.shares for truth in corpus.truths))
-        ]
-        constant = {
-            "uniform": [1 / len(mean)] * len(mean),
-            "prior": mean,
-            "prior_one_hot": top_of(mean),
-        }
-        rows = PredictionRows(
-            self.study.folder, f"predictions/baselines/{corpus.name}.jsonl.gz", self.findings
-        )
-        columns, made = [], []
+        columns = zip(*(truth.shares for truth in corpus.truths))
+        mean = [math.fsum(column) / len(corpus.ids) for column in columns]
+        uniform = [1 / len(mean)] * len(mean)
+        constant = {"uniform": uniform, "prior": mean, "prior_one_hot": top_of(mean)}
+        path = f"predictions/baselines/{corpus.name}.jsonl.gz"
+        rows = PredictionRows(self.study.folder, path, self.findings)
+        told: list = []
+        made = []
         for name in self.study.plan["baselines"]:
-            if name not in constant or any(name == column.strategy.name for column in columns):
+            if name not in constant or any(name == column.strategy.name for column in told):
                 raise fault(f"{PLAN}: baselines", name, "uniform, prior, prior_one_hot, each once")
-            columns.append(Column(Named(name), "none", corpus))
+            told.append(Column(Named(name), "none", corpus))
             made.append(Constant([float(f"{share:.9g}") for share in constant[name]]))
         for utterance, level in zip(corpus.ids, corpus.levels):
             spelled = canonical(utterance)
-            for column, ours in zip(columns, made):
+            for column, ours in zip(told, made):
                 name = column.strategy.name
                 head = prediction_head(spelled, name, "none", '""')
                 tail = rows.take(head, (utterance, name))
@@ -2384,7 +2390,7 @@ class Tables:
                 self.counted.baselines += 1
         rows.finish()
         self.baselines[corpus.name] = {}
-        for column in columns:
+        for column in told:
             measured = Measured(corpus, column)
             self.check_results(
                 (corpus.name, "baselines", column.strategy.name, "none"), measured, corpus
@@ -2421,16 +2427,12 @@ class Measured:
         width = len(corpus.labels)
         self.sums = {level: Sums(width) for level in corpus.inside}
         self.single = [array("d") for _ in PAIRED]  # js, bc, brier, accuracy
-        js, bc, brier, hit = self.single
         for place, truth in enumerate(corpus.truths):
+            values = (NAN,) * len(PAIRED)
             if column.made[place]:
                 values = self.sums[corpus.levels[place]].one(truth, column.row(place, width))
-            else:
-                values = (NAN,) * 4
-            js.append(values[0])
-            bc.append(values[1])
-            brier.append(values[2])
-            hit.append(values[3])
+            for own, value in zip(self.single, values):
+                own.append(value)
         for level, sums in self.sums.items():
             if level != "all":
                 self.sums["all"].add(sums)
@@ -2470,16 +2472,33 @@ def both_of(a, b, level):
 # --- everything -----------------------------------------------------------------------------------
 
 
-def check_statement(folder, findings):
-    """Every table is a subject of the statement, under its own hash."""
-    path = "provenance/statement.json"
-    subjects = {one["name"]: one["digest"]["sha256"] for one in folder.document(path)["subject"]}
-    for name in sorted(folder.paths):
-        if name.startswith("tables/"):
-            digest = hashlib.sha256()
-            for block in folder.blocks(name):
-                digest.update(block)
-            findings.expect(f"{path}: hash of {name}", subjects.get(name), digest.hexdigest())
+STATEMENT, CRATE = "provenance/statement.json", "ro-crate-metadata.json"
+
+
+def check_provenance(folder, run, findings):
+    """Statement and crate name the files of this bundle with their hashes, each once."""
+    statement, crate = folder.document(STATEMENT), folder.document(CRATE)
+    told = {path: folder.hashed(path) for path in folder.paths - {STATEMENT, CRATE}}
+    definition = statement["predicate"]["buildDefinition"]
+    findings.expect(f"{STATEMENT}: run", definition["externalParameters"]["run"], run)
+    named = statement["subject"] + statement["predicate"]["runDetails"]["byproducts"]
+    named += [definition["externalParameters"]["plan"]]
+    named += [definition["internalParameters"]["environment"]]
+    hashes = {one["name"]: one["digest"]["sha256"] for one in named}
+    drawn = ("answers/", "scores/", "predictions/", "tables/", "log/")
+    wanted = {path for path in told if path.startswith(drawn)} | {PLAN, "env/machine.json"}
+    findings.expect(f"{STATEMENT}: number of files", len(named), len(wanted))
+    for path in sorted(wanted):
+        findings.expect(f"{STATEMENT}: hash of {path}", hashes.get(path), told[path][0])
+    subjects = {one["name"] for one in statement["subject"]}
+    tables = {path for path in told if path.startswith("tables/")}
+    findings.expect(f"{STATEMENT}: subject", sorted(subjects), sorted(tables))
+    files = [one for one in crate["@graph"] if one["@type"] == "File"]
+    entries = {one["@id"]: (one["sha256"], one["contentSize"]) for one in files}
+    told[STATEMENT] = folder.hashed(STATEMENT)
+    findings.expect(f"{CRATE}: number of files", len(files), len(told))
+    for path, found in sorted(told.items()):
+        findings.expect(f"{CRATE}: hash and size of {path}", entries.get(path), found)
 
 
 class Check:
@@ -2488,7 +2507,7 @@ class Check:
     def __init__(self, data):
         self.folder = Folder(data)
         self.findings, self.counted = Findings(), Counted()
-        self.study = None
+        self.study: Any = None
 
     def run(self):
         folder, findings = self.folder, self.findings
@@ -2510,10 +2529,11 @@ class Check:
         for model, corpus in sorted(study.questions):
             unit = Unit(study, model, corpus, self.counted)
             unit.walk(failures)
+            self.counted.believed += unit.reading.believed
             tables.unit(unit)
         failures.finish()
         tables.finish()
-        check_statement(folder, findings)
+        check_provenance(folder, study.run, findings)
         resting = self.counted.made + self.counted.given
         if 2 * self.counted.given > resting:
             findings.note(
@@ -2527,18 +2547,12 @@ class Check:
         counted, findings = self.counted, self.findings
         if counted.baselines:
             print(
-                f"{counted.made + counted.baselines} predictions made again, {counted.given} "
-                "taken as given: "
-                "an answer they rest on needs repair (near-JSON, prose), which this file does "
-                "not do"
+                f"{counted.made + counted.baselines} predictions made again, {counted.given} taken "
+                "as given: they rest on answers that need repair, which this file does not do"
             )
-            print(
-                f"{counted.numbers} counts and values of the tables made again from the predictions"
-            )
-            print(
-                "not checked: intervals, p values, results.md, exact bytes (ambiemo verify); "
-                f"{self._believed()}"
-            )
+            print(f"{counted.numbers} counts and values of the tables made again")
+            told = ["intervals, p values, results.md, exact bytes (ambiemo verify does that)"]
+            print(f"not checked: {'; '.join(told + self._believed())}")
         if broken:
             findings.note(broken)
         for line in findings.first:
@@ -2557,11 +2571,13 @@ class Check:
         shared = sum(len(corpus.clips) - len(set(corpus.clips)) for corpus in corpora)
         acted = sum(corpus.acted for corpus in corpora if 0 < corpus.acted < len(corpus.ids))
         told = ["whether the models gave these answers and the raters these votes"]
-        told += [f"why {shared} utterances have the clip of another one"] if shared else []
-        told += (
-            [f"why {acted} utterances have an acted label among others with votes"] if acted else []
-        )
-        return "; ".join(told)
+        if self.counted.believed:
+            told += [f"whether {self.counted.believed} answers called unparsed name no shares"]
+        if shared:
+            told.append(f"why utterances share clips ({shared} have one of another)")
+        if acted:
+            told.append(f"why labels are acted among others with votes ({acted} utterances)")
+        return told
 
     def _summary(self):
         run, study = self.study.run, self.study
@@ -2590,10 +2606,14 @@ def shadows(folder):
 
 
 def main(arguments):
+    """Check the bundle that holds this file, or the one that is named. Returns the exit code."""
+    if len(arguments) > 1 or any(one.startswith("-") for one in arguments):
+        print("usage: python3 -I verify.py [BUNDLE]", file=sys.stderr)
+        return 2
     data = arguments[0] if arguments else os.path.dirname(os.path.abspath(__file__))
     if os.path.lexists(os.path.join(data, "bagit.txt")):
         data = os.path.join(data, "data")
-    check = None
+    check: Any = None
     try:
         check = Check(data)
         check.run()
@@ -2616,6 +2636,9 @@ def main(arguments):
 
 def begin(arguments):
     """Refuse to run where another file of this folder could have been imported."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may lack a character of a name
+            stream.reconfigure(errors="backslashreplace")
     if not sys.flags.isolated:
         found = shadows(os.path.dirname(os.path.abspath(__file__)))
         if found:
