@@ -175,6 +175,33 @@ def test_no_order_of_the_utterances_changes_a_bit(speakers: int) -> None:
     assert repr(there) == repr(back)
 
 
+def test_where_nothing_differs_the_family_is_hardly_ever_called() -> None:
+    """Seven strategies exchanged with `greedy` within speakers: any call is a false one.
+
+    With 150 worlds a true rate of 5 % is below 11 % in 999 of 1,000 tries; the percentile bootstrap
+    called 20 %.
+    """
+    called = 0
+    for world in range(150):
+        random = np.random.default_rng(world)
+        speakers = tuple(f"s{i % 12:02}" for i in range(40))
+        effects = random.normal(0, 0.15, (12, 8))  # of one speaker under each strategy
+        weights = np.clip(0.5 + effects[np.arange(40) % 12] + random.normal(0, 0.1, (40, 8)), 0, 1)
+        noise = random.dirichlet(np.ones(3), 40)
+        columns = [
+            bundle_real.column(
+                ("c", "m", name, "none"),
+                weights[:, place, None] * TRUTH + (1 - weights[:, place, None]) * noise,
+            )
+            for place, name in enumerate(["greedy", *NAMED])
+        ]
+        truths = replace(TRUTHS, speakers=speakers)
+        rows = [row for row in pairs(columns, truths) if row["family"] == FAMILY.name]
+        assert len(rows) == 7
+        called += min(row["p_holm"] for row in rows) < 0.05
+    assert called / 150 < 0.11
+
+
 # --- where little is there ---
 
 
