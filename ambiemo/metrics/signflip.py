@@ -36,6 +36,8 @@ SAME = 1e-9
 """Patterns this close to the data, as a share of the largest possible sum, are as extreme: they
 differ by rounding.
 """
+DECIMALS = 9
+"""Sums whose sizes agree to so many decimals are of one size where clusters are ordered."""
 BLOCK = 1 << 21
 """Signs held at a time."""
 
@@ -66,9 +68,11 @@ def sign_flips(sums: npt.ArrayLike) -> Array:
         raise ValueError("sign_flip: expected finite sums of differences, (clusters, differences)")
     if len(values) < 2:
         return np.full(values.shape[1], np.nan)
-    # By size: an order that no name decides.
+    # By size: an order that no name decides. Rounded, so that no last bit decides which of two
+    # opposite sums comes first.
     ordered = [
-        sorted(column, key=lambda value: (abs(value), value)) for column in values.T.tolist()
+        sorted(column, key=lambda value: (round(abs(value), DECIMALS), value))
+        for column in values.T.tolist()
     ]
     least = [abs(math.fsum(column)) - SAME * math.fsum(map(abs, column)) for column in ordered]
     if len(values) <= EXACT:
