@@ -104,7 +104,9 @@ def plurality_tied(votes: ArrayLike) -> NDArray[np.bool_]:
 def by_bits(votes: Floats, medium_from: float = 1.0, high_from: float = 1.5) -> NDArray[np.int64]:
     """Fixed thresholds in bits: low < medium_from <= medium < high_from <= high.
 
-    Source: ours. Comparable across corpora.
+    Source: ours. Not comparable across corpora: the entropy of few votes is too low, so the same
+    CREMA-D clips are 38/31/31 % low/medium/high with all raters, 57/21/22 % with 5 and 82/0/18 %
+    with 3.
     """
     if not 0 <= medium_from <= high_from:
         raise ValueError(
@@ -161,7 +163,7 @@ AMBIGUITY_RULES: dict[str, AmbiguityRule] = {
     "bits": AmbiguityRule(
         by_bits,
         {"medium_from": 1.0, "high_from": 1.5},
-        "ours: fixed, comparable across corpora (grade I)",
+        "ours: fixed; not comparable across corpora or numbers of raters (grade I)",
     ),
     "tertiles": AmbiguityRule(
         by_tertiles, {}, "ours: thirds of the corpus, ties kept together (grade I)"

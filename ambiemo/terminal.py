@@ -36,7 +36,18 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
 
 def print_tables(files: Mapping[str, bytes]) -> None:
     """The tables for people, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
-    from ambiemo.results.rendering import MORE, from_csv, grouped, heading, heard_table, scaling, unscored
+    from ambiemo.results.rendering import (
+        LEVEL_TITLE,
+        LEVEL_WARNING,
+        MORE,
+        by_level,
+        from_csv,
+        grouped,
+        heading,
+        heard_table,
+        scaling,
+        unscored,
+    )
 
     results, cells = (from_csv(files[f"tables/{name}.csv"]) for name in ("results", "cells"))
     heard = from_csv(files.get("tables/heard.csv", b""))
@@ -47,6 +58,8 @@ def print_tables(files: Mapping[str, bytes]) -> None:
             out.print(note, markup=False)
     if more := scaling(results, cells):
         out.print(table(MORE, more, words=2))
+    out.print(table(LEVEL_TITLE, by_level(results), words=2))
+    out.print(LEVEL_WARNING, markup=False)
     if heard:
         out.print(table("Was it heard?", heard_table(heard), words=3))
 

@@ -27,6 +27,7 @@ from ambiemo.models import model
 from ambiemo.pipeline.cluster import ray_started
 from ambiemo.pipeline.run import run
 from ambiemo.strategies import STRATEGIES as ROWS
+from ambiemo.strategies.baselines import BASELINES
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -105,10 +106,10 @@ def test_the_bundle_verifies_and_its_tables_follow_from_its_answers(bundle: Path
 
 def test_every_strategy_control_and_baseline_has_a_row_for_every_level(bundle: Path) -> None:
     rows = table(bundle, "results.csv")
-    assert {row["strategy"] for row in rows} == {*STRATEGIES, "uniform", "prior", "prior_one_hot"}
+    assert {row["strategy"] for row in rows} == {*STRATEGIES, *BASELINES}
     assert {row["control"] for row in rows} == {"none", "shuffled_audio", "silence"}
     for name in ("all", "low", "medium", "high"):
-        assert sum(row["level"] == name for row in rows) == len(STRATEGIES) + 3 + 2
+        assert sum(row["level"] == name for row in rows) == len(STRATEGIES) + len(BASELINES) + 2
     whole = next(row for row in rows if (row["strategy"], row["control"], row["level"]) == ("greedy", "none", "all"))
     assert whole["n"] == "24"
     parts = [row for row in rows if row["strategy"] == "greedy" and row["control"] == "none" and row["level"] != "all"]

@@ -125,3 +125,9 @@ def test_several_at_once_are_each_alone():
     for clusters in (9, 40):
         values = random.normal(0.2, 1, (clusters, 5))
         assert sign_flips(values).tolist() == [sign_flip(column) for column in values.T]
+
+
+def test_the_last_bit_of_opposite_sums_does_not_decide_p():
+    sums = np.array([1 / 3, -1 / 3] * 9 + [2 / 3, 1.0])
+    nudged = sums * (1 + np.random.default_rng(0).choice([-1, 0, 1], 20) * 2**-52)
+    assert sign_flip(sums) == sign_flip(nudged)

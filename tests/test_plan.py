@@ -1,6 +1,7 @@
 """The plan: what it may say, what it costs, and that every mistake in it is named in one line."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -345,14 +346,42 @@ def test_a_smaller_sample_is_served_by_the_larger_one() -> None:
     assert set(only.serves) == {"majority_vote", "vote_of_4"}
 
 
-def test_shuffled_audio_never_lets_an_utterance_hear_itself() -> None:
-    ids = [f"u{i}" for i in range(50)]
-    listens = sharing.clip_owners(ids, "shuffled_audio", 7, "tiny")
-    assert sorted(listens) == sorted(listens.values()) == sorted(ids)
-    assert all(one != other for one, other in listens.items())
-    assert listens == sharing.clip_owners(ids[::-1], "shuffled_audio", 7, "tiny")
-    assert listens != sharing.clip_owners(ids, "shuffled_audio", 8, "tiny")
-    assert sharing.clip_owners(ids[:1], "shuffled_audio", 7, "tiny") == {}
+def owners(speakers: Sequence[str], plan_seed: int = 7, turned: bool = False) -> dict[str, str]:
+    """Whose clip each of the utterances u0, u1, ... is given under shuffled_audio."""
+    ids, step = [f"u{i}" for i in range(len(speakers))], -1 if turned else 1
+    return sharing.clip_owners(
+        ids[::step], list(speakers)[::step], "shuffled_audio", plan_seed, "tiny"
+    )
+
+
+@pytest.mark.parametrize(
+    "sizes", [(1, 1), (3, 3), (5, 4, 1), (25, 13, 12), (10,) * 5, (1,) * 50, (2, 1, 1), (50, 49, 1)]
+)
+def test_shuffled_audio_is_always_another_speaker_s_and_each_clip_is_given_once(
+    sizes: tuple[int, ...],
+) -> None:
+    speakers = [f"s{who}" for who, size in enumerate(sizes) for _ in range(size)]
+    for plan_seed in range(20):
+        found = owners(speakers, plan_seed)
+        assert sorted(found) == sorted(found.values())
+        assert all(
+            speakers[int(one[1:])] != speakers[int(clip[1:])] for one, clip in found.items()
+        )
+        assert found == owners(speakers, plan_seed, turned=True)
+    if len(speakers) > 5:
+        assert owners(speakers, 1) != owners(speakers, 2)
+
+
+def test_clips_are_given_several_times_where_one_speaker_has_most() -> None:
+    speakers = ["a"] * 7 + ["b", "c"]
+    found = owners(speakers)
+    assert all(speakers[int(one[1:])] != speakers[int(clip[1:])] for one, clip in found.items())
+    assert found == owners(speakers, turned=True)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_one_speaker_has_no_other_s_clip(count: int) -> None:
+    assert owners(["a"] * count) == {}
 
 
 def test_a_model_that_cannot_beam_is_skipped_with_the_reason() -> None:

@@ -14,7 +14,7 @@ from ambiemo.results.rendering import from_csv, grouped, heading, scaling
 
 README = (ROOT / "README.md").read_text("utf-8")
 REFERENCE = ROOT / "artifacts" / "reference" / "quick"
-SHOWN = ("strategy", "JS bits ↓", "BC ↑", "accuracy ↑", "JS low", "JS medium", "JS high", "unparsed")
+SHOWN = ("strategy", "JS bits ↓", "BC ↑", "accuracy ↑", "unparsed")
 
 
 def results_and_cells(bundle: Path) -> list[list[dict]]:

@@ -1,15 +1,30 @@
-"""The tables for people: strategies that differ in the number of candidates alone are a table of their own, and nothing is lost."""
+"""The tables for people: strategies that differ in the number of candidates alone are a table of
+their own, levels stand under their warning, and nothing is lost."""
 
+import gzip
 import math
+from dataclasses import replace
 from io import StringIO
 
+import bundle_real
 import pytest
 from rich.console import Console
 
 from ambiemo.plan.dry_run import show
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import check
-from ambiemo.results.rendering import grouped, heading, scaling, unscored
+from ambiemo.results.rendering import (
+    LEVEL_TITLE,
+    LEVEL_WARNING,
+    NO_OTHER,
+    by_level,
+    grouped,
+    heading,
+    scaling,
+    unscored,
+)
+from ambiemo.results.study import study_of
+from ambiemo.strategies.baselines import ONE_SPEAKER
 from ambiemo.terminal import _stacked, table
 
 METRICS = ("js_divergence_bits", "bhattacharyya", "r2_pearson", "accuracy", "macro_f1", "ece_10")
@@ -26,7 +41,14 @@ def cell(
 ) -> dict:
     made_of = {"prompt": "direct", "decoding": decoding, "scorer": "", "aggregator": aggregator}
     made_of |= dict.fromkeys(("tau", "concentration", "epsilon"), math.nan)
-    return {"corpus": "c", "model": model, "strategy": strategy, "control": control, **made_of, "count": count}
+    return {
+        "corpus": "c",
+        "model": model,
+        "strategy": strategy,
+        "control": control,
+        **made_of,
+        "count": count,
+    }
 
 
 def results(cells: list[dict]) -> list[dict]:
@@ -37,7 +59,9 @@ def results(cells: list[dict]) -> list[dict]:
         numbers = dict.fromkeys(METRICS, 1 / one["count"])
         numbers |= {"js_divergence_bits_low": math.nan, "js_divergence_bits_high": math.nan}
         told = {"n": 1, "failed": 0, "candidates": one["count"], "unparsed": 0, "unscored": 0}
-        rows += [about | {"level": level} | numbers | told for level in ("all", "low", "medium", "high")]
+        rows += [
+            about | {"level": level} | numbers | told for level in ("all", "low", "medium", "high")
+        ]
     return rows
 
 
@@ -65,7 +89,9 @@ def test_the_order_of_the_plan_does_not_matter() -> None:
         [],
     ],
 )
-def test_strategies_that_differ_in_more_or_in_nothing_all_stay_in_the_table(others: list[dict]) -> None:
+def test_strategies_that_differ_in_more_or_in_nothing_all_stay_in_the_table(
+    others: list[dict],
+) -> None:
     cells = [cell("vote", 8), *others]
     assert scaling(results(cells), cells) == []
     assert len(grouped(results(cells), cells)[("c", "m")]) == len(cells)
@@ -86,7 +112,12 @@ def test_a_number_that_one_strategy_lacks_is_an_empty_place() -> None:
 
 
 def test_each_model_has_its_own_line_and_a_skipped_one_has_none() -> None:
-    cells = [cell("vote", 8), cell("vote_2", 2), cell("vote", 8, model="other"), cell("vote_2", 2, model="other")]
+    cells = [
+        cell("vote", 8),
+        cell("vote_2", 2),
+        cell("vote", 8, model="other"),
+        cell("vote_2", 2, model="other"),
+    ]
     assert [line[0] for line in scaling(results(cells), cells)[1:]] == ["m on c", "other on c"]
     assert [line[0] for line in scaling(results(cells[:2]), cells)[1:]] == ["m on c"]
 
@@ -100,8 +131,47 @@ def test_a_strategy_whose_larger_sibling_was_skipped_stays_in_the_table() -> Non
 
 
 def test_the_line_of_a_control_says_so() -> None:
-    cells = [cell(name, count, control=one) for name, count in (("v", 8), ("v_2", 2)) for one in ("none", "silence")]
+    cells = [
+        cell(name, count, control=one)
+        for name, count in (("v", 8), ("v_2", 2))
+        for one in ("none", "silence")
+    ]
     assert [line[1] for line in scaling(results(cells), cells)[1:]] == ["v", "v · silence"]
+
+
+def test_levels_are_a_table_of_their_own_and_no_column_of_the_main_one() -> None:
+    cells = [cell("vote", 8), cell("cot", 1)]
+    assert by_level(results(cells)) == [
+        ["model", "strategy", "JS low", "JS medium", "JS high"],
+        ["m on c", "vote", "0.125", "0.125", "0.125"],
+        ["m on c", "cot", "1.000", "1.000", "1.000"],
+    ]
+    assert not any("low" in head or "high" in head for head in heading())
+
+
+def test_the_levels_stand_under_their_warning() -> None:
+    shown = bundle_real.files()["tables/results.md"].decode()
+    title, warning, table_of_levels = (
+        shown.index(text) for text in (LEVEL_TITLE, LEVEL_WARNING, "JS medium")
+    )
+    assert title < warning < table_of_levels
+
+
+def test_a_control_that_one_speaker_s_corpus_cannot_have_is_said_to_be_left_out() -> None:
+    plan = bundle_real.plan()
+    stands = bundle_real.expanded(plan, 6)
+    corpus = stands.corpora["tiny"]
+    alone = tuple(replace(one, speaker="", cluster="c") for one in corpus.utterances)
+    stands = replace(stands, corpora={"tiny": replace(corpus, utterances=alone)})
+    gathered, _ = bundle_real.answers_of(stands, mended=False)
+    made = bundle_real.derived(study_of(stands), gathered)
+    assert (
+        f"- tiny × tiny × w_bon (shuffled_audio): {NO_OTHER}" in made["tables/results.md"].decode()
+    )
+    assert b",shuffled_audio," not in made["tables/results.csv"]
+    assert b",silence," in made["tables/results.csv"]
+    baseline = gzip.decompress(made["predictions/baselines/tiny.jsonl.gz"]).decode()
+    assert ONE_SPEAKER in baseline
 
 
 def test_headings_name_the_variant_of_a_metric() -> None:
@@ -109,11 +179,16 @@ def test_headings_name_the_variant_of_a_metric() -> None:
 
 
 def test_150_columns_hold_every_strategy_on_one_line() -> None:
-    lines = [[name, "0.254 [0.222, 0.287]", *["0.774"] * 8, "9600", "0", "0/76800"] for name in ("greedy", LONGEST)]
+    lines = [
+        [name, "0.254 [0.222, 0.287]", *["0.774"] * 8, "9600", "0", "0/76800"]
+        for name in ("greedy", LONGEST)
+    ]
     console = Console(width=150, file=StringIO())
     console.print(table("", [[*map(_stacked, heading())], *lines], words=1))
     shown = console.file.getvalue().splitlines()
-    assert [sum(name in line and "0/76800" in line for line in shown) for name in ("greedy", LONGEST)] == [1, 1]
+    assert [
+        sum(name in line and "0/76800" in line for line in shown) for name in ("greedy", LONGEST)
+    ] == [1, 1]
     assert sum("[0.222, 0.287]" in line for line in shown) == 2
 
 
@@ -122,7 +197,9 @@ def test_candidates_without_a_score_are_told_where_there_are_any() -> None:
     assert unscored(rows, "c", "m") == []
     for row in rows:
         row["unscored"] = 2 * (row["strategy"] == "alm_v")
-    assert [note.partition(": ")[2] for note in unscored(rows, "c", "m")] == ["alm_v 2/3, alm_v · silence 2/3."]
+    assert [note.partition(": ")[2] for note in unscored(rows, "c", "m")] == [
+        "alm_v 2/3, alm_v · silence 2/3."
+    ]
 
 
 def test_the_dry_run_s_grid_has_one_row_for_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,13 @@ from ambiemo.strategies import (
     strategy,
 )
 from ambiemo.strategies.aggregators import best, dirichlet_mixture, only, vote_share, weighted_mean
-from ambiemo.strategies.baselines import BASELINES, prior, prior_one_hot, uniform
+from ambiemo.strategies.baselines import (
+    BASELINES,
+    prior,
+    prior_one_hot,
+    prior_without_speaker,
+    uniform,
+)
 from ambiemo.strategies.candidates import PER_CANDIDATE, Candidates
 from ambiemo.strategies.collecting import Collected
 from ambiemo.strategies.predict import Predictions, Settings, predict
@@ -606,7 +612,7 @@ def test_a_strategy_needs_what_its_decoding_and_its_scorer_need() -> None:
 
 def test_baselines_hear_nothing_and_peek_only_where_they_say_so() -> None:
     truth = rows(A, B, B)
-    assert set(BASELINES) == {"uniform", "prior", "prior_one_hot"}
+    assert list(BASELINES) == ["uniform", "prior", "prior_without_speaker", "prior_one_hot"]
     assert uniform(truth).tolist() == [[1 / 3] * 3] * 3
     assert prior(truth)[0].tolist() == pytest.approx(np.mean([A, B, B], axis=0).tolist())
     assert prior_one_hot(truth)[2].tolist() == [0.0, 1.0, 0.0]
@@ -622,8 +628,21 @@ def test_no_order_of_the_utterances_changes_a_bit_of_a_baseline(
     truth = np.array([np.array(row) / sum(row) for row in votes])
     order = list(range(len(truth)))
     random.shuffle(order)
+    speakers = [f"s{place % 3}" for place in range(len(truth))]
     for name, baseline in BASELINES.items():
-        assert baseline(truth).tobytes() == baseline(truth[order]).tobytes(), name
+        turned = baseline(truth[order], [speakers[place] for place in order])
+        assert baseline(truth, speakers)[order].tobytes() == turned.tobytes(), name
+
+
+def test_the_prior_without_the_speaker_has_not_seen_what_it_is_scored_on() -> None:
+    truth = rows(A, B, B, A)
+    found = prior_without_speaker(truth, ["x", "y", "x", "z"])
+    others = [(B, A), (A, B, A), (B, A), (A, B, B)]
+    np.testing.assert_allclose(found, [np.mean(one, axis=0) for one in others], atol=1e-12)
+
+
+def test_one_speaker_leaves_no_other_prior() -> None:
+    assert np.isnan(prior_without_speaker(rows(A, B), ["x", "x"])).all()
 
 
 @given(st.lists(st.permutations(A), max_size=20), st.randoms())

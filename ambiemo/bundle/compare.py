@@ -1,22 +1,28 @@
-"""Two bundles, cell by cell, on the utterances that both predict: the same, as good as the same, different, or too few to tell.
+"""Two bundles, cell by cell, on the utterances that both predict: the same, as good as the same,
+different, or too few to tell.
 
-Two runs of one plan on two machines do not give the same answers: floating-point sums differ, so sampled and even greedy tokens
-do. What can be asked is whether the difference of a metric lies within a margin that does not matter. That is an equivalence test:
-the two one-sided tests at 5 % each hold when the paired 90 % interval lies inside the margin (Schuirmann 1987), and "no significant
-difference" alone never counts as agreement. Neither does what is not there: a prediction that failed in either bundle keeps its cell
-undecided, as the two may differ just there.
+Two runs of one plan on two machines do not give the same answers: floating-point sums differ, so
+tokens do. Two questions are asked of every cell, both with the jackknife over speakers and the sign
+flip of `metrics.intervals`, and without random numbers up to 16 speakers:
+    equivalent?  the paired 90 % interval lies inside a margin that does not matter. That is two
+                 one-sided tests at 5 % each (Schuirmann 1987). "No significant difference" alone
+                 never counts as agreement.
+    different?   p, corrected by Holm over all cells in which a model was asked, is below .05. Two
+                 runs of one model have dozens of cells, so without the correction some would be
+                 called different in most comparisons.
+A prediction that failed in either bundle keeps its cell undecided, as the two may differ just
+there.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ambiemo.bundle.folder import payload
 from ambiemo.errors import BadInput
-from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
     from ambiemo.results.predictions import Column
@@ -24,9 +30,11 @@ if TYPE_CHECKING:
 
 METRIC = "js_divergence_bits"
 MARGIN = 0.01
-"""Bits. Ours (grade I): under half of the one gain in JS that is known second-hand (.0228 on IEMOCAP, variant unknown)."""
+"""Bits. Ours (grade I): under half of the one gain in JS that is known second-hand (.0228 on
+IEMOCAP, variant unknown)."""
 TOST_LEVEL = 0.90
-RESAMPLES = 2000
+CALLED = 0.05
+POWER = 0.8
 
 Verdict = Literal["identical", "equivalent", "different", "undecided", "missing"]
 
@@ -35,9 +43,16 @@ Verdict = Literal["identical", "equivalent", "different", "undecided", "missing"
 class Cell:
     """One (corpus, model, strategy, control) in both bundles.
 
-    n: utterances that both predict; same: those with the same prediction; failed: in both bundles, but without a prediction in one
-    or both; unpaired: in one bundle only, as after `--limit`. difference: the second bundle's metric minus the first's over the n,
-    with its 90 % interval, NaN where it cannot be estimated.
+    n           utterances that both predict; same: those with the same prediction
+    failed      utterances of both bundles without a prediction in one or both
+    unpaired    utterances of one bundle only, as after `--limit`
+    difference  the second bundle's metric minus the first's over the n, with its 90 % interval
+    p, p_holm   that the two differ; p_holm is NaN for a baseline, which asks no model
+    g_eff       effective speakers
+    n_needed    utterances that would show equivalence with 80 % power if nothing differs, with
+                speakers as here
+    reason      why there is no interval
+    Numbers are NaN where they cannot be estimated.
     """
 
     corpus: str
@@ -54,32 +69,44 @@ class Cell:
     difference: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    p: float = math.nan
+    p_holm: float = math.nan
+    g_eff: float = math.nan
+    n_needed: float = math.nan
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All cells of either bundle, and what keeps the two from being compared (other votes, other labels)."""
+    """All cells of either bundle, and what keeps the two from being compared (other votes, other
+    labels)."""
 
     cells: tuple[Cell, ...]
     obstacles: tuple[str, ...]
 
     @property
     def agree(self) -> bool:
-        """Whether there are cells, every one is identical or equivalent, and nothing stands in the way."""
+        """Whether there are cells, every one is identical or equivalent, and nothing stands in the
+        way."""
         same = [cell.verdict in ("identical", "equivalent") for cell in self.cells]
         return bool(same) and all(same) and not self.obstacles
 
 
-def compare(first: Mapping[str, bytes], second: Mapping[str, bytes], margin: float = MARGIN) -> Comparison:
-    """Compare two bundles' predictions (files by path below `data/`), paired per utterance; margin in bits, > 0.
+def compare(
+    first: Mapping[str, bytes], second: Mapping[str, bytes], margin: float = MARGIN
+) -> Comparison:
+    """Compare two bundles' predictions, paired per utterance.
 
-    The bundles are taken as they are: verify both first. Raises Broken for a file that cannot be used.
+    first, second: files by path below `data/`. margin in bits, > 0. The bundles are taken as they
+    are: verify both first. Raises Broken for a file that cannot be used.
     """
     truths, columns, labels = zip(*map(_read, (first, second)), strict=True)
     obstacles = [
         problem
         for corpus in sorted(set(truths[0]) & set(truths[1]))
-        for problem in _obstacles(corpus, truths[0][corpus], truths[1][corpus], (labels[0][corpus], labels[1][corpus]))
+        for problem in _obstacles(
+            corpus, truths[0][corpus], truths[1][corpus], (labels[0][corpus], labels[1][corpus])
+        )
     ]
     cells = []
     for name in sorted(set(columns[0]) | set(columns[1])):
@@ -88,13 +115,37 @@ def compare(first: Mapping[str, bytes], second: Mapping[str, bytes], margin: flo
             corpus, model, strategy, control = name
             cells.append(Cell(corpus, model, strategy, control, "missing"))
         elif not any(problem.startswith(f"{name[0]}:") for problem in obstacles):
-            cells.append(_cell(name, truths[0][name[0]], truths[1][name[0]], pair[0], pair[1], margin))
-    return Comparison(tuple(cells), tuple(obstacles))
+            cells.append(
+                _cell(name, truths[0][name[0]], truths[1][name[0]], pair[0], pair[1], margin)
+            )
+    return Comparison(tuple(_corrected(cells)), tuple(obstacles))
+
+
+def _corrected(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with p corrected over all in which a model was asked, and "different" decided."""
+    from ambiemo.metrics.inference import holm
+    from ambiemo.results.predictions import BASELINE
+
+    asked = [
+        place
+        for place, cell in enumerate(cells)
+        if cell.verdict != "missing" and cell.model != BASELINE
+    ]
+    found = list(cells)
+    adjusted = holm([cells[place].p for place in asked])
+    for place, p_holm in zip(asked, adjusted.tolist(), strict=True):
+        cell = replace(cells[place], p_holm=p_holm)
+        if cell.verdict == "undecided" and not cell.failed and p_holm < CALLED:
+            cell = replace(cell, verdict="different")
+        found[place] = cell
+    return found
 
 
 def _read(
     files: Mapping[str, bytes],
-) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]":
+) -> (
+    "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]"
+):
     """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
     from ambiemo.bundle.contents import predictions_path, read_columns, study_from
     from ambiemo.results.truths import truths_of
@@ -107,15 +158,25 @@ def _read(
     return truths, {column.name: column for column in columns}, study.labels
 
 
-def _obstacles(corpus: str, first: "Truths", second: "Truths", labels: tuple[tuple[str, ...], ...]) -> list[str]:
-    """Why a corpus' predictions cannot be paired: other labels, no utterance in common, or other votes for the same ones."""
+def _obstacles(
+    corpus: str, first: "Truths", second: "Truths", labels: tuple[tuple[str, ...], ...]
+) -> list[str]:
+    """Why a corpus' predictions cannot be paired: other labels, no utterance in common, or other
+    votes for the same ones."""
     if labels[0] != labels[1]:
-        return [f"{corpus}: labels {', '.join(labels[0])} in the first bundle, {', '.join(labels[1])} in the second"]
+        return [
+            f"{corpus}: labels {', '.join(labels[0])} in the first bundle, "
+            f"{', '.join(labels[1])} in the second"
+        ]
     places = _common(first, second)
     if not places:
         return [f"{corpus}: no utterance in common"]
     changed = [first.ids[i] for i, j in places if (first.votes[i] != second.votes[j]).any()]
-    return [f"{corpus}: other votes for {len(changed)} utterances, such as {changed[0]}"] if changed else []
+    return (
+        [f"{corpus}: other votes for {len(changed)} utterances, such as {changed[0]}"]
+        if changed
+        else []
+    )
 
 
 def _common(first: "Truths", second: "Truths") -> list[tuple[int, int]]:
@@ -125,10 +186,18 @@ def _common(first: "Truths", second: "Truths") -> list[tuple[int, int]]:
 
 
 def _cell(
-    name: tuple[str, str, str, str], first: "Truths", second: "Truths", a: "Column", b: "Column", margin: float
+    name: tuple[str, str, str, str],
+    first: "Truths",
+    second: "Truths",
+    a: "Column",
+    b: "Column",
+    margin: float,
 ) -> Cell:
     from ambiemo.metrics import metric
-    from ambiemo.metrics.inference import paired
+    from ambiemo.metrics.arithmetic import totals
+    from ambiemo.metrics.inference import cluster_sums
+    from ambiemo.metrics.intervals import mean_differences
+    from ambiemo.metrics.jackknife import sizes
 
     places = _common(first, second)
     both = [(i, j) for i, j in places if a.made[i] and b.made[j]]
@@ -142,25 +211,52 @@ def _cell(
         return Cell(*name, "undecided", **told)
     mine, theirs = [i for i, _ in both], [j for _, j in both]
     chosen, truth = metric(METRIC), first.truth[mine]
-    p, q = b.predicted[theirs], a.predicted[mine]
+    ours, other = (
+        chosen.statistics(truth, one) for one in (a.predicted[mine], b.predicted[theirs])
+    )
     speakers = [first.speakers[i] for i in mine]
-    found = paired(chosen, truth, p, q, speakers, seed("compare", name[0]), RESAMPLES, TOST_LEVEL)
-    values = [float(chosen.value(chosen.statistics(truth, one).sum(axis=0))) for one in (q, p)]
+    apart = other[:, :1] - ours[:, :1]
+    sums = cluster_sums(apart, speakers)
+    ((found, _),) = mean_differences(apart, sums, sizes(speakers), TOST_LEVEL)
     identical = told["same"] == len(both) and not told["unpaired"]
-    decided: Verdict = "identical" if identical else _verdict(found[1], found[2], margin)
-    verdict: Verdict = "undecided" if told["failed"] else decided
+    verdict: Verdict = "undecided"
+    if not told["failed"]:
+        verdict = "identical" if identical else _verdict(found.low, found.high, margin)
     return Cell(
-        *name, verdict, **told, first=values[0], second=values[1], difference=found[0], low=found[1], high=found[2]
+        *name,
+        verdict,
+        **told,
+        first=float(chosen.value(totals(ours))),
+        second=float(chosen.value(totals(other))),
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        g_eff=found.effective,
+        n_needed=needed(found.se, found.n, found.effective, margin),
+        reason=found.reason,
     )
 
 
 def _verdict(low: float, high: float, margin: float) -> Verdict:
-    """Of an interval: inside the margin, wholly on one side of 0 and not inside, or neither."""
-    if math.isnan(low) or math.isnan(high):
-        return "undecided"
-    if -margin < low and high < margin:
-        return "equivalent"
-    return "different" if low > 0 or high < 0 else "undecided"
+    """Of an interval: inside the margin or not shown to be. "different" is for p to say."""
+    return "equivalent" if -margin < low and high < margin else "undecided"
+
+
+def needed(se: float, n: int, effective: float, margin: float) -> float:
+    """How many utterances would show equivalence with 80 % power if nothing differs.
+
+    n · ((t(.95) + t(.9)) · SE / margin)² with G_eff − 1 degrees, rounded up: SE shrinks with √n where
+    speakers grow in number as utterances do. NaN without SE. Source: the sample size of two
+    one-sided tests (Schuirmann 1987; Chow, Shao and Wang 2008), with t for normal quantiles.
+    """
+    from ambiemo.metrics.student import critical
+
+    if not se >= 0:
+        return math.nan
+    df = effective - 1
+    reach = critical(1 - TOST_LEVEL, df) + critical(1 - POWER, df)
+    return float(math.ceil(n * (reach * se / margin) ** 2)) if se else float(n)
 
 
 def show(first: Path, second: Path, margin: float, as_json: bool) -> bool:
@@ -178,10 +274,14 @@ def show(first: Path, second: Path, margin: float, as_json: bool) -> bool:
 def as_object(comparison: Comparison, margin: float) -> dict[str, Any]:
     """The comparison as JSON values, null where not estimable."""
     cells = [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in row.items()
+        }
         for row in map(asdict, comparison.cells)
     ]
     agree = {"agree": comparison.agree, "metric": METRIC, "margin": margin, "level": TOST_LEVEL}
+    agree |= {"power": POWER}
     return {**agree, "obstacles": list(comparison.obstacles), "cells": cells}
 
 
@@ -191,18 +291,28 @@ def as_lines(comparison: Comparison, margin: float) -> None:
     from rich.table import Table
 
     console = Console(highlight=False, width=None if Console().is_terminal else 150)
-    table = Table(title=f"second minus first: {METRIC}, paired, 90 % interval; equivalent within ±{margin:g}")
+    table = Table(
+        title=f"second minus first: {METRIC}, paired, 90 % interval; equivalent within ±{margin:g}; "
+        f"different where p (Holm) < {CALLED:g}; n that would show equivalence"
+    )
     for column in ("corpus", "model", "strategy", "control"):
         table.add_column(column)
-    for column in ("n", "same", "failed", "unpaired", "difference", "interval"):
+    for column in ("n", "same", "failed", "unpaired", "difference", "interval", "p (Holm)"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
+    table.add_column("n needed", justify="right")
     for cell in comparison.cells:
         interval = "" if math.isnan(cell.low) else f"{cell.low:+.4f} to {cell.high:+.4f}"
         difference = "" if math.isnan(cell.difference) else f"{cell.difference:+.4f}"
         where = (cell.corpus, cell.model, cell.strategy, cell.control)
         counts = map(str, (cell.n, cell.same, cell.failed, cell.unpaired))
-        table.add_row(*where, *counts, difference, interval, cell.verdict)
+        p = "" if math.isnan(cell.p_holm) else f"{cell.p_holm:.3f}"
+        wanted = (
+            ""
+            if cell.verdict != "undecided" or math.isnan(cell.n_needed)
+            else f"{cell.n_needed:.0f}"
+        )
+        table.add_row(*where, *counts, difference, interval, p, cell.verdict, wanted)
     console.print(table)
     for obstacle in comparison.obstacles:
         console.print(obstacle, markup=False)
@@ -213,5 +323,7 @@ def summary(cells: Sequence[Cell], agree: bool) -> str:
     """One line: how many cells of each verdict, and the answer."""
     order: tuple[Verdict, ...] = ("identical", "equivalent", "undecided", "different", "missing")
     verdicts = [cell.verdict for cell in cells]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in order if verdict in verdicts)
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {verdict}" for verdict in order if verdict in verdicts
+    )
     return f"{'agree' if agree else 'not shown to agree'}: {counts or 'no cells'}"

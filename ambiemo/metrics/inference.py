@@ -192,17 +192,22 @@ class Resamples:
         points = {metric.name: float(metric.value(whole[columns[metric.name]])) for metric in metrics}
         if not self.resamples:
             return points, {metric.name: np.empty(0) for metric in metrics}
-        sums = cluster_sums(parts, self.clusters)
-        total = np.zeros((parts.shape[1], self.resamples))
+        drawn = self.sums(cluster_sums(parts, self.clusters))
+        return points, {metric.name: metric.value(drawn[:, columns[metric.name]]) for metric in metrics}
+
+    def sums(self, sums: Array) -> Array:
+        """The sums of each resample, (R, S), from the clusters' sums (C, S), clusters by name."""
+        total = np.zeros((sums.shape[1], self.resamples))
         added = np.empty_like(total)
-        for cluster in range(self.count):  # added in one order: BLAS would add in an order that depends on its threads
+        # Added in one order: BLAS would add in an order that depends on its threads.
+        for cluster in range(len(sums) if self.resamples else 0):
             np.multiply(sums[cluster][:, None], self._counts[cluster], out=added)
             total += added
-        return points, {metric.name: metric.value(total[columns[metric.name]].T) for metric in metrics}
+        return total.T
 
     def interval(self, point: float, repeats: Array, level: float = LEVEL) -> Interval:
         """The percentile interval of a metric."""
-        return Interval(point, *_bounds(point, repeats, level))
+        return Interval(point, *bounds(point, repeats, level))
 
     def difference(
         self, a: tuple[float, Array], b: tuple[float, Array], level: float = LEVEL
@@ -211,7 +216,7 @@ class Resamples:
         with np.errstate(invalid="ignore"):
             difference = float(np.subtract(a[0], b[0]))
             repeats = a[1] - b[1]
-        low, high = _bounds(difference, repeats, level)
+        low, high = bounds(difference, repeats, level)
         p = _two_sided_p(repeats, self.count) if np.isfinite(low) else np.nan
         return Difference(difference, low, high, p)
 
@@ -232,7 +237,9 @@ def statistics_of(
     return np.concatenate(blocks, axis=1), {metric.name: places[metric.statistics] for metric in metrics}
 
 
-def _bounds(point: float, repeats: Array, level: float) -> tuple[float, float]:
+def bounds(point: float, repeats: Array, level: float) -> tuple[float, float]:
+    """The percentile bounds of a value from its value on every resample (R,); NaN where too many of
+    those are not estimable."""
     known = repeats[~np.isnan(repeats)]
     if not np.isfinite(point) or len(known) < max(1.0, (1 - LOST) * len(repeats)):
         return np.nan, np.nan

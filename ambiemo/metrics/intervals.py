@@ -11,15 +11,16 @@ With more than 1,000 clusters the p of a mean is by t too: there the two agree, 
 take seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ambiemo.metrics import inference, jackknife
+from ambiemo.metrics.arithmetic import Array, totals
 from ambiemo.metrics.distribution import mean
-from ambiemo.metrics.signflip import exchange, sign_flip
+from ambiemo.metrics.signflip import exchange, sign_flip, sign_flips
 
 if TYPE_CHECKING:
     from ambiemo.metrics import Metric
@@ -74,6 +75,51 @@ def value_with_interval(
         bounds = inference.interval(metric, truth, predicted, clusters, seed)
         return _bootstrapped(found, bounds.low, bounds.high, np.nan, "")
     return _sure(found, np.nan, "", np.nan)
+
+
+def value_of_sums(
+    metric: "Metric",
+    sums: Array,
+    counts: npt.ArrayLike,
+    whole: Array,
+    repeats: Callable[[Array], Array],
+    level: float = jackknife.LEVEL,
+) -> Sure:
+    """`value_with_interval` from sums of the metric's statistics.
+
+    sums     (C, S), by cluster; whole (S,), of all utterances; counts (C,), utterances
+    repeats  (C, S) -> (R, S): the sums of each bootstrap resample; asked for a calibration error
+    """
+    found = jackknife.from_sums(sums, counts, whole, metric.value, level)
+    if is_calibration(metric) and _bootstraps(found):
+        low, high = inference.bounds(found.value, metric.value(repeats(sums)), level)
+        return _bootstrapped(found, low, high, np.nan, "")
+    return _sure(found, np.nan, "", np.nan)
+
+
+def mean_differences(
+    apart: Array, sums: Array, counts: npt.ArrayLike, level: float = jackknife.LEVEL
+) -> list[tuple[jackknife.Estimate, str]]:
+    """`difference_with_interval` of M means at once; the name of p's method after each.
+
+    apart   (n, M), each utterance's differences, all finite
+    sums    (C, M), the same summed by cluster; counts (C,), utterances
+    """
+    whole = totals(apart)
+    sizes = np.asarray(counts, dtype=np.float64)
+    flipped = 2 <= len(sums) <= MANY
+    p = sign_flips(sums) if flipped else np.full(sums.shape[1], np.nan)
+    estimates = []
+    for place in range(sums.shape[1]):
+        own = np.stack([sums[:, place], sizes, np.zeros(len(sums))], axis=-1)
+        all_of = np.array([whole[place], sizes.sum(), 0.0])
+        found = jackknife.from_sums(own, sizes, all_of, mean, level)
+        if found.reason and len(sums) > 1 and not apart[:, place].any():
+            found = found._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
+        if flipped:
+            found = found._replace(p=float(p[place]))
+        estimates.append((found, SIGN_FLIP if flipped else JACKKNIFE if len(sums) > 1 else ""))
+    return estimates
 
 
 def difference_with_interval(

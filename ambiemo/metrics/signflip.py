@@ -21,6 +21,7 @@ Correct a family with `inference.holm`.
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ SAME = 1e-9
 """Patterns this close to the data, as a share of the largest possible sum, are as extreme: they
 differ by rounding.
 """
+DECIMALS = 9
+"""Sums whose sizes agree to so many decimals are of one size where clusters are ordered."""
 BLOCK = 1 << 21
 """Signs held at a time."""
 
@@ -65,20 +68,20 @@ def sign_flips(sums: npt.ArrayLike) -> Array:
         raise ValueError("sign_flip: expected finite sums of differences, (clusters, differences)")
     if len(values) < 2:
         return np.full(values.shape[1], np.nan)
-    # By size: an order that no name decides.
+    # By size: an order that no name decides. Rounded, so that no last bit decides which of two
+    # opposite sums comes first.
     ordered = [
-        sorted(column, key=lambda value: (abs(value), value)) for column in values.T.tolist()
+        sorted(column, key=lambda value: (round(abs(value), DECIMALS), value))
+        for column in values.T.tolist()
     ]
     least = [abs(math.fsum(column)) - SAME * math.fsum(map(abs, column)) for column in ordered]
     if len(values) <= EXACT:
         return np.array([_all_patterns(*one) for one in zip(ordered, least, strict=True)])
-    extreme = np.zeros(len(ordered))
-    columns = np.array(ordered)
-    for signs in patterns(len(values)):
-        for place, (column, bound) in enumerate(zip(columns, least, strict=True)):
-            found = np.abs(np.einsum("pc,c->p", signs, column))
-            extreme[place] += np.count_nonzero(found >= bound)
-    return (1 + extreme) / (FLIPS + 1)
+    extreme = [
+        np.count_nonzero(np.abs(_flipped(np.array(column))) >= bound)
+        for column, bound in zip(ordered, least, strict=True)
+    ]
+    return (1 + np.array(extreme)) / (FLIPS + 1)
 
 
 def exchange(a: npt.ArrayLike, b: npt.ArrayLike, value: Callable[[Array], Array]) -> float:
@@ -121,12 +124,39 @@ def patterns(clusters: int) -> Iterator[Array]:
         signs: Array = np.concatenate([np.ones((len(flips), 1)), 1.0 - 2.0 * flips], axis=1)
         yield signs
         return
-    width, rows = -(-clusters // 8), max(1, BLOCK // clusters)
-    key = str(seed("sign flip", clusters)).encode("ascii")
-    stream = np.frombuffer(hashlib.shake_256(key).digest(FLIPS * width), dtype=np.uint8)
-    for block in np.split(stream.reshape(FLIPS, width), range(rows, FLIPS, rows)):
+    rows = max(1, BLOCK // clusters)
+    for block in np.split(_stream(clusters), range(rows, FLIPS, rows)):
         signs = 1.0 - 2.0 * np.unpackbits(block, axis=1)[:, :clusters].astype(np.float64)
         yield signs
+
+
+@lru_cache(maxsize=4)
+def _stream(clusters: int) -> npt.NDArray[np.uint8]:
+    """The bytes of the random patterns, (FLIPS, ceil(C / 8))."""
+    width = -(-clusters // 8)
+    key = str(seed("sign flip", clusters)).encode("ascii")
+    found = np.frombuffer(hashlib.shake_256(key).digest(FLIPS * width), dtype=np.uint8)
+    return found.reshape(FLIPS, width)
+
+
+def _flipped(values: Array) -> Array:
+    """Sums of the values (C,) under each random pattern, (FLIPS,).
+
+    Eight values have 256 patterns, so each byte of a pattern looks its sum up: ten times as fast
+    as multiplying by signs.
+    """
+    stream = _stream(len(values))
+    # Zeros fill the last byte up: their signs change nothing.
+    eights = np.zeros((stream.shape[1], 8))
+    eights.flat[: len(values)] = values
+    sums = np.zeros((len(eights), 1))
+    for place in range(8):
+        value = eights[:, place, None]
+        sums = np.stack([sums + value, sums - value], axis=-1).reshape(len(eights), -1)
+    total = np.zeros(len(stream))
+    for place, found in enumerate(sums):
+        total += found[stream[:, place]]
+    return total
 
 
 def _all_patterns(ordered: list[float], least: float) -> float:

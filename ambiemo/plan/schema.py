@@ -229,7 +229,8 @@ class Ambiguity(Part):
 
 
 class Bootstrap(Part):
-    """Seeded bootstrap over speakers: how many resamples, and the interval's level."""
+    """The level of every interval, and the resamples of the calibration errors' bootstrap over
+    speakers. All other intervals are by jackknife and use no random number."""
 
     resamples: int = Field(default=2000, ge=100)
     level: float = Field(default=0.95, gt=0, lt=1)

@@ -1,5 +1,6 @@
 """Draw once, aggregate many: the questions all strategies of a plan need, each once, and how many draws that saves."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -188,18 +189,54 @@ def distinct(utterances: Sequence[Utterance]) -> Sequence[Utterance]:
     return list(first.values())
 
 
-def clip_owners(ids: Sequence[str], control: str, plan_seed: int, corpus_id: str) -> dict[str, str]:
-    """Whose clip a model is given for each utterance: its own, or under `shuffled_audio` another's.
+def clip_owners(
+    ids: Sequence[str], speakers: Sequence[str], control: str, plan_seed: int, corpus_id: str
+) -> dict[str, str]:
+    """Whose clip a model is given for each utterance: its own, or under `shuffled_audio` one of
+    another speaker.
 
-    The other's comes from one seeded cycle, so it is never the own one, and no order of `ids` changes it. A corpus of one
-    utterance has no other clip: the mapping is then empty.
+    ids and speakers (n,). Seeded; no order of `ids` changes it. Every clip is given once, unless
+    one speaker has more than half of the utterances: the others' clips are then given several
+    times. A corpus of one speaker has no other's clip: the mapping is empty.
+
+    The utterances are put in a seeded order and each is given the clip of the one before it. A clip
+    that would be the own speaker's is exchanged with the next one, in that order, for which the
+    exchange is right on both sides.
     """
     if control != "shuffled_audio":
         return {one: one for one in sorted(ids)}
-    if len(ids) < 2:
+    speaker = dict(zip(ids, speakers, strict=True))
+    if len(set(speakers)) < 2:
         return {}
     cycle = sorted(ids, key=lambda one: seed("shuffled_audio", plan_seed, corpus_id, one))
-    return {one: cycle[place - 1] for place, one in enumerate(cycle)}
+    given = [cycle[place - 1] for place in range(len(cycle))]
+    too_many: set[str] = set()
+    for place, one in enumerate(cycle):
+        own = speaker[one]
+        if speaker[given[place]] != own or own in too_many:
+            continue
+        later = ((place + step) % len(cycle) for step in range(1, len(cycle)))
+        fits = (p for p in later if own not in (speaker[cycle[p]], speaker[given[p]]))
+        other = next(fits, None)
+        if other is None:
+            too_many.add(own)
+        else:
+            given[place], given[other] = given[other], given[place]
+    return dict(zip(cycle, _others(cycle, given, speaker), strict=True))
+
+
+def _others(
+    cycle: Sequence[str], given: Sequence[str], speaker: Mapping[str, str]
+) -> Iterator[str]:
+    """The clips as given, where no own speaker's is left; else the other speakers' in turn."""
+    turns: dict[str, Iterator[str]] = {}
+    for one, clip in zip(cycle, given, strict=True):
+        own = speaker[one]
+        if speaker[clip] == own:
+            if own not in turns:
+                turns[own] = itertools.cycle([two for two in cycle if speaker[two] != own])
+            clip = next(turns[own])
+        yield clip
 
 
 @dataclass(frozen=True)

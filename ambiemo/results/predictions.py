@@ -13,7 +13,7 @@ from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.sharing import clip_owners
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.truths import Truths
-from ambiemo.strategies.baselines import BASELINES
+from ambiemo.strategies.baselines import BASELINES, ONE_SPEAKER
 from ambiemo.strategies.candidates import Candidates, Floats
 from ambiemo.strategies.predict import Predictions, Settings, predict
 
@@ -73,9 +73,9 @@ def unit_columns(study: Study, unit: Unit, truths: Truths, candidates: Mapping[s
     settings = settings_of(study)
     columns = []
     for cell in study.cells_of(unit):
-        owners = clip_owners(truths.ids, cell.control, study.plan.seed, unit[1])
+        owners = clip_owners(truths.ids, truths.speakers, cell.control, study.plan.seed, unit[1])
         if not owners:
-            continue  # one utterance alone has no other's clip
+            continue  # a corpus of one speaker has no other's clip
         clip_of = tuple(owners[one] for one in truths.ids)
         asked = candidates[study.question_of[cell.name]]
         made = predict(cell.strategy, asked.first(cell.strategy.count or asked.there.shape[1]), settings)
@@ -120,22 +120,26 @@ def _column(
 def baseline_columns(study: Study, corpus: str, truths: Truths) -> list[Column]:
     """The predictions of the plan's baselines, which are given no clip."""
     nothing = np.zeros(len(truths.ids), dtype=np.int64)
-    return [
-        Column(
-            corpus=corpus,
-            model=BASELINE,
-            strategy=name,
-            control=NO_CONTROL,
-            shares=rounded(BASELINES[name](truths.truth)),
-            candidates=nothing,
-            unparsed=nothing,
-            unscored=nothing,
-            bits=np.full((len(nothing), len(BITS)), np.nan),
-            failures=np.full(len(nothing), "", dtype=object),
-            clip_of=("",) * len(nothing),
+    columns = []
+    for name in study.plan.baselines:
+        shares = rounded(BASELINES[name](truths.truth, truths.speakers))
+        lost = np.isnan(shares).any(axis=1)
+        columns.append(
+            Column(
+                corpus=corpus,
+                model=BASELINE,
+                strategy=name,
+                control=NO_CONTROL,
+                shares=shares,
+                candidates=nothing,
+                unparsed=nothing,
+                unscored=nothing,
+                bits=np.full((len(nothing), len(BITS)), np.nan),
+                failures=np.where(lost, ONE_SPEAKER, "").astype(object),
+                clip_of=("",) * len(nothing),
+            )
         )
-        for name in study.plan.baselines
-    ]
+    return columns
 
 
 def prediction_rows(truths: Truths, columns: Sequence[Column]) -> Iterator[Row]:

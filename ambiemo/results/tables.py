@@ -1,14 +1,17 @@
 """From predictions to tables. A table is a function of the bundle's answers and inputs alone.
 
-`results.csv` one row a (corpus, model, strategy, control, ambiguity level): counts, and each metric with its interval.
-`paired.csv`  differences on the same utterances: each strategy against `greedy`, the baselines and its own controls.
-`heard.csv`   was the clip heard? each control against its strategy; only where the plan has controls.
+`results.csv` one row per corpus, model, strategy, control and ambiguity level: counts, and each
+              metric with its interval.
+`paired.csv`  differences on the same utterances: each strategy against `greedy`, the baselines and
+              its own controls.
+`heard.csv`   was the clip heard? Each control against its strategy; only where the plan has any.
 `draws.csv`   what was asked and what came back: draws, candidates, tokens, verdicts, failures.
 `levels.csv`  the ambiguity levels of each corpus and the entropy behind them.
 `cells.csv`   every cell of the plan: what its strategy is made of, and why it was skipped.
 The CSV files are the authority; `results.md` is for reading.
 
 Rows are made one unit (a model and a corpus) at a time: no row compares two models or two corpora.
+Intervals and p are those of `metrics.intervals`; FAMILIES says which p are corrected together.
 """
 
 import csv
@@ -18,36 +21,88 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ambiemo import labels as votes_to
 from ambiemo.jsonlines import Row
-from ambiemo.metrics import METRICS
+from ambiemo.metrics import metric
 from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.distribution import js_divergence_bits, r2_pearson
-from ambiemo.metrics.inference import Difference, Resamples, holm, statistics_of
+from ambiemo.metrics.inference import holm, statistics_of
+from ambiemo.metrics.intervals import BOOTSTRAP, JACKKNIFE, Sure
+from ambiemo.metrics.jackknife import detectable
+from ambiemo.metrics.signflip import floor
 from ambiemo.plan.expand import NO_CONTROL
-from ambiemo.plan.schema import Plan
+from ambiemo.results.measures import Bools, Measures
 from ambiemo.results.predictions import BASELINE, Column
 from ambiemo.results.study import Study
 from ambiemo.results.truths import ALL, Truths
-from ambiemo.seeds import seed
 
 PLACES = 6
 """Decimals of every number in a table. Differences between processors are in the sixteenth."""
 SAME = 1e-9
 """Shares that are closer are the same answer."""
-PAIRED_METRICS = ("js_divergence_bits", "bhattacharyya", "brier", "accuracy")
+CALLED = 0.05
+"""A p below this is called a difference."""
 UNIFORM_FOR_FAILED = "js_divergence_bits_failed_as_uniform"
+EXPLORATORY = "exploratory"
+"""The `family` of a comparison that belongs to none: its p is its own, and no claim rests on it."""
 
-Bools = NDArray[np.bool_]
-Measured = tuple[float, Array]
-"""A metric's value, and its values on the resampled speakers."""
+
+@dataclass(frozen=True)
+class Family:
+    """Comparisons whose p are corrected together, fixed by name before there are any answers.
+
+    name       as in the column `family`
+    places     the comparisons: names of strategies, of which the first that the model has is taken.
+               A stand-in follows the name it stands in for, for models without beams
+    reference  what they are compared with, without a control
+    level, metric
+    """
+
+    name: str
+    places: tuple[tuple[str, ...], ...]
+    reference: str
+    level: str
+    metric: str
+
+    @property
+    def size(self) -> int:
+        """How many comparisons are corrected for. A plan that leaves some out does not change it."""
+        return len(self.places)
+
+    def members(self, names: Iterable[str]) -> set[str]:
+        """Those of a model's strategies that are in the family."""
+        there = set(names)
+        return {
+            next(name for name in place if name in there)
+            for place in self.places
+            if there & set(place)
+        }
+
+
+FAMILIES = (
+    Family(
+        "strategies against greedy, JS, all",
+        (
+            ("cot",),
+            ("bon", "bon_sampled"),
+            ("w_bon", "w_bon_sampled"),
+            ("alm_v", "alm_v_sampled"),
+            ("w_alm_v", "w_alm_v_sampled"),
+            ("majority_vote",),
+            ("self_consistency",),
+        ),
+        reference="greedy",
+        level=ALL,
+        metric="js_divergence_bits",
+    ),
+)
+"""The families of paired.csv, each once per model and corpus. All other rows are exploratory."""
 
 
 @dataclass(frozen=True)
 class UnitRows:
-    """The rows of one unit in the tables that have a row per model; a baseline's are a unit of their own."""
+    """The rows of one unit in the tables that have rows per model; baselines are a unit too."""
 
     results: list[Row] = field(default_factory=list)
     paired: list[Row] = field(default_factory=list)
@@ -55,54 +110,25 @@ class UnitRows:
     draws: list[Row] = field(default_factory=list)
 
 
-class Measures:
-    """The metrics of one corpus' columns, each evaluated once for each set of utterances."""
-
-    def __init__(self, plan: Plan, truths: Truths, corpus: str) -> None:
-        self.plan, self.truths, self.corpus = plan, truths, corpus
-        self._resamples: dict[tuple[str, bytes], Resamples] = {}
-        self._measured: dict[tuple, dict[str, Measured]] = {}
-        self._latest: tuple[Column | None, tuple[Array, dict[str, slice]]] = (None, (np.zeros((0, 0)), {}))
-
-    def resamples(self, level: str, rows: Bools) -> Resamples:
-        """The resampled speakers of some utterances. One seed per corpus and level, so that all strategies meet the same ones."""
-        key = (level, rows.tobytes())
-        if key not in self._resamples:
-            speakers = [self.truths.speakers[place] for place in np.flatnonzero(rows)]
-            chance = seed("bootstrap", self.plan.seed, self.corpus, level)
-            self._resamples[key] = Resamples(speakers, chance, self.plan.bootstrap.resamples)
-        return self._resamples[key]
-
-    def of(self, column: Column, level: str, rows: Bools) -> dict[str, Measured]:
-        """Every metric of a column on some utterances. What `paired.csv` needs is kept for the next question."""
-        key = (*column.name, level, rows.tobytes())
-        if key in self._measured:
-            return self._measured[key]
-        parts, places = self._statistics(column)
-        points, repeats = self.resamples(level, rows).evaluate(METRICS, parts[rows[column.made]], places)
-        found = {name: (points[name], repeats[name]) for name in points}
-        self._measured[key] = {name: found[name] for name in PAIRED_METRICS}
-        return found
-
-    def _statistics(self, column: Column) -> tuple[Array, dict[str, slice]]:
-        if self._latest[0] is not column:
-            made = column.made
-            self._latest = (column, statistics_of(METRICS, self.truths.truth[made], column.predicted[made]))
-        return self._latest[1]
-
-
 def result_rows(measures: Measures, columns: Sequence[Column]) -> Iterator[Row]:
-    """One row per column and ambiguity level, `all` first. Metrics are over the utterances that have a prediction; `failed` are the others.
+    """One row per column and ambiguity level, `all` first.
 
-    `r2_pearson_n`: on how many of them `r2_pearson` exists (docs/metrics.md).
+    Metrics are over the `n` utterances with a prediction; `failed` are the others. `r2_pearson_n`:
+    on how many of them `r2_pearson` exists (docs/metrics.md). `by_bootstrap` names the metrics
+    whose bounds are no jackknife's; `reason` says which have none, and why.
     """
-    truths, level_of = measures.truths, measures.plan.bootstrap.level
+    truths = measures.truths
     for column in columns:
         correlated = np.zeros(len(truths.ids), dtype=bool)
-        correlated[column.made] = ~np.isnan(r2_pearson(truths.truth[column.made], column.predicted[column.made]))
+        correlated[column.made] = ~np.isnan(
+            r2_pearson(truths.truth[column.made], column.predicted[column.made])
+        )
         filled = _failed_as_uniform(measures, column)
         for level, inside in truths.inside().items():
             scored = inside & column.made
+            speakers = measures.speakers(scored)
+            found = measures.values(column, level, scored)
+            found = found | {UNIFORM_FOR_FAILED: filled(level, inside, found)}
             row: Row = {
                 "corpus": column.corpus,
                 "model": column.model,
@@ -114,100 +140,157 @@ def result_rows(measures: Measures, columns: Sequence[Column]) -> Iterator[Row]:
                 "candidates": int(column.candidates[inside].sum()),
                 "unparsed": int(column.unparsed[inside].sum()),
                 "unscored": int(column.unscored[inside].sum()),
-                "speakers": len({truths.speakers[i] for i in np.flatnonzero(scored)}),
+                "speakers": len(speakers.counts),
+                "g_eff": speakers.effective,
                 "r2_pearson_n": int(correlated[scored].sum()),
             }
-            found = measures.of(column, level, scored) if scored.any() else {}
-            drawn = measures.resamples(level, scored) if scored.any() else None
-            for metric in METRICS:
-                row |= _three(metric.name, drawn.interval(*found[metric.name], level_of) if drawn else None)
-            row |= _three(UNIFORM_FOR_FAILED, filled(level, inside, found))
+            for name, sure in found.items():
+                row |= {name: sure.value, f"{name}_low": sure.low, f"{name}_high": sure.high}
+            by_bootstrap = [n for n, sure in found.items() if sure.method == BOOTSTRAP]
+            row |= {"by_bootstrap": ", ".join(by_bootstrap), "reason": _reasons(found)}
             yield row
 
 
-def _failed_as_uniform(measures: Measures, column: Column) -> Callable[[str, Bools, dict[str, Measured]], tuple | None]:
-    """JS with every failed prediction taken as uniform: a column of its own, never mixed into the metric proper."""
-    name = "js_divergence_bits"
-    js = tuple(metric for metric in METRICS if metric.name == name)
+def _reasons(found: Mapping[str, Sure]) -> str:
+    """Which metrics have no interval, and why: "kl_nats (the value is infinite)"."""
+    names: dict[str, list[str]] = {}
+    for name, sure in found.items():
+        if sure.reason:
+            names.setdefault(sure.reason, []).append(name)
+    told = {
+        reason: "every metric" if len(own) == len(found) else ", ".join(own)
+        for reason, own in names.items()
+    }
+    return "; ".join(f"{own} ({reason})" for reason, own in told.items())
+
+
+def _failed_as_uniform(
+    measures: Measures, column: Column
+) -> Callable[[str, Bools, Mapping[str, Sure]], Sure]:
+    """JS with every failed prediction taken as uniform: never mixed into the metric proper."""
+    js = metric("js_divergence_bits")
     labels = measures.truths.truth.shape[1]
     parts: list[tuple[Array, dict[str, slice]]] = []
 
-    def filled(level: str, inside: Bools, found: dict[str, Measured]) -> tuple | None:
-        if not inside.any():
-            return None
-        drawn = measures.resamples(level, inside)
-        if not found or not column.made[inside].all():
-            if not parts:
-                whole = np.where(column.made[:, None], column.predicted, 1 / labels)
-                parts.append(statistics_of(js, measures.truths.truth, whole))
-            points, repeats = drawn.evaluate(js, parts[0][0][inside], parts[0][1])
-            found = {name: (points[name], repeats[name])}
-        return drawn.interval(*found[name], measures.plan.bootstrap.level)
+    def filled(level: str, inside: Bools, found: Mapping[str, Sure]) -> Sure:
+        if column.made[inside].all():
+            return found[js.name]
+        if not parts:
+            whole = np.where(column.made[:, None], column.predicted, 1 / labels)
+            parts.append(statistics_of((js,), measures.truths.truth, whole))
+        statistics, places = parts[0]
+        return measures.of((js,), statistics[inside], places, level, inside)[js.name]
 
     return filled
 
 
 def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
-    """Differences a − b on the utterances where both have a prediction, with p by bootstrap and by Holm.
+    """Differences a − b on the utterances where both have a prediction, with interval and p.
 
-    columns: those of one model and of the baselines. Holm's family: every strategy of a model against the same reference
-    (`greedy`, a baseline, a control), by corpus, metric and level.
+    columns: those of one model and of the baselines. p_holm and detectable_family only in a named
+    family (FAMILIES); all other rows are exploratory. detectable: the smallest difference that
+    would be called with 80 % power.
     """
     rows: list[Row] = []
     truths = measures.truths
-    chosen = [metric for metric in METRICS if metric.name in PAIRED_METRICS]
+    strategies = [
+        one.strategy for one in columns if one.model != BASELINE and one.control == NO_CONTROL
+    ]
+    members = {family: family.members(strategies) for family in FAMILIES}
     for a, b in _pairs(columns):
         for level, inside in truths.inside().items():
             both = inside & a.made & b.made
-            found = [measures.of(side, level, both) for side in (a, b)] if both.any() else []
-            drawn = measures.resamples(level, both) if both.any() else None
-            for metric in chosen:
-                row: Row = {
-                    "corpus": a.corpus,
-                    "model": a.model,
-                    "a": a.strategy,
-                    "a_control": a.control,
-                    "b": b.strategy,
-                    "b_control": b.control,
-                    "level": level,
-                    "metric": metric.name,
-                    "better": metric.better,
-                    "n": int(both.sum()),
-                    "failed_a": int((inside & ~a.made).sum()),
-                    "failed_b": int((inside & ~b.made).sum()),
-                    "speakers": len({truths.speakers[i] for i in np.flatnonzero(both)}),
-                }
-                if drawn:
-                    sides = [side[metric.name] for side in found]
-                    made = drawn.difference(sides[0], sides[1], measures.plan.bootstrap.level)
-                else:
-                    made = Difference(math.nan, math.nan, math.nan, math.nan)
-                difference, low, high, p = map(_place, made)
-                rows.append(row | {"difference": difference, "low": low, "high": high, "p": p, "p_holm": math.nan})
-    _correct(rows)
+            speakers = measures.speakers(both)
+            for name, (found, p_method) in measures.differences(a, b, both).items():
+                family = next(
+                    (
+                        one
+                        for one in FAMILIES
+                        if (one.level, one.metric) == (level, name)
+                        and (b.model, b.strategy, b.control) == (a.model, one.reference, NO_CONTROL)
+                        and a.strategy in members[one]
+                    ),
+                    None,
+                )
+                rows.append(
+                    {
+                        "corpus": a.corpus,
+                        "model": a.model,
+                        "a": a.strategy,
+                        "a_control": a.control,
+                        "b": b.strategy,
+                        "b_control": b.control,
+                        "level": level,
+                        "metric": name,
+                        "better": metric(name).better,
+                        "family": family.name if family else EXPLORATORY,
+                        "n": found.n,
+                        "failed_a": int((inside & ~a.made).sum()),
+                        "failed_b": int((inside & ~b.made).sum()),
+                        "speakers": len(speakers.counts),
+                        "g_eff": speakers.effective,
+                        "difference": found.value,
+                        "low": found.low,
+                        "high": found.high,
+                        "method": JACKKNIFE,
+                        "p": found.p,
+                        "p_method": p_method,
+                        "p_holm": math.nan,
+                        "detectable": detectable(found),
+                        "detectable_family": (
+                            detectable(found, family.size) if family else math.nan
+                        ),
+                        "reason": found.reason,
+                    }
+                )
+    for family in FAMILIES:
+        own = [row for row in rows if row["family"] == family.name]
+        for row, adjusted in zip(own, _holm([row["p"] for row in own], family.size), strict=True):
+            row["p_holm"] = adjusted
     return rows
 
 
-def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[Row]) -> list[Row]:
-    """Was the clip heard? One row per control: how much worse the answers are without the clip, and how many did not change at all.
+def _holm(p: Sequence[float], size: int) -> list[float]:
+    """Holm-adjusted p of a family of `size`: one that was not made counts as not estimable."""
+    return holm([*p, *[math.nan] * (size - len(p))])[: len(p)].tolist()
 
-    `difference` is JS under the control minus JS with the clip, on the utterances that have both, with its interval from
-    `paired.csv`. `heard` is "yes" where that interval lies above 0, "no" where no answer changed (nor failed on one side only,
-    which is a change too), and else "not shown".
+
+def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[Row]) -> list[Row]:
+    """Was the clip heard? One row per control: how much worse the answers are without the clip.
+
+    `difference` is JS under the control minus JS with the clip, on the utterances that have both,
+    with interval and p as in `paired.csv`. `p_holm` is over all controls of the model on the
+    corpus.
+    `unchanged` is the share of answers that the control did not change.
+    `heard` is "yes" where the difference is above 0, p_holm is below .05, and the interval, where
+    there is one, lies above 0; "no" where no answer changed (nor failed on one side only, which is
+    a change too); else "not shown". `reason` says why there is no interval, or that no p could have
+    been small enough.
     """
     by_name = {column.name: column for column in columns}
     rows: list[Row] = []
-    for found in differences:
-        if found["b_control"] == NO_CONTROL or (found["level"], found["metric"]) != (ALL, "js_divergence_bits"):
-            continue
+    cells = [
+        row
+        for row in differences
+        if row["b_control"] != NO_CONTROL
+        and (row["level"], row["metric"]) == (ALL, "js_divergence_bits")
+    ]
+    adjusted = _holm([row["p"] for row in cells], len(cells))
+    for found, p_holm in zip(cells, adjusted, strict=True):
         own = by_name[(found["corpus"], found["model"], found["a"], NO_CONTROL)]
         without = by_name[(found["corpus"], found["model"], found["b"], found["b_control"])]
         both, one_failed = own.made & without.made, own.made ^ without.made
         truth = truths.truth[both]
-        same = np.abs(own.predicted[both] - without.predicted[both]).max(axis=1, initial=0.0) <= SAME
-        unchanged = _mean(same.astype(float))
-        nothing_changed = unchanged == 1 and not one_failed.any()
-        clip, control = (_mean(js_divergence_bits(truth, one.predicted[both])) for one in (own, without))
+        apart = np.abs(own.predicted[both] - without.predicted[both]).max(axis=1, initial=0.0)
+        unchanged = _mean((apart <= SAME).astype(float))
+        clip, control = (
+            _mean(js_divergence_bits(truth, one.predicted[both])) for one in (own, without)
+        )
+        heard = "not shown"
+        if -found["difference"] > 0 and p_holm < CALLED and not -found["high"] <= 0:
+            heard = "yes"
+        elif unchanged == 1 and not one_failed.any():
+            heard = "no"
         rows.append(
             {
                 "corpus": own.corpus,
@@ -217,29 +300,32 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
                 "n": int(both.sum()),
                 "failed_clip": int((~own.made).sum()),
                 "failed_control": int((~without.made).sum()),
+                "speakers": found["speakers"],
+                "g_eff": found["g_eff"],
                 "js_bits_with_clip": clip,
                 "js_bits_under_control": control,
-                "difference": -found["difference"] + 0.0,
-                "low": -found["high"] + 0.0,
-                "high": -found["low"] + 0.0,
+                "difference": -found["difference"],
+                "low": -found["high"],
+                "high": -found["low"],
+                "method": found["method"],
+                "p": found["p"],
+                "p_method": found["p_method"],
+                "p_holm": p_holm,
+                "detectable": found["detectable"],
                 "unchanged": unchanged,
-                "heard": "yes" if -found["high"] > 0 else "no" if nothing_changed else "not shown",
+                "heard": heard,
+                "reason": found["reason"] or _too_few(found["speakers"], len(cells)),
             }
         )
     return rows
 
 
-def _correct(rows: list[Row]) -> None:
-    families: dict[tuple, list[Row]] = {}
-    for row in rows:
-        reference = (
-            row["b"] if row["b_control"] == NO_CONTROL else ""
-        )  # a control's reference is the strategy's own answer
-        same = (row["corpus"], row["model"], row["metric"], row["level"], reference, row["b_control"])
-        families.setdefault(same, []).append(row)
-    for family in families.values():
-        for row, adjusted in zip(family, holm([row["p"] for row in family]), strict=True):
-            row["p_holm"] = _place(float(adjusted))
+def _too_few(speakers: int, family: int) -> str:
+    """Why nothing can be called with so few speakers; empty if something can."""
+    least = min(1.0, floor(speakers) * family)
+    if least < CALLED:
+        return ""
+    return f"{speakers} speakers: no p of {family} controls is below {least:.3g} after Holm"
 
 
 def _pairs(columns: Sequence[Column]) -> Iterator[tuple[Column, Column]]:
@@ -251,8 +337,14 @@ def _pairs(columns: Sequence[Column]) -> Iterator[tuple[Column, Column]]:
         if greedy is not None and column is not greedy:
             yield column, greedy
         for other in columns:
-            same = (other.corpus, other.model, other.strategy) == (column.corpus, column.model, column.strategy)
-            if (same and other.control != NO_CONTROL) or (other.corpus == column.corpus and other.model == BASELINE):
+            same = (other.corpus, other.model, other.strategy) == (
+                column.corpus,
+                column.model,
+                column.strategy,
+            )
+            if (same and other.control != NO_CONTROL) or (
+                other.corpus == column.corpus and other.model == BASELINE
+            ):
                 yield column, other
 
 
@@ -286,10 +378,14 @@ class Tally:
             setattr(self, verdict, getattr(self, verdict) + 1)
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+        return Tally(
+            *(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__)
+        )
 
 
-def draw_rows(study: Study, unit: tuple[str, str], tallies: Mapping[str, tuple[Tally, Tally]]) -> list[Row]:
+def draw_rows(
+    study: Study, unit: tuple[str, str], tallies: Mapping[str, tuple[Tally, Tally]]
+) -> list[Row]:
     """What was asked and what came back, by question; the verifier's questions last.
 
     tallies: by question, of its answers and of the verifier's scores of them.
@@ -314,7 +410,8 @@ def draw_rows(study: Study, unit: tuple[str, str], tallies: Mapping[str, tuple[T
 
 
 def level_rows(study: Study, truths: Mapping[str, Truths]) -> list[Row]:
-    """The ambiguity levels of each corpus: utterances, votes, and mean entropy raw and corrected for the number of raters."""
+    """The ambiguity levels of each corpus: utterances, votes, mean entropy raw and corrected for
+    the number of raters."""
     rows = []
     for name, corpus in sorted(truths.items()):
         unit = study.vote_units[name]
@@ -327,14 +424,17 @@ def level_rows(study: Study, truths: Mapping[str, Truths]) -> list[Row]:
                     "n": int(inside.sum()),
                     "votes": _exact(int(corpus.votes[inside].sum()), unit),
                     "entropy_bits": _mean(votes_to.entropy_bits(corpus.truth[inside])),
-                    "entropy_bits_miller_madow": _mean(votes_to.miller_madow_bits(corpus.votes[inside] / unit)),
+                    "entropy_bits_miller_madow": _mean(
+                        votes_to.miller_madow_bits(corpus.votes[inside] / unit)
+                    ),
                 }
             )
     return rows
 
 
 def cell_rows(study: Study) -> list[Row]:
-    """Every cell of the plan with what its strategy is made of, filled or skipped with the reason: nothing is left out in silence."""
+    """Every cell of the plan with what its strategy is made of, filled or skipped with the
+    reason."""
     return [
         {
             "corpus": cell.corpus,
@@ -348,11 +448,6 @@ def cell_rows(study: Study) -> list[Row]:
         }
         for cell in study.cells
     ]
-
-
-def _three(name: str, found: tuple | None) -> Row:
-    value, low, high = found if found is not None else (math.nan,) * 3
-    return {name: _place(value), f"{name}_low": _place(low), f"{name}_high": _place(high)}
 
 
 def _exact(count: int, unit: int) -> int | float:
@@ -369,7 +464,8 @@ def _place(value: float) -> float:
 
 
 def as_csv(rows: Iterable[Row]) -> bytes:
-    """Rows as CSV: floats with six decimals, "" for what is not estimable, "inf" where a metric diverges."""
+    """Rows as CSV: floats with six decimals, "" for what is not estimable, "inf" where a metric
+    diverges."""
     rows = list(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -382,5 +478,7 @@ def as_csv(rows: Iterable[Row]) -> bytes:
 
 def _cell(value: object) -> object:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.{PLACES}f}" if math.isfinite(value) else str(value)
+        if not math.isfinite(value):
+            return "" if math.isnan(value) else str(value)
+        return f"{_place(value):.{PLACES}f}"
     return value
