@@ -36,7 +36,8 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
 
 def print_tables(files: Mapping[str, bytes]) -> None:
     """The tables for people, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
-    from ambiemo.results.rendering import MORE, from_csv, grouped, heard_table, heading, scaling, unscored
+    from ambiemo.results.rendering import MORE, from_csv, grouped, heading, heard_table, scaling, unscored
+    from ambiemo.results.sections import read_csv, short_gains
 
     results, cells = (from_csv(files[f"tables/{name}.csv"]) for name in ("results", "cells"))
     heard = from_csv(files.get("tables/heard.csv", b""))
@@ -49,6 +50,8 @@ def print_tables(files: Mapping[str, bytes]) -> None:
         out.print(table(MORE, more, words=2))
     if heard:
         out.print(table("Was it heard?", heard_table(heard), words=3))
+    for (corpus, model), lines in short_gains(read_csv(files.get("tables/gains.csv", b""))).items():
+        out.print(table(f"What the gain of {model} on {corpus} consists of, JS bits", lines, words=1))
 
 
 def _stacked(head: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from ambiemo.jsonlines import Row
 from ambiemo.plan.sharing import Question
+from ambiemo.results.evidence import Evidence
+from ambiemo.results.gains import gain_rows
 from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import Measures, Tally, UnitRows, draw_rows, heard_rows, paired_rows, result_rows
@@ -69,9 +71,11 @@ def unit_result(
     study: Study, unit: Unit, gathered: Mapping[str, Gathered]
 ) -> tuple[list[Column], UnitResult]:
     """The predictions of a unit and its rows of every table; gathered by the name of the question."""
-    model, corpus = unit
+    corpus = unit[1]
     truths = truths_of(study, corpus)
-    columns = unit_columns(study, unit, truths, {name: one.columns() for name, one in gathered.items()})
+    candidates = {name: one.columns() for name, one in gathered.items()}
+    columns = unit_columns(study, unit, truths, candidates)
+    evidence = Evidence(study, unit, truths, columns, candidates)
     measures = Measures(study.plan, truths, corpus)
     everyone = [*baseline_columns(study, corpus, truths), *columns]
     results = list(result_rows(measures, columns))
@@ -81,6 +85,7 @@ def unit_result(
         paired=differences,
         heard=heard_rows(truths, everyone, differences),
         draws=draw_rows(study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}),
+        gains=gain_rows(evidence),
     )
     kinds = ("answer", "score")
     failures = sorted(

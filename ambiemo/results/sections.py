@@ -1,0 +1,167 @@
+"""The tables about gains, floors, ambiguity, verifiers and curves for people: Markdown, and lines
+for the terminal.
+
+Each section opens with what its numbers cannot say. A number without an interval stands next to its
+reason: in the notes below its table.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from ambiemo.jsonlines import Row
+
+Line = list[str]
+
+
+class Section:
+    """One table for people.
+
+    title, caveat  what stands above it
+    heads, words   its heads; so many of them are words, the others numbers
+    line           a row of the CSV file as a line, None for one that is not shown
+    """
+
+    def __init__(
+        self, title: str, caveat: str, heads: Line, words: int, line: Callable[[Row], Line | None]
+    ) -> None:
+        self.title, self.caveat, self.heads, self.words, self.line = (
+            title,
+            caveat,
+            heads,
+            words,
+            line,
+        )
+
+    def lines(self, rows: Sequence[Row]) -> list[Line]:
+        """Heads, then one line per row that is shown."""
+        return [self.heads, *(line for row in rows if (line := self.line(row)) is not None)]
+
+    def notes(self, rows: Sequence[Row]) -> list[str]:
+        """The reasons of the rows that are shown, each once."""
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            if (line := self.line(row)) is not None and row["reason"]:
+                found.setdefault(row["reason"], []).append(" ".join(line[: self.words]))
+        return [f"{', '.join(dict.fromkeys(names))}: {reason}." for reason, names in found.items()]
+
+    def markdown(self, rows: Sequence[Row]) -> list[str]:
+        """The section, or nothing where no row is shown."""
+        lines = self.lines(rows)
+        if len(lines) == 1:
+            return []
+        numbers = ["---:"] * (len(self.heads) - self.words)
+        notes = [f"- {note}" for note in self.notes(rows)]
+        return [
+            f"## {self.title}",
+            "",
+            self.caveat,
+            "",
+            *map(_row, [lines[0], ["---"] * self.words + numbers, *lines[1:]]),
+            "",
+            *(["No value, or no interval:", "", *notes, ""] if notes else []),
+        ]
+
+
+def markdown_sections(rows: Mapping[str, Sequence[Row]]) -> str:
+    """All sections that have rows, by the name of their CSV file; to be put below the results."""
+    parts = [line for name, one in SECTIONS.items() for line in one.markdown(rows.get(name, ()))]
+    return "\n" + "\n".join(parts) if parts else ""
+
+
+def read_csv(data: bytes) -> list[Row]:
+    """Rows of one of these tables: numbers as numbers, "" as NaN except in columns of words."""
+    return [
+        {name: value if name in WORDS else float(value or "nan") for name, value in row.items()}
+        for row in csv.DictReader(io.StringIO(data.decode("utf-8")))
+    ]
+
+
+WORDS = frozenset({"corpus", "model", "strategy", "reason"})
+
+
+def with_interval(row: Row, name: str, places: int = 3) -> str:
+    """VALUE [LOW, HIGH]; without the bounds where there are none, "–" where there is no value."""
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if math.isnan(value):
+        return "–"
+    bounds = "" if math.isnan(low) else f" [{_signed(low, places)}, {_signed(high, places)}]"
+    return _signed(value, places) + bounds
+
+
+def short_gains(rows: Sequence[Row]) -> dict[tuple[str, str], list[Line]]:
+    """`gains.csv` for the terminal by corpus and model: VALUE ± half of the interval, or the value
+    with "no interval"."""
+
+    def short(row: Row, name: str) -> str:
+        value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+        if math.isnan(value):
+            return "–"
+        sure = "no interval" if math.isnan(low) else f"± {(high - low) / 2:.3f}"
+        return f"{_signed(value, 3)} {sure}"
+
+    heads = ["strategy", "N", *GAIN_PARTS, "effective N", "ties"]
+    found: dict[tuple[str, str], list[Line]] = {}
+    for row in rows:
+        line = [
+            row["strategy"],
+            f"{row['candidates']:.0f}",
+            *(short(row, name) for name in GAIN_PARTS),
+        ]
+        line += [
+            with_interval(row, name, 2).split(" ")[0] for name in ("effective_candidates", "ties")
+        ]
+        found.setdefault((row["corpus"], row["model"]), [heads]).append(line)
+    return found
+
+
+def _signed(value: float, places: int) -> str:
+    return f"{round(value, places) + 0.0:.{places}f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _where(row: Row) -> str:
+    return f"{row['model']} on {row['corpus']}"
+
+
+GAIN_PARTS = ("decoding", "averaging", "choice", "total")
+
+
+def _gain(row: Row) -> Line:
+    return [
+        _where(row),
+        row["strategy"],
+        f"{row['candidates']:.0f}",
+        *(with_interval(row, name) for name in GAIN_PARTS),
+        with_interval(row, "effective_candidates", 2),
+        with_interval(row, "ties", 2),
+    ]
+
+
+SECTIONS: dict[str, Section] = {
+    "gains": Section(
+        "What the gain consists of",
+        "JS in bits against `greedy`, negative is better: decoding + averaging + choice = total. "
+        "Averaging needs no scores and is never above 0, so a total below 0 alone says nothing "
+        "about a scorer: read `choice`. With a Dirichlet mixture it contains the smoothing by c "
+        "and ε, with votes the step from a distribution to its largest label.",
+        [
+            "model",
+            "strategy",
+            "N",
+            "decoding",
+            "averaging",
+            "choice",
+            "total",
+            "effective N",
+            "ties",
+        ],
+        2,
+        _gain,
+    ),
+}
+"""By the name of the CSV file, in the order of results.md."""
