@@ -9,6 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from ambiemo.jsonlines import Row
 
@@ -21,11 +22,19 @@ class Section:
     title, caveat  what stands above it
     heads, words   its heads; so many of them are words, the others numbers
     line           a row of the CSV file as a line, None for one that is not shown
+    noted          what is told below the table of a row with this line; "" for nothing
     """
 
     def __init__(
-        self, title: str, caveat: str, heads: Line, words: int, line: Callable[[Row], Line | None]
+        self,
+        title: str,
+        caveat: str,
+        heads: Line,
+        words: int,
+        line: Callable[[Row], Line | None],
+        noted: Callable[[Row], str] = itemgetter("reason"),
     ) -> None:
+        self.noted = noted
         self.title, self.caveat, self.heads, self.words, self.line = (
             title,
             caveat,
@@ -40,11 +49,15 @@ class Section:
 
     def notes(self, rows: Sequence[Row]) -> list[str]:
         """The reasons of the rows that are shown, each once."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[Line]] = {}
         for row in rows:
-            if (line := self.line(row)) is not None and row["reason"]:
-                found.setdefault(row["reason"], []).append(" ".join(line[: self.words]))
-        return [f"{', '.join(dict.fromkeys(names))}: {reason}." for reason, names in found.items()]
+            if (line := self.line(row)) is not None and (reason := self.noted(row)):
+                found.setdefault(reason, []).append(line)
+        same = len({line[0] for lines in found.values() for line in lines}) == 1
+        return [
+            f"{', '.join(dict.fromkeys(' '.join(line[same : self.words]) for line in lines))}: {reason}."
+            for reason, lines in found.items()
+        ]
 
     def markdown(self, rows: Sequence[Row]) -> list[str]:
         """The section, or nothing where no row is shown."""
@@ -78,7 +91,7 @@ def read_csv(data: bytes) -> list[Row]:
     ]
 
 
-WORDS = frozenset({"corpus", "model", "strategy", "reason"})
+WORDS = frozenset({"corpus", "model", "strategy", "reason", "verdict"})
 
 
 def with_interval(row: Row, name: str, places: int = 3) -> str:
@@ -142,7 +155,37 @@ def _gain(row: Row) -> Line:
     ]
 
 
+def _ambiguity(row: Row) -> Line:
+    names = ("share_removed", "gain", "overall_gain")
+    told = [
+        with_interval(row, f"{name}_against_{against}")
+        for against in ("greedy", "tempered")
+        for name in names
+    ]
+    return [_where(row), row["strategy"], row["verdict"], *told, f"{row['n']:.0f}"]
+
+
+def _untold(row: Row) -> str:
+    """The reason of a verdict whose numbers do not say it by themselves."""
+    bare = any(math.isnan(value) for value in row.values() if isinstance(value, float))
+    return row["reason"] if bare else ""
+
+
 SECTIONS: dict[str, Section] = {
+    "ambiguity": Section(
+        "Does the gain over greedy grow with ambiguity?",
+        "Split votes: half of a clip's raters set its level, the others score. Share removed and "
+        "gain are high − low. HOLDS only if all six numbers are above 0. A verdict is "
+        "about its strategy alone: among many strategies some contrast is above 0 by chance.",
+        [
+            *("model", "strategy", "verdict"),
+            *("share removed", "gain", "overall gain"),
+            *("share removed, tempered greedy", "gain, tempered", "overall gain, tempered", "n"),
+        ],
+        3,
+        _ambiguity,
+        _untold,
+    ),
     "gains": Section(
         "What the gain consists of",
         "JS in bits against `greedy`, negative is better: decoding + averaging + choice = total. "

@@ -53,6 +53,7 @@ class UnitRows:
     paired: list[Row] = field(default_factory=list)
     heard: list[Row] = field(default_factory=list)
     draws: list[Row] = field(default_factory=list)
+    ambiguity: list[Row] = field(default_factory=list)
     gains: list[Row] = field(default_factory=list)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ambiemo.jsonlines import Row
 from ambiemo.plan.sharing import Question
+from ambiemo.results.ambiguous import ambiguity_rows
 from ambiemo.results.evidence import Evidence
 from ambiemo.results.gains import gain_rows
 from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
@@ -80,11 +81,13 @@ def unit_result(
     everyone = [*baseline_columns(study, corpus, truths), *columns]
     results = list(result_rows(measures, columns))
     differences = paired_rows(measures, everyone)
+    heard = heard_rows(truths, everyone, differences)
     rows = UnitRows(
         results=results,
         paired=differences,
-        heard=heard_rows(truths, everyone, differences),
+        heard=heard,
         draws=draw_rows(study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}),
+        ambiguity=ambiguity_rows(evidence, heard),
         gains=gain_rows(evidence),
     )
     kinds = ("answer", "score")
