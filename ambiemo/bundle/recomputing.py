@@ -30,9 +30,9 @@ from ambiemo.results.units import Failure, UnitResult, all_units, baseline_resul
 MOST_PROCESSES = 8
 """Each holds the columns of one unit: some hundred MB for a large corpus."""
 FAILURES = "log/failures.csv"
-ROWS = ("results", "paired", "heard", "draws", "ambiguity", "gains")
+ROWS = ("results", "paired", "heard", "draws", "ambiguity", "floors", "gains")
 """The tables made of every unit's rows: fields of `UnitRows`."""
-MORE = ("ambiguity", "gains")
+MORE = ("ambiguity", "floors", "gains")
 """Those of them that a bundle has only where some unit has a row."""
 
 

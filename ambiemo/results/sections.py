@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
 from ambiemo.jsonlines import Row
+from ambiemo.results.estimating import reasons
 
 Line = list[str]
 
@@ -23,6 +24,8 @@ class Section:
     heads, words   its heads; so many of them are words, the others numbers
     line           a row of the CSV file as a line, None for one that is not shown
     noted          what is told below the table of a row with this line; "" for nothing
+    shape          makes the rows that are shown of the CSV file's
+    table          name of the CSV file, if it is not the section's own
     """
 
     def __init__(
@@ -33,8 +36,10 @@ class Section:
         words: int,
         line: Callable[[Row], Line | None],
         noted: Callable[[Row], str] = itemgetter("reason"),
+        shape: Callable[[Sequence[Row]], Sequence[Row]] = list,
+        table: str = "",
     ) -> None:
-        self.noted = noted
+        self.noted, self.shape, self.table = noted, shape, table
         self.title, self.caveat, self.heads, self.words, self.line = (
             title,
             caveat,
@@ -45,12 +50,15 @@ class Section:
 
     def lines(self, rows: Sequence[Row]) -> list[Line]:
         """Heads, then one line per row that is shown."""
-        return [self.heads, *(line for row in rows if (line := self.line(row)) is not None)]
+        return [
+            self.heads,
+            *(line for row in self.shape(rows) if (line := self.line(row)) is not None),
+        ]
 
     def notes(self, rows: Sequence[Row]) -> list[str]:
         """The reasons of the rows that are shown, each once."""
         found: dict[str, list[Line]] = {}
-        for row in rows:
+        for row in self.shape(rows):
             if (line := self.line(row)) is not None and (reason := self.noted(row)):
                 found.setdefault(reason, []).append(line)
         same = len({line[0] for lines in found.values() for line in lines}) == 1
@@ -79,7 +87,11 @@ class Section:
 
 def markdown_sections(rows: Mapping[str, Sequence[Row]]) -> str:
     """All sections that have rows, by the name of their CSV file; to be put below the results."""
-    parts = [line for name, one in SECTIONS.items() for line in one.markdown(rows.get(name, ()))]
+    parts = [
+        line
+        for name, one in SECTIONS.items()
+        for line in one.markdown(rows.get(one.table or name, ()))
+    ]
     return "\n" + "\n".join(parts) if parts else ""
 
 
@@ -91,7 +103,7 @@ def read_csv(data: bytes) -> list[Row]:
     ]
 
 
-WORDS = frozenset({"corpus", "model", "strategy", "reason", "verdict"})
+WORDS = frozenset({"corpus", "model", "strategy", "reason", "verdict", "quantity", "raters"})
 
 
 def with_interval(row: Row, name: str, places: int = 3) -> str:
@@ -171,6 +183,39 @@ def _untold(row: Row) -> str:
     return row["reason"] if bare else ""
 
 
+FLOORS = ("brier_unbiased", "skill", "js_divergence_bits_vote_jackknife", "brier_to_true")
+
+
+def _by_strategy(rows: Sequence[Row]) -> list[Row]:
+    """Rows with one quantity each as one row per strategy; the corpus' own are left out."""
+    found: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in rows:
+        if row["strategy"] and row["quantity"] in FLOORS:
+            name = (row["corpus"], row["model"], row["strategy"])
+            found.setdefault(name, {})[row["quantity"]] = row
+    wide = []
+    for (corpus, model, strategy), one in found.items():
+        made: Row = {"corpus": corpus, "model": model, "strategy": strategy}
+        for quantity in FLOORS:
+            for end, column in (("", "value"), ("_low", "low"), ("_high", "high")):
+                made[quantity + end] = one[quantity][column] if quantity in one else math.nan
+        told = reasons({name: row["reason"] for name, row in one.items()})
+        wide.append(made | {"reason": told})
+    return wide
+
+
+def _floor(row: Row) -> Line:
+    return [_where(row), row["strategy"], *(with_interval(row, name) for name in FLOORS)]
+
+
+def _floor_of_corpus(row: Row) -> Line | None:
+    if row["strategy"]:
+        return None
+    told = {"value": row["value"], "value_low": row["low"], "value_high": row["high"]}
+    raters = str(row["raters"])
+    return [row["corpus"], row["quantity"], raters, with_interval(told, "value"), f"{row['n']:.0f}"]
+
+
 SECTIONS: dict[str, Section] = {
     "ambiguity": Section(
         "Does the gain over greedy grow with ambiguity?",
@@ -185,6 +230,34 @@ SECTIONS: dict[str, Section] = {
         3,
         _ambiguity,
         _untold,
+    ),
+    "floors of a corpus": Section(
+        "How good can a number look?",
+        "JS of a second panel of so many raters against the first, and the accuracy of one rater "
+        "against the others: what the raters themselves score. A larger panel is the mean over "
+        "fewer clips. One rater is no ceiling: as a distribution one vote is worse than uniform.",
+        ["corpus", "quantity", "raters", "value", "n"],
+        2,
+        _floor_of_corpus,
+        table="floors",
+    ),
+    "floors": Section(
+        "Corrected for the number of raters",
+        "Unbiased Brier: the squared distance to the true distribution, of one corpus comparable "
+        "with another's; a perfect model has 0, and may be below it by chance. Skill: 1 knows the true "
+        "distribution, 0 is the mean of the other speakers. The corrected JS still has some of the "
+        "bias of few raters. To the true distribution: only where that is known, on the embedded corpus.",
+        [
+            "model",
+            "strategy",
+            "unbiased Brier ↓",
+            "skill ↑",
+            "JS, corrected ↓",
+            "Brier to the true ↓",
+        ],
+        2,
+        _floor,
+        shape=_by_strategy,
     ),
     "gains": Section(
         "What the gain consists of",

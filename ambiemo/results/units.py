@@ -10,6 +10,7 @@ from ambiemo.jsonlines import Row
 from ambiemo.plan.sharing import Question
 from ambiemo.results.ambiguous import ambiguity_rows
 from ambiemo.results.evidence import Evidence
+from ambiemo.results.floored import floor_rows
 from ambiemo.results.gains import gain_rows
 from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
 from ambiemo.results.study import Study, Unit
@@ -88,6 +89,7 @@ def unit_result(
         heard=heard,
         draws=draw_rows(study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}),
         ambiguity=ambiguity_rows(evidence, heard),
+        floors=floor_rows(evidence),
         gains=gain_rows(evidence),
     )
     kinds = ("answer", "score")
@@ -98,10 +100,15 @@ def unit_result(
 
 
 def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult]:
-    """The predictions of a corpus' baselines and their rows of `results.csv`."""
+    """The predictions of a corpus' baselines and their rows of `results.csv` and `floors.csv`."""
     truths = truths_of(study, corpus)
     columns = baseline_columns(study, corpus, truths)
-    return columns, UnitResult(UnitRows(results=list(result_rows(Measures(study.plan, truths, corpus), columns))))
+    evidence = Evidence(study, (BASELINE, corpus), truths, columns, {})
+    rows = UnitRows(
+        results=list(result_rows(Measures(study.plan, truths, corpus), columns)),
+        floors=floor_rows(evidence),
+    )
+    return columns, UnitResult(rows)
 
 
 def all_units(study: Study) -> list[Unit]:
