@@ -26,13 +26,14 @@ from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import as_csv, cell_rows, level_rows
 from ambiemo.results.truths import Truths, truths_of
 from ambiemo.results.units import Failure, UnitResult, all_units, baseline_result, unit_result
+from ambiemo.results.verifying import self_preference_rows
 
 MOST_PROCESSES = 8
 """Each holds the columns of one unit: some hundred MB for a large corpus."""
 FAILURES = "log/failures.csv"
-ROWS = ("results", "paired", "heard", "draws", "ambiguity", "floors", "gains")
+ROWS = ("results", "paired", "heard", "draws", "ambiguity", "floors", "gains", "verifier")
 """The tables made of every unit's rows: fields of `UnitRows`."""
-MORE = ("ambiguity", "floors", "gains")
+MORE = ("ambiguity", "floors", "gains", "verifier")
 """Those of them that a bundle has only where some unit has a row."""
 
 
@@ -107,6 +108,9 @@ def assembled(study: Study, results: Mapping[Unit, UnitResult]) -> dict[str, byt
     rows["draws"].sort(key=lambda row: [row[name] for name in ("corpus", "model", "purpose", "prompt", "decoding", "audio")])
     cells = cell_rows(study)
     truths = {corpus: truths_of(study, corpus) for corpus in sorted(study.utterances)}
+    for corpus, one in truths.items():
+        judged = {unit[0]: results[unit].judged for unit in study.units if unit[1] == corpus}
+        rows["verifier"] += self_preference_rows(one.speakers, corpus, judged)
     told = markdown(study, rows["results"], cells, rows["heard"]) + markdown_sections(rows)
     return {
         "tables/results.csv": as_csv(rows["results"]),

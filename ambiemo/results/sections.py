@@ -103,7 +103,20 @@ def read_csv(data: bytes) -> list[Row]:
     ]
 
 
-WORDS = frozenset({"corpus", "model", "strategy", "reason", "verdict", "quantity", "raters"})
+WORDS = frozenset(
+    {
+        "corpus",
+        "model",
+        "strategy",
+        "reason",
+        "verdict",
+        "quantity",
+        "raters",
+        "judge",
+        "question",
+        "candidate",
+    }
+)
 
 
 def with_interval(row: Row, name: str, places: int = 3) -> str:
@@ -216,6 +229,14 @@ def _floor_of_corpus(row: Row) -> Line | None:
     return [row["corpus"], row["quantity"], raters, with_interval(told, "value"), f"{row['n']:.0f}"]
 
 
+def _verifier(row: Row) -> Line | None:
+    if row["quantity"] == "mean_score":
+        return None  # by candidate: in the CSV file; here the slope stands for it
+    told = {"value": row["value"], "value_low": row["low"], "value_high": row["high"]}
+    words = [_where(row), row["question"], row["judge"], row["quantity"]]
+    return [*words, with_interval(told, "value"), f"{row['n']:.0f}"]
+
+
 SECTIONS: dict[str, Section] = {
     "ambiguity": Section(
         "Does the gain over greedy grow with ambiguity?",
@@ -258,6 +279,15 @@ SECTIONS: dict[str, Section] = {
         2,
         _floor,
         shape=_by_strategy,
+    ),
+    "verifier": Section(
+        "Does the verifier know which candidate is better?",
+        "Within one clip, against JS to the raters. Concordance .5 and tau-b 0 are a coin; tied scores "
+        "count half. A slope over the order of samples is chance or a fault; beams are in order of "
+        "likelihood, so read it next to that of −JS. Self-preference needs a judge of several models.",
+        ["model", "question", "judge", "quantity", "value", "n"],
+        4,
+        _verifier,
     ),
     "gains": Section(
         "What the gain consists of",

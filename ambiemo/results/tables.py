@@ -56,6 +56,7 @@ class UnitRows:
     ambiguity: list[Row] = field(default_factory=list)
     floors: list[Row] = field(default_factory=list)
     gains: list[Row] = field(default_factory=list)
+    verifier: list[Row] = field(default_factory=list)
 
 
 class Measures:

@@ -16,6 +16,7 @@ from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import Measures, Tally, UnitRows, draw_rows, heard_rows, paired_rows, result_rows
 from ambiemo.results.truths import truths_of
+from ambiemo.results.verifying import Judged, verifier_rows
 from ambiemo.strategies.candidates import Candidates
 from ambiemo.strategies.collecting import Collected
 
@@ -63,10 +64,12 @@ class Gathered:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What a unit adds to the tables, and the draws that brought nothing."""
+    """What a unit adds to the tables, the draws that brought nothing, and by question what was
+    judged (for the rows that compare models)."""
 
     rows: UnitRows
     failures: list[Failure] = field(default_factory=list)
+    judged: dict[str, Judged] = field(default_factory=dict)
 
 
 def unit_result(
@@ -83,6 +86,7 @@ def unit_result(
     results = list(result_rows(measures, columns))
     differences = paired_rows(measures, everyone)
     heard = heard_rows(truths, everyone, differences)
+    scores, judged = verifier_rows(evidence)
     rows = UnitRows(
         results=results,
         paired=differences,
@@ -91,12 +95,13 @@ def unit_result(
         ambiguity=ambiguity_rows(evidence, heard),
         floors=floor_rows(evidence),
         gains=gain_rows(evidence),
+        verifier=scores,
     )
     kinds = ("answer", "score")
     failures = sorted(
         (failure for one in gathered.values() for failure in one.failures), key=lambda one: (kinds.index(one[0]), one[3:])
     )
-    return columns, UnitResult(rows, failures)
+    return columns, UnitResult(rows, failures, judged)
 
 
 def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult]:
