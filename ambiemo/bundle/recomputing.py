@@ -31,9 +31,9 @@ from ambiemo.results.verifying import self_preference_rows
 MOST_PROCESSES = 8
 """Each holds the columns of one unit: some hundred MB for a large corpus."""
 FAILURES = "log/failures.csv"
-ROWS = ("results", "paired", "heard", "draws", "ambiguity", "floors", "gains", "verifier")
+ROWS = ("results", "paired", "heard", "draws", "ambiguity", "curves", "floors", "gains", "verifier")
 """The tables made of every unit's rows: fields of `UnitRows`."""
-MORE = ("ambiguity", "floors", "gains", "verifier")
+MORE = ("ambiguity", "curves", "floors", "gains", "verifier")
 """Those of them that a bundle has only where some unit has a row."""
 
 

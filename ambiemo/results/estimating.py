@@ -6,6 +6,7 @@ without a value are left out together with the speakers who have no other. A num
 interval carries its reason, and a row says which of its numbers that is.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -55,10 +56,13 @@ class Clusters:
         """The mean of one number per utterance (n,); NaN is left out."""
         array = np.asarray(values, dtype=np.float64)
         known = ~np.isnan(array)
+        ordered = np.where(known, array, 0.0)[self._order].tolist()
+        edges = self._edges.tolist()
+        sums = [math.fsum(ordered[a:b]) for a, b in itertools.pairwise(edges)]
+        counts = np.bincount(self.codes[known], minlength=len(self.names)).astype(np.float64)
         # The layout of `distribution.averaged`: the number, whether there is one, whether it is
-        # infinite.
-        parts = np.stack([np.where(known, array, 0.0), known, np.zeros(len(array))], axis=1)
-        return self.of(parts, known, mean)
+        # infinite; then the count of utterances.
+        return self.of_sums(np.stack([sums, counts, np.zeros(len(counts)), counts], axis=1), mean)
 
     def means(self, columns: Mapping[str, npt.ArrayLike]) -> dict[str, Estimate]:
         """`mean` of several, by name."""

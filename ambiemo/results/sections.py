@@ -237,6 +237,34 @@ def _verifier(row: Row) -> Line | None:
     return [*words, with_interval(told, "value"), f"{row['n']:.0f}"]
 
 
+def _curve(row: Row) -> Line | None:
+    if row["question"].split(".")[1] == "greedy" or _is_power_of_two(str(row["k"])):
+        numbers = [
+            with_interval(row, "js_divergence_bits"),
+            with_interval(row, "brier"),
+            "" if math.isnan(row["tokens"]) else f"{row['tokens']:.0f}",
+            with_interval(row, "same_draws"),
+        ]
+        words = [
+            _where(row),
+            row["question"],
+            row["method"],
+            "∞" if row["k"] == "inf" else str(row["k"]),
+        ]
+        return [*words, *numbers, row["pareto"]]
+    return None
+
+
+def _is_power_of_two(k: str) -> bool:
+    return k == "inf" or int(k) & (int(k) - 1) == 0
+
+
+def _unknown_curve(row: Row) -> str:
+    """The reason, where it is not that the method or the limit has nothing to be compared with."""
+    bare = any(math.isnan(row[f"{name}_low"]) for name in ("js_divergence_bits", "brier"))
+    return row["reason"] if bare else ""
+
+
 SECTIONS: dict[str, Section] = {
     "ambiguity": Section(
         "Does the gain over greedy grow with ambiguity?",
@@ -279,6 +307,20 @@ SECTIONS: dict[str, Section] = {
         2,
         _floor,
         shape=_by_strategy,
+    ),
+    "curves": Section(
+        "What more samples give",
+        "Over all subsets of k samples (every k is in the CSV file). ∞ is the limit a of a + b / k. Tokens are of "
+        "answers and judgements per clip, without prompts. The last difference is JS minus that of "
+        "the linear pool with as many draws, where a judgement is a draw (– for the pool itself). The Pareto front is of "
+        "the values: a difference smaller than its interval puts a row on it or off it.",
+        [
+            *("model", "question", "method", "k"),
+            *("JS bits ↓", "Brier ↓", "tokens", "JS − pool's", "on the front"),
+        ],
+        4,
+        _curve,
+        _unknown_curve,
     ),
     "verifier": Section(
         "Does the verifier know which candidate is better?",

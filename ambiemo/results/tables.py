@@ -54,6 +54,7 @@ class UnitRows:
     heard: list[Row] = field(default_factory=list)
     draws: list[Row] = field(default_factory=list)
     ambiguity: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
     floors: list[Row] = field(default_factory=list)
     gains: list[Row] = field(default_factory=list)
     verifier: list[Row] = field(default_factory=list)

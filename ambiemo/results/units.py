@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ambiemo.jsonlines import Row
 from ambiemo.plan.sharing import Question
 from ambiemo.results.ambiguous import ambiguity_rows
+from ambiemo.results.curving import Cost, curve_rows, spent
 from ambiemo.results.evidence import Evidence
 from ambiemo.results.floored import floor_rows
 from ambiemo.results.gains import gain_rows
@@ -25,12 +26,17 @@ Failure = tuple[str, str, str, str, str, str]
 
 
 class Gathered:
-    """What came back to one question, gathered draw by draw: columns of candidates, counts, failures. Texts are not kept."""
+    """What came back to one question, gathered draw by draw: columns of candidates, counts, failures. Texts are not kept.
+
+    asked, judging: tokens of the prompt and seconds of audio of every draw and judgement that brought something.
+    """
 
     def __init__(self, question: Question, labels: int) -> None:
         self.question = question
         self.answers, self.scores = Tally(), Tally()
         self.failures: list[Failure] = []
+        self.asked: list[tuple[int, float]] = []
+        self.judging: list[tuple[int, float]] = []
         self._collected = Collected(question.decoding.count, labels)
 
     def add(
@@ -38,8 +44,12 @@ class Gathered:
     ) -> None:
         """Add one draw: its rows, how each candidate was read, and the verifier's rows about the first of them."""
         self.answers.add(rows)
+        if "failure" not in rows[0]:
+            self.asked.append((rows[0]["prompt_tokens"], rows[0]["audio_s"]))
         for row in scores:
             self.scores.add([row])
+            if "failure" not in row:
+                self.judging.append((row["prompt_tokens"], row["audio_s"]))
             self._note("score", row)
         if "failure" in rows[0]:
             self._note("answer", rows[0])
@@ -93,6 +103,7 @@ def unit_result(
         heard=heard,
         draws=draw_rows(study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}),
         ambiguity=ambiguity_rows(evidence, heard),
+        curves=curve_rows(evidence, _costs(study, unit, gathered)),
         floors=floor_rows(evidence),
         gains=gain_rows(evidence),
         verifier=scores,
@@ -102,6 +113,18 @@ def unit_result(
         (failure for one in gathered.values() for failure in one.failures), key=lambda one: (kinds.index(one[0]), one[3:])
     )
     return columns, UnitResult(rows, failures, judged)
+
+
+def _costs(study: Study, unit: Unit, gathered: Mapping[str, Gathered]) -> dict[str, Cost]:
+    """What one candidate and one judgement cost, on average over what came back, by question."""
+    price, judge = study.prices.get(unit[0]), study.prices.get(study.judges[unit[0]])
+    return {
+        name: Cost(
+            *spent(one.answers.tokens, one.answers.candidates, one.asked, price),
+            *spent(one.scores.tokens, one.scores.candidates, one.judging, judge),
+        )
+        for name, one in gathered.items()
+    }
 
 
 def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult]:
