@@ -16,6 +16,9 @@ ARG CUDA_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04@sha256:c3fde347d52d578c84f
 # --- verify -----------------------------------------------------------------------------------------------------------
 FROM ${BASE_IMAGE} AS verify
 ARG SOURCE_DATE_EPOCH=0
+LABEL org.opencontainers.image.title="ambiemo verify" \
+      org.opencontainers.image.description="Checks the bundles of arXiv 2602.03873's reproduction package" \
+      org.opencontainers.image.licenses="Apache-2.0"
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
     PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
@@ -41,8 +44,13 @@ ENTRYPOINT ["ambiemo"]
 CMD ["--help"]
 
 # --- reproduce --------------------------------------------------------------------------------------------------------
+# What is written while it runs lies in the mounted folders (weights and compiled kernels in models/, the rest in
+# artifacts/) and in /tmp: `--read-only --tmpfs /tmp` holds.
 FROM ${CUDA_IMAGE} AS reproduce
 ARG SOURCE_DATE_EPOCH=0
+LABEL org.opencontainers.image.title="ambiemo reproduce" \
+      org.opencontainers.image.description="Runs the plans of arXiv 2602.03873's reproduction package on GPUs" \
+      org.opencontainers.image.licenses="Apache-2.0"
 # Ubuntu's archive as it was at this moment (apt reads it from Ubuntu's snapshot service); empty = today's.
 ARG APT_SNAPSHOT=20261101T000000Z
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
@@ -58,6 +66,9 @@ ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
     LOGNAME=ambiemo \
     MPLCONFIGDIR=/tmp \
     HF_HOME=/home/ambiemo/models \
+    XDG_CACHE_HOME=/home/ambiemo/models/cache \
+    TRITON_CACHE_DIR=/home/ambiemo/models/cache/triton \
+    TORCHINDUCTOR_CACHE_DIR=/home/ambiemo/models/cache/inductor \
     RAY_USAGE_STATS_ENABLED=0 \
     VLLM_NO_USAGE_STATS=1 \
     VLLM_USE_FLASHINFER_SAMPLER=0 \

@@ -124,8 +124,7 @@ def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> Non
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables into this folder too.")
 def tables(bundle: Path, out: Path | None) -> None:
     """The tables of a bundle again, from its answers."""
-    from ambiemo.bundle.folder import in_one_line
-    from ambiemo.bundle.folder import payload
+    from ambiemo.bundle.folder import in_one_line, payload
     from ambiemo.bundle.recomputing import tables_again
     from ambiemo.durable import write
     from ambiemo.terminal import print_tables

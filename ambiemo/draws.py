@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256, sha256_text
 from ambiemo.seeds import seed
 
 FinishReason = Literal["stop", "length", "filtered", "forced"]
@@ -102,7 +102,7 @@ class Draw:
 
 @lru_cache(maxsize=64)
 def _text_sha256(text: str) -> str:
-    return sha256(text.encode("utf-8"))
+    return sha256_text(text)
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,16 @@ class Candidate:
     finish_reason: FinishReason
 
 
+FORMERLY = {"heard_s": "audio_s"}
+"""Names that stored answers may still have for a field."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back for one draw: its candidates in order, or the reason why there are none (`failure`).
 
     `decoding` is what the engine says it applied, `rendered_prompt_sha256` the hash of the text the model read (chat template
-    included), `prompt_tokens` the length of its input, `heard_s` the seconds of audio it was given.
+    included), `prompt_tokens` the length of its input, `audio_s` the seconds of audio it was given.
     """
 
     key: str
@@ -134,13 +138,13 @@ class Answer:
     failure: str = ""
     rendered_prompt_sha256: str = ""
     prompt_tokens: int = 0
-    heard_s: float = 0.0
+    audio_s: float = 0.0
     truncated: bool = False
     extra: dict = field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: dict) -> "Answer":
         """The answer that `dataclasses.asdict` wrote as `row`."""
-        rest = {name: value for name, value in row.items() if name not in ("candidates", "decoding")}
+        rest = {FORMERLY.get(name, name): value for name, value in row.items() if name not in ("candidates", "decoding")}
         candidates = tuple(Candidate(**one) for one in row["candidates"])
         return cls(candidates=candidates, decoding=Decoding(**row["decoding"]), **rest)

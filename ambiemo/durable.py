@@ -21,6 +21,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def sha256_text(text: str) -> str:
+    """Hex SHA-256 of a text in UTF-8. Half a surrogate pair, which a model may say and UTF-8 lacks, counts as its escape."""
+    return sha256(text.encode("utf-8", "backslashreplace"))
+
+
 def sha256_file(path: Path | str) -> str:
     """Hex SHA-256 of a file's bytes, read in pieces of 1 MiB."""
     digest = hashlib.sha256()

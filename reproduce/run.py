@@ -73,6 +73,14 @@ def wants_gpu(plan: Plan) -> bool:
     return any(entry.gpus > 0 for entry in plan.every_model)
 
 
+def asks_own_server(plan: Plan) -> bool:
+    """Whether a model of the plan is behind a server of the user's, which may run on this very machine."""
+    return any(
+        "base_url" in entry.options or (spec.is_remote and spec.base_url_env)
+        for entry, spec in ((entry, models.model(entry.id)) for entry in plan.every_model)
+    )
+
+
 def container_lacks(runtime: str, gpus: bool) -> list[tuple[str, str]]:
     """What is missing to run an image with `runtime`: (what, what to do) each."""
     instead = "or RUNTIME=podman, or RUNTIME=local to run without a container"
@@ -101,8 +109,10 @@ def container_lacks(runtime: str, gpus: bool) -> list[tuple[str, str]]:
 def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, str] | None = None) -> list[str]:
     """The command that starts a container for a plan, up to the image's name.
 
-    What the plan names is given and no more: the folders of its corpora (read-only, at their own paths), the keys of its models
-    (by name, so that no value shows in a process list), the plan file, artifacts/ and the folder of model weights.
+    What the plan names is given and no more:
+    - the folders of its corpora (read-only, at their own paths), the plan file, artifacts/ and the folder of model weights;
+    - the keys and server addresses of its models, from their rows, by name: no value shows in a process list;
+    - this machine's network, where a model is behind a server of the user's.
     """
     environment = dict(os.environ) if environment is None else environment
     artifacts, weights = ROOT / "artifacts", Path(environment.get("HF_HOME", "~/.cache/huggingface")).expanduser()
@@ -114,6 +124,8 @@ def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, 
     folders |= {_absolute(root) for root in roots if root and "${" not in root}
 
     command = [runtime, "run", "--rm", "--ipc=host"]
+    if asks_own_server(plan):
+        command += ["--network=host"]  # localhost of the container's own network is not this machine's
     if runtime == "podman":
         command += ["--security-opt=label=disable", *(["--userns=keep-id"] if os.getuid() else [])]
     command += ["--user", f"{os.getuid()}:{os.getgid()}"]

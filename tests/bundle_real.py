@@ -6,6 +6,7 @@ that are missing or unreadable, an acted utterance, two clips with the same byte
 
 import json
 import random
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,7 +23,7 @@ from ambiemo.jsonlines import lines, packed
 from ambiemo.labels import FOUR, SIX
 from ambiemo.models import MODELS
 from ambiemo.plan import sharing
-from ambiemo.plan.expand import Cell, Expanded
+from ambiemo.plan.expand import Expanded, laid_out
 from ambiemo.plan.schema import Plan, check
 from ambiemo.results.predictions import BASELINE, Column, prediction_rows
 from ambiemo.results.study import Study, Unit, study_of
@@ -116,18 +117,8 @@ def expanded(plan: Plan, count: int) -> Expanded:
         entry.id: LoadedCorpus(entry.id, labels[entry.id], utterances(entry.id, labels[entry.id], count))
         for entry in plan.corpora
     }
-    cells = []
-    for corpus in corpora:
-        for entry in plan.strategies:
-            cells.append(Cell("tiny", corpus, entry.row()))
-        for control in plan.controls:
-            cells += [
-                Cell("tiny", corpus, entry.row(), control.name)
-                for entry in plan.strategies
-                if entry.name in control.strategies
-            ]
-    cells.append(Cell("tiny", "tiny", STRATEGIES["cot"], "silence", skipped="not today"))
-    return Expanded(plan, {"tiny": MODELS["tiny"]}, corpora, tuple(cells), ())
+    stands = Expanded(plan, {"tiny": MODELS["tiny"]}, corpora, (), ())
+    return replace(stands, cells=tuple(laid_out(stands, set())))
 
 
 def answers_of(stands: Expanded, mended: bool) -> tuple[dict[Unit, dict[str, Gathered]], dict[str, bytes]]:

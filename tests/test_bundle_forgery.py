@@ -21,6 +21,7 @@ from ambiemo.results.units import Gathered
 
 GREEDY, BEAMS = (f"answers/tiny/tiny/direct.{name}.jsonl.gz" for name in ("greedy", "beam-5"))
 JUDGED, SCORES = (f"{folder}/tiny/tiny/direct.beam-3.jsonl.gz" for folder in ("answers", "scores"))
+REASONED = "answers/tiny/tiny/cot.sample-8.jsonl.gz"
 SAMPLES, PREDICTIONS = "answers/tiny/tiny/direct.sample-8.jsonl.gz", "predictions/tiny/tiny.jsonl.gz"
 ANSWERS = "answers/"
 Files = dict[str, bytes]
@@ -158,7 +159,8 @@ def as_told(study: Study, unit: tuple[str, str], files: Files) -> dict[str, Gath
     for question in (one for one in study.questions if one.unit == unit):
         one = gathered[question.name] = Gathered(question, len(labels))
         draws: dict[str, list[dict]] = {}
-        for row in rows_of(files, contents.answers_path(question)):
+        path = contents.answers_path(question)
+        for row in rows_of(files, path) if path in files else []:
             draws.setdefault(row["audio_sha256"], []).append(row)
         scores: dict[str, list[dict]] = {}
         for row in rows_of(files, contents.scores_path(question)) if question.judged else []:
@@ -248,7 +250,6 @@ def is_answer(row: dict) -> bool:
 CONSISTENT = {
     "the cells of a strategy are deleted": (CELLS, edit(CELLS, lambda rows: [r for r in rows if not is_vote(r)])),
     "a cell is called skipped while it could be filled": (CELLS, change_row(CELLS, is_vote, skipped="no answers")),
-    "a cell stands twice": (CELLS, edit(CELLS, lambda rows: [*rows, rows[0]])),
     "a cell is added that the plan does not ask for": (
         CELLS,
         edit(CELLS, lambda rows: [*rows, {**rows[1], "control": "shuffled_audio"}]),
@@ -260,7 +261,7 @@ CONSISTENT = {
     ),
     "what cannot be parsed is dropped": (
         ANSWERS,
-        edit(SAMPLES, lambda rows: [r for r in rows if r.get("verdict") != "unparsed"]),
+        edit(REASONED, lambda rows: [r for r in rows if r.get("verdict") != "unparsed"]),
     ),
     "the first candidates stand twice": (
         ANSWERS,
@@ -324,11 +325,12 @@ def test_a_question_that_was_changed_is_found(
     assert "key prompt_id: found 'direct', expected 'cot'" in printed
 
 
-def test_an_utterance_that_stands_twice_is_found_by_both(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    forged = edit(UTTERANCES, lambda rows: [*rows, rows[0]])(stated())  # no tables can be made of that
+@pytest.mark.parametrize("path", [UTTERANCES, CELLS])
+def test_a_row_that_stands_twice_is_found_by_both(tmp_path: Path, capsys: pytest.CaptureFixture, path: str) -> None:
+    forged = edit(path, lambda rows: [*rows, rows[0]])(stated())  # no tables can be made of that
     for code, printed in judged(tmp_path / "forged", forged, capsys):
         assert code == 1
-        assert UTTERANCES in printed
+        assert path in printed
 
 
 def test_a_run_that_truly_had_no_verifier_holds_for_both(

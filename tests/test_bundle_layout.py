@@ -3,8 +3,8 @@
 import pytest
 from bundle_real import whole
 
-from ambiemo.errors import Broken
 from ambiemo.bundle.layout import MUST, check
+from ambiemo.errors import Broken
 
 
 @pytest.fixture(scope="module")

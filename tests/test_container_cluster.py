@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ambiemo.models import MODELS
+
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "reproduce" / "cluster"
 SCRIPTS = sorted([*CLUSTER.glob("*.sh"), ROOT / ".ci" / "run"])
@@ -61,6 +63,84 @@ def test_only_workers_ask_for_gpus_and_no_pod_runs_as_root(job: dict) -> None:
     cluster = job["spec"]["rayClusterSpec"]
     for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
         assert group["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+
+
+def gib(size: str) -> int:
+    assert size.endswith("Gi")
+    return int(size.removesuffix("Gi"))
+
+
+def test_a_pod_s_memory_holds_its_shared_memory_and_a_model_beside(job: dict) -> None:
+    """What lies in /dev/shm counts against the container's limit."""
+    cluster = job["spec"]["rayClusterSpec"]
+    for group, least in ((cluster["headGroupSpec"], 24), (cluster["workerGroupSpecs"][0], 48)):
+        spec = group["template"]["spec"]
+        (shared,) = (one["emptyDir"]["sizeLimit"] for one in spec["volumes"] if "emptyDir" in one)
+        limits = spec["containers"][0]["resources"]["limits"]
+        assert gib(limits["memory"]) - gib(shared) >= least
+        assert int(group["rayStartParams"]["object-store-memory"]) < gib(shared) * 2**30
+
+
+def test_the_slurm_job_waits_for_slow_nodes_and_hands_its_cores_over(tmp_path: Path) -> None:
+    for name, body in (
+        ("scontrol", "echo node1; echo node2"),
+        ("srun", 'echo "$RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT $@"'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(CLUSTER / "slurm.sh"), "reproduce/paper.yaml"],
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "SLURM_SUBMIT_DIR": str(tmp_path),
+            "SLURM_JOB_NODELIST": "node[1-2]",
+            "SLURM_JOB_NUM_NODES": "2",
+            "SLURM_CPUS_ON_NODE": "48",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, *words = done.stdout.split()
+    assert int(seconds) >= 600
+    assert "--cpus-per-task=48" in words
+    assert words[words.index("--address") + 1] == "node1:6379"
+
+
+def test_apptainer_hands_over_every_variable_of_the_rows(tmp_path: Path) -> None:
+    named = {name for spec in MODELS.values() for name in (spec.key_env, spec.base_url_env) if name} | {"HF_TOKEN"}
+    fake = tmp_path / "apptainer"
+    fake.write_text("#!/bin/sh\nenv\n", encoding="utf-8")
+    fake.chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(CLUSTER / "apptainer.sh"), "exec", "ray"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), **dict.fromkeys(named, "given")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    inside = {line.split("=")[0] for line in done.stdout.splitlines() if line.endswith("=given")}
+    assert {f"APPTAINERENV_{name}" for name in named} <= inside
+
+
+def test_apptainer_s_tmp_is_on_a_disk_and_gone_afterwards(tmp_path: Path) -> None:
+    fake = tmp_path / "apptainer"
+    fake.write_text('#!/bin/sh\necho "$@"\nexit 7\n', encoding="utf-8")
+    fake.chmod(0o755)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = subprocess.run(
+        ["bash", str(CLUSTER / "apptainer.sh"), "exec", "ray"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "AMBIEMO_SCRATCH": str(scratch)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 7
+    assert re.search(rf"--workdir {scratch}/ambiemo\.\w+ --bind /dev/shm", done.stdout)
+    assert list(scratch.iterdir()) == []
 
 
 def test_the_slurm_job_takes_whole_nodes_and_starts_ray_on_each() -> None:

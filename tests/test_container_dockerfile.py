@@ -75,6 +75,25 @@ def test_what_is_copied_is_there_and_let_through_by_dockerignore() -> None:
             assert source.split("/")[0] in let_in, source
 
 
+def test_what_a_run_writes_lies_under_a_mounted_folder_or_tmp() -> None:
+    """So that the container holds with `--read-only --tmpfs /tmp`, and a second run finds its compiled kernels."""
+    stage = DOCKERFILE.split("AS reproduce")[1]
+    written = dict(re.findall(r"^\s+(\w*(?:HF_HOME|CACHE\w*|CONFIGDIR))=(/\S+)", stage, re.M))
+    assert {
+        "HF_HOME",
+        "XDG_CACHE_HOME",
+        "TRITON_CACHE_DIR",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "MPLCONFIGDIR",
+    } <= written.keys()
+    assert all(place.startswith(("/home/ambiemo/models", "/tmp")) for place in written.values())
+
+
+def test_each_image_says_what_it_is() -> None:
+    titles = re.findall(r'org\.opencontainers\.image\.title="ambiemo (\w+)"', DOCKERFILE)
+    assert titles == ["verify", "reproduce"]
+
+
 @pytest.mark.parametrize("name", HASHED)
 def test_every_locked_package_has_a_hash(name: str) -> None:
     text = (ROOT / "locks" / name).read_text(encoding="utf-8").replace("\\\n", " ")

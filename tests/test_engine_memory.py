@@ -8,7 +8,7 @@ from ambiemo import models
 from ambiemo.engines import memory
 from ambiemo.engines.memory import enough_memory, free_host_gib, needed_gib
 from ambiemo.errors import BadInput
-from ambiemo.plan.preflight import lacks
+from ambiemo.plan.preflight import gpu_memory_gib, lacks
 
 TINY = models.model("tiny")
 
@@ -63,3 +63,35 @@ def test_a_container_s_limit_counts_and_what_the_kernel_would_drop_is_free(
 def test_where_nobody_tells_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "absent")
     assert free_host_gib() is None
+
+
+@pytest.mark.parametrize(("free", "fit"), [(22.0, False), (22.3, True)])
+def test_preflight_and_engine_have_one_rule(free: float, fit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 GiB of weights, of which vLLM takes 0.9 of what is free: 22.2 GiB."""
+    spec = models.model("qwen2-audio-7b")
+    monkeypatch.setattr("ambiemo.plan.preflight.gpu_memory_gib", lambda: free)
+    told = [what for what, _ in lacks(spec, "vllm", "image") if "GPU" in what]
+    assert told == (
+        [] if fit else ["GPU too small: 22 GiB (of which the engine takes 0.9), the weights alone need 20 GiB"]
+    )
+    if fit:
+        enough_memory(spec, free, "GPU memory", share=0.9)
+    else:
+        with pytest.raises(BadInput, match=r"22\.00 GiB are free \(the engine takes 0\.9 of it\)"):
+            enough_memory(spec, free, "GPU memory", share=0.9)
+
+
+def test_what_is_free_on_a_gpu_counts_and_not_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text('#!/bin/sh\ncase "$1" in *memory.free*) echo 1024; echo 2048;; *) echo 81920;; esac\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert gpu_memory_gib() == 2.0
+
+
+def test_every_local_row_sets_a_bound_for_its_cache_that_its_longest_clip_fits_into() -> None:
+    """Ultravox's 131,072 positions want 16 GiB of cache for one sequence, and vLLM then refuses a GPU of 24 GiB."""
+    for spec in models.MODELS.values():
+        if spec.is_repository and not spec.is_remote:
+            heard = 25 * (spec.audio_seconds or 0)  # Whisper's 50 frames a second, halved
+            assert heard + 600 <= spec.max_model_len <= 16384, spec.id

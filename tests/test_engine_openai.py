@@ -8,15 +8,15 @@ import time
 import numpy as np
 import pytest
 from servers.faulty_proxy import AFTER, BEFORE, FaultyProxy
-from servers.upstream import Upstream
+from servers.upstream import Refusal, Upstream
 
 from ambiemo.draws import Decoding
-from ambiemo.engines import Request
-from ambiemo.engines.chat import messages, retry_after_seconds, same_model, to_wav
+from ambiemo.engines import THOUGHT_AWAY, ModelStopped, Request
+from ambiemo.engines.chat import messages, retry_after_seconds, retry_info_seconds, same_model, to_wav
 from ambiemo.engines.journal import Journal
 from ambiemo.engines.openai import OpenAIEngine
 from ambiemo.errors import BadInput
-from ambiemo.models import ModelSpec, Price, model
+from ambiemo.models import MODELS, Accepts, ModelSpec, Price, model
 
 GREEDY = Decoding("greedy", max_tokens=50)
 SAMPLES = Decoding("sample", count=4, temperature=0.7, max_tokens=50)
@@ -84,7 +84,7 @@ def test_an_answer_comes_back_in_order_with_what_was_applied(upstream, engine_at
     first = answers[0].candidates[0]
     assert set(json.loads(first.text)) == {"neutral", "happy", "angry", "sad"}
     assert (first.tokens, first.finish_reason, first.log_likelihood) == (20, "stop", None)
-    assert (answers[0].heard_s, answers[0].prompt_tokens) == (0.5, 35)
+    assert (answers[0].audio_s, answers[0].prompt_tokens) == (0.5, 35)
 
 
 def test_the_server_hears_the_clip(upstream, engine_at):
@@ -148,7 +148,7 @@ def test_one_fault_is_survived_and_the_answer_is_the_same(fault, upstream, proxy
 def test_a_chaos_run_ends_complete_with_each_answer_made_once(upstream, proxy_to, engine_at):
     def fault(identity: str, attempt: int) -> str:
         if attempt == 1:
-            key, _, index = identity.partition("#")
+            key, _, index = identity.rpartition("/")[2].partition("#")
             return SURVIVABLE[(4 * int(key, 16) + int(index)) % len(SURVIVABLE)]
         chance = random.Random(f"{identity}{attempt}")
         quick = [one for one in SURVIVABLE if one not in ("hang", "drip", "429-date")]
@@ -161,7 +161,8 @@ def test_a_chaos_run_ends_complete_with_each_answer_made_once(upstream, proxy_to
     answers = engine_at(proxy.url, timeout_s=2.0, attempts=30, concurrency=32).draw(asked, SAMPLES)
     assert [answer.failure for answer in answers] == [""] * 12
     assert [answer.candidates for answer in answers] == [answer.candidates for answer in plain]
-    assert sorted(upstream.made) == sorted(f"{request.key}#{index}" for request in asked for index in range(4))
+    made = sorted(identity.rpartition("/")[2] for identity in upstream.made)
+    assert made == sorted(f"{request.key}#{index}" for request in asked for index in range(4))
     assert sum(proxy.delivered.values()) == len(proxy.delivered) == len(upstream.made) == 48
     assert sum(proxy.seen.values()) == 48 + sum(proxy.faults.values()) - proxy.faults[""]
     assert set(SURVIVABLE) <= set(proxy.faults)
@@ -220,10 +221,190 @@ def test_an_answer_that_cannot_be_used_is_a_failure_of_its_own(fault, words, pro
     assert sum(proxy.seen.values()) == 1
 
 
-def test_a_model_that_thought_its_tokens_away_gives_an_empty_candidate(proxy_to, engine_at):
-    proxy = proxy_to(lambda *_: "thinking")
-    candidate = engine_at(proxy.url).draw(requests(1), GREEDY)[0].candidates[0]
-    assert (candidate.text, candidate.finish_reason) == ("", "length")
+def test_a_model_that_thought_its_tokens_away_is_a_failure_of_its_own_and_asked_again(proxy_to, engine_at, tmp_path):
+    thinking = [True]
+    proxy = proxy_to(lambda *_: "thinking" if thinking else "", replay=False)
+    answer = engine_at(proxy.url, journal=tmp_path).draw(requests(1), GREEDY)[0]
+    assert answer.candidates == ()
+    assert answer.failure.startswith(THOUGHT_AWAY)
+    assert answer.extra["transient"] is True
+    thinking.clear()
+    assert engine_at(proxy.url, journal=tmp_path).draw(requests(1), GREEDY)[0].failure == ""
+
+
+def test_a_model_that_thinks_every_answer_away_stops_after_a_few(upstream, proxy_to, engine_at):
+    engine = engine_at(proxy_to(lambda *_: "thinking").url, concurrency=16, refusals=4)
+    answers = engine.draw(requests(50), GREEDY)
+    assert len(upstream.made) == 4
+    assert "4 requests in a row ended alike: empty at the token limit" in engine.stopped
+    assert all(answer.failure for answer in answers)
+
+
+def gemini(server: Upstream) -> Upstream:
+    """A server that refuses as Gemini's compatible endpoint does: a field that it does not know makes a 400 of the request."""
+    usual = server.answer
+
+    def strict(body: dict) -> dict:
+        if "seed" in body:
+            what = 'Invalid JSON payload received. Unknown name \\"seed\\": Cannot find field.'
+            raise Refusal(400, [{"error": {"code": 400, "message": what, "status": "INVALID_ARGUMENT"}}])
+        return usual(body | {"seed": 0})
+
+    server.answer = strict
+    return server
+
+
+def test_a_server_that_knows_no_seed_is_sent_none(upstream, engine_at):
+    row = spec(accepts=Accepts(seed=False, reasoning_effort="low", limit="max_completion_tokens"))
+    answers = engine_at(gemini(upstream).url, row).draw(requests(2), SAMPLES)
+    assert [answer.failure for answer in answers] == [""] * 2
+    assert {body["reasoning_effort"] for body in upstream.bodies} == {"low"}
+    assert {body["max_completion_tokens"] for body in upstream.bodies} == {50}
+    assert not {"seed", "max_tokens"} & set(upstream.bodies[0])
+
+
+@pytest.mark.parametrize("name", ["gemini-2.0-flash", "gemini-2.5-pro"])
+def test_the_rows_of_gemini_send_what_its_server_takes(name, engine_at, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    server = gemini(Upstream(MODELS[name].weights))
+    answer = engine_at(server.url, MODELS[name]).draw(requests(1), GREEDY)[0]
+    server.close()
+    assert answer.failure == ""
+    assert server.bodies[0].get("reasoning_effort") == ("low" if name == "gemini-2.5-pro" else None)
+
+
+def test_a_clip_travels_as_a_data_url_where_the_row_says_so(engine_at, monkeypatch):
+    server, heard = Upstream(), []
+
+    def answer(body: dict) -> dict:
+        heard.append(body["messages"][0]["content"][0])
+        return {"choices": [{"message": {"content": "{}"}}]}
+
+    server.answer = answer
+    engine_at(server.url, spec(accepts=Accepts(audio="audio_url"))).draw(requests(1), GREEDY)
+    server.close()
+    assert heard[0]["audio_url"]["url"].startswith("data:audio/wav;base64,UklGR")
+
+
+def test_a_refused_request_is_not_final_and_the_same_refusal_stops_the_model(upstream, engine_at, tmp_path):
+    asked = requests(50)
+    first = engine_at(gemini(upstream).url, journal=tmp_path, concurrency=16)
+    answers = first.draw(asked, GREEDY)
+    assert upstream.refused == 5
+    assert upstream.made == []
+    assert first.stopped.startswith("5 requests in a row ended alike: the server refuses the request: HTTP 400")
+    assert all(answer.failure and answer.extra["transient"] for answer in answers)
+    with pytest.raises(ModelStopped, match=r"model gpt-4o: stopped: 5 requests in a row .* Unknown name"):
+        first.draw(asked, GREEDY)
+    assert upstream.refused == 5
+    mended = engine_at(upstream.url, spec(accepts=Accepts(seed=False)), journal=tmp_path)
+    assert [answer.failure for answer in mended.draw(asked, GREEDY)] == [""] * 50
+
+
+def test_refusals_between_answers_stop_nothing(upstream, engine_at):
+    usual = upstream.answer
+
+    def answer(body: dict) -> dict:
+        if len(upstream.made) % 2 == 0 and upstream.refused == len(upstream.made) // 2:
+            raise Refusal(400, {"error": {"message": "no"}})
+        return usual(body)
+
+    upstream.answer = answer
+    engine = engine_at(upstream.url, concurrency=1, refusals=2)
+    engine.draw(requests(12), GREEDY)
+    assert upstream.refused >= 4
+    assert engine.stopped == ""
+
+
+def test_the_journal_gives_no_answer_to_another_request(upstream, engine_at, tmp_path):
+    engine_at(upstream.url, journal=tmp_path).draw(requests(1), GREEDY)
+    engine_at(upstream.url, journal=tmp_path).draw(requests(1), GREEDY)
+    assert len(upstream.made) == 1
+    engine_at(upstream.url, spec(thinking_tokens=100), journal=tmp_path).draw(requests(1), GREEDY)
+    assert len(upstream.made) == 2
+    assert upstream.made[0] != upstream.made[1]
+
+
+def test_another_model_under_the_name_stops_the_model_at_the_first_answer(upstream, proxy_to, engine_at, tmp_path):
+    proxy = proxy_to(lambda *_: "other-model")
+    engine = engine_at(proxy.url, journal=tmp_path, concurrency=16)
+    answers = engine.draw(requests(50), GREEDY)
+    assert len(upstream.made) == 1
+    assert engine.stopped == "answered by another model: asked for small, got a-newer-model"
+    assert all(answer.failure == engine.stopped for answer in answers)
+    with pytest.raises(ModelStopped, match="got a-newer-model"):
+        engine.draw(requests(1), GREEDY)
+
+
+def test_another_model_half_way_costs_no_more_than_what_is_under_way(upstream, proxy_to, engine_at):
+    proxy = proxy_to(lambda *_: "other-model" if len(upstream.made) >= 20 else "")
+    engine = engine_at(proxy.url, concurrency=4)
+    answers = engine.draw(requests(100), GREEDY)
+    assert sum(not answer.failure for answer in answers) >= 16
+    assert len(upstream.made) <= 20 + 2 * 4  # those under way when the server changes, and when the engine hears of it
+
+
+QUOTA = {
+    "error": {
+        "code": 429,
+        "message": "You exceeded your current quota. Please retry in 36.5s.",
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [
+            {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": "NAME"}]},
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "36s"},
+        ],
+    }
+}
+DAILY = json.dumps([QUOTA]).replace("NAME", "GenerateRequestsPerDayPerProjectPerModel-FreeTier")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        DAILY,
+        json.dumps({"error": {"message": DAILY}}),
+        json.dumps([QUOTA]).replace("quota.", "quota. * Quota exceeded for metric: g.com/requests, limit: 0, model: m"),
+        json.dumps({"error": {"message": "Rate limit reached on requests per day (RPD): Limit 200, Used 200"}}),
+    ],
+    ids=["quotaId", "packed into a string", "a limit of nothing", "OpenAI's"],
+)
+def test_a_daily_quota_stops_the_model_at_once(said, upstream, engine_at):
+    def answer(body: dict) -> dict:
+        raise Refusal(429, json.loads(said))
+
+    upstream.answer = answer
+    engine = engine_at(upstream.url, concurrency=16)
+    engine.draw(requests(50), GREEDY)
+    assert upstream.refused == 1
+    assert engine.stopped.startswith("the quota is spent (")
+
+
+def test_the_pause_of_google_s_retry_info_is_kept(upstream, engine_at):
+    asked, usual = [], upstream.answer
+
+    def answer(body: dict) -> dict:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            raise Refusal(429, json.loads(json.dumps([QUOTA]).replace('"36s"', '"0.6s"').replace("36.5s", "soon")))
+        return usual(body)
+
+    upstream.answer = answer
+    assert engine_at(upstream.url, backoff_s=0.001, longest_wait_s=0.002).draw(requests(1), GREEDY)[0].failure == ""
+    assert asked[1] - asked[0] >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ('"retryDelay": "36s"', 36.0),
+        ('\\"retryDelay\\": \\"1.25s\\"', 1.25),
+        ("Please retry in 45.578569677s.", 45.578569677),
+        ('"retryDelay": "soon"', None),
+        ("{}", None),
+    ],
+)
+def test_retry_info_is_read_in_every_form(body, seconds):
+    assert retry_info_seconds(body) == seconds
 
 
 def test_hidden_reasoning_gets_room_beside_the_answer(upstream, engine_at):

@@ -179,7 +179,7 @@ def test_what_was_asked_for_is_what_is_recorded(engine, clips) -> None:
     answer = engine.draw([request(clips[0])], cool)[0]
     assert answer.decoding == cool
     assert len(answer.candidates) == 4
-    assert answer.heard_s == pytest.approx(len(clips[0]) / 16_000, abs=1e-3)
+    assert answer.audio_s == pytest.approx(len(clips[0]) / 16_000, abs=1e-3)
     hot = engine.draw([request(clips[0])], Decoding("sample", 4, 3.0, 1.0, 64))[0]
     assert np.mean([c.log_likelihood for c in hot.candidates]) < np.mean([c.log_likelihood for c in answer.candidates])
 

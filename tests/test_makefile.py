@@ -167,6 +167,25 @@ def test_the_container_gets_what_the_plan_names_and_no_key_on_its_command_line(t
     assert f"{ROOT}/artifacts:/home/ambiemo/artifacts" in command
 
 
+@pytest.mark.parametrize(
+    ("entry", "host"),
+    [
+        ("audio-flamingo-2", True),
+        ("{id: gpt-4o, options: {base_url: 'http://localhost:8000/v1'}}", True),
+        ("gpt-4o", False),
+        ("tiny", False),
+    ],
+)
+def test_a_server_on_this_machine_is_reached_from_the_container(
+    entry: str, host: bool, tmp_path: Path, plan_file: Path
+) -> None:
+    plan_file.write_text(f"name: probe\nmodels: [{entry}]\ncorpora: [tiny]\nstrategies: [greedy]\n", encoding="utf-8")
+    environment = {"HF_HOME": str(tmp_path), "AUDIO_FLAMINGO_2_BASE_URL": "http://localhost:8000/v1"}
+    command = REPRODUCE["container"]("docker", read(plan_file), plan_file, environment)
+    assert ("--network=host" in command) is host
+    assert ("AUDIO_FLAMINGO_2_BASE_URL" in command) is (entry == "audio-flamingo-2")
+
+
 def test_a_plan_without_gpus_asks_for_none(tmp_path: Path, plan_file: Path) -> None:
     plan_file.write_text("name: probe\nmodels: [tiny]\ncorpora: [tiny]\nstrategies: [greedy]\n", encoding="utf-8")
     command = REPRODUCE["container"]("podman", read(plan_file), plan_file, {"HF_HOME": str(tmp_path)})

@@ -1,8 +1,10 @@
 """The clustered bootstrap, paired differences and Holm's correction: right on average, the same to the bit, and NaN where nothing is known."""
 
+import math
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +12,17 @@ from hypothesis import strategies as st
 from metrics_cases import always, random_case
 
 from ambiemo.metrics import METRICS, evaluate, metric
-from ambiemo.metrics.inference import cluster_sums, holm, interval, intervals, paired, resample_counts
+from ambiemo.metrics.arithmetic import grouped_totals, totals
+from ambiemo.metrics.inference import (
+    Resamples,
+    cluster_sums,
+    holm,
+    interval,
+    intervals,
+    paired,
+    resample_counts,
+    statistics_of,
+)
 from ambiemo.seeds import seed
 
 SEED = seed("test", "inference")
@@ -74,6 +86,107 @@ def test_one_metric_alone_has_the_interval_it_has_among_all():
     among = intervals(METRICS, truth, predicted, clusters, SEED, 100)
     alone = {row.name: interval(row, truth, predicted, clusters, SEED, 100) for row in METRICS}
     assert printed(among) == printed(alone)
+
+
+def test_one_set_of_resamples_gives_every_metric_the_interval_that_it_has_alone():
+    truth, a = random_case(4)
+    b = (random_case(5)[1] + 1 / 6) / 2
+    clusters = speakers(60, 9)
+    drawn = Resamples(clusters, SEED, 100)
+    for predicted in (a, b, a):  # used again and again, it stays the same
+        points, repeats = drawn.evaluate(METRICS, *statistics_of(METRICS, truth, predicted))
+        found = {name: drawn.interval(points[name], repeats[name]) for name in points}
+        assert printed(found) == printed(
+            {row.name: interval(row, truth, predicted, clusters, SEED, 100) for row in METRICS}
+        )
+        assert printed(found) == printed(intervals(METRICS, truth, predicted, clusters, SEED, 100))
+
+
+def test_one_set_of_resamples_gives_every_difference_that_paired_gives():
+    truth, a = random_case(4)
+    b = (random_case(5)[1] + 1 / 6) / 2
+    clusters = speakers(60, 9)
+    drawn = Resamples(clusters, SEED, 100)
+    sides = [drawn.evaluate(METRICS, *statistics_of(METRICS, truth, side)) for side in (a, b)]
+    for row in METRICS:
+        one, other = ((points[row.name], repeats[row.name]) for points, repeats in sides)
+        for level in (0.95, 0.5):
+            found = {"d": drawn.difference(one, other, level)}
+            assert printed(found) == printed({"d": paired(row, truth, a, b, clusters, SEED, 100, level)})
+
+
+def test_a_metric_on_every_resample_is_the_metric_of_the_repeated_utterances():
+    truth, predicted = random_case(1, n=24)
+    predicted = (predicted + 1 / 6) / 2
+    clusters = speakers(24, 5)
+    (counts,) = resample_counts(5, 6, SEED)
+    points, repeats = Resamples(clusters, SEED, 6).evaluate(METRICS, *statistics_of(METRICS, truth, predicted))
+    for place, drawn in enumerate(counts):
+        rows = [i for c, times in enumerate(drawn) for i in range(c, 24, 5) for _ in range(times)]
+        expected = evaluate(truth[rows], predicted[rows])
+        for name, values in repeats.items():
+            np.testing.assert_allclose(values[place], expected[name], atol=1e-9, rtol=1e-9)
+    assert printed({"points": points.values()}) == printed({"points": evaluate(truth, predicted).values()})
+
+
+def test_resamples_of_fewer_than_two_clusters_are_none():
+    truth, predicted = random_case(7)
+    for clusters, rows in ((["one"] * 60, slice(None)), ([], slice(0))):
+        drawn = Resamples(clusters, SEED, 50)
+        _, repeats = drawn.evaluate((BRIER,), *statistics_of((BRIER,), truth[rows], predicted[rows]))
+        assert repeats["brier"].shape == (0,)
+    with pytest.raises(ValueError, match="60 utterances but 59"):
+        Resamples(["a"] * 59, SEED).evaluate((BRIER,), *statistics_of((BRIER,), truth, predicted))
+
+
+def test_metrics_with_the_same_statistics_share_their_columns():
+    truth, predicted = random_case(7)
+    parts, columns = statistics_of(METRICS, truth, predicted)
+    assert columns["macro_f1"] == columns["weighted_f1"] == columns["uar"]
+    assert columns["ece_5"] != columns["ece_10"]
+    assert parts.shape == (60, max(one.stop for one in columns.values()))
+    for row in METRICS:
+        assert parts[:, columns[row.name]].tobytes() == row.statistics(truth, predicted).tobytes()
+
+
+@always(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 6), min_size=1, max_size=8))
+def test_grouped_totals_are_fsum_of_each_group_to_the_bit(number, sizes):
+    random = np.random.default_rng(number)
+    n = sum(sizes)
+    edges = np.concatenate([[0], np.cumsum(sizes)])
+    statistics = np.stack(
+        [
+            random.integers(0, 2, n).astype(float),
+            random.integers(-(2**31) + 1, 2**31, n).astype(float),
+            random.integers(-(2**52), 2**52, n).astype(float),  # whole, but their running sum would not be exact
+            random.random(n),
+            random.normal(size=n) * 10.0 ** random.integers(-30, 30, n),
+            np.where(random.random(n) < 0.5, random.random(n), random.integers(-9, 9, n)),
+            np.zeros(n) * -1.0,
+            np.where(random.random(n) < 0.2, np.inf, 1.0),
+        ],
+        axis=1,
+    ).reshape(n, 8)
+    expected = [[math.fsum(statistics[start:end, column]) for column in range(8)] for start, end in pairwise(edges)]
+    assert grouped_totals(statistics, edges).tobytes() == np.array(expected).tobytes()
+    assert grouped_totals(np.asfortranarray(statistics), edges).tobytes() == np.array(expected).tobytes()
+    whole = [math.fsum(column) for column in statistics.T.tolist()]
+    assert totals(statistics).tobytes() == np.array(whole).tobytes()
+    order = random.permutation(n)
+    assert totals(statistics[order]).tobytes() == np.array(whole).tobytes()
+
+
+def test_a_group_with_a_value_that_is_not_estimable_has_no_total_and_the_others_have():
+    statistics = np.array([[1.0, 0.5], [np.nan, 0.25], [2.0, np.nan]])
+    found = grouped_totals(statistics, np.array([0, 1, 3]))
+    np.testing.assert_array_equal(found, [[1.0, 0.5], [np.nan, np.nan]])
+
+
+def test_clusters_are_summed_in_the_order_of_their_names():
+    statistics = np.array([[1.0, 0.1], [2.0, 0.2], [4.0, 0.3], [8.0, 0.4]])
+    found = cluster_sums(statistics, ["b", "a", "b", "c"])
+    assert found.tolist() == [[2.0, 0.2], [5.0, math.fsum([0.1, 0.3])], [8.0, 0.4]]
+    assert cluster_sums(statistics[:0], []).shape == (0, 2)
 
 
 def test_the_number_of_threads_changes_no_bit():

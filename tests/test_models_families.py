@@ -29,10 +29,11 @@ def family(request, tmp_path_factory):
     return request.param, folder
 
 
-def load(name, folder):
+def load(name, folder, dtype: str = "float32"):
     from ambiemo.engines.transformers import TransformersEngine
 
-    return TransformersEngine(MODELS["tiny"].changed(id=name, family=name, weights=f"file:{folder}"))
+    spec = MODELS["tiny"].changed(id=name, family=name, weights=f"file:{folder}", dtype=dtype)
+    return TransformersEngine(spec)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,28 @@ def test_a_clip_heard_alone_and_once_sounds_as_the_model_has_it(family):
     for prompt in ("How does it sound?", "Who is it?"):
         again.draw(requests(prompt), Decoding("greedy", max_tokens=2))
     assert (again.encoded.made, again.encoded.found) == (3, 3)
+
+
+def test_every_decoding_works_in_the_number_format_the_rows_declare(family, engine):
+    """The rows say bfloat16. Rounding moves a label's likelihood a little; a clip that is not heard moves it a lot."""
+    assert {spec.dtype for spec in MODELS.values() if spec.family in FAMILIES} == {"bfloat16", "float32"}
+    made = load(*family, dtype="bfloat16")
+    asked = [replace(one, labels=("anger", "sad", "happy")) for one in requests()]
+    for decoding in (
+        Decoding("greedy", max_tokens=6),
+        Decoding("sample", 2, 1.0, 0.9, 6),
+        Decoding("beam", 3, max_tokens=6),
+        Decoding("forced", 3, max_tokens=0),
+    ):
+        answers = made.draw(asked, decoding)
+        assert [len(answer.candidates) for answer in answers] == [decoding.count] * 3
+        likelihoods = [answer.candidates[0].log_likelihood for answer in answers]
+        assert np.isfinite(likelihoods).all()
+        assert len(set(likelihoods)) == 3
+    exact = engine.draw(asked, Decoding("forced", 3, max_tokens=0))
+    for rounded, one in zip(answers, exact, strict=True):
+        for a, b in zip(rounded.candidates, one.candidates, strict=True):
+            assert a.log_likelihood == pytest.approx(b.log_likelihood, rel=0.05)
 
 
 def test_the_thinker_alone_answers_as_it_does_inside_the_whole_of_omni(tmp_path):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ambiemo.corpora.audio import BadAudio
 from ambiemo.draws import Decoding, Draw
@@ -17,7 +19,7 @@ from ambiemo.durable import sha256_file
 from ambiemo.engines.null import NullEngine
 from ambiemo.errors import BadInput
 from ambiemo.models import MODELS, ModelSpec
-from ambiemo.pipeline import draw as room
+from ambiemo.pipeline import draw as draw_stage
 from ambiemo.pipeline.cluster import ray_started
 from ambiemo.pipeline.draw import DrawActor, _pack, _unpack, enough, groups, load_audio
 from ambiemo.plan.schema import ModelEntry
@@ -50,8 +52,8 @@ def test_every_draw_is_in_one_group_of_at_most_so_many() -> None:
 def test_a_group_has_one_question_and_the_same_clips_follow_each_other_under_every_question() -> None:
     found = cut(4, greedy, beams)
     assert [{str(one.decoding) for one in group} for group in found] == [{"greedy"}, {"beam(5)"}] * 3
-    heard_of = [tuple(one.audio_sha256 for one in group) for group in found]
-    assert heard_of == [clips for clips in dict.fromkeys(heard_of) for _ in range(2)]
+    clips_of = [tuple(one.audio_sha256 for one in group) for group in found]
+    assert clips_of == [clips for clips in dict.fromkeys(clips_of) for _ in range(2)]
 
 
 def test_a_resumed_run_draws_the_groups_that_are_missing_as_they_were() -> None:
@@ -67,6 +69,40 @@ def test_a_group_that_is_partly_stored_is_drawn_for_the_rest() -> None:
     assert found.draws == 8
 
 
+def test_questions_about_unlike_numbers_of_items_are_all_asked() -> None:
+    few = MANY[:3]
+    found = list(groups([(greedy, few), (beams, MANY)], 4, nothing))
+    asked = [(str(one.decoding), one.audio_sha256) for group in found for one in group]
+    assert sorted(asked) == sorted(
+        [("greedy", one.audio_sha256) for one in few] + [("beam(5)", one.audio_sha256) for one in MANY]
+    )
+    assert [len(group) for group in found] == [3, 4, 4, 2]
+    assert not groups([], 4, nothing)
+
+
+def test_nothing_is_left_to_draw_where_everything_is_stored() -> None:
+    found = cut(4, greedy, beams, has=lambda key: True)
+    assert found == []
+
+
+@given(
+    count=st.integers(0, 40),
+    size=st.integers(1, 12),
+    stored=st.sets(st.integers(0, 39)),
+)
+def test_whatever_is_stored_every_other_draw_is_made_once_and_in_its_group(
+    count: int, size: int, stored: set[int]
+) -> None:
+    items = [replace(ONE, audio_sha256=str(i)) for i in range(count)]
+    keys = {one.key for i, one in enumerate(items) if i in stored}
+    work = groups([(greedy, items), (beams, items)], size, keys.__contains__)
+    made = [int(one.audio_sha256) for group in work for one in group if one.decoding.kind == "greedy"]
+    assert made == [i for i in range(count) if i not in stored]
+    assert work.draws == len(made) + count
+    for group in work:
+        assert len({int(one.audio_sha256) // size for one in group}) == 1, "as an empty store would group it"
+
+
 def test_a_group_travels_without_its_keys_and_they_are_made_again() -> None:
     asked = [replace(one, about=f"k#{i}", prompt=f"Judge {i}.", labels=("a", "b")) for i, one in enumerate(MANY)]
     back = _unpack(_pack(asked))
@@ -80,7 +116,7 @@ def wav(path: Path, samples: np.ndarray, rate: int = 16_000, subtype: str = "PCM
     return sha256_file(path)
 
 
-def heard(path: Path, digest: str, audio: str = "clip") -> Draw:
+def of_clip(path: Path, digest: str, audio: str = "clip") -> Draw:
     return replace(ONE, audio_path=str(path), audio_sha256=digest, audio=audio)
 
 
@@ -90,21 +126,21 @@ def tone(seconds: float, rate: int = 16_000) -> np.ndarray:
 
 def test_stereo_at_another_rate_and_eight_bit_clips_are_heard(tmp_path: Path) -> None:
     stereo = wav(tmp_path / "s.wav", np.stack([tone(1, 44_100)] * 2, 1), 44_100)
-    samples, cut = load_audio(heard(tmp_path / "s.wav", stereo), 30)
+    samples, cut = load_audio(of_clip(tmp_path / "s.wav", stereo), 30)
     assert (samples.dtype, samples.ndim, len(samples), cut) == (np.float32, 1, 16_000, False)
     coarse = wav(tmp_path / "u.wav", tone(1), subtype="PCM_U8")
-    assert abs(float(load_audio(heard(tmp_path / "u.wav", coarse), 30)[0].max()) - 0.3) < 0.02
+    assert abs(float(load_audio(of_clip(tmp_path / "u.wav", coarse), 30)[0].max()) - 0.3) < 0.02
 
 
 def test_a_long_clip_is_cut_to_what_the_model_hears_and_says_so(tmp_path: Path) -> None:
     digest = wav(tmp_path / "long.wav", tone(90))
-    samples, cut = load_audio(heard(tmp_path / "long.wav", digest), 30)
+    samples, cut = load_audio(of_clip(tmp_path / "long.wav", digest), 30)
     assert (len(samples), cut) == (480_000, True)
 
 
 def test_silence_is_as_long_as_the_clip_and_empty(tmp_path: Path) -> None:
     digest = wav(tmp_path / "a.wav", tone(1.5))
-    samples, _ = load_audio(heard(tmp_path / "a.wav", digest, "silence"), 30)
+    samples, _ = load_audio(of_clip(tmp_path / "a.wav", digest, "silence"), 30)
     assert len(samples) == 24_000
     assert not samples.any()
 
@@ -116,15 +152,15 @@ def test_what_is_no_audio_is_a_reason_not_a_crash(tmp_path: Path, content: bytes
     path = tmp_path / "x.wav"
     path.write_bytes(content)
     with pytest.raises(BadAudio):
-        load_audio(heard(path, sha256_file(path)), 30)
+        load_audio(of_clip(path, sha256_file(path)), 30)
 
 
 def test_a_clip_of_a_tenth_of_a_second_and_one_that_changed_are_reasons(tmp_path: Path) -> None:
     digest = wav(tmp_path / "short.wav", tone(0.1))
     with pytest.raises(BadAudio, match=r"0\.1"):
-        load_audio(heard(tmp_path / "short.wav", digest), 30)
+        load_audio(of_clip(tmp_path / "short.wav", digest), 30)
     with pytest.raises(BadAudio, match="changed since"):
-        load_audio(heard(tmp_path / "short.wav", "0" * 64), 30)
+        load_audio(of_clip(tmp_path / "short.wav", "0" * 64), 30)
     with pytest.raises(BadAudio, match="has no audio"):
         load_audio(replace(ONE, audio_path=""), 30)
 
@@ -147,7 +183,7 @@ def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(mon
             seen.append(threading.get_ident())
             return super().draw(requests, decoding)
 
-    monkeypatch.setattr(room, "engine_class", lambda name: Watched)
+    monkeypatch.setattr(draw_stage, "engine_class", lambda name: Watched)
     actor = DrawActor(MODELS["tiny"], "null", {"deaf": True})
     batch = {"payload": np.array([_pack([ONE])], dtype=object)}
     for _ in range(2):

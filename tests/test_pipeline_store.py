@@ -61,7 +61,7 @@ def test_what_was_written_is_read_back_the_same(tmp_path: Path) -> None:
         answer(1, "né\u2028\t\n 😀 \ud800"),
         rendered_prompt_sha256="ab",
         prompt_tokens=7,
-        heard_s=2.5,
+        audio_s=2.5,
         truncated=True,
         extra={"model": "m"},
     )
@@ -400,6 +400,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_group(
         with AnswerStore(tmp_path) as store:
             with pytest.raises(Broken, match=r"tiny\.jsonl: cannot write: the disk is full"):
                 put(store, "g2", [answer(2, "x" * 100)])
+            assert (tmp_path / "tiny.jsonl").read_bytes() == before
             assert store.has("tiny", key(1))
             assert not store.has("tiny", key(2))
     assert (tmp_path / "tiny.jsonl").read_bytes() == before

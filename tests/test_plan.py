@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ambiemo.bundle import independent
+from ambiemo.bundle.contents import plan_file
+from ambiemo.bundle.inputs import input_files
+from ambiemo.bundle.shipped import verify as independent
 from ambiemo.corpora import iemocap
 from ambiemo.errors import BadInput
 from ambiemo.labels import AMBIGUITY_RULES, FOUR, SIX, AmbiguityRule
@@ -16,8 +20,7 @@ from ambiemo.models import Price
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import as_if_complete, expand
 from ambiemo.plan.schema import check, read
-from ambiemo.results.provenance import describing_files
-from ambiemo.strategies import STRATEGIES
+from ambiemo.strategies import AGGREGATORS, SCORERS, STRATEGIES, Beam, Greedy, Sample, Strategy
 
 PLANS = sorted((ROOT / "reproduce").glob("*.yaml"))
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -92,7 +95,7 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
         ),
         (
             strategy(name="greedy", base="majority_vote", count=8),
-            r"strategies\.0: strategy 'greedy': found majority_vote with decoding sample, count 8, expected what is .*"
+            r"strategies\.0: strategy 'greedy': found majority_vote with decoding sample, count 8, .*expected what is .*"
             "choose another name, such as majority_vote_sample_8",
         ),
         (strategy(name="w_alm_v", base="bon"), "strategy 'w_alm_v': found bon .*choose another name"),
@@ -105,7 +108,7 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
         (small(name="a/b"), "no plain name"),
         (
             strategy(name="greedy", count=5),
-            r"strategies\.0: strategy 'greedy': found count 5, expected 1: greedy is the one",
+            r"strategies\.0: strategy 'greedy': found count 5, expected 1: the aggregator 'only'",
         ),
         (strategy(name="g8", base="greedy", decoding="sample", count=8), "strategy 'g8': found count 8, expected 1"),
         (
@@ -113,6 +116,28 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
             "'bon_g': found decoding greedy with count 5, expected count 1: 5 equal",
         ),
         (strategy(name="bon_g", base="bon", decoding="greedy", count=3), "3 equal answers would be paid"),
+        (
+            strategy(name="x", base="bon", scorer="none"),
+            r"strategies\.0: strategy 'x': best reads scores, and there is no scorer; name one of likelihood, .*linear_pool",
+        ),
+        (strategy(name="x", base="majority_vote", scorer="verifier"), "vote_share reads no scores, .* for nothing"),
+        (strategy(name="x", base="bon", aggregator="linear_pool"), "linear_pool reads no scores, so .* likelihood"),
+        (strategy(name="x", base="bon", aggregator="only", scorer="none"), "found count 5, expected 1: the aggreg"),
+        (strategy(name="x", base="bon", scorer="likelyhood"), r"strategies\.0: scorer 'likelyhood': .*'likelihood'"),
+        (strategy(name="x", base="bon", aggregator="worst"), "aggregator 'worst': unknown"),
+        (strategy(name="x", base="bon", tau=2), "strategy 'x': found tau, which only softmax weights use; remove it"),
+        (strategy(name="x", base="w_alm_v", tau=2), "strategy 'x': found tau, which only softmax weights use"),
+        (strategy(name="x", base="majority_vote", epsilon=2), "found concentration or epsilon, which vote_share does"),
+        (strategy(name="x", base="label_logprobs", concentration=2), "which weighted_mean does not use; remove it"),
+        (strategy(name="x", base="w_bon", tau=0), r"strategies\.0\.tau: .*greater than 0 \(found 0\)"),
+        (strategy(name="x", base="w_bon", epsilon=-1), r"strategies\.0\.epsilon: .*greater than 0"),
+        (strategy(name="x", base="w_bon", concentration=float("inf")), r"strategies\.0\.concentration: .*finite"),
+        (strategy(name="x", base="label_logprobs", count=3), "forced labels take no other decoding and no count"),
+        (strategy(name="x", base="label_logprobs", decoding="beam"), "forced labels take no other decoding"),
+        (strategy(name="x", base="bon", decoding="forced"), "forced labels take no other decoding"),
+        (strategy(name="x", base="label_logprobs", scorer="verifier"), "a verifier would judge bare labels"),
+        (strategy(name="w_bon", tau=2), "'w_bon': found w_bon with .*, tau 2, expected .*choose another name"),
+        (strategy(name="bon", scorer="verifier"), "'bon': found bon with .*scorer verifier.*choose another name"),
         (
             model(id="ultravox-v0.3", revision="main"),
             r"models\.0\.revision: expected a commit, 40 hex digits.*found 'main'",
@@ -156,9 +181,127 @@ def test_a_plan_that_is_no_yaml_names_the_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_row_of_the_table_under_its_own_name_is_itself_however_much_is_written_out(name: str) -> None:
     row = STRATEGIES[name]
-    written = strategy(name=name, base=name, decoding=row.decoding, count=row.count or None)
+    written = strategy(name=name, base=name, decoding=row.decoding.kind, count=row.count or None)
     for content in (written, small(strategies=[name])):
         assert [entry.row() for entry in check(content, "plan").strategies] == [row]
+
+
+def rows_of(*entries: object) -> dict[str, Strategy]:
+    """The strategies of a plan with these entries, by name."""
+    return {entry.name: entry.row() for entry in check(small(strategies=list(entries)), "plan").strategies}
+
+
+VARIANTS = [
+    {"name": "bon_3", "base": "bon", "count": 3},
+    {"name": "w_bon_3", "base": "w_bon", "count": 3},
+    {"name": "alm_v_5", "base": "alm_v", "count": 5},
+    {"name": "w_alm_v_5", "base": "w_alm_v", "count": 5},
+]
+BEAMS = [
+    {"name": f"{base}_of_{count}", "base": base, "count": count}
+    for base in ("bon", "w_bon", "alm_v", "w_alm_v")
+    for count in range(2, 8)
+]
+OTHERS = [
+    {"name": "bon_mean", "base": "bon", "scorer": "mean_likelihood"},
+    {"name": "bon_pool", "base": "bon", "scorer": "none", "aggregator": "linear_pool"},
+    {"name": "alm_v_mean", "base": "alm_v", "aggregator": "weighted_mean"},
+    {"name": "alm_v_sampled", "base": "alm_v", "decoding": "sample", "count": 3},
+    {"name": "greedy_votes", "base": "greedy", "decoding": "sample", "count": 8, "aggregator": "vote_share"},
+    {"name": "w_bon_soft", "base": "w_bon", "tau": 20.0, "concentration": 3.5, "epsilon": 1e-6},
+    {"name": "w_alm_v_flat", "base": "w_alm_v", "epsilon": 1.0},
+    {"name": "label_soft", "base": "label_logprobs", "tau": 3.0},
+    {"name": "label_mixture", "base": "label_logprobs", "aggregator": "dirichlet_mixture"},
+    {"name": "label_top", "base": "label_logprobs", "aggregator": "best"},
+]
+
+
+def test_the_paper_s_other_numbers_of_beams_are_variants() -> None:
+    rows = rows_of(*VARIANTS)
+    for entry in VARIANTS:
+        base = STRATEGIES[str(entry["base"])]
+        assert rows[str(entry["name"])] == replace(
+            base, name=str(entry["name"]), decoding=Beam(int(str(entry["count"])))
+        )
+
+
+def test_two_to_seven_beams_are_variants_of_every_beam_strategy_and_equal_counts_share_their_draws() -> None:
+    expanded = expand(check(small(strategies=BEAMS), "plan"))
+    assert [row.decoding for row in rows_of(*BEAMS).values()] == [Beam(count) for count in range(2, 8)] * 4
+    asked = sharing.questions_of(expanded)
+    assert [(one.decoding.count, one.judged) for one in asked] == [(count, count) for count in range(2, 8)]
+    assert {one.name for one in asked} == {f"direct.beam-{count}" for count in range(2, 8)}
+    for one in asked:
+        assert set(one.serves) == {entry["name"] for entry in BEAMS if entry["count"] == one.decoding.count}
+
+
+def test_a_variant_changes_the_parts_that_it_names_and_no_others() -> None:
+    rows = rows_of(*OTHERS)
+    bon, alm_v = STRATEGIES["bon"], STRATEGIES["alm_v"]
+    assert rows["bon_mean"] == replace(bon, name="bon_mean", scorer=SCORERS["mean_likelihood"])
+    pool = AGGREGATORS["linear_pool"]
+    assert rows["bon_pool"] == replace(bon, name="bon_pool", scorer=None, aggregator=pool)
+    mean = AGGREGATORS["weighted_mean"]
+    assert rows["alm_v_mean"] == replace(alm_v, name="alm_v_mean", aggregator=mean)
+    assert rows["alm_v_sampled"] == replace(alm_v, name="alm_v_sampled", decoding=Sample(3))
+    votes = replace(STRATEGIES["greedy"], name="greedy_votes", decoding=Sample(8), aggregator=AGGREGATORS["vote_share"])
+    assert rows["greedy_votes"] == votes
+
+
+def test_a_variant_has_numbers_of_its_own_and_inherits_only_those_that_it_uses() -> None:
+    own = {name: row.own for name, row in rows_of(*OTHERS).items()}
+    assert own["w_bon_soft"] == {"tau": 20.0, "concentration": 3.5, "epsilon": 1e-6}
+    assert own["w_alm_v_flat"] == {"tau": None, "concentration": None, "epsilon": 1.0}
+    assert own["label_soft"]["tau"] == 3.0
+    assert own["label_mixture"]["tau"] == STRATEGIES["label_logprobs"].tau == 1.0
+    assert own["label_top"] == {"tau": None, "concentration": None, "epsilon": None}
+
+
+def test_a_plan_that_was_written_out_and_read_again_has_the_same_strategies(tmp_path: Path) -> None:
+    entries = [*STRATEGIES, *VARIANTS, *BEAMS, *OTHERS]
+    plan = check(small(strategies=entries), "plan")
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(plan_file(plan))
+    again = read(path)
+    rows = rows_of(*entries)
+    assert {entry.name: entry.row() for entry in again.strategies} == rows
+    assert again.strategies == plan.strategies
+    for entry in again.strategies:
+        row = rows[entry.name]
+        assert (entry.decoding, entry.count or 0) == (row.decoding.kind, row.count)
+        assert entry.scorer == (row.scorer.name if row.scorer else "none"), "every part is written out"
+        assert entry.aggregator == row.aggregator.name
+
+
+PARTS = st.fixed_dictionaries(
+    {"base": st.sampled_from([*STRATEGIES])},
+    optional={
+        "decoding": st.sampled_from(["greedy", "beam", "sample", "forced"]),
+        "count": st.integers(1, 9),
+        "scorer": st.sampled_from([*SCORERS, "none"]),
+        "aggregator": st.sampled_from([*AGGREGATORS]),
+        "tau": st.floats(1e-3, 1e3),
+        "concentration": st.floats(1e-3, 1e3),
+        "epsilon": st.floats(1e-3, 1e3),
+    },
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(PARTS)
+def test_any_variant_is_refused_in_one_line_or_is_the_same_when_read_again(parts: dict) -> None:
+    plan, refused = None, ""
+    try:
+        plan = check(strategy(name="x", **parts), "plan")
+    except BadInput as error:
+        refused = str(error)
+    if plan is None:
+        assert refused.startswith("plan: strategies.0: strategy 'x': ")
+        assert "\n" not in refused
+        return
+    again = check(plan.model_dump(mode="json"), "again")
+    assert again == plan
+    assert again.strategies[0].row() == plan.strategies[0].row()
 
 
 def test_a_rule_of_tomorrow_judges_its_thresholds_when_the_plan_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +326,7 @@ def test_draws_are_counted_before_and_after_sharing() -> None:
     assert counts.alone == 5 * (7 + 2 * 3)
     # shared: greedy, cot, beam(5), beam(3), sample(8), and the 3 beams are judged once
     assert counts.shared == 5 * (5 + 3)
-    assert counts.shared == sum(1 for one in sharing.draw_sets(expanded) for _ in sharing.draws(expanded, one)) + 15
+    assert counts.shared == sum(1 for one in sharing.questions_of(expanded) for _ in sharing.draws(expanded, one)) + 15
 
 
 def test_the_shuffled_control_costs_no_draw_and_silence_one_an_utterance() -> None:
@@ -197,19 +340,19 @@ def test_the_shuffled_control_costs_no_draw_and_silence_one_an_utterance() -> No
 def test_a_smaller_sample_is_served_by_the_larger_one() -> None:
     half = {"name": "vote_of_4", "base": "majority_vote", "count": 4}
     expanded = expand(check(small(strategies=["majority_vote", half]), "plan"))
-    (only,) = sharing.draw_sets(expanded)
+    (only,) = sharing.questions_of(expanded)
     assert only.decoding.count == 8
     assert set(only.serves) == {"majority_vote", "vote_of_4"}
 
 
 def test_shuffled_audio_never_lets_an_utterance_hear_itself() -> None:
     ids = [f"u{i}" for i in range(50)]
-    listens = sharing.heard(ids, "shuffled_audio", 7, "tiny")
+    listens = sharing.clip_owners(ids, "shuffled_audio", 7, "tiny")
     assert sorted(listens) == sorted(listens.values()) == sorted(ids)
     assert all(one != other for one, other in listens.items())
-    assert listens == sharing.heard(ids[::-1], "shuffled_audio", 7, "tiny")
-    assert listens != sharing.heard(ids, "shuffled_audio", 8, "tiny")
-    assert sharing.heard(ids[:1], "shuffled_audio", 7, "tiny") == {}
+    assert listens == sharing.clip_owners(ids[::-1], "shuffled_audio", 7, "tiny")
+    assert listens != sharing.clip_owners(ids, "shuffled_audio", 8, "tiny")
+    assert sharing.clip_owners(ids[:1], "shuffled_audio", 7, "tiny") == {}
 
 
 def test_a_model_that_cannot_beam_is_skipped_with_the_reason() -> None:
@@ -222,7 +365,7 @@ def test_a_model_that_cannot_beam_is_skipped_with_the_reason() -> None:
 
 def test_one_greedy_candidate_of_a_row_that_has_several_is_a_variant_like_any_other() -> None:
     row = check(strategy(name="bon_g", base="bon", decoding="greedy", count=1), "plan").strategies[0].row()
-    assert (row.decoding, row.count) == ("greedy", 1)
+    assert row.decoding == Greedy()
 
 
 @pytest.mark.parametrize(("engine", "cannot"), [("vllm", True), ("transformers", False)])
@@ -267,12 +410,13 @@ def test_a_plan_s_revision_reaches_the_draw_and_the_bundle_s_record(monkeypatch:
     judge = {"id": "ultravox-v0.4", "revision": COMMIT[::-1]}
     plan = check(small(models=[{"id": "ultravox-v0.3", "revision": COMMIT}], verifier=judge), "plan")
     expanded = expand(plan)
-    judged = next(one for one in sharing.draw_sets(expanded) if one.decoding.count == 3)
+    judged = next(one for one in sharing.questions_of(expanded) if one.decoding.count == 3)
     draw = next(sharing.draws(expanded, judged))
-    assert (draw.revision, sharing.score_draw(expanded, draw, 0, "x").revision) == (COMMIT, COMMIT[::-1])
+    judged_draw = sharing.judging(expanded, judged)(draw, 0, "x")
+    assert (draw.revision, judged_draw.revision) == (COMMIT, COMMIT[::-1])
     other = expand(check(small(models=[{"id": "ultravox-v0.3", "revision": "b" * 40}], verifier=judge), "plan"))
     assert next(sharing.draws(other, judged)).key != draw.key
-    kept = json.loads(describing_files(expanded, None)["inputs/models.json"])
+    kept = json.loads(input_files(expanded, None)["inputs/models.json"])
     assert {name: one["revision"] for name, one in kept.items()} == {
         "ultravox-v0.3": COMMIT,
         "ultravox-v0.4": COMMIT[::-1],

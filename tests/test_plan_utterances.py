@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambiemo.corpora.columns import build
-from ambiemo.corpora.utterances import LoadedCorpus, Utterance, Utterances, load_corpus, sampled
+from ambiemo.corpora.utterances import Utterance, Utterances, load_corpus, sampled
 from ambiemo.labels import SIX
-from ambiemo.plan.sharing import distinct_clips
+from ambiemo.plan.sharing import distinct
 
 
 def digest(number: int) -> str:
@@ -118,7 +118,7 @@ def test_it_is_asked_like_a_list() -> None:
 def test_clips_with_the_same_bytes_are_asked_about_once(numbers: list[int]) -> None:
     utterances = kept([digest(number) for number in numbers])
     assert utterances.clips_differ == (len(set(numbers)) == len(numbers))
-    found = distinct_clips(LoadedCorpus("c", SIX, utterances))
+    found = distinct(utterances)
     assert [one.audio_sha256 for one in found] == [
         digest(number) for number in dict.fromkeys(numbers)
     ]
@@ -128,13 +128,13 @@ def test_hashes_that_begin_alike_are_looked_at_whole() -> None:
     alike = ["ab" * 8 + digest(i)[16:] for i in range(3)]
     utterances = kept(alike)
     assert not utterances.clips_differ
-    assert len(distinct_clips(LoadedCorpus("c", SIX, utterances))) == 3
+    assert len(distinct(utterances)) == 3
 
 
 def test_a_missing_clip_leaves_the_others_apart() -> None:
     utterances = kept(["", digest(1), digest(2)])
     assert not utterances.clips_differ
-    assert [one.id for one in distinct_clips(LoadedCorpus("c", SIX, utterances))] == [
+    assert [one.id for one in distinct(utterances)] == [
         "u0",
         "u1",
         "u2",

@@ -188,7 +188,7 @@ def test_a_number_that_nothing_would_use_is_refused(pair: tuple, own: dict, reas
 @pytest.mark.parametrize(
     ("prompt", "decoding", "scored", "combined", "reason"),
     [
-        ("direct", Beam(2), None, "only", "found count 2, expected 1: only is the one candidate's"),
+        ("direct", Beam(2), None, "only", "found count 2, expected 1: the aggregator 'only' takes"),
         ("direct", replace(Greedy(), count=5), "likelihood", "best", "5 equal answers would be"),
         (
             "direct",

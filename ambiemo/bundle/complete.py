@@ -63,29 +63,37 @@ def check_inputs(study: Study, files: Mapping[str, bytes]) -> None:
 
 
 def _check_cells(study: Study, specs: Row, run: Row) -> None:
-    """The cells are those that `expand` lays out, skipped where it skips: for what the model cannot do, or what run.json says was missing."""
+    """The cells are those that `expand` lays out, in its order, skipped where it skips and for the same reason.
+
+    The reasons are what a model cannot do, and what run.json says was missing.
+    """
     plan, path = study.plan, "config/cells.jsonl"
     able = {
         name: ModelSpec.model_construct(engines=(spec["engine"],), capabilities=frozenset(spec["capabilities"]))
         for name, spec in specs.items()
     }
     without = {(item["kind"], item["id"]) for item in run["missing"]}
-    planned = {cell.name: cell for cell in laid_out(Expanded(plan, able, {}, (), ()), without)}
-    wanted = dict(planned)
-    known = [{e.id for e in plan.models}, {e.id for e in plan.corpora}, {e.name for e in plan.strategies}]
+    planned = list(laid_out(Expanded(plan, able, {}, (), ()), without))
+    wanted, seen = {cell.name for cell in planned}, set()
     for number, cell in enumerate(study.cells, 1):
         where = f"data/{path}: row {number} ({' '.join(cell.name)})"
-        if cell.name in wanted:
-            expected = wanted.pop(cell.name)
-            if bool(cell.skipped) != bool(expected.skipped):
-                told = [one.skipped or "a cell that is filled" for one in (cell, expected)]
-                raise Broken(f"{where}: key skipped: found {told[0]!r}, expected {told[1]!r}")
-        elif cell.name in planned:
+        if cell.name in seen:
             raise Broken(f"{where}: found the cell twice, expected once")
-        elif not cell.skipped or any(part not in names for part, names in zip(cell.name, known, strict=False)):
+        if cell.name not in wanted:
             raise Broken(f"{where}: found a cell that config/plan.yaml does not ask for, expected none")
-    for name in wanted:
-        raise Broken(f"data/{path}: found no row for {' '.join(name)}, expected one, as config/plan.yaml asks for it")
+        seen.add(cell.name)
+    for cell in planned:
+        if cell.name not in seen:
+            raise Broken(
+                f"data/{path}: found no row for {' '.join(cell.name)}, expected one, as config/plan.yaml asks for it"
+            )
+    for number, (cell, expected) in enumerate(zip(study.cells, planned, strict=True), 1):
+        where = f"data/{path}: row {number} ({' '.join(cell.name)})"
+        if cell.name != expected.name:
+            raise Broken(f"{where}: found this cell here, expected {' '.join(expected.name)}, in the plan's order")
+        if cell != expected:
+            told = [one.skipped or "a cell that is filled" for one in (cell, expected)]
+            raise Broken(f"{where}: key skipped: found {told[0]!r}, expected {told[1]!r}")
 
 
 def _check_questions(study: Study, files: Mapping[str, bytes]) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ambiemo.bundle.folder import OtherFormat, opened
 from ambiemo.corpora.utterances import Utterance, Utterances
 from ambiemo.draws import Answer, Draw
-from ambiemo.errors import BadInput, Broken
+from ambiemo.errors import Broken
 from ambiemo.jsonlines import Row, document, lines, rows, strict
 from ambiemo.models import Price
 from ambiemo.models.parsing import Parsed, parse_candidate, parse_score
@@ -26,11 +27,6 @@ from ambiemo.results.predictions import BITS, Column
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.truths import Truths
 from ambiemo.strategies import Strategy
-
-
-class OtherFormat(BadInput):
-    """The bundle has another layout than this version of the package reads."""
-
 
 FORMAT = 2
 """Version of the layout. 1 (never written) had one file of answers per model and corpus."""
@@ -111,7 +107,7 @@ def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:
     tail = {
         "rendered_prompt_sha256": answer.rendered_prompt_sha256,
         "prompt_tokens": answer.prompt_tokens,
-        "audio_s": answer.heard_s,
+        "audio_s": answer.audio_s,
         "truncated": answer.truncated,
     }
     if served := answer.extra.get("served_model"):  # the only trace of a model that its owner can change
@@ -226,8 +222,6 @@ def _cell(row: Row, strategies: Mapping[str, Strategy]) -> Cell:
 
 def read_rows(path: str, files: Mapping[str, bytes]) -> Iterator[Row]:
     """Rows of a JSON-lines file of a bundle, gzipped or not, one at a time. Raises Broken naming it."""
-    from ambiemo.bundle.folder import opened
-
     if path not in files:
         raise Broken(f"data/{path}: no such file, expected in this bundle")
     with opened(files, path) as file:

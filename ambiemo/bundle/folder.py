@@ -28,6 +28,10 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 
+class OtherFormat(BadInput):
+    """The bundle has another layout than this version of the package reads."""
+
+
 @dataclass(frozen=True)
 class Disk:
     """What is there: `files` path -> size in bytes, `strange` path -> what it is instead of a file."""

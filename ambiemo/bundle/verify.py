@@ -15,9 +15,8 @@ from pathlib import Path
 import yaml
 
 from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
-from ambiemo.bundle.contents import OtherFormat
 from ambiemo.bundle.difference import Difference, first_difference
-from ambiemo.bundle.folder import Disk, Listing, look, payload_of, read_listing, shown, unreadable
+from ambiemo.bundle.folder import Disk, Listing, OtherFormat, look, payload_of, read_listing, shown, unreadable
 from ambiemo.durable import CHUNK, sha256_file
 from ambiemo.errors import AmbiemoError
 from ambiemo.jsonlines import GZIP_ERRORS

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from ambiemo.draws import Answer, Decoding
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, Broken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,15 +28,27 @@ class Request:
     labels: tuple[str, ...] = ()
 
 
+class ModelStopped(Broken):
+    """No further request to this model can succeed in this run: the key is refused, the day's quota is spent, ...
+
+    The message is the reason in one line. What the model answered before is kept. Other models are not concerned.
+    """
+
+
 class Engine(Protocol):
     """Holds one ALM. Made inside an actor by `Class(spec: ModelSpec, **options)`, which loads the weights.
 
     `draw` answers a group of requests with one decoding. It returns one Answer per request, in order; a request that cannot be
-    answered is an Answer with `failure` set, never an exception. An exception means that the engine itself is dead.
+    answered is an Answer with `failure` set, never an exception. An exception means that the engine itself is dead:
+    MemoryError and SystemError mean that another actor may go on, ModelStopped that none can.
+    `stopped` is "" or, once the model has stopped, the reason in one line. The `draw` in which that happens
+    still returns the answers that came; the next one raises ModelStopped and asks nothing.
     `Decoding("forced")` asks for the log-probability of each of the request's labels as the beginning of the answer, summed over the
     label's tokens (tokenised by itself) right after the rendered prompt, nothing normalised over the labels.
     Every Answer's `decoding` is what the engine really applied: the pipeline compares it with what was asked for.
     """
+
+    stopped: str
 
     def __init__(self, spec: "ModelSpec", **options: object) -> None: ...
 
@@ -66,6 +78,13 @@ ENGINES: dict[str, EngineRow] = {
 
 MOST_BEAMS = {"vllm": 16}
 """How wide an engine can search, where it has a limit (what an engine cannot do at all: `models.spec.ENGINE_LACKS`)."""
+
+
+THOUGHT_AWAY = "empty at the token limit"
+"""How the failure of a draw begins whose answer is empty because the token limit came first.
+
+It says nothing about what the model can do: the draw is asked again by the next run.
+"""
 
 
 def engine_class(name: str) -> type[Engine]:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from time import time
@@ -13,17 +13,23 @@ from typing import Any
 
 import numpy as np
 
-RATE = 16000
+from ambiemo.corpora.audio import RATE
 
 
 class BadAnswer(Exception):
     """A response that is no chat completion: cut off, no JSON, or without what every completion has."""
 
 
-def messages(prompt: str, wav: str) -> list[dict[str, Any]]:
+AUDIO: dict[str, Callable[[str], dict[str, Any]]] = {
+    "input_audio": lambda wav: {"type": "input_audio", "input_audio": {"data": wav, "format": "wav"}},
+    "audio_url": lambda wav: {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{wav}"}},
+}
+"""The part of a message that carries the clip, by the name in a model's row (`accepts.audio`)."""
+
+
+def messages(prompt: str, wav: str, audio: str = "input_audio") -> list[dict[str, Any]]:
     """The chat: one user turn, the clip (base64 wav; "" = left out, for the hash) and then the prompt."""
-    audio = {"type": "input_audio", "input_audio": {"data": wav, "format": "wav"}}
-    return [{"role": "user", "content": [audio, {"type": "text", "text": prompt}]}]
+    return [{"role": "user", "content": [AUDIO[audio](wav), {"type": "text", "text": prompt}]}]
 
 
 def canonical(value: object) -> str:
@@ -128,6 +134,29 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         except (ValueError, TypeError, OverflowError):
             return None
     return None if seconds is None else max(0.0, seconds)
+
+
+RETRY_INFO = re.compile(r"""retryDelay\\*["']\s*:\s*\\*["']([\d.]+)s|Please retry in ([\d.]+)s""")
+DAYS_QUOTA = re.compile(r"\w*PerDay[\w-]*|(?:requests|tokens) per day")
+NO_QUOTA = re.compile(r"Quota exceeded for metric: [^,]*, limit: 0\b")
+
+
+def retry_info_seconds(body: str) -> float | None:
+    """Seconds of the RetryInfo in Google's error body; None where there is none. It comes without a Retry-After header.
+
+    The text is searched, not parsed: gateways pack the body into a string inside another body.
+    """
+    found = RETRY_INFO.search(body)
+    return _number(found[1] or found[2]) if found else None
+
+
+def spent_quota(body: str) -> str:
+    """Name of the quota in an error body that no pause within a run refills; "" where there is none.
+
+    Google names the day's quotas in `quotaId`, and a limit of 0 in the message; OpenAI writes "requests per day".
+    """
+    day, none = DAYS_QUOTA.search(body), NO_QUOTA.search(body)
+    return day[0] if day else "a limit of 0" if none else ""
 
 
 def _number(text: str | None) -> float | None:

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 
 from ambiemo.durable import sha256
+from ambiemo.engines.padding import padded_samples
 
 ROOM = 512 * 2**20
-"""Bytes of features (host memory; 1.5 MB a clip of 30 s at 128 mel bands, ten times that where a family pads to 300 s) and again of encodings
-(where the model is; about 2 MB a clip for a 7B) that an actor keeps. A group whose clips need more is encoded again under each question."""
+"""Bytes of features (host memory; 1.5 MB per clip of 30 s at 128 mel bands) and again of encodings
+(where the model is; about 2 MB per clip for a 7B) that an actor keeps.
+A group whose clips need more is encoded again under each question."""
 
 
 class Kept:
@@ -57,10 +59,12 @@ class FeaturesOnce:
     """A processor's feature extractor that is asked about each clip alone, and once.
 
     Only where every clip gets features of one shape, as Whisper's 30 s window does; otherwise the batch goes to the extractor as it is.
+    to_clip: for a model that cuts the padding off by the mask. A clip is then padded to its own end and not to
+    the window (300 s for Qwen2.5-Omni), and the shorter ones of a batch to the longest.
     """
 
-    def __init__(self, extractor: Any) -> None:
-        self.extractor, self.kept = extractor, Kept()
+    def __init__(self, extractor: Any, to_clip: bool = False) -> None:
+        self.extractor, self.kept, self.to_clip = extractor, Kept(), to_clip
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.extractor, name)
@@ -74,6 +78,8 @@ class FeaturesOnce:
             )
             for clip in clips
         ]
+        if self.to_clip:
+            each = _padded(each)
         shapes = {tuple((name, value.shape) for name, value in one.items()) for one in each}
         if len(shapes) > 1:
             return self.extractor(audio, **how)
@@ -81,10 +87,25 @@ class FeaturesOnce:
         return type(each[0])({name: join([one[name] for one in each]) for name in each[0]})
 
     def _alone(self, clip: np.ndarray, how: dict[str, Any]) -> Any:
+        if self.to_clip:
+            how = how | {"padding": "max_length", "max_length": padded_samples(len(clip), self.extractor)}
         features = self.extractor([clip], **how)
         if any(not hasattr(value, "shape") for value in features.values()):  # lists, where no tensor type was asked for
             features = type(features)({name: np.asarray(value) for name, value in features.items()})
         return features
+
+
+def _padded(each: list[Any]) -> list[Any]:
+    """Features and masks of several clips, all as long as the longest, filled up with zeros."""
+    longest = max(value.shape[-1] for one in each for value in one.values())
+
+    def filled(value: Any) -> Any:
+        more = longest - value.shape[-1]
+        if isinstance(value, torch.Tensor):
+            return torch.nn.functional.pad(value, (0, more))
+        return np.pad(value, [(0, 0)] * (value.ndim - 1) + [(0, more)])
+
+    return [type(one)({name: filled(value) for name, value in one.items()}) for one in each]
 
 
 def encode_once(tower: torch.nn.Module, family: str) -> Kept | None:
@@ -142,6 +163,9 @@ def _packed(features: torch.Tensor, rest: dict[str, Any]) -> Parts:
         for i in range(len(lengths))
     ]
 
+
+CUTS_TO_CLIP = {"qwen2_5_omni_thinker"}
+"""By `model_type`: models that read of the features what the mask says, so that what follows may be anything."""
 
 PARTS: dict[str, Callable[[torch.Tensor, dict[str, Any]], Parts]] = {
     "qwen2_audio": _rows,

@@ -11,7 +11,7 @@ class Journal:
     """An append-only folder of JSON lines, one file a process. `folder` None keeps nothing on disk.
 
     {"asked": 7, "most": 0.003}        before a request is sent: the most that it can cost, in dollars
-    {"asked": 7, "paid": 0.0012, ...}  when it has ended; with "id" and "answer" where the answer (or the refusal) is final
+    {"asked": 7, "paid": 0.0012, ...}  when it has ended; with "id" and "answer" where one came (or was filtered)
 
     A request without its second line, because the run was killed, counts as paid in full. A line cut off by a kill is skipped.
     """
@@ -32,7 +32,7 @@ class Journal:
         self._path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
 
     def get(self, identity: str) -> dict[str, Any] | None:
-        """The answer kept under `identity` ("KEY#INDEX"), or None."""
+        """The answer kept under `identity` ("BODY/KEY#INDEX", BODY a hash of what is sent), or None."""
         return self._answers.get(identity)
 
     def asked(self, most: float) -> int:

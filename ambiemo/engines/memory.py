@@ -20,12 +20,26 @@ def needed_gib(spec: "ModelSpec") -> float:
     return max(spec.memory_gib, sum(file.stat().st_size for file in files) / GIB)
 
 
-def enough_memory(spec: "ModelSpec", free_gib: float | None, of: str, parts: int = 1, advice: str = "") -> None:
-    """Raise BadInput, with the numbers, where the weights (a `parts`th of them) do not fit into `free_gib`; None: nobody knows, so go on."""
-    needed = needed_gib(spec) / parts
-    if free_gib is not None and free_gib < needed:
+SHARE = {"vllm": 0.9}
+"""The share of a GPU's free memory that an engine takes unless its options say otherwise; 1 where it is not listed."""
+
+
+def fits(spec: "ModelSpec", free_gib: float | None, parts: int = 1, share: float = 1.0) -> bool:
+    """Whether the weights, split over `parts` GPUs, fit into `share` of the free memory of each.
+
+    The one rule of the preflight and of the engines. free_gib None: nobody knows, so True.
+    """
+    return free_gib is None or needed_gib(spec) / parts <= free_gib * share
+
+
+def enough_memory(
+    spec: "ModelSpec", free_gib: float | None, of: str, parts: int = 1, advice: str = "", share: float = 1.0
+) -> None:
+    """Raise BadInput, with the numbers, where the weights do not fit (`fits`)."""
+    if free_gib is not None and not fits(spec, free_gib, parts, share):
+        part = f" (the engine takes {share:g} of it)" if share < 1 else ""
         raise BadInput(
-            f"model {spec.id}: needs about {needed:.2f} GiB of {of}, {free_gib:.2f} GiB are free; "
+            f"model {spec.id}: needs about {needed_gib(spec) / parts:.2f} GiB of {of}, {free_gib:.2f} GiB are free{part}; "
             f"{advice or 'free memory, or use a larger machine'}"
         )
 

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256_text
 from ambiemo.engines import Request
 from ambiemo.models import ModelSpec
 
 
 class NullEngine:
     """Answers with a seeded random distribution over the labels the prompt lists (or a score, where the prompt asks for one)."""
+
+    stopped = ""
 
     def __init__(self, spec: ModelSpec, delay_s: float = 0.0, deaf: bool = False) -> None:
         """delay_s: seconds it pretends to think about each request. deaf: no clip is opened, to measure the way of ids and paths alone."""
@@ -42,9 +45,9 @@ class NullEngine:
             key=request.key,
             candidates=candidates,
             decoding=decoding,
-            rendered_prompt_sha256=sha256(request.prompt.encode("utf-8")),
+            rendered_prompt_sha256=sha256_text(request.prompt),
             prompt_tokens=len(request.prompt.split()),
-            heard_s=len(request.audio) / 16000,
+            audio_s=len(request.audio) / RATE,
             truncated=request.truncated,
         )
 

@@ -1,24 +1,33 @@
 """The engine for models behind an OpenAI-compatible server: GPT-4o audio, Gemini, any vLLM server, any gateway.
 
 One request a sample, each with a seed of its own, so the first k of N samples are the k samples wherever the server honours seeds.
-Every attempt of a sample carries the same Idempotency-Key (draw key and index): a gateway that knows the header replays an answer
-whose delivery was cut off instead of making, and billing, it again. Where the server does not, the lost attempt counts as paid.
+Every attempt of a sample carries the same Idempotency-Key (hash of the request, draw key, index): a gateway
+that knows the header replays an answer whose delivery was cut off instead of making, and billing, it again.
+Where the server does not, the lost attempt counts as paid.
 The journal knows every request that was sent and every answer that came, so that a later run pays for none of them again.
+
+What a server accepts is in the model's row (`accepts`): one unknown field makes it refuse the request.
+A server that would refuse every request stops the model (`stopped`, ModelStopped):
+- at once: another model's name in an answer, a refused key, an empty account, a spent daily quota;
+- after `refusals` alike with no answer between them: a 4xx, an answer that is empty at the token limit.
+The first requests go one at a time until the server takes one, so few are sent, and paid, for nothing.
 """
 
 import asyncio
 import base64
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
-from ambiemo.durable import sha256
-from ambiemo.engines import Request, lost
+from ambiemo.durable import sha256, sha256_text
+from ambiemo.engines import THOUGHT_AWAY, ModelStopped, Request, lost
 from ambiemo.engines.chat import (
-    RATE,
     BadAnswer,
     canonical,
     filtered,
@@ -27,14 +36,16 @@ from ambiemo.engines.chat import (
     messages,
     read_completion,
     retry_after_seconds,
+    retry_info_seconds,
     same_model,
+    spent_quota,
     to_wav,
     usage,
 )
 from ambiemo.engines.journal import Journal
 from ambiemo.engines.pacing import Ledger, Pace
 from ambiemo.errors import BadInput
-from ambiemo.models.spec import AROUND, HEARD
+from ambiemo.models.spec import AROUND, AUDIO_MARGIN
 from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
@@ -63,7 +74,8 @@ REFUSED_IN_WORDS = {
 class Reply:
     """One sample as the server gave it, or the reason why there is none.
 
-    transient: the reason is no property of the draw (outage, ceiling, key): a later run should ask again.
+    transient: a later run should ask again (outage, ceiling, key, a request that the server refused).
+    final: an answer, or the provider's word that it keeps the answer back. Only this is kept and never asked for again.
     """
 
     candidate: Candidate | None = None
@@ -75,7 +87,17 @@ class Reply:
     dollars: float = 0.0
     attempts: int = 0
 
+    @property
+    def final(self) -> bool:
+        return self.candidate is not None or self.failure == KEPT_BACK
 
+
+KEPT_BACK = "filtered by the provider"
+OTHER_MODEL = "answered by another model"
+THINK_LESS = (
+    "the model thought until no token was left; ask for less thinking (`accepts.reasoning_effort` of its row), "
+    "or give it more tokens (`thinking_tokens`)"
+)
 LACKS = {"beam": "beam search", "forced": "log-probabilities of answers it did not give"}
 """What the protocol cannot ask for, by the decoding that needs it."""
 
@@ -88,6 +110,7 @@ class OpenAIEngine:
     tokens_per_minute: else the specification's. max_dollars: a ceiling over all requests in the journal, earlier runs' included; no request
     is sent that could cross it. timeout_s bounds one attempt as a whole (a slow drip included); attempts bounds the tries for one sample;
     longest_wait_s bounds the wait between two of them, and a server that asks for a pause beyond longest_pause_s is asked no more.
+    refusals: so many useless outcomes that are alike, with no answer between them, stop the model.
     journal: folder where every request and every answer is kept at once; the pipeline names one beside the answer store.
     Raises BadInput for a missing key, a missing address, another model's name or a ceiling without a price.
     """
@@ -107,6 +130,7 @@ class OpenAIEngine:
         backoff_s: float = 1.0,
         longest_wait_s: float = 60.0,
         longest_pause_s: float = 600.0,
+        refusals: int = 5,
         journal: str | Path | None = None,
     ) -> None:
         from openai import AsyncOpenAI
@@ -142,8 +166,12 @@ class OpenAIEngine:
         self.backoff_s = backoff_s
         self.longest_wait_s = longest_wait_s
         self.longest_pause_s = longest_pause_s
+        self.refusals = refusals
         self.requests_sent = 0
-        self._dead = ""
+        self.stopped = ""
+        self._useless: Counter[str] = Counter()
+        self._taken = False
+        self._first = asyncio.Lock()
         self._runner = asyncio.Runner()
         # The retries are ours: the library's would hide every 429 from the pace and the ledger.
         self._client = AsyncOpenAI(api_key=self._key, base_url=self.address, max_retries=0, timeout=timeout_s)
@@ -156,10 +184,13 @@ class OpenAIEngine:
 
         Where some samples of a draw are missing, the answer holds the ones that came, `failure` says how many are missing and
         why, and extra["indexes"] which ones there are. extra["transient"] is True where a later run should ask again.
+        Raises ModelStopped if an earlier call ended with `stopped` set.
         """
         if decoding.kind in LACKS:
             reason = f"this server has no {LACKS[decoding.kind]}: draw samples, or leave the strategy out"
             return [Answer(request.key, (), decoding, failure=reason) for request in requests]
+        if self.stopped:
+            raise ModelStopped(f"model {self.spec.id}: stopped: {self.stopped}")
         return self._runner.run(self._draw(requests, decoding))
 
     def close(self) -> None:
@@ -194,9 +225,9 @@ class OpenAIEngine:
             candidates=tuple(reply.candidate for _, reply in came if reply.candidate is not None),
             decoding=decoding,
             failure=failure,
-            rendered_prompt_sha256=sha256(canonical(messages(request.prompt, "")).encode("utf-8")),
+            rendered_prompt_sha256=sha256_text(canonical(self._messages(request, ""))),
             prompt_tokens=max((reply.prompt_tokens for reply in replies), default=0),
-            heard_s=len(request.audio) / RATE,
+            audio_s=len(request.audio) / RATE,
             truncated=request.truncated,
             extra={
                 "served_model": sorted({reply.model for _, reply in came if reply.model}),
@@ -212,18 +243,18 @@ class OpenAIEngine:
         )
 
     async def _sample(self, request: Request, wav: str, index: int, decoding: Decoding) -> Reply:
-        identity = f"{request.key}#{index}"
+        body = self._body(request, wav, index, decoding)
+        identity = self._identity(body, request, wav, index)
         if kept := self.journal.get(identity):
             return Reply(**{**kept, "candidate": Candidate(**kept["candidate"]) if kept["candidate"] else None})
-        body = self._body(request, wav, index, decoding)
         most = self._highest_price(request, decoding)
         dollars, reason, retry_after = 0.0, "", None
         for attempt in range(1, self.attempts + 1):
             if attempt > 1:
                 await asyncio.sleep(self._wait(identity, attempt, retry_after))
-            async with self.pace.turn(self._tokens(request, decoding)):
-                if self._dead:
-                    return Reply(failure=self._dead, transient=True, dollars=dollars, attempts=attempt - 1)
+            async with self._one_at_a_time_at_first(), self.pace.turn(self._tokens(request, decoding)):
+                if self.stopped:
+                    return Reply(failure=self.stopped, transient=True, dollars=dollars, attempts=attempt - 1)
                 if not await self.ledger.reserve(most):
                     return Reply(
                         failure=f"not asked: the ceiling of ${self.ledger.ceiling:g} leaves no room for it",
@@ -260,8 +291,8 @@ class OpenAIEngine:
             number = self.journal.asked(most)
         except OSError as error:
             await self.ledger.settle(most, 0.0)
-            self._dead = self._unwritable(error)
-            return Reply(failure=self._dead, transient=True), 0.0, self._dead, None
+            self.stopped = self._unwritable(error)
+            return Reply(failure=self.stopped, transient=True), 0.0, self.stopped, None
         self.requests_sent += 1
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -272,16 +303,20 @@ class OpenAIEngine:
             paid = self._price(completion, request, most)
             reply = self._reply(completion)
             self.pace.speed_up()
+            self._weigh(reply)
         except APIStatusError as error:
             paid = most if error.status_code in PERHAPS_BILLED else 0.0
             reason = self._clean(f"HTTP {error.status_code}: {message_of(error.body) or 'no message'}")
+            said = self._without_key(error.response.text)
             retry_after = retry_after_seconds(error.response.headers)
-            for_good = self._refused(error.status_code, str(error.body), retry_after)
+            retry_after = retry_info_seconds(said) if retry_after is None else retry_after
+            for_good = self._refused(error.status_code, said, retry_after)
             if for_good:
-                self._dead = f"{for_good} ({reason})"
-                reply = Reply(failure=self._dead, transient=True)
+                self.stopped = f"{for_good} ({reason})"
+                reply = Reply(failure=self.stopped, transient=True)
             elif error.status_code not in RETRY:
-                reply = Reply(failure=f"the server refuses the request: {reason}")
+                reply = Reply(failure=f"the server refuses the request: {reason}", transient=True)
+                self._weigh(reply)
             elif error.status_code in SLOW_DOWN:
                 self.pace.slow_down(retry_after)
         except APIConnectionError as error:
@@ -294,18 +329,45 @@ class OpenAIEngine:
         except BadAnswer as error:
             reason = self._clean(str(error))
         finally:
-            if reply is not None:
+            if reply is None:  # a fault on the way says nothing about what the server thinks of the request
+                self._taken = True
+            else:
                 reply = replace(reply, dollars=so_far.dollars + paid, attempts=so_far.attempts)
-            final = reply is not None and not reply.transient
+            kept = asdict(reply) if reply is not None and reply.final else None
             try:
-                self.journal.ended(number, paid, identity, asdict(reply) if reply is not None and final else None)
+                self.journal.ended(number, paid, identity, kept)
             except OSError as error:  # what came is given out all the same
-                self._dead = self._unwritable(error)
+                self.stopped = self._unwritable(error)
             await self.ledger.settle(most, paid)
         return reply, paid, reason, retry_after
 
+    @asynccontextmanager
+    async def _one_at_a_time_at_first(self) -> AsyncIterator[None]:
+        """Hold back the other requests until the server has taken one."""
+        if not self._taken:
+            async with self._first:
+                if not self._taken:
+                    yield
+                    return
+        yield
+
+    def _weigh(self, reply: Reply) -> None:
+        """Stop the model at another model's name, or at the `refusals`-th useless reply of one kind."""
+        if reply.final:
+            self._taken = True
+            self._useless.clear()
+            return
+        if reply.failure.startswith(OTHER_MODEL):
+            self.stopped = reply.failure
+            return
+        self._useless[reply.failure] += 1
+        if self._useless[reply.failure] >= self.refusals:
+            self.stopped = f"{self.refusals} requests in a row ended alike: {reply.failure}"
+
     def _refused(self, status: int, body: str, retry_after: float | None) -> str:
         """Why nothing more should be asked after this error; "" where there is no such reason."""
+        if status == 429 and (quota := spent_quota(body)):
+            return f"the quota is spent ({quota}); run the same command again when it is refilled"
         if retry_after is not None and retry_after > self.longest_pause_s:
             return f"the server asks for a pause of {retry_after:.0f} s, longer than longest_pause_s; run the same command again after it"
         return next((why for words, why in REFUSED_IN_WORDS.items() if words in body), REFUSED.get(status, ""))
@@ -314,18 +376,30 @@ class OpenAIEngine:
         return f"not asked: the journal cannot be written ({error.strerror or error}); make room, then run the same command again"
 
     def _body(self, request: Request, wav: str, index: int, decoding: Decoding) -> dict[str, Any]:
+        accepts = self.spec.accepts
         body: dict[str, Any] = {
             "model": self.model_name,
-            "messages": messages(request.prompt, wav),
-            "max_tokens": decoding.max_tokens + self.spec.thinking_tokens,
+            "messages": self._messages(request, wav),
+            accepts.limit: decoding.max_tokens + self.spec.thinking_tokens,
             "temperature": decoding.temperature if decoding.kind == "sample" else 0.0,
-            "seed": seed("sample", request.seed, index) >> 32,  # 31 bits: some servers take no more
         }
+        if accepts.seed:
+            body["seed"] = seed("sample", request.seed, index) >> 32  # 31 bits: some servers take no more
+        if accepts.reasoning_effort:
+            body["reasoning_effort"] = accepts.reasoning_effort
         if decoding.kind == "sample":
             body["top_p"] = decoding.top_p
         if "likelihood" in self.spec.can("openai"):
             body["logprobs"] = True
         return body
+
+    def _messages(self, request: Request, wav: str) -> list[dict[str, Any]]:
+        return messages(request.prompt, wav, self.spec.accepts.audio)
+
+    def _identity(self, body: dict[str, Any], request: Request, wav: str, index: int) -> str:
+        """Name of a sample: BODY/KEY#INDEX. BODY is a hash of all that is sent: another request is another sample."""
+        sent = body | {"messages": self._messages(request, sha256(wav.encode("ascii")))}
+        return f"{sha256_text(canonical(sent))[:16]}/{request.key}#{index}"
 
     def _reply(self, completion: dict[str, Any]) -> Reply:
         counts = usage(completion)
@@ -335,12 +409,12 @@ class OpenAIEngine:
             fingerprint=str(completion.get("system_fingerprint") or ""),
         )
         if about.model and not same_model(about.model, self.model_name):
-            return replace(about, failure=f"answered by another model: asked for {self.model_name}, got {about.model}")
+            return replace(about, failure=f"{OTHER_MODEL}: asked for {self.model_name}, got {about.model}")
         if not completion["choices"]:
             return replace(about, failure="an empty choice list (the provider may have filtered the answer)")
         choice = completion["choices"][0]
         if filtered(choice):
-            return replace(about, failure="filtered by the provider")
+            return replace(about, failure=KEPT_BACK)
         tokens = int(counts.get("completion_tokens", 0))
         candidate = Candidate(
             text=str(choice["message"].get("content") or choice["message"].get("refusal") or ""),
@@ -348,6 +422,8 @@ class OpenAIEngine:
             log_likelihood=log_likelihood(choice, tokens),
             finish_reason=FINISH.get(str(choice.get("finish_reason")).lower(), "stop"),
         )
+        if candidate.finish_reason == "length" and not candidate.text.strip():
+            return replace(about, failure=f"{THOUGHT_AWAY}: {THINK_LESS}", transient=True)
         return replace(about, candidate=candidate)
 
     def _highest_price(self, request: Request, decoding: Decoding) -> float:
@@ -356,7 +432,7 @@ class OpenAIEngine:
             return 0.0
         text = len(request.prompt.encode("utf-8")) + AROUND
         return self.spec.price.dollars(
-            text, HEARD * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
+            text, AUDIO_MARGIN * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
         )
 
     def _price(self, completion: dict[str, Any], request: Request, most: float) -> float:

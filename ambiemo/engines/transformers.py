@@ -20,14 +20,14 @@ import transformers
 from transformers import AutoConfig, AutoProcessor, GenerationConfig, ProcessorMixin, Qwen2_5OmniProcessor
 from transformers.utils import logging as transformers_logging
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256_text
 from ambiemo.engines import Request
-from ambiemo.engines.encoder import FeaturesOnce, Kept, encode_once
+from ambiemo.engines.encoder import CUTS_TO_CLIP, FeaturesOnce, Kept, encode_once
 from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
 from ambiemo.models import ModelSpec
 
-RATE = 16_000
 SILENT_FAULTS = ("right-padding was detected", "audios", "Expanding inputs for audio tokens")
 """Parts of warnings after which a model answers without hearing, or from a broken context. Here they are errors."""
 
@@ -67,6 +67,8 @@ class TransformersEngine:
     there is one).
     """
 
+    stopped = ""
+
     def __init__(self, spec: ModelSpec, threads: int | None = None, device: str | None = None) -> None:
         if threads:
             torch.set_num_threads(threads)
@@ -86,7 +88,9 @@ class TransformersEngine:
         for name in ("transformers.generation.utils", "transformers.processing_utils", model_class.__module__):
             logging.getLogger(name).addFilter(faults)  # a logger's filter does not see what its children log
         self.tokenizer: Any = self.processor.tokenizer
-        self.processor.feature_extractor = FeaturesOnce(self.processor.feature_extractor)
+        self.processor.feature_extractor = FeaturesOnce(
+            self.processor.feature_extractor, to_clip=loaded.config.model_type in CUTS_TO_CLIP
+        )
         tower = next((part for name, part in loaded.named_modules() if name.endswith("audio_tower")), None)
         self.encoded: Kept | None = encode_once(tower, loaded.config.model_type) if tower is not None else None
         self.tokenizer.padding_side = "left"  # a reloaded processor may say "right": a decoder would go on from padding
@@ -113,9 +117,9 @@ class TransformersEngine:
                 key=request.key,
                 candidates=tuple(found[i * n : (i + 1) * n]),
                 decoding=decoding,
-                rendered_prompt_sha256=sha256(rendered[i].encode("utf-8")),
+                rendered_prompt_sha256=sha256_text(rendered[i]),
                 prompt_tokens=prompt_tokens[i],
-                heard_s=round(len(request.audio) / RATE, 4),
+                audio_s=round(len(request.audio) / RATE, 4),
                 truncated=request.truncated,
             )
             for i, request in enumerate(requests)
@@ -150,7 +154,8 @@ class TransformersEngine:
             raise RuntimeError(
                 f"{type(self.processor).__name__} returned no audio features (only {', '.join(sorted(inputs))})"
             )
-        return inputs.to(self.device)
+        # features are float32, and a model in bfloat16 does not always round them itself
+        return inputs.to(self.device, self.model.dtype)
 
     def _prefill(self, inputs: Any, upto: int | None = None) -> tuple[torch.Tensor, Any]:
         """Run the prompt (its first `upto` positions) with the audio once: logits (b, vocabulary) after it, and the cache."""

@@ -10,22 +10,27 @@ promised. VLLM_BATCH_INVARIANT=1 is left as the user sets it, and recorded.
 """
 
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding
-from ambiemo.durable import sha256
+from ambiemo.durable import sha256, sha256_text
 from ambiemo.engines import MOST_BEAMS, Request
 from ambiemo.engines.beams import BeamSearch
-from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
+from ambiemo.engines.memory import SHARE, enough_memory, free_gpu_gib, free_host_gib
+from ambiemo.engines.padding import pad_long_windows_to_the_clip
 from ambiemo.engines.rendering import PLACEHOLDER, chat_text
+from ambiemo.engines.ultravox import accept_whisper_processors, with_parts
 from ambiemo.errors import BadInput
+from ambiemo.models.fetching import part_folder, snapshot
 from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
     from ambiemo.models import ModelSpec
 
-RATE = 16000
 WIDEST = MOST_BEAMS["vllm"]
 HEARS_MATES = {"ultravox"}
 """Families whose encoder in vLLM 0.32 lets the end of a clip hear how far a longer clip of the same step goes on."""
@@ -40,18 +45,21 @@ class VLLMEngine:
     """One checkpoint held by vLLM.
 
     tensor_parallel_size: GPUs for one copy. gpu_memory_utilization: share of a GPU's memory it may take. dtype: else the
-    specification's. enforce_eager: no CUDA graphs. max_model_len: longest prompt and answer in tokens, else the model's.
+    specification's. enforce_eager: no CUDA graphs. max_model_len: longest prompt, clip and answer in tokens, else the
+    specification's, else the checkpoint's.
     executor: how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process. threads: CPU threads, on a CPU
     only; default: every core, and in an actor as many as the plan's `cpus`.
     Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises SystemError.
     """
+
+    stopped = ""
 
     def __init__(
         self,
         spec: "ModelSpec",
         *,
         tensor_parallel_size: int = 1,
-        gpu_memory_utilization: float = 0.9,
+        gpu_memory_utilization: float = SHARE["vllm"],
         dtype: str | None = None,
         enforce_eager: bool = False,
         max_model_len: int | None = None,
@@ -73,8 +81,17 @@ class VLLMEngine:
 
             torch.set_num_threads(threads)
         revision = None if spec.path() else spec.revision
+        location = spec.location()
+        pad_long_windows_to_the_clip()
+        if spec.family == "ultravox":
+            accept_whisper_processors()
+        if spec.parts:
+            folder = spec.path() or snapshot(spec.weights, spec.revision or "", spec.gated)
+            named = {part.key: part_folder(part.weights, part.pinned, spec.gated) for part in spec.parts}
+            self._made = tempfile.TemporaryDirectory(prefix="ambiemo-")  # links only; gone with the engine
+            location, revision = str(with_parts(folder, named, Path(self._made.name) / "model")), None
         settings: dict[str, Any] = {
-            "model": spec.location(),
+            "model": location,
             "revision": revision,
             "tokenizer_revision": revision,
             "trust_remote_code": spec.trust_remote_code,
@@ -82,7 +99,7 @@ class VLLMEngine:
             "gpu_memory_utilization": gpu_memory_utilization,
             "dtype": dtype or spec.dtype,
             "enforce_eager": enforce_eager,
-            "max_model_len": max_model_len,
+            "max_model_len": max_model_len or spec.max_model_len or None,
             "max_logprobs": 2 * WIDEST,
             "logprobs_mode": "raw_logprobs",  # the model's own distribution, before temperature and top-p
             "limit_mm_per_prompt": {"audio": 1, "image": 0, "video": 0},  # room is set aside for all that may come
@@ -94,20 +111,26 @@ class VLLMEngine:
         elif not on_cpu:
             settings["distributed_executor_backend"] = "uni"
         self.llm: Any = LLM(**(settings | (CPU_OPTIONS if on_cpu else {}) | options))
+        # vLLM 0.32 takes its V2 runner on a GPU and V1 on a CPU, where parity with transformers was measured
+        self.runner = "v2" if self.llm.llm_engine.vllm_config.use_v2_model_runner else "v1"
         self.tokenizer = self.llm.get_tokenizer()
         self.processor = AutoProcessor.from_pretrained(
-            spec.location(), revision=revision, trust_remote_code=spec.trust_remote_code
+            location, revision=revision, trust_remote_code=spec.trust_remote_code
         )
         self.ends = {self.tokenizer.eos_token_id}
         try:
-            ends = GenerationConfig.from_pretrained(spec.location(), revision=revision or "main").eos_token_id
+            ends = GenerationConfig.from_pretrained(location, revision=revision or "main").eos_token_id
             self.ends |= set(ends) if isinstance(ends, list) else {ends}
         except OSError:  # a checkpoint need not have a generation_config.json
             pass
         self.ends.discard(None)
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
-        """One answer per request, in order; a prompt that vLLM refuses (too long, say) is a failure of its own."""
+        """One answer per request, in order; a prompt that vLLM refuses (too long, say) is a failure of its own.
+
+        Raises SystemError, at which the pipeline's actor ends, if the engine broke while it ran: its queue would
+        still hold this group's requests, and the next group would be handed their answers.
+        """
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -116,11 +139,8 @@ class VLLMEngine:
         self.llm.reset_prefix_cache()
         try:
             return self._draw(requests, decoding)
-        except (EngineDeadError, RuntimeError) as error:
-            if isinstance(error, EngineDeadError) or "CUDA" in str(error):
-                # SystemError is what the pipeline's actor ends at, so that Ray starts another
-                raise SystemError(f"vLLM's engine died: {_first_line(error)}") from error
-            raise
+        except EngineDeadError as error:
+            raise SystemError(f"vLLM's engine died: {_first_line(error)}") from error
         except (ValueError, VLLMClientError) as error:
             if len(requests) == 1:
                 return [
@@ -135,22 +155,29 @@ class VLLMEngine:
     def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         from vllm import SamplingParams
 
+        starts = [self._rendered(request) for request in requests]
         if self.spec.family in HEARS_MATES:
             once = SamplingParams(temperature=0.0, max_tokens=1, detokenize=False)
-            for request in requests:  # one at a time: the group below finds each clip encoded
-                self.llm.generate([self._prompt(request)], once, use_tqdm=False)
+            for start in starts:  # one at a time: the group below finds each clip encoded
+                if not self._is_encoded(start):
+                    self._run([start], once)
+            # whether a clip was heard just now or under an earlier question then changes no bit of the group's answers
+            self.llm.reset_prefix_cache()
         ways = {"beam": self._beams, "forced": self._forced}
-        found = ways.get(decoding.kind, self._samples)(requests, decoding)
+        found = ways.get(decoding.kind, self._samples)(requests, starts, decoding)
         return [
             Answer(
                 key=request.key,
                 candidates=candidates,
                 decoding=decoding,
-                rendered_prompt_sha256=sha256(self.render(request.prompt).encode("utf-8")),
+                rendered_prompt_sha256=sha256_text(self.render(request.prompt)),
                 prompt_tokens=prompt_tokens,
-                heard_s=round(len(request.audio) / RATE, 4),
+                audio_s=round(len(request.audio) / RATE, 4),
                 truncated=request.truncated,
-                extra={"batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1"},
+                extra={
+                    "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",
+                    "model_runner": self.runner,
+                },
             )
             for request, (candidates, prompt_tokens) in zip(requests, found, strict=True)
         ]
@@ -176,15 +203,48 @@ class VLLMEngine:
             "multi_modal_uuids": {"audio": [heard]},
         }
 
-    def _samples(self, requests: Sequence[Request], decoding: Decoding) -> list[tuple[tuple[Candidate, ...], int]]:
+    def _rendered(self, request: Request) -> dict[str, Any]:
+        """The request as the engine takes it: features made, the placeholder spread over the clip's tokens.
+
+        Samples, beams and forced labels all start from it, so the clip is prepared once per draw. vLLM's own beam
+        search goes the same way (`entrypoints/generate/beam_search`).
+        """
+        (rendered,) = self.llm._preprocess_cmpl([self._prompt(request)])
+        return dict(rendered)
+
+    def _is_encoded(self, start: dict[str, Any]) -> bool:
+        """True if vLLM keeps the encoding of the clip, which an earlier question ran. False where it does not tell."""
+        core = getattr(self.llm.llm_engine.engine_core, "engine_core", None)
+        kept = getattr(getattr(getattr(core, "scheduler", None), "encoder_cache_manager", None), "cached", {})
+        return all(name in kept for name in start["mm_hashes"]["audio"])
+
+    def _run(self, prompts: Sequence[dict[str, Any]], params: Any) -> list[Any]:
+        """What comes of the rendered prompts, in order. params: one for all, or one per prompt.
+
+        Raises what vLLM raises where it refuses a prompt, and SystemError for everything after that.
+        """
+        each = params if isinstance(params, list) else [params] * len(prompts)
+        if self.llm.llm_engine.has_unfinished_requests():
+            raise SystemError("vLLM still holds requests of an earlier call; their answers would be mixed up")
+        self.llm._render_and_add_requests(iter(prompts), each)  # takes back what it added where it refuses one
+        try:
+            outputs = self.llm.wait_for_completion(use_tqdm=False)
+        except Exception as error:
+            raise SystemError(f"vLLM's engine broke in a step: {_first_line(error)}") from error
+        if len(outputs) != len(prompts):
+            raise SystemError(f"vLLM answered {len(outputs)} of {len(prompts)} requests")
+        return outputs
+
+    def _samples(
+        self, requests: Sequence[Request], starts: Sequence[dict[str, Any]], decoding: Decoding
+    ) -> list[tuple[tuple[Candidate, ...], int]]:
         from vllm import SamplingParams
 
         prompts: list[dict[str, Any]] = []
         params = []
-        for request in requests:
-            prompt = self._prompt(request)
+        for request, start in zip(requests, starts, strict=True):
             for index in range(decoding.count):
-                prompts.append(prompt)
+                prompts.append(start)
                 params.append(
                     SamplingParams(
                         temperature=decoding.temperature if decoding.kind == "sample" else 0.0,
@@ -195,24 +255,25 @@ class VLLMEngine:
                         detokenize=False,
                     )
                 )
-        outputs = self.llm.generate(prompts, params, use_tqdm=False)
+        outputs = self._run(prompts, params)
         n = decoding.count
         return [
             (tuple(self._sampled(output.outputs[0]) for output in outputs[i : i + n]), len(outputs[i].prompt_token_ids))
             for i in range(0, len(outputs), n)
         ]
 
-    def _beams(self, requests: Sequence[Request], decoding: Decoding) -> list[tuple[tuple[Candidate, ...], int]]:
+    def _beams(
+        self, requests: Sequence[Request], starts: Sequence[dict[str, Any]], decoding: Decoding
+    ) -> list[tuple[tuple[Candidate, ...], int]]:
         from vllm import SamplingParams
 
         params = SamplingParams(temperature=0.0, max_tokens=1, logprobs=2 * decoding.count, detokenize=False)
         searches = [BeamSearch(decoding.count, self.ends, decoding.max_tokens) for _ in requests]
         lengths = [0] * len(requests)
-        starts = [self._prompt(request) for request in requests]
         forbidden = set(self.tokenizer.all_special_ids) - self.ends  # a second audio placeholder would break the prompt
         while waiting := [number for number, search in enumerate(searches) if not search.finished]:
             prompts = [_continued(starts[number], b.tokens) for number in waiting for b in searches[number].open]
-            outputs = iter(self.llm.generate(prompts, params, use_tqdm=False))
+            outputs = iter(self._run(prompts, params))
             for number in waiting:
                 proposals = []
                 for _ in searches[number].open:
@@ -226,17 +287,19 @@ class VLLMEngine:
             for search, length in zip(searches, lengths, strict=True)
         ]
 
-    def _forced(self, requests: Sequence[Request], decoding: Decoding) -> list[tuple[tuple[Candidate, ...], int]]:
+    def _forced(
+        self, requests: Sequence[Request], starts: Sequence[dict[str, Any]], decoding: Decoding
+    ) -> list[tuple[tuple[Candidate, ...], int]]:
         """The labels of each request, teacher-forced: their tokens stand at the end of the prompt, whose log-probabilities are asked for."""
         from vllm import SamplingParams
 
         asked = [
-            (label, self.tokenizer.encode(label, add_special_tokens=False), self._prompt(request))
-            for request in requests
+            (label, self.tokenizer.encode(label, add_special_tokens=False), start)
+            for request, start in zip(requests, starts, strict=True)
             for label in request.labels
         ]
         params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
-        outputs = self.llm.generate([_continued(start, tokens) for _, tokens, start in asked], params, use_tqdm=False)
+        outputs = self._run([_continued(start, tokens) for _, tokens, start in asked], params)
         found = []
         for (label, tokens, _), output in zip(asked, outputs, strict=True):
             tail = output.prompt_logprobs[-len(tokens) :]
@@ -273,8 +336,8 @@ def _enough_memory(spec: "ModelSpec", on_cpu: bool, gpus: int, share: float) -> 
         raise BadInput(
             f"model {spec.id}: tensor_parallel_size {gpus}, but there are {torch.cuda.device_count()} GPUs here"
         )
-    of = f"GPU memory on each of {gpus} GPU(s) at gpu_memory_utilization {share:g}"
-    enough_memory(spec, free_gpu_gib() * share, of, gpus, "free memory, or raise tensor_parallel_size")
+    of = f"GPU memory on each of {gpus} GPU(s)"
+    enough_memory(spec, free_gpu_gib(), of, gpus, "free memory, or raise tensor_parallel_size", share)
 
 
 def _first_line(error: Exception) -> str:

@@ -78,7 +78,7 @@ def grouped_totals(statistics: Array, edges: npt.NDArray[np.int64]) -> Array:
     sums = np.zeros((len(starts), statistics.shape[1]))
     whole = (statistics == np.rint(statistics)).all(axis=0) & (np.abs(statistics).max(axis=0, initial=0.0) < 2**31)
     for place in np.flatnonzero(whole).tolist():
-        running = np.concatenate([[0.0], np.cumsum(statistics[:, place])])
+        running = np.cumsum(np.concatenate([[0.0], statistics[:, place]]))
         sums[:, place] = running[edges[1:]] - running[edges[:-1]]
     for place in np.flatnonzero(~whole).tolist():
         column = statistics[:, place].tolist()

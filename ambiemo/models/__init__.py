@@ -7,9 +7,21 @@ from pathlib import Path
 
 from ambiemo.errors import BadInput
 from ambiemo.models.registry import MODELS
-from ambiemo.models.spec import CAPABILITIES, Capability, ModelSpec, Price
+from ambiemo.models.spec import CAPABILITIES, Accepts, Capability, ModelSpec, Price, WeightsPart
 
-__all__ = ["CAPABILITIES", "MODELS", "PROMPTS", "Capability", "ModelSpec", "Price", "model", "prompt", "render"]
+__all__ = [
+    "CAPABILITIES",
+    "MODELS",
+    "PROMPTS",
+    "Accepts",
+    "Capability",
+    "ModelSpec",
+    "Price",
+    "WeightsPart",
+    "model",
+    "prompt",
+    "render",
+]
 
 PROMPTS = Path(__file__).parent / "prompts"
 

@@ -4,7 +4,7 @@ The list is the paper's as reported second-hand (grade S). Memory is the weights
 estimate (I).
 """
 
-from ambiemo.models.spec import CAPABILITIES, Capability, ModelSpec, Price
+from ambiemo.models.spec import CAPABILITIES, Accepts, Capability, ModelSpec, Price, WeightsPart
 
 ALL: frozenset[Capability] = frozenset(CAPABILITIES)
 SAMPLES: frozenset[Capability] = frozenset({"sampling", "verifier"})
@@ -12,6 +12,22 @@ SAMPLES: frozenset[Capability] = frozenset({"sampling", "verifier"})
 META_GATE = (
     "the language model's configuration and tokenizer are Meta's: accept the licence of "
     "meta-llama/Llama-3.1-8B-Instruct on huggingface.co and set HF_TOKEN"
+)
+NO_SEED = (
+    "Google's compatible endpoint answers 400 to a request with a seed (mcpchecker#188, ChatterUI#227), "
+    "so none is sent and samples differ from run to run"
+)
+# The commits seen as cache snapshots in public code, by several unrelated projects each (read in 2026).
+LLAMA = WeightsPart(
+    key="text_model_id",
+    weights="meta-llama/Llama-3.1-8B-Instruct",
+    pinned="0e9e39f249a16976918f6564b8830bc894c89659",
+)
+WHISPER_SMALL = WeightsPart(
+    key="audio_model_id", weights="openai/whisper-small", pinned="973afd24965f72e36ca33b3055d56a652f456b4d"
+)
+WHISPER_MEDIUM = WeightsPart(
+    key="audio_model_id", weights="openai/whisper-medium", pinned="abdf7c39ab9d0397620ccaea8974cc764cd0953e"
 )
 SNAPSHOT = "commit seen as the cache snapshot of this repository in public code"
 
@@ -44,6 +60,7 @@ _ROWS = (
         audio_seconds=30,
         capabilities=ALL,
         memory_gib=20,
+        max_model_len=4096,
         source="S: the paper says Qwen2-Audio-7B; the Instruct weights are our reading (I): the base follows no prompt",
     ),
     ModelSpec(
@@ -59,6 +76,7 @@ _ROWS = (
         audio_seconds=300,
         capabilities=ALL,
         memory_gib=22,
+        max_model_len=8192,  # 300 s are 7,500 tokens
         source="S: named in the paper; 300 s of audio is its processor's window as we remember it (I)",
     ),
     ModelSpec(
@@ -74,6 +92,8 @@ _ROWS = (
         audio_seconds=300,
         capabilities=SAMPLES,
         base_url_env="AUDIO_FLAMINGO_2_BASE_URL",
+        availability="out of reach unless you serve it: vLLM and transformers lack it. reproduce/audio_flamingo_2.py is a "
+        "server around its owner's inference.py (not run on the real weights); audio-flamingo-3 is the stated stand-in",
         price_note="local server: no price",
         source="S: named in the paper; 5 minutes of audio: its model card (P)",
     ),
@@ -90,27 +110,30 @@ _ROWS = (
         audio_seconds=600,
         capabilities=ALL,
         memory_gib=20,
+        max_model_len=16384,  # 600 s are 15,000 tokens
         default_on=False,
         stands_in_for="audio-flamingo-2",
         source="I: not in the paper; off by default, and every table that has it says so",
     ),
     ModelSpec(
         id="ultravox-v0.3",
-        title="Ultravox v0.3 (Llama 3.1 8B, Whisper medium)",
+        title="Ultravox v0.3 (Llama 3.1 8B, Whisper small)",
         weights="fixie-ai/ultravox-v0_3",
         revision_note="not pinned: commit a3ef920 of April 2025 is known in short form only "
         "(huggingface.co/fixie-ai/ultravox-v0_3/commits/main); the earlier ones known in full lack processor files; "
         "`ambiemo models --resolve` prints the full one",
         family="ultravox",
-        parameters="8B and Whisper medium's encoder",
+        parameters="8B and Whisper small's encoder",
         licence="MIT; Llama 3.1 Community Licence",
         gated=META_GATE,
         engines=("vllm",),
         audio_seconds=30,
         capabilities=ALL,
         memory_gib=20,
+        max_model_len=4096,
+        parts=(LLAMA, WHISPER_SMALL),
         trust_remote_code=True,
-        source="S: named in the paper; files and sizes: its repository's listing (P)",
+        source="S: named in the paper; files and sizes: its repository's listing (P); Whisper small: by its model card (S)",
     ),
     ModelSpec(
         id="ultravox-v0.4",
@@ -127,6 +150,8 @@ _ROWS = (
         audio_seconds=30,
         capabilities=ALL,
         memory_gib=20,
+        max_model_len=4096,
+        parts=(LLAMA, WHISPER_MEDIUM),
         trust_remote_code=True,
         source="S: named in the paper, v0.4 and not v0.4.1; files and sizes: its repository's listing (P)",
     ),
@@ -143,8 +168,8 @@ _ROWS = (
         capabilities=SAMPLES,
         key_env="OPENAI_API_KEY",
         base_url="https://api.openai.com/v1",
-        availability="OpenAI's model page marks it as shut down (stored copy of 2026); another list gives 2027-01-20; "
-        "its successor there is gpt-audio, which is another model",
+        availability="OpenAI answers 404 model_not_found to this name (simonw/llm#1553), and its model page marks it as "
+        "shut down (stored copy of 2026); the day is not known. Its successor there is gpt-audio, which is another model",
         price=Price(
             text_in=2.5,
             audio_in=40,
@@ -169,8 +194,11 @@ _ROWS = (
         capabilities=SAMPLES,
         key_env="GEMINI_API_KEY",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai/",
-        availability="shut down 2026-06-01 (as two third-party pages report Google's deprecations page)",
+        retired_since="2026-06-01",
+        availability="shut down on 2026-06-01 (as two third-party pages report Google's deprecations page)",
         price_note="unknown: no longer on Google's price page of 2026-09",
+        accepts=Accepts(seed=False),
+        revision_note=NO_SEED,
         source="S: named in the paper; 9.5 h of audio: ai.google.dev/gemini-api/docs/audio (P)",
     ),
     ModelSpec(
@@ -178,7 +206,8 @@ _ROWS = (
         title="Gemini 2.5 Pro",
         weights="gemini-2.5-pro",
         pinned="gemini-2.5-pro",
-        revision_note="Google names no dated snapshot of it; the stable name is the most that can be pinned",
+        revision_note="Google names no dated snapshot of it; the stable name is the most that can be pinned; "
+        + NO_SEED,
         family="openai",
         parameters="not published",
         licence="Gemini API terms of service",
@@ -187,7 +216,8 @@ _ROWS = (
         capabilities=SAMPLES,
         key_env="GEMINI_API_KEY",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai/",
-        availability="retired 2026-12-01; from then on Google answers with gemini-3.8-flash under this name "
+        retired_since="2026-12-01",
+        availability="retired on 2026-12-01; from then on Google answers with gemini-3.8-flash under this name "
         "(dev.to/aideprecations, 2026-11-10): the engine refuses an answer from another model",
         price=Price(
             text_in=1.25,
@@ -198,6 +228,9 @@ _ROWS = (
             where="Google's price page by way of api-evangelist/gemini; output: crate gemini-cost 0.1.0",
         ),
         price_note="up to 200k tokens; one input price for text and audio is our reading (I); thinking counts as output",
+        # "low" is a budget of 1,024 tokens, which the model may overrun. It cannot be turned off. Unasked, the model
+        # thinks up to 8,192 tokens and often has none left for the answer.
+        accepts=Accepts(seed=False, reasoning_effort="low"),
         thinking_tokens=4096,
         source="S: named in the paper; 32 tokens a second and 9.5 h of audio: ai.google.dev/gemini-api/docs/audio (P)",
     ),

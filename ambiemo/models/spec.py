@@ -23,7 +23,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 BRANCHES = {"main", "master", "latest", "head"}
 
 
-AROUND, HEARD = 100, 2
+AROUND, AUDIO_MARGIN = 100, 2
 """Margins of the most that a request can cost: tokens around its prompt, and times the expected audio tokens."""
 
 
@@ -45,18 +45,67 @@ class Price(BaseModel):
         return (text_tokens * self.text_in + audio_tokens * self.audio_in + answer_tokens * self.out) / 1e6
 
 
+class Accepts(BaseModel):
+    """What a model's server takes in a chat request. A field that it does not know makes it refuse the whole request.
+
+    seed: the server takes a `seed`. Without one, samples differ from run to run, and the bundle says so.
+    reasoning_effort: how much the model is asked to think before it answers; "" asks nothing.
+    audio: the part of the message that carries the clip. "input_audio" is OpenAI's (base64 and a format);
+    "audio_url" is a data URL, which vLLM and SGLang take too.
+    limit: the name of the field that bounds the answer's tokens.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: bool = True
+    reasoning_effort: Literal["", "none", "minimal", "low", "medium", "high"] = ""
+    audio: Literal["input_audio", "audio_url"] = "input_audio"
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+
+
+class WeightsPart(BaseModel):
+    """Weights of a checkpoint that live in another repository, which its config.json names under `key` without a commit.
+
+    weights: a repository or `file:PATH`. pinned: the commit (40 hex digits); None for a folder, or while nobody has pinned it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    weights: str
+    pinned: str | None = None
+
+    @field_validator("pinned")
+    @classmethod
+    def _a_commit(cls, value: str | None) -> str | None:
+        if value is not None and not COMMIT.fullmatch(value):
+            raise ValueError(f"'{value}' is no commit; pin 40 hex digits")
+        return value
+
+    @property
+    def is_unpinned(self) -> bool:
+        """True where the hub would decide which weights are loaded."""
+        return self.pinned is None and not self.weights.startswith(FOLDER)
+
+
 class ModelSpec(BaseModel):
     """One ALM as data: weights, the revision that is meant, what it needs and what it can do.
 
-    weights is a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo package) or
-    `file:PATH` (a folder of one's own). `revision` is a 40-hex commit for a repository, a dated snapshot name for an
-    API, and the hash of the files for a folder; None means that nobody has pinned it yet: `revision_note` says why,
-    and the plan lists it as missing. audio_seconds is the longest clip the model hears (None: no limit known); what
-    is longer is cut and counted. engines: the first is the default. memory_gib is what the weights need, before the
-    cache. availability: what is known of a shut-down. thinking_tokens: hidden reasoning that an answer's
-    token limit must leave room for. key_env and base_url_env name environment variables; the key itself is never part
-    of a specification. source is the grade (P read in a primary text, S second-hand, I inferred) and the place the
-    facts come from.
+    weights: a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo package) or
+      `file:PATH` (a folder of one's own).
+    revision: a 40-hex commit for a repository, a dated snapshot name for an API, the hash of the files for a folder.
+      None means that nobody has pinned it yet: `revision_note` says why, and the plan lists it as missing.
+    engines: the first is the default.
+    audio_seconds: the longest clip the model hears (None: no limit known); what is longer is cut and counted.
+    memory_gib: what the weights need, before the cache.
+    max_model_len: most tokens of prompt, clip and answer that room is set aside for; 0: the checkpoint's own.
+    parts: weights that the checkpoint only names, in other repositories.
+    key_env, base_url_env: names of environment variables. The key itself is never part of a specification.
+    availability: what is known of a shut-down, or of what else keeps the model out of reach.
+    retired_since: the day (YYYY-MM-DD) from which its owner does not serve it any more, as far as one is known.
+    thinking_tokens: hidden reasoning that an answer's token limit must leave room for.
+    accepts: what the model's server takes in a request.
+    source: the grade (P read in a primary text, S second-hand, I inferred) and the place the facts come from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,17 +124,21 @@ class ModelSpec(BaseModel):
     prompts: str = ""
     capabilities: frozenset[Capability]
     memory_gib: float = 0.0
+    max_model_len: int = Field(default=0, ge=0)
+    parts: tuple[WeightsPart, ...] = ()
     dtype: str = "bfloat16"
     trust_remote_code: bool = False
     key_env: str | None = None
     base_url: str | None = None
     base_url_env: str | None = None
     availability: str = ""
+    retired_since: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
     price: Price | None = None
     price_note: str = ""
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     thinking_tokens: int = 0
+    accepts: Accepts = Accepts()
     default_on: bool = True
     stands_in_for: str = ""
     source: str

@@ -27,7 +27,6 @@ from ambiemo.results.study import Study, Unit, study_of
 from ambiemo.results.truths import truths_of
 from ambiemo.results.units import Gathered, UnitResult, all_units, baseline_result, unit_result
 
-
 BUFFER = 1 << 18
 """Bytes that wait to be packed."""
 

@@ -153,7 +153,7 @@ def _parts(line: bytes) -> tuple[dict[str, Any], bytes]:
 def _typed(answer: Answer) -> None:
     """Raise TypeError for values of wrong types: no checksum says that a line is as it was written."""
     texts = [answer.key, answer.failure, *(one.text for one in answer.candidates)]
-    numbers = [answer.heard_s, *(one.log_likelihood or 0.0 for one in answer.candidates)]
+    numbers = [answer.audio_s, *(one.log_likelihood or 0.0 for one in answer.candidates)]
     counts = [answer.prompt_tokens, *(one.tokens for one in answer.candidates)]
     for values, kind in ((texts, str), (numbers, float | int), (counts, int)):
         if wrong := [value for value in values if not isinstance(value, kind)]:

@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from ambiemo import models
-from ambiemo.models.spec import AROUND, HEARD
+from ambiemo.models.spec import AROUND, AUDIO_MARGIN
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
 from ambiemo.strategies import Strategy
@@ -68,7 +68,7 @@ def _cost(expanded: Expanded, model: str, questions: Sequence[_Question], second
         prompt += n * asked * (one.prompt_bytes + AROUND)
         answer += n * one.answers * one.longest
         heard += seconds[one.corpus] * one.each * asked
-    dollars = None if price is None else ceil(100 * price.dollars(prompt, HEARD * heard, answer)) / 100
+    dollars = None if price is None else ceil(100 * price.dollars(prompt, AUDIO_MARGIN * heard, answer)) / 100
     rate = expanded.plan.assume.tokens_per_gpu_second * 3600
     hours = round(answer / rate, 3) if engine in ("transformers", "vllm") else None
     return ModelCost(model, engine, draws, answers, prompt, answer, hours, dollars if engine == "openai" else 0.0)

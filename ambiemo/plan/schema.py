@@ -17,7 +17,7 @@ from ambiemo.errors import BadInput
 from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
 from ambiemo.models import ModelSpec, Price
 from ambiemo.models.spec import COMMIT
-from ambiemo.strategies import OWN, STRATEGIES, Decode, Scorer, Strategy, aggregator, scorer, strategy
+from ambiemo.strategies import OWN, STRATEGIES, Decode, Scorer, Strategy, aggregator, scorer, strategy, uses
 from ambiemo.strategies.baselines import BASELINES
 
 T = TypeVar("T")
@@ -114,13 +114,20 @@ class StrategyEntry(Part):
                 f"strategy '{self.name}': {base.name} has decoding {base.decoding.kind}, found decoding '{self.decoding}', "
                 f"count {self.count}; forced labels take no other decoding and no count"
             )
+        scoring = self._scorer(base)
+        combining = aggregator(self.aggregator) if self.aggregator else base.aggregator
+        used = uses(scoring, combining)
+        own: dict[str, Any] = {
+            name: base.own[name] if name in used and getattr(self, name) is None else getattr(self, name)
+            for name in OWN
+        }
         made = replace(
             base,
             name=self.name,
             decoding=Decode(self.decoding or base.decoding.kind, self.count or base.count),
-            scorer=self._scorer(base),
-            aggregator=aggregator(self.aggregator) if self.aggregator else base.aggregator,
-            **{name: own for name in OWN if (own := getattr(self, name)) is not None},
+            scorer=scoring,
+            aggregator=combining,
+            **own,
         )
         if self.name in BASELINES or made != STRATEGIES.get(self.name, made):
             kind = "baseline" if self.name in BASELINES else "row of the table of strategies"

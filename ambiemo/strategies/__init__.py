@@ -118,11 +118,16 @@ OWN = ("tau", "concentration", "epsilon")
 """Numbers that a strategy may have of its own: keys of `Strategy.own`."""
 
 
+def uses(scorer: Scorer | None, aggregator: Aggregator) -> frozenset[str]:
+    """Which of OWN matter to a scorer and an aggregator."""
+    tau = scorer is not None and scorer.has_tau and aggregator.reads == "weights"
+    return frozenset([*["tau"] * tau, *["concentration", "epsilon"] * aggregator.mixes])
+
+
 def misfit(row: Strategy) -> str:
     """Why the parts of a strategy do not fit together, "" if they do."""
     scorer, aggregator = row.scorer, row.aggregator
-    takes_one = aggregator.name == "only"
-    weighs = scorer is not None and scorer.has_tau and aggregator.reads == "weights"
+    takes_one, used = aggregator.name == "only", uses(scorer, aggregator)
     checks = (
         (
             aggregator.reads == "nothing" and scorer is not None,
@@ -136,7 +141,7 @@ def misfit(row: Strategy) -> str:
         ),
         (
             takes_one and row.count != 1,
-            f"found count {row.count}, expected 1: {aggregator.name} is the one candidate's own distribution; "
+            f"found count {row.count}, expected 1: the aggregator 'only' takes the distribution of a single candidate; "
             "to make one of several, take another base, such as majority_vote",
         ),
         (
@@ -153,7 +158,7 @@ def misfit(row: Strategy) -> str:
             row.decoding.kind == "forced" and row.scorer == verifier,
             "a verifier would judge bare labels that no model said; choose the scorer likelihood",
         ),
-        (row.tau is not None and not weighs, "found tau, which only softmax weights use; remove it"),
+        (row.tau is not None and "tau" not in used, "found tau, which only softmax weights use; remove it"),
         (
             (row.concentration is not None or row.epsilon is not None) and not aggregator.mixes,
             f"found concentration or epsilon, which {aggregator.name} does not use; remove it",

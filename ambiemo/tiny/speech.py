@@ -23,11 +23,12 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from ambiemo.corpora.audio import RATE
 from ambiemo.errors import BadInput, Broken
 from ambiemo.seeds import seed
 from ambiemo.tiny.texts import LABELS, SENTENCES
 
-RATE_HZ = 16_000
+RATE_HZ = RATE
 MAX_S = 3.8
 REFERENCE_DBFS = -27.0
 WORDS_PER_MINUTE = 178

@@ -6,29 +6,35 @@
 #   bash reproduce/cluster/apptainer.sh run reproduce/paper.yaml             on this machine
 #   bash reproduce/cluster/apptainer.sh exec COMMAND...                      any command inside (slurm.sh uses this)
 #
-# --containall: nothing of the host's home or environment comes in but what is named here.
+# --containall: nothing of the host's home or environment comes in but what is named here. It also gives /tmp, where Ray
+# keeps its logs and what spills from memory, 64 MB: --workdir puts it on a disk of the host's instead. State a folder with
+# 50 GB or more free as AMBIEMO_SCRATCH where the host's own TMPDIR is small. The host's network is the container's.
 set -euo pipefail
 image=${AMBIEMO_SIF:-ambiemo.sif}
 models=${HF_HOME:-$HOME/.cache/huggingface}
+# Every variable that a row of ambiemo/models/registry.py names (tests/test_container_cluster.py compares), and what Ray and the hub read.
+variables=(HF_TOKEN HF_HUB_OFFLINE OPENAI_API_KEY GEMINI_API_KEY AUDIO_FLAMINGO_2_BASE_URL RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT)
 usage() {
-  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
 inside() {
   mkdir -p artifacts "$models"
-  local options=(--nv --containall --pwd /home/ambiemo
+  scratch=$(mktemp -d "${AMBIEMO_SCRATCH:-${TMPDIR:-/tmp}}/ambiemo.XXXXXX")
+  trap 'rm -rf "$scratch"' EXIT
+  local options=(--nv --containall --pwd /home/ambiemo --workdir "$scratch" --bind /dev/shm
     --bind "$PWD/reproduce:/home/ambiemo/reproduce:ro" --bind "$PWD/artifacts:/home/ambiemo/artifacts"
     --bind "$models:/home/ambiemo/models" --env HF_HOME=/home/ambiemo/models)
   if [[ -n ${AMBIEMO_DATA:-} ]]; then
     options+=(--bind "$AMBIEMO_DATA:$AMBIEMO_DATA:ro" --env "AMBIEMO_DATA=$AMBIEMO_DATA")
   fi
-  local key
-  for key in HF_TOKEN OPENAI_API_KEY GEMINI_API_KEY; do
+  local name
+  for name in "${variables[@]}"; do
     # by APPTAINERENV_ and not by --env, so that no key shows in a process list
-    if [[ -n ${!key:-} ]]; then export "APPTAINERENV_$key=${!key}"; fi
+    if [[ -n ${!name:-} ]]; then export "APPTAINERENV_$name=${!name}"; fi
   done
-  exec apptainer exec "${options[@]}" "$image" "$@"
+  apptainer exec "${options[@]}" "$image" "$@"
 }
 
 case ${1:-} in

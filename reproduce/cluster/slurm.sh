@@ -22,6 +22,9 @@ read -r -a prefix <<<"${AMBIEMO:-}"
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 name=$(basename "$plan" .yaml)
-srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+# Ray waits 30 s for the other nodes unless told otherwise; an image unpacked from a shared disk takes minutes to start.
+export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=${RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT:-900}
+# srun takes no --cpus-per-task over from sbatch (since Slurm 22.05), and binds a task to one core without it.
+srun --cpus-per-task="${SLURM_CPUS_ON_NODE:?not set by Slurm}" --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
   "${prefix[@]}" ray symmetric-run --address "$head:6379" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
   ambiemo run "$plan" --address auto --out "artifacts/$name"

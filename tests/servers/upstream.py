@@ -28,6 +28,14 @@ class QuietServer(ThreadingHTTPServer):
         self.server_close()
 
 
+class Refusal(Exception):
+    """Raised by a test's own `answer`: the server sends this status and body instead."""
+
+    def __init__(self, status: int, body: object) -> None:
+        super().__init__(status, body)
+        self.status, self.body = status, body
+
+
 class Upstream:
     """Serves /v1/chat/completions on a free port of 127.0.0.1; `made` lists the Idempotency-Key of every answer generated."""
 
@@ -36,6 +44,7 @@ class Upstream:
         self.made: list[str] = []
         self.bodies: list[dict] = []
         self.keys: list[str] = []
+        self.refused = 0
         self._lock = threading.Lock()
         upstream = self
 
@@ -45,13 +54,19 @@ class Upstream:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 identity = self.headers.get("Idempotency-Key", "")
-                answer = upstream.answer(body)
-                with upstream._lock:
-                    upstream.made.append(identity)
-                    upstream.bodies.append(body)
-                    upstream.keys.append(self.headers.get("Authorization", ""))
+                status = 200
+                try:
+                    answer: object = upstream.answer(body)
+                    with upstream._lock:
+                        upstream.made.append(identity)
+                        upstream.bodies.append(body)
+                        upstream.keys.append(self.headers.get("Authorization", ""))
+                except Refusal as refusal:
+                    status, answer = refusal.status, refusal.body
+                    with upstream._lock:
+                        upstream.refused += 1
                 reply = json.dumps(answer).encode("utf-8")
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(reply)))
                 self.end_headers()

@@ -89,6 +89,7 @@ def test_what_is_applied_is_what_was_asked(engine):
     for decoding in (GREEDY, SAMPLES, BEAMS):
         for answer in engine.draw(requests(2), decoding):
             assert answer.decoding == decoding
+            assert answer.extra["model_runner"] == "v1"  # a GPU takes the other one, and the bundle then says so
             assert len(answer.candidates) == decoding.count
             assert all(0 < c.tokens <= 16 and c.log_likelihood < 0 for c in answer.candidates)
 
@@ -133,6 +134,50 @@ def test_label_logprobs_are_the_likelihood_of_forcing_that_answer(engine):
             assert forced[0].candidates[0].log_likelihood == pytest.approx(
                 answer.candidates[0].log_likelihood, abs=1e-3
             )
+
+
+def forget_requests(engine) -> None:
+    """Empty the queue that a broken step left, so that the next test can use the engine."""
+    inside = engine.llm.llm_engine
+    inside.abort_request(list(inside.output_processor.request_states), internal=True)
+    while inside.has_unfinished_requests():
+        inside.step()
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("an index"), AssertionError("a shape"), RuntimeError("no CUDA word")], ids=repr
+)
+@pytest.mark.parametrize("decoding", [GREEDY, BEAMS], ids=str)
+def test_any_error_inside_a_step_ends_the_actor(engine, monkeypatch, error, decoding):
+    before = engine.draw(requests(2), decoding)
+    whole = engine.llm.llm_engine.step
+
+    def broken():
+        raise error
+
+    monkeypatch.setattr(engine.llm.llm_engine, "step", broken)
+    with pytest.raises(SystemError, match="broke in a step"):
+        engine.draw(requests(2), decoding)
+    monkeypatch.setattr(engine.llm.llm_engine, "step", whole)
+    with pytest.raises(SystemError, match="requests of an earlier call"):
+        engine.draw(requests(2), decoding)
+    forget_requests(engine)
+    assert engine.draw(requests(2), decoding) == before
+
+
+def test_an_output_too_few_ends_the_actor(engine, monkeypatch):
+    whole = engine.llm.wait_for_completion
+    monkeypatch.setattr(engine.llm, "wait_for_completion", lambda **how: whole(**how)[1:])
+    with pytest.raises(SystemError, match="vLLM answered 1 of 2 requests"):
+        engine.draw(requests(2), GREEDY)
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, SAMPLES, BEAMS, Decoding("forced", 2, max_tokens=0)], ids=str)
+def test_a_clip_is_prepared_once_per_draw_whatever_the_decoding(engine, monkeypatch, decoding):
+    prepared, whole = [], engine.llm._preprocess_cmpl
+    monkeypatch.setattr(engine.llm, "_preprocess_cmpl", lambda *a, **k: prepared.extend(a[0]) or whole(*a, **k))
+    engine.draw([replace(one, labels=("anger", "sad")) for one in requests(3)], decoding)
+    assert len(prepared) == 3
 
 
 def test_the_tiny_alm_answers_alike_in_both_engines(tmp_path):

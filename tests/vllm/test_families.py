@@ -20,7 +20,7 @@ import pytest
 from ambiemo.draws import Answer, Candidate, Decoding
 from ambiemo.engines import Request
 from ambiemo.engines.beams import BeamSearch
-from ambiemo.models import MODELS, ModelSpec
+from ambiemo.models import MODELS, ModelSpec, WeightsPart
 
 FAMILIES = ("qwen2_audio", "qwen2_5_omni", "audioflamingo3", "ultravox")
 LABELS = ("anger", "sad", "happy")
@@ -54,15 +54,25 @@ def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("random") / request.param
     checkpoints.save(request.param, folder)
     if request.param == "ultravox":
-        remote(folder, "ultravox_processor", "preprocessor_config.json", AutoProcessor="RandomUltravoxProcessor")
+        remote(folder, "ultravox_processor", "preprocessor_config.json", AutoProcessor="UltravoxAsPublished")
     if request.param == "qwen2_5_omni":
         remote(
             folder, "blind_video_processor", "video_preprocessor_config.json", AutoVideoProcessor="BlindVideoProcessor"
         )
+    parts = ()
+    if request.param == "ultravox":
+        # the checkpoint names repositories, as the published ones do; the row says where they are
+        config = json.loads((folder / "config.json").read_text())
+        parts = tuple(
+            WeightsPart(key=key, weights=f"file:{config[key]}") for key in ("text_model_id", "audio_model_id")
+        )
+        named = dict.fromkeys(("text_model_id", "audio_model_id"), "nobody/nothing")
+        (folder / "config.json").write_text(json.dumps(config | named))
     return MODELS["tiny"].changed(
         id=request.param,
         family=request.param,
         weights=f"file:{folder}",
+        parts=parts,
         trust_remote_code=request.param in ("ultravox", "qwen2_5_omni"),
     )
 
@@ -217,6 +227,21 @@ def agree(engine: Any, other: Any, groups: list[list[Request]], decoding: Decodi
             assert [c.text for c in ours.candidates] == [c.text for c in theirs.candidates]
             assert likelihoods(ours) == pytest.approx(likelihoods(theirs), abs=1e-3)
             assert ours.prompt_tokens == theirs.prompt_tokens
+
+
+def test_a_clip_is_encoded_alone_once_and_under_no_further_question(engine, spec, monkeypatch):
+    alone, whole = [], engine._run
+    monkeypatch.setattr(
+        engine, "_run", lambda prompts, params: alone.append(len(prompts) == 1) or whole(prompts, params)
+    )
+    asked = [replace(one, audio=one.audio / 3) for one in requests()]
+    first = engine.draw(asked, GREEDY)
+    assert sum(alone) == (3 if spec.family == "ultravox" else 0)
+    alone.clear()
+    again = engine.draw([replace(one, prompt="Who is it?") for one in asked], GREEDY)
+    assert sum(alone) == 0
+    assert likelihoods(again[0]) != likelihoods(first[0])
+    assert engine.draw(asked, GREEDY) == first
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, FORCED, BEAMS], ids=str)

@@ -1,12 +1,16 @@
-"""A processor for a random Ultravox checkpoint, written from what vLLM 0.32 asks of one; the published ones come with their repositories.
+"""Processors for a random Ultravox checkpoint. They are copied into its folder and loaded as remote code: they import nothing of ours.
 
-It is copied into the checkpoint's folder and loaded from there as remote code, the way the published one is: it imports nothing of ours.
+RandomUltravoxProcessor is written from what vLLM 0.32 asks of one. UltravoxAsPublished is the same, loaded as the published one loads
+itself: a whole WhisperProcessor is handed over as `audio_processor`, which transformers 5.19 refuses with a TypeError, and the hop
+length is read from the `feature_extractor` inside it.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BatchFeature, ProcessorMixin
+from transformers import AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor, WhisperProcessor
 
 STACKED = 8
 """Encoder frames in one token of the language model: the configuration's stack_factor."""
@@ -16,7 +20,7 @@ class RandomUltravoxProcessor(ProcessorMixin):
     """Clips to mel features of their own length, with the number of tokens each takes."""
 
     def __init__(self, audio_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:
-        super().__init__(audio_processor, tokenizer, chat_template=chat_template)
+        super().__init__(audio_processor=audio_processor, tokenizer=tokenizer, chat_template=chat_template)
 
     def __call__(
         self,
@@ -36,7 +40,7 @@ class RandomUltravoxProcessor(ProcessorMixin):
                 [piece for clip in pieces for piece in clip],
                 sampling_rate=sampling_rate,
                 padding="longest",
-                pad_to_multiple_of=self.audio_processor.hop_length,
+                pad_to_multiple_of=self.hop(),
                 truncation=False,
                 return_attention_mask=True,
                 return_tensors="pt",
@@ -48,3 +52,22 @@ class RandomUltravoxProcessor(ProcessorMixin):
             if include_audio_num_chunks:
                 found["audio_num_chunks"] = torch.tensor([len(clip) for clip in pieces])
         return BatchFeature(found)
+
+    def hop(self) -> int:
+        return self.audio_processor.hop_length
+
+
+class UltravoxAsPublished(RandomUltravoxProcessor):
+    """Loads its parts as the published processor does: from the place that the configuration names, as a whole processor."""
+
+    @classmethod
+    def from_pretrained(cls, where: str, **_: Any) -> "UltravoxAsPublished":
+        whisper = json.loads((Path(where) / "config.json").read_text())["audio_model_id"]
+        assert Path(whisper).is_dir(), whisper
+        words = AutoTokenizer.from_pretrained(where)
+        return cls(
+            audio_processor=WhisperProcessor(WhisperFeatureExtractor.from_pretrained(where), words), tokenizer=words
+        )
+
+    def hop(self) -> int:
+        return self.audio_processor.feature_extractor.hop_length
