@@ -48,6 +48,7 @@ def print_tables(files: Mapping[str, bytes]) -> None:
         scaling,
         unscored,
     )
+    from ambiemo.results.sections import read_csv, short_gains
 
     results, cells = (from_csv(files[f"tables/{name}.csv"]) for name in ("results", "cells"))
     heard = from_csv(files.get("tables/heard.csv", b""))
@@ -62,6 +63,8 @@ def print_tables(files: Mapping[str, bytes]) -> None:
     out.print(LEVEL_WARNING, markup=False)
     if heard:
         out.print(table("Was it heard?", heard_table(heard), words=3))
+    for (corpus, model), lines in short_gains(read_csv(files.get("tables/gains.csv", b""))).items():
+        out.print(table(f"What the gain of {model} on {corpus} consists of, JS bits", lines, words=1))
 
 
 def _stacked(head: str) -> str:

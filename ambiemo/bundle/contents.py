@@ -18,6 +18,7 @@ from ambiemo.corpora.utterances import Utterance, Utterances
 from ambiemo.draws import Answer, Draw
 from ambiemo.errors import Broken
 from ambiemo.jsonlines import Row, document, lines, rows, strict
+from ambiemo.models import Price
 from ambiemo.models.parsing import Parsed, parse_candidate, parse_score
 from ambiemo.plan.expand import Cell
 from ambiemo.plan.schema import Plan, check
@@ -191,7 +192,15 @@ def study_from(files: Mapping[str, bytes]) -> Study:
         utterances=columns,
         judges=parsed("inputs/judges.json", files, strict),
         vote_units=parsed("inputs/vote_units.json", files, strict),
+        prices=_prices(files),
     )
+
+
+def _prices(files: Mapping[str, bytes]) -> dict[str, Price]:
+    """The prices in inputs/models.json, of the models that have one."""
+    specs = parsed("inputs/models.json", files, strict)
+    with naming("inputs/models.json"):
+        return {name: Price(**spec["price"]) for name, spec in specs.items() if spec.get("price") is not None}
 
 
 def check_format(files: Mapping[str, bytes]) -> None:

@@ -21,14 +21,20 @@ from ambiemo.errors import Broken
 from ambiemo.jsonlines import GZIP_ERRORS, line
 from ambiemo.results.predictions import BASELINE, Column, prediction_rows
 from ambiemo.results.rendering import markdown
+from ambiemo.results.sections import markdown_sections
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import as_csv, cell_rows, level_rows
 from ambiemo.results.truths import Truths, truths_of
 from ambiemo.results.units import Failure, UnitResult, all_units, baseline_result, unit_result
+from ambiemo.results.verifying import self_preference_rows
 
 MOST_PROCESSES = 8
 """Each holds the columns of one unit: some hundred MB for a large corpus."""
 FAILURES = "log/failures.csv"
+ROWS = ("results", "paired", "heard", "draws", "ambiguity", "curves", "floors", "gains", "verifier")
+"""The tables made of every unit's rows: fields of `UnitRows`."""
+MORE = ("ambiguity", "curves", "floors", "gains", "verifier")
+"""Those of them that a bundle has only where some unit has a row."""
 
 
 def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None]:
@@ -98,18 +104,23 @@ def _difference(files: Mapping[str, bytes], path: str, truths: Truths, columns: 
 def assembled(study: Study, results: Mapping[Unit, UnitResult]) -> dict[str, bytes]:
     """The tables and the list of failures, from every unit's rows."""
     ordered = [results[unit].rows for unit in all_units(study)]
-    rows = {name: [row for one in ordered for row in getattr(one, name)] for name in ("results", "paired", "heard", "draws")}
+    rows = {name: [row for one in ordered for row in getattr(one, name)] for name in ROWS}
     rows["draws"].sort(key=lambda row: [row[name] for name in ("corpus", "model", "purpose", "prompt", "decoding", "audio")])
     cells = cell_rows(study)
     truths = {corpus: truths_of(study, corpus) for corpus in sorted(study.utterances)}
+    for corpus, one in truths.items():
+        judged = {unit[0]: results[unit].judged for unit in study.units if unit[1] == corpus}
+        rows["verifier"] += self_preference_rows(one.speakers, corpus, judged)
+    told = markdown(study, rows["results"], cells, rows["heard"]) + markdown_sections(rows)
     return {
         "tables/results.csv": as_csv(rows["results"]),
         "tables/paired.csv": as_csv(rows["paired"]),
         **({"tables/heard.csv": as_csv(rows["heard"])} if rows["heard"] else {}),
         "tables/draws.csv": as_csv(rows["draws"]),
+        **{f"tables/{name}.csv": as_csv(rows[name]) for name in MORE if rows[name]},
         "tables/levels.csv": as_csv(level_rows(study, truths)),
         "tables/cells.csv": as_csv(cells),
-        "tables/results.md": markdown(study, rows["results"], cells, rows["heard"]).encode("utf-8"),
+        "tables/results.md": told.encode("utf-8"),
         FAILURES: failures_csv(failure for unit in all_units(study) for failure in results[unit].failures),
     }
 

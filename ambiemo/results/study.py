@@ -1,9 +1,10 @@
 """What every number is a function of, besides the answers: the plan, its cells, and the utterances with their votes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from ambiemo.corpora.utterances import Utterances
+from ambiemo.models import Price
 from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import Plan
 from ambiemo.plan.sharing import Question, question_of_cells, questions
@@ -18,6 +19,7 @@ class Study:
 
     labels, utterances, vote_units   by corpus; `vote_units` says how many units of `votes` one rater has
     judges                           which model judges the candidates of each model
+    prices                           of the models whose price is known, by model
     """
 
     plan: Plan
@@ -26,6 +28,7 @@ class Study:
     utterances: dict[str, Utterances]
     judges: dict[str, str]
     vote_units: dict[str, int]
+    prices: dict[str, Price] = field(default_factory=dict)
 
     @cached_property
     def questions(self) -> list[Question]:
@@ -65,4 +68,5 @@ def study_of(expanded: Expanded) -> Study:
         utterances={name: Utterances.of(corpus.utterances) for name, corpus in expanded.corpora.items()},
         judges={entry.id: expanded.verifier(entry.id) for entry in expanded.plan.models},
         vote_units={name: int(corpus.counts.get("vote_unit", 1)) for name, corpus in expanded.corpora.items()},
+        prices={name: spec.price for name, spec in expanded.specs.items() if spec.price is not None},
     )

@@ -108,6 +108,11 @@ class UnitRows:
     paired: list[Row] = field(default_factory=list)
     heard: list[Row] = field(default_factory=list)
     draws: list[Row] = field(default_factory=list)
+    ambiguity: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
+    floors: list[Row] = field(default_factory=list)
+    gains: list[Row] = field(default_factory=list)
+    verifier: list[Row] = field(default_factory=list)
 
 
 def result_rows(measures: Measures, columns: Sequence[Column]) -> Iterator[Row]:

@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 
 from ambiemo.jsonlines import Row
 from ambiemo.plan.sharing import Question
+from ambiemo.results.ambiguous import ambiguity_rows
+from ambiemo.results.curving import Cost, curve_rows, spent
+from ambiemo.results.evidence import Evidence
+from ambiemo.results.floored import floor_rows
+from ambiemo.results.gains import gain_rows
 from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import Measures, Tally, UnitRows, draw_rows, heard_rows, paired_rows, result_rows
 from ambiemo.results.truths import truths_of
+from ambiemo.results.verifying import Judged, verifier_rows
 from ambiemo.strategies.candidates import Candidates
 from ambiemo.strategies.collecting import Collected
 
@@ -20,12 +26,17 @@ Failure = tuple[str, str, str, str, str, str]
 
 
 class Gathered:
-    """What came back to one question, gathered draw by draw: columns of candidates, counts, failures. Texts are not kept."""
+    """What came back to one question, gathered draw by draw: columns of candidates, counts, failures. Texts are not kept.
+
+    asked, judging: tokens of the prompt and seconds of audio of every draw and judgement that brought something.
+    """
 
     def __init__(self, question: Question, labels: int) -> None:
         self.question = question
         self.answers, self.scores = Tally(), Tally()
         self.failures: list[Failure] = []
+        self.asked: list[tuple[int, float]] = []
+        self.judging: list[tuple[int, float]] = []
         self._collected = Collected(question.decoding.count, labels)
 
     def add(
@@ -33,8 +44,12 @@ class Gathered:
     ) -> None:
         """Add one draw: its rows, how each candidate was read, and the verifier's rows about the first of them."""
         self.answers.add(rows)
+        if "failure" not in rows[0]:
+            self.asked.append((rows[0]["prompt_tokens"], rows[0]["audio_s"]))
         for row in scores:
             self.scores.add([row])
+            if "failure" not in row:
+                self.judging.append((row["prompt_tokens"], row["audio_s"]))
             self._note("score", row)
         if "failure" in rows[0]:
             self._note("answer", rows[0])
@@ -59,41 +74,69 @@ class Gathered:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What a unit adds to the tables, and the draws that brought nothing."""
+    """What a unit adds to the tables, the draws that brought nothing, and by question what was
+    judged (for the rows that compare models)."""
 
     rows: UnitRows
     failures: list[Failure] = field(default_factory=list)
+    judged: dict[str, Judged] = field(default_factory=dict)
 
 
 def unit_result(
     study: Study, unit: Unit, gathered: Mapping[str, Gathered]
 ) -> tuple[list[Column], UnitResult]:
     """The predictions of a unit and its rows of every table; gathered by the name of the question."""
-    model, corpus = unit
+    corpus = unit[1]
     truths = truths_of(study, corpus)
-    columns = unit_columns(study, unit, truths, {name: one.columns() for name, one in gathered.items()})
+    candidates = {name: one.columns() for name, one in gathered.items()}
+    columns = unit_columns(study, unit, truths, candidates)
+    evidence = Evidence(study, unit, truths, columns, candidates)
     measures = Measures(study.plan, truths, corpus)
     everyone = [*baseline_columns(study, corpus, truths), *columns]
     results = list(result_rows(measures, columns))
     differences = paired_rows(measures, everyone)
+    heard = heard_rows(truths, everyone, differences)
+    scores, judged = verifier_rows(evidence)
     rows = UnitRows(
         results=results,
         paired=differences,
-        heard=heard_rows(truths, everyone, differences),
+        heard=heard,
         draws=draw_rows(study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}),
+        ambiguity=ambiguity_rows(evidence, heard),
+        curves=curve_rows(evidence, _costs(study, unit, gathered)),
+        floors=floor_rows(evidence),
+        gains=gain_rows(evidence),
+        verifier=scores,
     )
     kinds = ("answer", "score")
     failures = sorted(
         (failure for one in gathered.values() for failure in one.failures), key=lambda one: (kinds.index(one[0]), one[3:])
     )
-    return columns, UnitResult(rows, failures)
+    return columns, UnitResult(rows, failures, judged)
+
+
+def _costs(study: Study, unit: Unit, gathered: Mapping[str, Gathered]) -> dict[str, Cost]:
+    """What one candidate and one judgement cost, on average over what came back, by question."""
+    price, judge = study.prices.get(unit[0]), study.prices.get(study.judges[unit[0]])
+    return {
+        name: Cost(
+            *spent(one.answers.tokens, one.answers.candidates, one.asked, price),
+            *spent(one.scores.tokens, one.scores.candidates, one.judging, judge),
+        )
+        for name, one in gathered.items()
+    }
 
 
 def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult]:
-    """The predictions of a corpus' baselines and their rows of `results.csv`."""
+    """The predictions of a corpus' baselines and their rows of `results.csv` and `floors.csv`."""
     truths = truths_of(study, corpus)
     columns = baseline_columns(study, corpus, truths)
-    return columns, UnitResult(UnitRows(results=list(result_rows(Measures(study.plan, truths, corpus), columns))))
+    evidence = Evidence(study, (BASELINE, corpus), truths, columns, {})
+    rows = UnitRows(
+        results=list(result_rows(Measures(study.plan, truths, corpus), columns)),
+        floors=floor_rows(evidence),
+    )
+    return columns, UnitResult(rows)
 
 
 def all_units(study: Study) -> list[Unit]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from ambiemo.tiny import clips as test_clips
+from ambiemo.tiny import truth
 from ambiemo.tiny.speech import synthesiser
 
 PARTS = ("clips", "train", "evaluate")
@@ -38,6 +39,7 @@ def main(part: str, out: Path, work: Path, resume: bool) -> None:
         click.echo(synthesiser())
     if "clips" in chosen:
         click.echo(f"{test_clips.remake(out / 'clips')} clips in {out / 'clips'}")
+        click.echo(f"{truth.remake(out)} true distributions in {out / truth.FILE}")
     if "train" in chosen:
         from ambiemo.tiny import training
 

@@ -1,0 +1,66 @@
+"""`gains.csv`: what the gain of each strategy with several candidates consists of.
+
+One row per corpus, model and strategy, with the clip. The unit is bits of the Jensen-Shannon
+divergence, over the utterances with a greedy answer, a parsed candidate and the strategy's
+prediction; negative is better. `metrics.decomposition` has the formulas.
+
+What `choice` means depends on the strategy: which candidate wins (best), how the scores weigh them
+(weighted_mean), that and the smoothing of every candidate by c and epsilon (dirichlet_mixture), or
+voting with the largest label instead of averaging distributions (vote_share). It is 0 for
+linear_pool by construction.
+"""
+
+import numpy as np
+
+from ambiemo.jsonlines import Row
+from ambiemo.metrics.decomposition import PARTS, decompose, realised
+from ambiemo.results.estimating import first_with_value, sizes, unknown, wide
+from ambiemo.results.evidence import Evidence
+from ambiemo.strategies.weighing import weights_of
+
+GREEDY = "greedy"
+NO_GREEDY = "the plan has no greedy answer of this model"
+NO_SCORES = "no scores: every candidate weighs alike"
+ALL_ALIKE = "all candidates of every clip are equally good: choosing can win nothing"
+
+
+def gain_rows(evidence: Evidence) -> list[Row]:
+    """One row per strategy with two or more candidates."""
+    truth, clusters = evidence.truths.truth, evidence.clusters
+    greedy = evidence.by_strategy.get(GREEDY)
+    rows: list[Row] = []
+    for cell in evidence.cells():
+        asked = evidence.of_cell(cell)
+        count = asked.there.shape[1]
+        if count < 2:
+            continue
+        column = evidence.by_strategy[cell.strategy.name]
+        pool = asked.distributions[evidence.rows]
+        weights = weights_of(cell.strategy, asked, evidence.settings)[evidence.rows]
+        # Without greedy the strategy stands in for it, so that the other parts exist.
+        reference = (greedy or column).predicted
+        parts = decompose(truth, reference, pool, weights, column.predicted)
+        found = clusters.means({name: getattr(parts, name) for name in PARTS})
+        found |= clusters.means({"mean_single": parts.single, "linear_pool": parts.pool})
+        found |= clusters.means({"oracle": parts.oracle, "regret": parts.regret})
+        known = ~np.isnan(parts.total)
+        found["realised"] = clusters.of(parts.realised_statistics(), known, realised)
+        if found["realised"].reason == "the value is not estimable":
+            found["realised"] = found["realised"]._replace(reason=ALL_ALIKE)
+        found["effective_candidates"] = clusters.mean(parts.effective)
+        found["ties"] = clusters.mean(parts.tied)
+        if cell.strategy.scorer is None:
+            found["ties"] = unknown(NO_SCORES)
+        if greedy is None:
+            found |= {name: unknown(NO_GREEDY) for name in ("decoding", "total")}
+        rows.append(
+            {
+                **evidence.name,
+                "strategy": cell.strategy.name,
+                "candidates": count,
+                **sizes(first_with_value(found.values())),
+                "left_out": int((~known).sum()),
+                **wide(found),
+            }
+        )
+    return rows
