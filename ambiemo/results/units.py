@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ambiemo.jsonlines import Row
+from ambiemo.metrics.arithmetic import Array
 from ambiemo.plan.sharing import Question
+from ambiemo.results.claims.columns import claimed
+from ambiemo.results.claims.evidence import Key
 from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import Measures, Tally, UnitRows, draw_rows, heard_rows, paired_rows, result_rows
@@ -59,10 +62,11 @@ class Gathered:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What a unit adds to the tables, and the draws that brought nothing."""
+    """What a unit adds to the tables, the draws that brought nothing, and the predictions that claims look at."""
 
     rows: UnitRows
     failures: list[Failure] = field(default_factory=list)
+    claimed: dict[Key, Array] = field(default_factory=dict)
 
 
 def unit_result(
@@ -71,7 +75,8 @@ def unit_result(
     """The predictions of a unit and its rows of every table; gathered by the name of the question."""
     model, corpus = unit
     truths = truths_of(study, corpus)
-    columns = unit_columns(study, unit, truths, {name: one.columns() for name, one in gathered.items()})
+    candidates = {name: one.columns() for name, one in gathered.items()}
+    columns = unit_columns(study, unit, truths, candidates)
     measures = Measures(study.plan, truths, corpus)
     everyone = [*baseline_columns(study, corpus, truths), *columns]
     results = list(result_rows(measures, columns))
@@ -86,7 +91,7 @@ def unit_result(
     failures = sorted(
         (failure for one in gathered.values() for failure in one.failures), key=lambda one: (kinds.index(one[0]), one[3:])
     )
-    return columns, UnitResult(rows, failures)
+    return columns, UnitResult(rows, failures, claimed(study, unit, truths, columns, candidates))
 
 
 def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult]:
