@@ -36,6 +36,7 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
 
 def print_tables(files: Mapping[str, bytes]) -> None:
     """The tables for people, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
+    from ambiemo.results.claims_rendering import TITLE, claims_from_csv, claims_table
     from ambiemo.results.rendering import MORE, from_csv, grouped, heard_table, heading, scaling, unscored
 
     results, cells = (from_csv(files[f"tables/{name}.csv"]) for name in ("results", "cells"))
@@ -49,6 +50,8 @@ def print_tables(files: Mapping[str, bytes]) -> None:
         out.print(table(MORE, more, words=2))
     if heard:
         out.print(table("Was it heard?", heard_table(heard), words=3))
+    if decided := claims_table(claims_from_csv(files.get("tables/claims.csv", b""))):
+        out.print(table(TITLE, decided, words=3))
 
 
 def _stacked(head: str) -> str:

@@ -23,6 +23,7 @@ from ambiemo.jsonlines import GZIP_ERRORS, line, strict
 from ambiemo.results.claims.columns import evidence_of, run_of
 from ambiemo.results.claims.deciding import Run, claim_rows
 from ambiemo.results.claims.reading import claims, packaged
+from ambiemo.results.claims_rendering import claims_section
 from ambiemo.results.predictions import BASELINE, Column, prediction_rows
 from ambiemo.results.rendering import markdown
 from ambiemo.results.study import Study, Unit
@@ -136,7 +137,7 @@ def assembled(study: Study, results: Mapping[Unit, UnitResult], run: Run | None 
         "tables/levels.csv": as_csv(level_rows(study, truths)),
         "tables/cells.csv": as_csv(cells),
         "tables/claims.csv": as_csv(decided),
-        "tables/results.md": markdown(study, rows["results"], cells, rows["heard"]).encode("utf-8"),
+        "tables/results.md": (markdown(study, rows["results"], cells, rows["heard"]) + claims_section(decided)).encode("utf-8"),
         FAILURES: failures_csv(failure for unit in all_units(study) for failure in results[unit].failures),
     }
 
