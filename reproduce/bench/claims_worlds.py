@@ -70,17 +70,22 @@ def columns() -> list[Key]:
 COLUMNS = columns()
 
 
-def world(plant: Plant, *name: object, per_speaker: int = 8) -> Evidence:
-    """A world by its name."""
+def world(
+    plant: Plant,
+    *name: object,
+    per_speaker: int = 8,
+    speakers: Mapping[str, int] = SPEAKERS,
+) -> Evidence:
+    """A world by its name. speakers: how many, by corpus."""
     r = np.random.default_rng(seed("claims", *name))
     panels, truths, predicted = {}, {}, {}
-    for corpus, speakers in SPEAKERS.items():
-        sizes = np.full(speakers, per_speaker)
+    for corpus, many in speakers.items():
+        sizes = np.full(many, per_speaker)
         if plant.unequal:
-            sizes = np.maximum(
-                2, np.round(per_speaker * np.exp(r.normal(0, 0.6, speakers)))
-            ).astype(int)
-        clusters = np.repeat(np.arange(speakers), sizes)
+            sizes = np.maximum(2, np.round(per_speaker * np.exp(r.normal(0, 0.6, many)))).astype(
+                int
+            )
+        clusters = np.repeat(np.arange(many), sizes)
         true = r.dirichlet(np.full(LABELS, 0.8), len(clusters)) * 0.96 + 0.01
         if plant.one_truth:
             true = np.tile(ONE_TRUTH, (len(clusters), 1))
@@ -204,10 +209,10 @@ PLANTS: dict[str, tuple[str, Plant]] = {
 }
 
 
-def null(kind: str, number: int) -> set[str]:
+def null(kind: str, number: int, speakers: Mapping[str, int] = SPEAKERS) -> set[str]:
     """The claims that HOLD in a world where they are false."""
     plant, what, true = NULLS[kind]
-    made = world(plant, kind, number)
+    made = world(plant, kind, number, speakers=speakers)
     made = exchanged(made, what, kind, number) if what else made
     return (
         {one for one in verdicts(made, "HOLDS") if not one.startswith(true)}
