@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ambiemo.metrics.arithmetic import Array
 from ambiemo.results.claims.deciding import Run, decide
@@ -29,6 +30,7 @@ from ambiemo.seeds import seed
 RATERS = {"iemocap": 3, "msp-podcast": 6, "crema-d": 9}
 SPEAKERS = {"iemocap": 10, "msp-podcast": 30, "crema-d": 30}
 LABELS = 4
+Codes = NDArray[np.int_]
 ONE_TRUTH = (0.6, 0.25, 0.1, 0.05)
 
 
@@ -78,7 +80,9 @@ def world(
 ) -> Evidence:
     """A world by its name. speakers: how many, by corpus."""
     r = np.random.default_rng(seed("claims", *name))
-    panels, truths, predicted = {}, {}, {}
+    panels: dict[str, Panel] = {}
+    truths: dict[str, tuple[Array, Codes]] = {}
+    predicted: dict[Key, Array] = {}
     for corpus, many in speakers.items():
         sizes = np.full(many, per_speaker)
         if plant.unequal:
@@ -127,7 +131,7 @@ def world(
 
 
 def _answers(
-    r: np.random.Generator, true: Array, clusters: Array, blur: float, skewed: bool
+    r: np.random.Generator, true: Array, clusters: Codes, blur: float, skewed: bool
 ) -> Array:
     many = clusters.max() + 1
     effect = (r.gamma(2, size=many) - 2) / 2 if skewed else r.standard_normal(many)
