@@ -36,6 +36,7 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
 
 def print_tables(files: Mapping[str, bytes]) -> None:
     """The tables for people, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
+    from ambiemo.results.claims_rendering import TITLE, claims_from_csv, claims_table
     from ambiemo.results.rendering import (
         LEVEL_TITLE,
         LEVEL_WARNING,
@@ -65,6 +66,8 @@ def print_tables(files: Mapping[str, bytes]) -> None:
         out.print(table("Was it heard?", heard_table(heard), words=3))
     for (corpus, model), lines in short_gains(read_csv(files.get("tables/gains.csv", b""))).items():
         out.print(table(f"What the gain of {model} on {corpus} consists of, JS bits", lines, words=1))
+    if decided := claims_table(claims_from_csv(files.get("tables/claims.csv", b""))):
+        out.print(table(TITLE, decided, words=3))
 
 
 def _stacked(head: str) -> str:

@@ -8,6 +8,7 @@ from ambiemo.bundle.environment import machine
 from ambiemo.bundle.shipped import readme, verifier
 from ambiemo.jsonlines import document
 from ambiemo.plan.expand import Expanded
+from ambiemo.results.claims.reading import fingerprint, packaged
 
 
 def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
@@ -27,8 +28,10 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
                 "limit": limit,
                 "missing": [asdict(item) for item in expanded.missing],
                 "partial": limit is not None or bool(expanded.missing),
+                "claims_sha256": fingerprint(),
             }
         ),
+        "config/claims.yaml": packaged(),
         "env/machine.json": document(machine()),
         "README.md": readme(expanded.plan.name).encode("utf-8"),
         "verify.py": verifier(),

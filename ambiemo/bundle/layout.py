@@ -8,6 +8,7 @@ from ambiemo.errors import Broken
 MUST = (
     "README.md",
     "config/cells.jsonl",
+    "config/claims.yaml",
     "config/plan.yaml",
     "config/questions.jsonl",
     "config/run.json",

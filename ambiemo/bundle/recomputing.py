@@ -14,11 +14,16 @@ from functools import partial
 
 from ambiemo.bundle import layout
 from ambiemo.bundle.complete import check_inputs, read_unit
-from ambiemo.bundle.contents import check_format, naming, predictions_path, study_from
+from ambiemo.bundle.contents import check_format, naming, parsed, predictions_path, study_from
 from ambiemo.bundle.difference import Difference, first_of_lines
 from ambiemo.bundle.folder import Files, opened
+from ambiemo.durable import sha256
 from ambiemo.errors import Broken
-from ambiemo.jsonlines import GZIP_ERRORS, line
+from ambiemo.jsonlines import GZIP_ERRORS, line, strict
+from ambiemo.results.claims.columns import evidence_of, run_of
+from ambiemo.results.claims.deciding import Run, claim_rows
+from ambiemo.results.claims.reading import claims, packaged
+from ambiemo.results.claims_rendering import claims_section
 from ambiemo.results.predictions import BASELINE, Column, prediction_rows
 from ambiemo.results.rendering import markdown
 from ambiemo.results.sections import markdown_sections
@@ -47,17 +52,37 @@ def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None
     layout.check(files)
     study = study_from(files)
     check_inputs(study, files)
+    check_claims(files)
     results, made = {}, {}
     for unit, result, difference in _worked(files, study, True):
         results[unit], made[predictions_path(*unit)] = result, difference
-    return {**assembled(study, results), **made}
+    return {**assembled(study, results, run_from(study, files)), **made, "config/claims.yaml": packaged()}
 
 
 def tables_again(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """The tables of a bundle from its answers, by path below `data/`; its own tables and predictions are not looked at."""
     study = study_from(files)
     check_inputs(study, files)
-    return assembled(study, {unit: result for unit, result, _ in _worked(files, study, False)})
+    results = {unit: result for unit, result, _ in _worked(files, study, False)}
+    return assembled(study, results, run_from(study, files))
+
+
+def run_from(study: Study, files: Mapping[str, bytes]) -> Run:
+    """What of the bundle's run decides whether it may speak of the paper."""
+    run = parsed("config/run.json", files, strict)
+    with naming("config/run.json"):
+        return run_of(study, run["limit"], [item["id"] for item in run["missing"]])
+
+
+def check_claims(files: Mapping[str, bytes]) -> None:
+    """The claims are those that the run was started with. Raises Broken."""
+    said = parsed("config/run.json", files, strict).get("claims_sha256")
+    found = sha256(files["config/claims.yaml"])
+    if said != found:
+        raise Broken(
+            f"data/config/claims.yaml: found SHA-256 {found[:12]}…, expected {str(said)[:12]}… (config/run.json): "
+            "the claims were changed after the run"
+        )
 
 
 def _worked(
@@ -101,8 +126,8 @@ def _difference(files: Mapping[str, bytes], path: str, truths: Truths, columns: 
             return Difference("the whole file", f"no readable gzip file ({error})", "a gzip file")
 
 
-def assembled(study: Study, results: Mapping[Unit, UnitResult]) -> dict[str, bytes]:
-    """The tables and the list of failures, from every unit's rows."""
+def assembled(study: Study, results: Mapping[Unit, UnitResult], run: Run | None = None) -> dict[str, bytes]:
+    """The tables and the list of failures, from every unit's rows. run: that of a whole run unless given."""
     ordered = [results[unit].rows for unit in all_units(study)]
     rows = {name: [row for one in ordered for row in getattr(one, name)] for name in ROWS}
     rows["draws"].sort(key=lambda row: [row[name] for name in ("corpus", "model", "purpose", "prompt", "decoding", "audio")])
@@ -111,7 +136,9 @@ def assembled(study: Study, results: Mapping[Unit, UnitResult]) -> dict[str, byt
     for corpus, one in truths.items():
         judged = {unit[0]: results[unit].judged for unit in study.units if unit[1] == corpus}
         rows["verifier"] += self_preference_rows(one.speakers, corpus, judged)
-    told = markdown(study, rows["results"], cells, rows["heard"]) + markdown_sections(rows)
+    columns = {key: answers for one in results.values() for key, answers in one.claimed.items()}
+    decided = claim_rows(claims(), evidence_of(study, truths, columns), run or run_of(study))
+    told = markdown(study, rows["results"], cells, rows["heard"]) + markdown_sections(rows) + claims_section(decided)
     return {
         "tables/results.csv": as_csv(rows["results"]),
         "tables/paired.csv": as_csv(rows["paired"]),
@@ -120,6 +147,7 @@ def assembled(study: Study, results: Mapping[Unit, UnitResult]) -> dict[str, byt
         **{f"tables/{name}.csv": as_csv(rows[name]) for name in MORE if rows[name]},
         "tables/levels.csv": as_csv(level_rows(study, truths)),
         "tables/cells.csv": as_csv(cells),
+        "tables/claims.csv": as_csv(decided),
         "tables/results.md": told.encode("utf-8"),
         FAILURES: failures_csv(failure for unit in all_units(study) for failure in results[unit].failures),
     }

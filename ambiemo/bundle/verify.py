@@ -23,7 +23,7 @@ from ambiemo.jsonlines import GZIP_ERRORS
 
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes | Difference | None]]
 """Files below `data/` -> what follows from them: a file's bytes, or how the bundle's own differs from them."""
-OURS = ("README.md", "verify.py")
+OURS = ("README.md", "config/claims.yaml", "verify.py")
 DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
 TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
 SIGNER, NAMESPACE = "authors", "ambiemo-bundle"

@@ -72,7 +72,7 @@ def run(
         account.seconds["start"] = time.monotonic() - began
         draw_all(expanded, answers, account)
         score_all(expanded, answers, account)
-        files = aggregated(expanded, answers, account)
+        files = aggregated(expanded, answers, account, limit)
         account.seconds["all"] = time.monotonic() - began
         tables = {path: files[path] for path in files if path.startswith("tables/")}
         write_bundle(bundle, expanded, files, account, limit)
@@ -146,11 +146,12 @@ def staging(store: AnswerStore) -> Path:
     return store.folder / ".staging"
 
 
-def aggregated(expanded: Expanded, store: AnswerStore, account: Account) -> "Files":
+def aggregated(expanded: Expanded, store: AnswerStore, account: Account, limit: int | None = None) -> "Files":
     """Answers, predictions and tables as files; the large ones lie in the staging folder."""
     from ambiemo.bundle.folder import Files
     from ambiemo.bundle.recomputing import assembled
     from ambiemo.pipeline.aggregate import Work, aggregate
+    from ambiemo.results.claims.columns import run_of
     from ambiemo.results.study import study_of
 
     began = time.monotonic()
@@ -158,7 +159,8 @@ def aggregated(expanded: Expanded, store: AnswerStore, account: Account) -> "Fil
     shutil.rmtree(folder, ignore_errors=True)
     results = aggregate(Work(expanded, store.folder.resolve(), folder))
     made = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.gz"))}
-    tables = assembled(study_of(expanded), results)
+    study = study_of(expanded)
+    tables = assembled(study, results, run_of(study, limit, [item.id for item in expanded.missing]))
     account.seconds["strategies and tables"] = time.monotonic() - began
     return Files({**made, **tables})
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ambiemo.jsonlines import Row
+from ambiemo.metrics.arithmetic import Array
 from ambiemo.plan.sharing import Question
 from ambiemo.results.ambiguous import ambiguity_rows
+from ambiemo.results.claims.columns import claimed
+from ambiemo.results.claims.evidence import Key
 from ambiemo.results.curving import Cost, curve_rows, spent
 from ambiemo.results.evidence import Evidence
 from ambiemo.results.floored import floor_rows
@@ -74,12 +77,17 @@ class Gathered:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What a unit adds to the tables, the draws that brought nothing, and by question what was
-    judged (for the rows that compare models)."""
+    """What a unit adds to the tables.
+
+    failures  the draws that brought nothing
+    judged    by question what was judged, for the rows that compare models
+    claimed   the predictions that claims look at
+    """
 
     rows: UnitRows
     failures: list[Failure] = field(default_factory=list)
     judged: dict[str, Judged] = field(default_factory=dict)
+    claimed: dict[Key, Array] = field(default_factory=dict)
 
 
 def unit_result(
@@ -112,7 +120,7 @@ def unit_result(
     failures = sorted(
         (failure for one in gathered.values() for failure in one.failures), key=lambda one: (kinds.index(one[0]), one[3:])
     )
-    return columns, UnitResult(rows, failures, judged)
+    return columns, UnitResult(rows, failures, judged, claimed(study, unit, truths, columns, candidates))
 
 
 def _costs(study: Study, unit: Unit, gathered: Mapping[str, Gathered]) -> dict[str, Cost]:
