@@ -58,6 +58,7 @@ def _start(ray: Any, address: str | None) -> None:
             ) from error
         return
     local = {
+        "address": "local",  # a Ray that somebody else runs on this machine is theirs
         "include_dashboard": False,
         "num_cpus": max(2, os.cpu_count() or 2) + 1,
         "object_store_memory": OBJECT_STORE_BYTES,
