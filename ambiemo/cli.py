@@ -16,7 +16,8 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(context)
         except AmbiemoError as error:
-            click.echo(f"ambiemo: {error}", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"ambiemo: {line}", err=True)
             sys.exit(error.exit_code)
 
 

@@ -27,7 +27,7 @@ from ambiemo.errors import Broken
 from ambiemo.jsonlines import Row, strict
 from ambiemo.models import ModelSpec
 from ambiemo.models.parsing import parse_candidate, parse_score
-from ambiemo.plan.expand import Expanded, laid_out
+from ambiemo.plan.expand import Expanded, Missing, laid_out
 from ambiemo.plan.sharing import Question, ask_of, distinct, judge_of
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.units import Gathered
@@ -72,8 +72,8 @@ def _check_cells(study: Study, specs: Row, run: Row) -> None:
         name: ModelSpec.model_construct(engines=(spec["engine"],), capabilities=frozenset(spec["capabilities"]))
         for name, spec in specs.items()
     }
-    without = {(item["kind"], item["id"]) for item in run["missing"]}
-    planned = list(laid_out(Expanded(plan, able, {}, (), ()), without))
+    missing = [Missing(**item) for item in run["missing"]]
+    planned = list(laid_out(Expanded(plan, able, {}, (), ()), missing))
     wanted, seen = {cell.name for cell in planned}, set()
     for number, cell in enumerate(study.cells, 1):
         where = f"data/{path}: row {number} ({' '.join(cell.name)})"

@@ -9,9 +9,11 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,8 +22,8 @@ import numpy as np
 from ambiemo.corpora.audio import BadAudio, decode
 from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.durable import sha256
-from ambiemo.engines import Engine, Request, engine_class, lost
-from ambiemo.errors import BadInput, Broken
+from ambiemo.engines import Engine, ModelStopped, Request, engine_class, lost
+from ambiemo.errors import AmbiemoError, BadInput
 from ambiemo.models import ModelSpec
 from ambiemo.pipeline.store import AnswerStore, as_line
 from ambiemo.plan.schema import ModelEntry
@@ -76,11 +78,19 @@ def groups(questions: Sequence[Asked], size: int, has: Callable[[str], bool]) ->
 
 @dataclass(frozen=True)
 class Drawn:
-    """What came back of a group: draws, how many of them failed, and how many no model was asked for."""
+    """What came back of a group.
+
+    draws, failed   how many draws, and how many of them brought no answer
+    unasked         how many of the failed ones no model was asked for, because the clip cannot be decoded
+    reasons         why the others failed, with counts
+    dollars         what the group cost, as far as the engine knows
+    """
 
     draws: int
     failed: int
     unasked: int
+    reasons: Counter[str] = field(default_factory=Counter)
+    dollars: float = 0.0
 
 
 def draw_groups(
@@ -92,8 +102,8 @@ def draw_groups(
 ) -> Iterator[Drawn]:
     """Draw every group of one model; each group's answers are in the store when it is given out.
 
-    Raises BadInput where the cluster has not what the plan asks for, and Broken, in one line, when the model cannot be loaded or the
-    actors die.
+    Raises BadInput where the cluster has not what the plan asks for, and ModelStopped, with the reason in one line, when the model
+    cannot be loaded, stops, or its actors die. What was given out before stays in the store.
     """
     import pyarrow as pa
     import ray
@@ -114,15 +124,19 @@ def draw_groups(
     )
     pa.default_memory_pool().release_unused()  # packing leaves holes, and the driver has little to do from here on
     try:
-        for row in _rows(dataset):
-            if row["differs"]:
-                raise Broken(f"engine {engine}: {row['differs']}")
-            store.append(spec.id, row["line"])
-            yield Drawn(row["draws"], row["failed"], row["unasked"])
+        with closing(
+            _rows(dataset)
+        ) as rows_back:  # closed at once, so that a model that stops frees its GPUs for the others
+            for row in rows_back:
+                if row["line"]:
+                    store.append(spec.id, row["line"])
+                    yield Drawn(
+                        row["draws"], row["failed"], row["unasked"], Counter(json.loads(row["reasons"])), row["dollars"]
+                    )
+                if row["stopped"]:
+                    raise ModelStopped(row["stopped"])
     except ray.exceptions.RayError as error:
-        raise Broken(
-            f"model {spec.id}: {_last_line(error)}; what was drawn is kept, run the same command again"
-        ) from error
+        raise ModelStopped(f"its actors died: {_last_line(error)}") from error
 
 
 class _Packed(Sequence[dict[str, bytes]]):
@@ -149,7 +163,7 @@ def enough(model: str, entry: ModelEntry, resources: Mapping[str, float]) -> Non
             )
 
 
-def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
+def _rows(dataset: Any) -> Generator[dict[str, Any], None, None]:
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from batch.to_pylist()
 
@@ -164,7 +178,14 @@ class DrawActor:
     def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any]) -> None:
         self.spec = spec
         self.thread = ThreadPoolExecutor(max_workers=1)
-        self.engine: Engine = self.thread.submit(engine_class(engine), spec, **options).result()
+        self.stopped = ""
+        self.engine: Engine | None = None
+        try:
+            self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
+        except AmbiemoError as error:
+            self.stopped = one_line(f"cannot be loaded: {error}")
+        except Exception as error:  # raised, Ray would try again and again; told, the run goes on with the other models
+            self.stopped = one_line(f"cannot be loaded: {type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
@@ -172,6 +193,15 @@ class DrawActor:
         return {name: [one[name] for one in done] for name in done[0]}
 
     def _group(self, drawn: list[Draw]) -> dict[str, Any]:
+        """A group's answers as a line for the store, what to count of it, and why the model stopped ("" if it goes on)."""
+        if not self.stopped:
+            try:
+                return self._answered(drawn)
+            except ModelStopped as error:
+                self.stopped = one_line(str(error).removeprefix(f"model {self.spec.id}: stopped: "))
+        return _row(b"", [], self.stopped)
+
+    def _answered(self, drawn: list[Draw]) -> dict[str, Any]:
         decoding = drawn[0].decoding
         ready: list[Request] = []
         answers: list[Answer] = []
@@ -180,26 +210,47 @@ class DrawActor:
                 ready.append(as_request(draw, self.spec.audio_seconds, self.deaf))
             except BadAudio as error:
                 answers.append(Answer(draw.key, (), decoding, failure=f"{NOT_DECODED}{error}"))
-        unasked = len(answers)
         if ready:
             answers += self._ask(ready, decoding)
-        applied = {str(answer.decoding): answer.decoding for answer in answers if not answer.failure}.values()
-        return {
-            "line": as_line(sha256("".join(draw.key for draw in drawn).encode("ascii")), answers),
-            "draws": len(answers),
-            "failed": sum(bool(answer.failure) for answer in answers),
-            "unasked": unasked,
-            "differs": "; ".join(f"asked for {decoding!r}, it applied {one!r}" for one in applied if one != decoding),
-        }
+        for answer in answers:
+            if not answer.failure and answer.decoding != decoding:
+                raise ModelStopped(f"its engine was asked for {decoding!r}, and applied {answer.decoding!r}")
+        self.stopped = one_line(getattr(self.engine, "stopped", ""))
+        return _row(
+            as_line(sha256("".join(draw.key for draw in drawn).encode("ascii")), answers), answers, self.stopped
+        )
 
     def _ask(self, requests: list[Request], decoding: Decoding) -> list[Answer]:
+        assert self.engine is not None
         try:
             return self.engine.draw(requests, decoding)
+        except ModelStopped:
+            raise
         except (MemoryError, SystemError) as error:
             print(f"ambiemo: model {self.spec.id}: {error}: the actor ends so that Ray starts another", file=sys.stderr)
             os._exit(1)  # raising would leave the dead engine in the pool
         except Exception as error:
             return [lost(request, decoding, error) for request in requests]
+
+
+def _row(line: bytes, answers: Sequence[Answer], stopped: str) -> dict[str, Any]:
+    failures = [answer.failure for answer in answers if answer.failure]
+    reasons = Counter(one_line(reason) for reason in failures if not reason.startswith(NOT_DECODED))
+    return {
+        "line": line,
+        "draws": len(answers),
+        "failed": len(failures),
+        "unasked": len(failures) - reasons.total(),
+        "reasons": json.dumps(reasons),
+        "dollars": float(sum(answer.extra.get("dollars", 0.0) for answer in answers)),
+        "stopped": stopped,
+    }
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    """A reason as one line of at most so many characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= longest else f"{flat[: longest - 1]}…"
 
 
 def as_request(draw: Draw, longest: float | None, deaf: bool = False) -> Request:
@@ -251,4 +302,4 @@ def _unpack(payload: bytes) -> list[Draw]:
 
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return one_line(lines[-1]) if lines else type(error).__name__

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,8 @@ from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
 from ambiemo.strategies import Strategy
 
 NO_CONTROL = "none"
+FAILED = "failed in this run: "
+"""How `Missing.what` begins for a model that was there at the start and stopped, or could not be loaded, in the run."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,7 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
         kind: Literal["model", "verifier"] = "model" if entry in plan.models else "verifier"
         found = lacks(specs[entry.id], bare.engine(entry.id), where, entry.options)
         missing += [Missing(kind, entry.id, what, do) for what, do in found]
-    without: set[tuple[str, str]] = {(item.kind, item.id) for item in missing}
-    cells = tuple(laid_out(bare, without))
+    cells = tuple(laid_out(bare, missing))
     return replace(bare, cells=cells, missing=tuple(missing))
 
 
@@ -108,9 +109,19 @@ def _root(entry: CorpusEntry) -> Path | None:
     return Path(re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], entry.root)).expanduser()
 
 
-def laid_out(expanded: Expanded, without: set[tuple[str, str]]) -> Iterator[Cell]:
-    """Every cell of a plan, the ones that cannot be filled with their reason; `without`: (kind, id) of what is missing."""
+def left_out(expanded: Expanded, failed: Iterable[Missing]) -> Expanded:
+    """The same plan without models that failed in the run: their cells are skipped with the reason, the others stay."""
+    missing = (*expanded.missing, *failed)
+    return replace(expanded, cells=tuple(laid_out(expanded, missing)), missing=missing)
+
+
+def laid_out(expanded: Expanded, missing: Iterable[Missing]) -> Iterator[Cell]:
+    """Every cell of a plan, the ones that cannot be filled with their reason."""
     plan = expanded.plan
+    without: dict[tuple[str, str], str] = {}
+    for item in missing:
+        if item.what.startswith(FAILED) or (item.kind, item.id) not in without:
+            without[item.kind, item.id] = item.what if item.what.startswith(FAILED) else "missing here"
     controls = [(NO_CONTROL, tuple(e.name for e in plan.strategies))] + [(c.name, c.strategies) for c in plan.controls]
     for entry in plan.models:
         for corpus in plan.corpora:
@@ -140,15 +151,18 @@ def _able(expanded: Expanded, model_id: str) -> frozenset[str]:
     return frozenset(expanded.specs[model_id].can(expanded.engine(model_id)))
 
 
-def _missing(expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: set[tuple[str, str]]) -> str:
-    """What a cell needs that this machine lacks."""
+def _missing(
+    expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: dict[tuple[str, str], str]
+) -> str:
+    """What a cell needs that this machine lacks, or that failed in the run."""
     if ("model", model_id) in without:
-        return f"model {model_id} missing here"
+        return f"model {model_id} {without['model', model_id]}"
     if ("corpus", corpus_id) in without:
-        return f"corpus {corpus_id} missing here"
+        return f"corpus {corpus_id} {without['corpus', corpus_id]}"
     judge = expanded.verifier(model_id)
-    if row.verified and {("verifier", judge), ("model", judge)} & without:
-        return f"verifier {judge} missing here"
+    for kind in ("verifier", "model"):
+        if row.verified and (kind, judge) in without:
+            return f"verifier {judge} {without[kind, judge]}"
     return ""
 
 
