@@ -62,13 +62,37 @@ def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> N
 @click.option(
     "--allow-missing", is_flag=True, help="Leave out what this machine lacks; every table names what was left out."
 )
+@click.option("--yes", is_flag=True, help="Pay what the plan may cost, for models without a ceiling (`max_dollars`).")
 def run(
-    plan_file: Path, out: Path | None, store: Path | None, address: str | None, limit: int | None, allow_missing: bool
+    plan_file: Path,
+    out: Path | None,
+    store: Path | None,
+    address: str | None,
+    limit: int | None,
+    allow_missing: bool,
+    yes: bool,
 ) -> None:
-    """The whole job, resumable; ends with a bundle. Exit 0 done, 1 failed, 2 cannot start."""
+    """The whole job, resumable; ends with a bundle. Exit 0 done, 1 failed, 2 cannot start.
+
+    A model that fails loses its own column only: the bundle has the others, and the exit code is 1.
+    """
     from ambiemo.pipeline.run import run as run_plan
 
-    run_plan(plan_file, out=out, store=store, address=address, limit=limit, allow_missing=allow_missing)
+    run_plan(plan_file, out=out, store=store, address=address, limit=limit, allow_missing=allow_missing, yes=yes)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--store", type=click.Path(path_type=Path), help="The run's --store. Default: .store beside the bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(out: Path, store: Path | None, as_json: bool) -> None:
+    """What the run that writes the bundle OUT is doing: draws, rate, time left, dollars. Exit 0, or 2 where there is no run."""
+    import json
+
+    from ambiemo.pipeline.status import lines, read_status
+
+    told = read_status(out, store)
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines(told)))
 
 
 @main.command()

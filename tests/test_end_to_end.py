@@ -307,7 +307,7 @@ def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(tmp_p
     proxy = FaultyProxy(upstream.url, lambda identity, _: "500" if broken and identity.endswith("#1") else "")
     plan = write_plan(
         tmp_path,
-        models=[{"id": "gpt-4o", "engine": "openai", "options": {"base_url": proxy.url, "attempts": 1}}],
+        models=[{"id": "gpt-4o", "engine": "openai", "options": {"base_url": proxy.url, "attempts": 1, "max_dollars": 5}}],
         corpora=[{"id": "tiny", "limit": 4}],
         strategies=["greedy", "majority_vote"],
         controls=[],

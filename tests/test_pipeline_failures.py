@@ -101,7 +101,7 @@ def test_one_model_of_three_that_is_broken_is_a_column_that_says_so(
 def test_a_verifier_that_fails_takes_only_the_cells_that_need_it(tmp_path: Path, run) -> None:
     judge = {"id": "ultravox-v0.3", "engine": "null", "options": {"no_such_option": 1}}
     models = {"tiny": {}, "qwen2-audio-7b": {}}
-    with pytest.raises(Broken, match="model ultravox-v0.3: cannot be loaded"):
+    with pytest.raises(Broken, match=r"model ultravox-v0\.3: cannot be loaded"):
         run(write_plan(tmp_path, models, verifier=judge), out=tmp_path / "out")
     for row in cells(tmp_path / "out"):
         assert row["skipped"].startswith("verifier ultravox-v0.3 failed in this run: ") == (row["strategy"] == "alm_v")
@@ -143,7 +143,7 @@ def test_fewer_failures_than_nearly_all_end_well() -> None:
 def test_cells_of_a_failed_model_and_of_its_judged_ones_are_skipped_for_it() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ambiemo.plan.expand.lacks", lambda *asked: [])
-        whole = expand(check(plan_of(dict.fromkeys(THREE, {}), verifier="tiny"), "plan"))
+        whole = expand(check(plan_of({name: {} for name in THREE}, verifier="tiny"), "plan"))
     left = left_out(whole, [Missing("model", "tiny", f"{FAILED}no memory", "wait")])
     for cell in left.cells:
         expected = "model tiny failed in this run: no memory" if cell.model == "tiny" else ""

@@ -10,7 +10,7 @@ import os
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -23,8 +23,10 @@ from ambiemo.corpora.audio import BadAudio, decode
 from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.durable import sha256
 from ambiemo.engines import Engine, ModelStopped, Request, engine_class, lost
-from ambiemo.errors import AmbiemoError, BadInput
+from ambiemo.errors import AmbiemoError
 from ambiemo.models import ModelSpec
+from ambiemo.pipeline.cluster import beside_the_driver, enough, own_id, pool_size
+from ambiemo.pipeline.restarts import Reporter, Restarts
 from ambiemo.pipeline.store import AnswerStore, as_line
 from ambiemo.plan.schema import ModelEntry
 
@@ -109,16 +111,19 @@ def draw_groups(
     import ray
     from ray.data import ActorPoolStrategy
 
-    enough(spec.id, entry, ray.cluster_resources())
+    size = pool_size(entry, engine)
+    enough(spec.id, entry, size)
     options = entry.options
     if engine in PAID:
         options = {"journal": str((store.folder / "paid" / spec.id).resolve())} | options
     rows: Any = _Packed(work)
+    size = min(size, len(rows))
+    counter: Any = ray.remote(Restarts).options(**beside_the_driver()).remote(size)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         DrawActor,
-        fn_constructor_kwargs={"spec": spec, "engine": engine, "options": options},
+        fn_constructor_kwargs={"spec": spec, "engine": engine, "options": options, "counter": counter},
         batch_size=1,
-        compute=ActorPoolStrategy(size=min(entry.actors, len(rows)), max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
+        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
         num_cpus=entry.cpus,
         num_gpus=entry.gpus,
     )
@@ -137,6 +142,9 @@ def draw_groups(
                     raise ModelStopped(row["stopped"])
     except ray.exceptions.RayError as error:
         raise ModelStopped(f"its actors died: {_last_line(error)}") from error
+    finally:
+        if ray.is_initialized():
+            ray.kill(counter)
 
 
 class _Packed(Sequence[dict[str, bytes]]):
@@ -152,17 +160,6 @@ class _Packed(Sequence[dict[str, bytes]]):
         return {"payload": _pack(self.work[at])}
 
 
-def enough(model: str, entry: ModelEntry, resources: Mapping[str, float]) -> None:
-    """Raise BadInput where Ray would wait for ever for processors or GPUs that the cluster does not have."""
-    for name, each in (("CPU", entry.cpus), ("GPU", entry.gpus)):
-        wanted, there = each * entry.actors, resources.get(name, 0)
-        if wanted > there:
-            raise BadInput(
-                f"models.{model}: {entry.actors} actors with {each:g} {name} each need {wanted:g}, Ray has {there:g}; "
-                "ask for less in the plan, or name a larger cluster with --address"
-            )
-
-
 def _rows(dataset: Any) -> Generator[dict[str, Any], None, None]:
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from batch.to_pylist()
@@ -175,11 +172,16 @@ class DrawActor:
     two teams on the same cores are more threads than cores, and then each waits asleep where it would have waited awake.
     """
 
-    def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any]) -> None:
+    def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any], counter: Any = None) -> None:
         self.spec = spec
         self.thread = ThreadPoolExecutor(max_workers=1)
-        self.stopped = ""
         self.engine: Engine | None = None
+        self.restarts = Reporter(counter)
+        loading = f"load {own_id() if counter is not None else ''}"
+        self.stopped = next(filter(None, self.restarts.began(loading)), "")
+        if self.stopped:
+            self.stopped = one_line(f"cannot be loaded: {self.stopped}")
+            return
         try:
             self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
         except AmbiemoError as error:
@@ -187,6 +189,7 @@ class DrawActor:
         except Exception as error:  # raised, Ray would try again and again; told, the run goes on with the other models
             self.stopped = one_line(f"cannot be loaded: {type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
+        self.restarts.finished(loading, is_progress=False)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         done = [self.thread.submit(self._group, _unpack(payload)).result() for payload in batch["payload"]]
@@ -195,13 +198,21 @@ class DrawActor:
     def _group(self, drawn: list[Draw]) -> dict[str, Any]:
         """A group's answers as a line for the store, what to count of it, and why the model stopped ("" if it goes on)."""
         if not self.stopped:
+            name = sha256("".join(draw.key for draw in drawn).encode("ascii"))
+            give_up, self.stopped = self.restarts.began(name)
             try:
-                return self._answered(drawn)
+                if give_up and not self.stopped:
+                    answers = [Answer(draw.key, (), draw.decoding, failure=f"engine: {give_up}") for draw in drawn]
+                    return _row(as_line(name, answers), answers, "")
+                if not self.stopped:
+                    return self._answered(name, drawn)
             except ModelStopped as error:
                 self.stopped = one_line(str(error).removeprefix(f"model {self.spec.id}: stopped: "))
+            finally:
+                self.restarts.finished(name, is_progress=not give_up)
         return _row(b"", [], self.stopped)
 
-    def _answered(self, drawn: list[Draw]) -> dict[str, Any]:
+    def _answered(self, name: str, drawn: list[Draw]) -> dict[str, Any]:
         decoding = drawn[0].decoding
         ready: list[Request] = []
         answers: list[Answer] = []
@@ -216,9 +227,7 @@ class DrawActor:
             if not answer.failure and answer.decoding != decoding:
                 raise ModelStopped(f"its engine was asked for {decoding!r}, and applied {answer.decoding!r}")
         self.stopped = one_line(getattr(self.engine, "stopped", ""))
-        return _row(
-            as_line(sha256("".join(draw.key for draw in drawn).encode("ascii")), answers), answers, self.stopped
-        )
+        return _row(as_line(name, answers), answers, self.stopped)
 
     def _ask(self, requests: list[Request], decoding: Decoding) -> list[Answer]:
         assert self.engine is not None
@@ -228,6 +237,7 @@ class DrawActor:
             raise
         except (MemoryError, SystemError) as error:
             print(f"ambiemo: model {self.spec.id}: {error}: the actor ends so that Ray starts another", file=sys.stderr)
+            self.restarts.ending(one_line(f"{type(error).__name__}: {error}"))
             os._exit(1)  # raising would leave the dead engine in the pool
         except Exception as error:
             return [lost(request, decoding, error) for request in requests]

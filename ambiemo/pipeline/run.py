@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ambiemo.errors import BadInput, Broken
 from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.drawing import drawn
-from ambiemo.pipeline.progress import say
+from ambiemo.pipeline.progress import STATUS, Board, say
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Expanded, expand
@@ -30,6 +30,7 @@ def run(
     address: str | None = None,
     limit: int | None = None,
     allow_missing: bool = False,
+    yes: bool = False,
 ) -> Path:
     """Run a plan and write its bundle; returns the bundle's folder.
 
@@ -51,6 +52,8 @@ def run(
     if all(cell.skipped for cell in expanded.cells):
         print_missing(expanded.missing)
         raise BadInput(f"{plan_file}: no cell can be filled here; see what is missing above")
+    if not yes:
+        agreed_to_pay(expanded)
     bundle = out or ARTIFACTS / expanded.plan.name
     writable(bundle.parent)
     account = Account()
@@ -58,11 +61,18 @@ def run(
         answers = stack.enter_context(AnswerStore(store or bundle.parent / ".store"))
         counts = sharing.count_draws(expanded)
         say(f"{expanded.plan.name}: {counts.shared} draws serve all strategies ({counts.alone} if each made its own)")
+        about = {"plan": expanded.plan.name, "bundle": str(bundle.resolve())}
+        board = stack.enter_context(Board(answers.folder / STATUS, about))
         stack.enter_context(ray_started(address))
+        board.enter("drawing")
         account.seconds["start"] = time.monotonic() - began
-        expanded = drawn(expanded, answers, account)
+        try:
+            expanded = drawn(expanded, answers, account, board)
+        except KeyboardInterrupt as error:
+            raise Broken("interrupted; what was drawn is kept, run the same command again") from error
         if all(cell.skipped for cell in expanded.cells):
             raise Broken("\n".join(account.complaints))
+        board.enter("strategies and tables")
         files = aggregated(expanded, answers, account, limit)
         account.seconds["all"] = time.monotonic() - began
         tables = {path: files[path] for path in files if path.startswith("tables/")}
@@ -76,6 +86,34 @@ def run(
     if account.complaints:
         raise Broken("\n".join(account.complaints))
     return bundle
+
+
+def agreed_to_pay(expanded: Expanded) -> None:
+    """Raise BadInput, after the sum is shown, where a model that costs money has no ceiling of dollars in the plan."""
+    from ambiemo.plan.dry_run import costs
+
+    asked = {one.model for one in sharing.questions_of(expanded)}
+    asked |= {expanded.verifier(one.model) for one in sharing.questions_of(expanded) if one.judged}
+    open_ended = [
+        one
+        for one in costs(expanded)
+        if one.model in asked
+        and one.engine == "openai"
+        and one.dollars != 0
+        and "max_dollars" not in expanded.entry(one.model).options
+    ]
+    open_ended = [one for one in open_ended if expanded.specs[one.model].price is not None]
+    if not open_ended:
+        return
+    for one in open_ended:
+        say(
+            f"{one.model}: at most ${one.dollars:,.2f} for {one.answers:,} answers, on an empty store; the plan sets no ceiling"
+        )
+    total = sum(one.dollars or 0.0 for one in open_ended)
+    raise BadInput(
+        f"{expanded.plan.name}: found {len(open_ended)} models that may cost ${total:,.2f} together, expected a ceiling for each: "
+        "say `options: {max_dollars: …}` of the model in the plan, or run again with --yes"
+    )
 
 
 def writable(folder: Path) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -32,14 +32,15 @@ class Part(BaseModel):
 class ModelEntry(Part):
     """One model: its id, the engine (default: the specification's first), and its pool of actors.
 
-    Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the threads a model on CPU computes with. The number
+    Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the threads a model on CPU computes with. `actors: auto`
+    takes as many as the cluster's GPUs and cores hold; models side by side then share them as Ray places the actors. The number
     of actors changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a commit) and `price` take the place
     of the specification's.
     """
 
     id: str
     engine: str = ""
-    actors: int = Field(default=1, ge=1)
+    actors: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     cpus: float = Field(default=1, gt=0)
     gpus: float = Field(default=0, ge=0)
     options: dict[str, Any] = {}
@@ -370,7 +371,7 @@ def check(content: Any, name: str) -> Plan:
             raise BadInput(
                 f"{place}.engine: '{entry.engine}' does not run {entry.id}; choose {', '.join(spec.engines)}"
             )
-        if entry.actors > 1 and (entry.engine or spec.engines[0]) == "openai":
+        if entry.actors != "auto" and entry.actors > 1 and (entry.engine or spec.engines[0]) == "openai":
             raise BadInput(
                 f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
                 "with several, each would have the whole dollar ceiling and rate"
