@@ -7,7 +7,6 @@ checksum, and no hostile file hurts it.
 import ast
 import csv
 import gzip
-import hashlib
 import io
 import json
 import math
@@ -32,6 +31,7 @@ from scipy.special import digamma
 
 from ambiemo import labels, metrics
 from ambiemo.bundle import bag
+from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.shipped import verify as shipped
 from ambiemo.bundle.verify import verify
 from ambiemo.draws import Decoding, Draw
@@ -119,10 +119,16 @@ def strip_foreign_cells(data: Path) -> None:
     """Remove the skipped cell that the plan does not ask for: this verifier allows none."""
     rewrite(data / CELLS, lambda rows: [row for row in rows if not row["skipped"]])
     rewrite_csv(data / "tables/cells.csv", lambda rows: [row for row in rows if not row["skipped"]])
-    statement = json.loads((data / "provenance/statement.json").read_text("utf-8"))
-    for subject in statement["subject"]:
-        subject["digest"]["sha256"] = hashlib.sha256((data / subject["name"]).read_bytes()).hexdigest()
-    (data / "provenance/statement.json").write_text(json.dumps(statement), "utf-8")
+    describe_again(data)
+
+
+def describe_again(data: Path) -> None:
+    """Make statement and crate of the files as they are now, as a forger would."""
+    files = {str(path.relative_to(data)): path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    for path in ("provenance/statement.json", "ro-crate-metadata.json"):
+        del files[path]
+    for path, content in provenance(files).items():
+        (data / path).write_bytes(content)
 
 
 def test_it_says_how_many_predictions_it_took_as_given(whole: Path, capsys: pytest.CaptureFixture) -> None:
@@ -188,7 +194,7 @@ def test_a_forged_cell_is_named_by_line_and_column(copy: Path, capsys: pytest.Ca
     rewrite_csv(copy / PAIRED, forge_paired)
     code, printed = run(copy, capsys)
     assert code == 1
-    assert f"broken: {len(columns) + 3 + 2} differences" in printed  # two files are not as signed
+    assert f"broken: {len(columns) + 3 + 4} differences" in printed  # statement and crate have other hashes
     for line, column in enumerate(columns[:20], start=2):
         assert f"{RESULTS}, line {line}, column {column}: found " in printed
 
@@ -208,6 +214,19 @@ def swap(rows: list[dict], keys: tuple[str, ...]) -> None:
     other = next(row for row in rows if row.get("verdict") == "exact" and row["text"] != one["text"])
     for key in keys:
         one[key], other[key] = other[key], one[key]
+
+
+def mended(rows: list[dict], mixed: bool) -> dict:
+    """A prediction, of a mixture or not, that rests on an answer which this verifier does not read."""
+    name = "w_bon" if mixed else "bon"
+    return next(
+        row
+        for row in rows
+        if row["strategy"] == name
+        and row["control"] == "none"
+        and row["utterance_id"] == "u004"
+        and row["distribution"]
+    )
 
 
 def seventeen(row: dict) -> None:
@@ -268,7 +287,10 @@ FORGERIES = [
     (UTTERANCES, lambda rows: rows[4].update(id=rows[3]["id"]), "key id"),
     (UTTERANCES, lambda rows: rows[5].update(audio_sha256=rows[6]["audio_sha256"]), "found"),
     (UTTERANCES, lambda rows: rows[5].update(truth_source="acted"), "found"),
+    (PREDICTIONS, lambda rows: mended(rows, True).update(spread_bits=0.5), "entropies"),
+    (PREDICTIONS, lambda rows: mended(rows, False).update(spread_bits=0.5), "entropies"),
     (RUN, lambda run: run.update(limit=10), "key partial"),
+    (RUN, lambda run: run.update(note="all is well"), "keys"),
     (RUN, lambda run: run.update(missing=[{"kind": "model", "id": "tiny", "what": "", "do": ""}]), "found"),
     ("inputs/judges.json", lambda judges: judges.update(tiny="gpt-4o"), "inputs/judges.json"),
     ("inputs/models.json", lambda models: models["tiny"].update(revision="another"), "key draw"),
@@ -279,6 +301,7 @@ FORGERIES = [
     ("inputs/corpora.json", lambda told: told["tiny"]["counts"].update(utterances=50), "utterances"),
     ("inputs/corpora.json", lambda told: told["tiny"]["counts"].update(utterances=10, votes=3), "key votes"),
     ("provenance/statement.json", lambda told: told.update(subject=[]), "statement.json"),
+    ("ro-crate-metadata.json", lambda told: told.update({"@graph": []}), "ro-crate-metadata.json"),
 ]
 
 
@@ -286,6 +309,8 @@ FORGERIES = [
 def test_a_forgery_is_found(copy: Path, capsys: pytest.CaptureFixture, path: str, change, says: str) -> None:
     how = {".csv": rewrite_csv, ".json": rewrite_json}.get(Path(path).suffix, rewrite)
     how(copy / path, change)
+    if path not in ("provenance/statement.json", "ro-crate-metadata.json"):
+        describe_again(copy)
     code, printed = run(copy, capsys)
     assert code == 1, printed
     assert says in printed

@@ -58,7 +58,7 @@ def test_the_dry_run_marks_each_corpus_of_a_strategy_and_model_and_gives_its_cou
     (votes,) = (line for line in lines if "majority_vote" in line)
     assert "majority_vote, N = 2, 4, 8" in votes
     assert votes.count("○") == 8 * 3
-    (beams,) = (line for line in lines if line.split()[:1] == ["bon"])
+    (beams,) = (line for line in lines if line.strip().startswith("bon, N = 3, 5"))
     assert (beams.count("○"), beams.count("✗")) == (4 * 3, 4 * 3)
 
 

@@ -254,6 +254,15 @@ class Folder:
             except OSError as error:
                 raise Unreadable(f"{path}: cannot be read: {error}") from error
 
+    def hashed(self, path):
+        """(SHA-256, size as text) of a file's own bytes."""
+        digest, size = hashlib.sha256(), 0
+        with self.open(path) as file:
+            for block in iter(lambda: file.read(BLOCK), b""):
+                digest.update(block)
+                size += len(block)
+        return digest.hexdigest(), str(size)
+
     def lines(self, path):
         """The lines of a text file. Each ends with a line feed, which is left out."""
         held, pieces = 0, []
@@ -1124,6 +1133,10 @@ class Study:
             folder.document(f"inputs/{name}.json")
             for name in ("models", "judges", "corpora", "labels", "vote_units")
         )
+        for name, document in (("models", self.models), ("corpora", self.described)):
+            if not isinstance(document, dict):
+                raise fault(f"inputs/{name}.json", document, "an object")
+        check_shapes(self.plan, self.run, self.models, self.described)
         self.strategies = {
             entry["name"]: Strategy(entry, self.plan) for entry in self.plan["strategies"]
         }
@@ -1151,10 +1164,10 @@ class Study:
             if control["name"] not in ("shuffled_audio", "silence") or strange:
                 raise fault(f"{PLAN}: controls", control, "shuffled_audio or silence of strategies")
         title = plan["title"]
-        if not isinstance(title, str) or not title.isprintable() or "|" in title:
+        if not title.isprintable() or "|" in title:
             note(f"{PLAN}: title: found {shown(title)}, expected one line of plain text")
-        if type(plan["seed"]) is not int:
-            raise fault(f"{PLAN}: seed", plan["seed"], "a whole number")
+        keys = ["ambiemo", "format", "limit", "missing", "partial"]
+        self.findings.expect("config/run.json: keys", sorted(self.run), keys)
         limit = self.run["limit"]
         if limit is not None and not (type(limit) is int and limit > 0):
             raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
@@ -1385,6 +1398,55 @@ class Study:
             raise Unreadable(f"{path}: no such file, expected one: a filled cell needs it")
         for path in sorted(there - expected):
             raise Broken(f"{path}: found a file that no filled cell needs, expected none")
+
+
+TEXT, LIST, MAP, COUNT, NUMBER = (str,), (list,), (dict,), (int,), (int, float)
+NONE = type(None)
+
+
+def need(where, value, **kinds):
+    """Raise Broken where a map lacks a key, or a value is of another kind."""
+    for key, kind in kinds.items():
+        found = value.get(key) if isinstance(value, dict) else value
+        there = isinstance(value, dict) and key in value and type(found) in kind
+        if not there:
+            told = " or ".join("null" if one is NONE else one.__name__ for one in kind)
+            raise fault(f"{where}: key {key}", found, told)
+
+
+def check_shapes(plan, run, models, described):
+    """The documents have the keys and kinds of values that this file reads."""
+    need("config/run.json", run, limit=(int, NONE), missing=LIST, partial=(bool,), ambiemo=TEXT)
+    for item in run["missing"]:
+        need("config/run.json: missing", item, kind=TEXT, id=TEXT, what=TEXT, do=TEXT)
+    need(PLAN, plan, name=TEXT, title=TEXT, seed=COUNT, models=LIST, corpora=LIST, strategies=LIST)
+    need(PLAN, plan, controls=LIST, baselines=LIST, verifier=MAP, sampling=MAP, max_tokens=MAP)
+    need(PLAN, plan, weights=MAP, dirichlet=MAP, ambiguity=MAP)
+    need(f"{PLAN}: sampling", plan["sampling"], temperature=NUMBER, top_p=NUMBER)
+    need(f"{PLAN}: max_tokens", plan["max_tokens"], direct=COUNT, cot=COUNT, verifier=COUNT)
+    need(f"{PLAN}: weights", plan["weights"], tau=NUMBER)
+    need(f"{PLAN}: dirichlet", plan["dirichlet"], concentration=NUMBER, epsilon=NUMBER)
+    need(f"{PLAN}: ambiguity", plan["ambiguity"], rule=TEXT, thresholds=MAP)
+    if plan["ambiguity"]["rule"] == "bits":
+        edges = plan["ambiguity"]["thresholds"]
+        need(f"{PLAN}: thresholds", edges, medium_from=NUMBER, high_from=NUMBER)
+    own = (int, float, NONE)
+    for entry in plan["strategies"]:
+        need(f"{PLAN}: strategies", entry, name=TEXT, base=TEXT, decoding=TEXT, scorer=TEXT)
+        need(f"{PLAN}: strategies", entry, aggregator=TEXT, count=(int, NONE))
+        need(f"{PLAN}: strategies", entry, tau=own, concentration=own, epsilon=own)
+    for entry in (*plan["models"], plan["verifier"]):
+        need(f"{PLAN}: models", entry, id=TEXT, engine=TEXT, revision=TEXT)
+    for entry in plan["corpora"]:
+        need(f"{PLAN}: corpora", entry, id=TEXT, expect=(int, NONE), limit=(int, NONE))
+    for entry in plan["controls"]:
+        need(f"{PLAN}: controls", entry, name=TEXT, strategies=LIST)
+    for name, spec in models.items():
+        where = f"inputs/models.json: {shown(name, 60)}"
+        need(where, spec, id=TEXT, engine=TEXT, engines=LIST, revision=(str, NONE))
+        need(where, spec, capabilities=LIST)
+    for name, corpus in described.items():
+        need(f"inputs/corpora.json: {shown(name, 60)}", corpus, counts=MAP)
 
 
 def same_row(path, numbered, expected):
@@ -1742,7 +1804,7 @@ class Column:
 class Prediction:
     """A prediction made here: the end of its row, and its parts in case a last digit differs."""
 
-    __slots__ = ("bits", "counts", "failure", "given", "shares", "tail")
+    __slots__ = ("bits", "counts", "failure", "given", "mixes", "shares", "tail")
 
     def __init__(self, strategy, candidates, failure):
         unparsed = unscored = 0
@@ -1768,6 +1830,7 @@ class Prediction:
             self.failure = "no candidate has a score" if parsed else "no candidate parsed"
             repair = False
         self.given = repair or (given and strategy.verified)
+        self.mixes = strategy.aggregator == "dirichlet_mixture"
         if not repair:
             bits = self.bits and [round(one, 9) + 0.0 for one in self.bits]
             self.tail = prediction_tail(self.shares, self.counts, self.failure, bits)
@@ -1852,6 +1915,10 @@ class PredictionRows:
         if made.tail is None:
             if shares is None:
                 note(f"{where}: key distribution", None, "a distribution: a candidate has one")
+            elif not made.mixes:
+                note(f"{where}: entropies", bits, [None] * 3)
+            elif None in bits or abs(math.fsum(bits) - entropy(shares)) > 1e-7:
+                note(f"{where}: entropies", bits, f"three that add up to {entropy(shares):.9f}")
             return
         note(f"{where}: key failure", failure, made.failure)
         if (shares is None) != (made.shares is None):
@@ -2057,6 +2124,13 @@ LEVELS_HEADER = "corpus level rule n votes entropy_bits entropy_bits_miller_mado
 DECIMAL = re.compile(r"-?[0-9]{1,300}\.[0-9]{6}|-?inf|")
 
 
+def decimal(text):
+    """A number of a table: NaN for an empty field, None for what is no number with six decimals."""
+    if not DECIMAL.fullmatch(text):
+        return None
+    return float(text) if text else NAN
+
+
 class Table:
     """A table of names and numbers without quoted text. Each row is taken once, by its names."""
 
@@ -2123,9 +2197,8 @@ class Tables:
     def number(self, where, row, key, expected):
         """Compare a number with six decimals; "" says that it is not estimable."""
         self.counted.numbers += 1
-        found = row[key]
-        if DECIMAL.fullmatch(found):
-            value = float(found) if found else NAN
+        found, value = row[key], decimal(row[key])
+        if value is not None:
             neither = value != value and expected != expected
             if value == expected or abs(value - expected) <= TABLE or neither:
                 return
@@ -2136,15 +2209,14 @@ class Tables:
 
     def interval(self, where, row, low, high):
         """Intervals are not made again. They must be numbers in order, or empty."""
-        ends = [row[low], row[high]]
-        if not all(map(DECIMAL.fullmatch, ends)) or (not ends[0]) != (not ends[1]):
-            self.findings.note(
-                f"{where}, column {low}: found {shown(ends)}, expected two numbers, or none"
-            )
-        elif ends[0] and float(ends[0]) > float(ends[1]):
-            self.findings.note(
-                f"{where}, column {low}: found {ends[0]}, expected no more than {ends[1]}"
-            )
+        ends = decimal(row[low]), decimal(row[high])
+        if None in ends or (ends[0] != ends[0]) != (ends[1] != ends[1]):
+            told = "two numbers, or nothing"
+        elif ends[0] > ends[1]:
+            told = f"no more than {row[high]}"
+        else:
+            return
+        self.findings.note(f"{where}, column {low}: found {shown(row[low], 60)}, expected {told}")
 
     # -- one unit --
 
@@ -2216,16 +2288,16 @@ class Tables:
                 self.probability(where, row)
 
     def probability(self, where, row):
-        for key in ("p", "p_holm"):
-            if not DECIMAL.fullmatch(row[key]) or (row[key] and not 0 <= float(row[key]) <= 1):
-                self.findings.note(
-                    f"{where}, column {key}: found {shown(row[key], 40)}, expected a probability "
-                    "or nothing"
-                )
-        if row["p"] and row["p_holm"] and float(row["p_holm"]) < float(row["p"]):
-            self.findings.note(
-                f"{where}, column p_holm: found {row['p_holm']}, expected at least {row['p']}"
-            )
+        """Nor are p values. They must be probabilities, and Holm's correction lowers none."""
+        p, holm = decimal(row["p"]), decimal(row["p_holm"])
+        if None in (p, holm) or not all(one != one or 0 <= one <= 1 for one in (p, holm)):
+            told = "probabilities, or nothing"
+        elif holm < p:
+            told = "no p_holm below p"
+        else:
+            return
+        found = f"{row['p']} and {row['p_holm']}"
+        self.findings.note(f"{where}, column p: found {shown(found, 60)}, expected {told}")
 
     def check_heard(self, corpus, model, own, under):
         """How much worse without the clip, and how many answers did not change."""
@@ -2252,7 +2324,7 @@ class Tables:
         self.number(where, row, "unchanged", unchanged)
         self.interval(where, row, "low", "high")
         still = unchanged == 1 and own.column.made == under.column.made
-        word = "yes" if row["low"] and float(row["low"]) > 0 else "no" if still else "not shown"
+        word = "yes" if (decimal(row["low"]) or 0) > 0 else "no" if still else "not shown"
         self.text(where, row, "heard", word)
 
     def check_draws(self, unit):
@@ -2400,16 +2472,33 @@ def both_of(a, b, level):
 # --- everything -----------------------------------------------------------------------------------
 
 
-def check_statement(folder, findings):
-    """Every table is a subject of the statement, under its own hash."""
-    path = "provenance/statement.json"
-    subjects = {one["name"]: one["digest"]["sha256"] for one in folder.document(path)["subject"]}
-    for name in sorted(folder.paths):
-        if name.startswith("tables/"):
-            digest = hashlib.sha256()
-            for block in folder.blocks(name):
-                digest.update(block)
-            findings.expect(f"{path}: hash of {name}", subjects.get(name), digest.hexdigest())
+STATEMENT, CRATE = "provenance/statement.json", "ro-crate-metadata.json"
+
+
+def check_provenance(folder, run, findings):
+    """Statement and crate name the files of this bundle with their hashes, each once."""
+    statement, crate = folder.document(STATEMENT), folder.document(CRATE)
+    told = {path: folder.hashed(path) for path in folder.paths - {STATEMENT, CRATE}}
+    definition = statement["predicate"]["buildDefinition"]
+    findings.expect(f"{STATEMENT}: run", definition["externalParameters"]["run"], run)
+    named = statement["subject"] + statement["predicate"]["runDetails"]["byproducts"]
+    named += [definition["externalParameters"]["plan"]]
+    named += [definition["internalParameters"]["environment"]]
+    hashes = {one["name"]: one["digest"]["sha256"] for one in named}
+    drawn = ("answers/", "scores/", "predictions/", "tables/", "log/")
+    wanted = {path for path in told if path.startswith(drawn)} | {PLAN, "env/machine.json"}
+    findings.expect(f"{STATEMENT}: number of files", len(named), len(wanted))
+    for path in sorted(wanted):
+        findings.expect(f"{STATEMENT}: hash of {path}", hashes.get(path), told[path][0])
+    subjects = {one["name"] for one in statement["subject"]}
+    tables = {path for path in told if path.startswith("tables/")}
+    findings.expect(f"{STATEMENT}: subject", sorted(subjects), sorted(tables))
+    files = [one for one in crate["@graph"] if one["@type"] == "File"]
+    entries = {one["@id"]: (one["sha256"], one["contentSize"]) for one in files}
+    told[STATEMENT] = folder.hashed(STATEMENT)
+    findings.expect(f"{CRATE}: number of files", len(files), len(told))
+    for path, found in sorted(told.items()):
+        findings.expect(f"{CRATE}: hash and size of {path}", entries.get(path), found)
 
 
 class Check:
@@ -2444,7 +2533,7 @@ class Check:
             tables.unit(unit)
         failures.finish()
         tables.finish()
-        check_statement(folder, findings)
+        check_provenance(folder, study.run, findings)
         resting = self.counted.made + self.counted.given
         if 2 * self.counted.given > resting:
             findings.note(
