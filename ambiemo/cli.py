@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from ambiemo import __version__
-from ambiemo.errors import AmbiemoError
+from ambiemo.errors import AmbiemoError, shown
+
+LONGEST_ERROR = 4000
 
 
 class OneLineErrors(click.Group):
@@ -16,7 +18,7 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(context)
         except AmbiemoError as error:
-            click.echo(f"ambiemo: {error}", err=True)
+            click.echo(f"ambiemo: {shown(str(error), LONGEST_ERROR)}", err=True)
             sys.exit(error.exit_code)
 
 

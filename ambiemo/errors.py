@@ -20,3 +20,10 @@ class Broken(AmbiemoError):
     """The work itself failed, or a check does not hold: exit 1."""
 
     exit_code = 1
+
+
+def shown(text: str, longest: int = 160) -> str:
+    """Text of unknown origin as one printable line, cut where it is long."""
+    text, whole = text[: longest + 1], text
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return line if len(line) <= longest and len(whole) <= longest else f"{line[:longest]}…"

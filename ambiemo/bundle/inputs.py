@@ -1,6 +1,7 @@
 """The files of a bundle that say what a run was given: models, corpora, prompts, what was missing, the machine."""
 
 from dataclasses import asdict
+from typing import Any
 
 from ambiemo import __version__, models
 from ambiemo.bundle.contents import FORMAT
@@ -8,12 +9,13 @@ from ambiemo.bundle.environment import machine
 from ambiemo.bundle.shipped import readme, verifier
 from ambiemo.jsonlines import document
 from ambiemo.plan.expand import Expanded
+from ambiemo.plan.schema import Plan
 
 
 def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
     """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and answers."""
     files = {
-        "inputs/models.json": document({name: _model(expanded, name) for name in expanded.specs}),
+        "inputs/models.json": document(model_rows(expanded.plan)),
         "inputs/corpora.json": document(
             {
                 name: {"counts": corpus.counts, "options": corpus.options, "sources": [list(s) for s in corpus.sources]}
@@ -40,8 +42,12 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
     return files
 
 
-def _model(expanded: Expanded, name: str) -> dict:
-    spec = expanded.specs[name]
-    said = spec.model_dump(mode="json", exclude={"base_url"})
-    said["capabilities"] = sorted(said["capabilities"])
-    return said | {"revision": spec.revision, "engine": expanded.engine(name)}
+def model_rows(plan: Plan) -> dict[str, Any]:
+    """What inputs/models.json says of each model that a plan asks, by id: its specification, without its server's address."""
+    told = {}
+    for entry in plan.asked_models:
+        spec = entry.spec()
+        said = spec.model_dump(mode="json", exclude={"base_url"})
+        said["capabilities"] = sorted(said["capabilities"])
+        told[entry.id] = said | {"revision": spec.revision, "engine": entry.engine or spec.engines[0]}
+    return told

@@ -15,6 +15,7 @@ from functools import partial
 from ambiemo.bundle import layout
 from ambiemo.bundle.complete import check_inputs, read_unit
 from ambiemo.bundle.contents import check_format, naming, predictions_path, study_from
+from ambiemo.bundle.evidence import check_evidence
 from ambiemo.bundle.difference import Difference, first_of_lines
 from ambiemo.bundle.folder import Files, opened
 from ambiemo.errors import Broken
@@ -41,6 +42,7 @@ def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None
     layout.check(files)
     study = study_from(files)
     check_inputs(study, files)
+    check_evidence(study, files)
     results, made = {}, {}
     for unit, result, difference in _worked(files, study, True):
         results[unit], made[predictions_path(*unit)] = result, difference

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ambiemo.bundle.folder import payload, shown
-from ambiemo.errors import BadInput
+from ambiemo.bundle.folder import payload
+from ambiemo.errors import BadInput, shown
 
 if TYPE_CHECKING:
     from ambiemo.results.study import Study

@@ -73,8 +73,7 @@ class Expanded:
 
 def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expanded:
     """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
-    judged = any(entry.row().verified for entry in plan.strategies)
-    wanted = plan.every_model if judged else plan.models
+    wanted = plan.asked_models
     specs = {entry.id: entry.spec() for entry in wanted}
     missing: list[Missing] = []
     loaded: dict[str, LoadedCorpus] = {}
