@@ -50,8 +50,8 @@ MOST_STRATEGIES = 200
 MODELS = 64
 CORPORA = 32
 AUDIO_FILE = 512 * MIB
-AUDIO_SECONDS = 3600.0
-"""Seconds of one clip: what is longer is no utterance, and a small FLAC may hold days of silence."""
+AUDIO_SAMPLES = 32_000_000
+"""Samples of all channels that one clip is decoded to: 2,000 s at 16 kHz mono. A small FLAC may hold days of silence."""
 
 
 class TooMuch(ValueError):

@@ -22,7 +22,9 @@ from ambiemo.corpora.utterances import load_corpus, sampled
 from ambiemo.durable import sha256
 from ambiemo.errors import AmbiemoError
 from ambiemo.jsonlines import document
+from ambiemo.labels import SIX
 from ambiemo.models import MODELS
+from ambiemo.models.parsing import parse_candidate
 from ambiemo.plan.expand import Expanded, laid_out
 from ambiemo.plan.schema import check
 from ambiemo.results.study import study_of
@@ -182,6 +184,7 @@ def dots(files: Files) -> Files:
         for row in rows:
             if "text" in row:
                 row["text"] += "."
+                row["verdict"] = parse_candidate(row["text"], SIX, "greedy").verdict
 
     return edit(BEAMS, dotted)(edit(GREEDY, dotted)(files))
 

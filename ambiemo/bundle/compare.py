@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ambiemo.bundle.folder import payload
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, shown
 from ambiemo.seeds import seed
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def as_lines(comparison: Comparison, margin: float) -> None:
     """The comparison for people."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False, width=None if Console().is_terminal else 150)
     table = Table(title=f"second minus first: {METRIC}, paired, 90 % interval; equivalent within ±{margin:g}")
@@ -200,12 +201,12 @@ def as_lines(comparison: Comparison, margin: float) -> None:
     for cell in comparison.cells:
         interval = "" if math.isnan(cell.low) else f"{cell.low:+.4f} to {cell.high:+.4f}"
         difference = "" if math.isnan(cell.difference) else f"{cell.difference:+.4f}"
-        where = (cell.corpus, cell.model, cell.strategy, cell.control)
+        where = (Text(shown(name, 80)) for name in (cell.corpus, cell.model, cell.strategy, cell.control))
         counts = map(str, (cell.n, cell.same, cell.failed, cell.unpaired))
         table.add_row(*where, *counts, difference, interval, cell.verdict)
     console.print(table)
     for obstacle in comparison.obstacles:
-        console.print(obstacle, markup=False)
+        console.print(shown(obstacle, 1000), markup=False)
     console.print(summary(comparison.cells, comparison.agree))
 
 

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from ambiemo.bundle.bag import manifest
+from ambiemo.bundle.bag import SIGNATURE, manifest
 from ambiemo.durable import CHUNK, sha256, sha256_file
 from ambiemo.errors import AmbiemoError, BadInput, Broken, shown
 from ambiemo.limits import (
@@ -124,7 +124,7 @@ def most_bytes(path: str) -> int:
         return ROWS_FILE
     if path.endswith((".json", ".yaml")) and path != "data/ro-crate-metadata.json":
         return PLAN if path.endswith(".yaml") else DOCUMENT
-    return TAG_FILE if path in ("bagit.txt", "bag-info.txt") else TEXT_FILE
+    return TAG_FILE if path in ("bagit.txt", "bag-info.txt", *SIGNATURE) else TEXT_FILE
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The files of a bundle that say what a run was given: models, corpora, prompts, what was missing, the machine."""
 
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -7,8 +8,9 @@ from ambiemo import __version__, models
 from ambiemo.bundle.contents import FORMAT
 from ambiemo.bundle.environment import machine
 from ambiemo.bundle.shipped import readme, verifier
+from ambiemo.errors import shown
 from ambiemo.jsonlines import document
-from ambiemo.plan.expand import Expanded
+from ambiemo.plan.expand import Expanded, Missing
 from ambiemo.plan.schema import Plan
 
 
@@ -27,7 +29,7 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
                 "format": FORMAT,
                 "ambiemo": __version__,
                 "limit": limit,
-                "missing": [asdict(item) for item in expanded.missing],
+                "missing": [_missing(expanded, item) for item in expanded.missing],
                 "partial": limit is not None or bool(expanded.missing),
             }
         ),
@@ -40,6 +42,17 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
         for prompt in sorted(asked):
             files[f"config/prompts/{name}/{prompt}.txt"] = (models.prompt(spec, prompt) + "\n").encode("utf-8")
     return files
+
+
+def _missing(expanded: Expanded, item: Missing) -> dict[str, str]:
+    """What was missing, without the path of a folder that the plan names outright: it tells of one machine."""
+    told = asdict(item)
+    for entry in expanded.plan.corpora:
+        if entry.root and not entry.root.startswith("${"):
+            for path in {entry.root, os.path.expanduser(entry.root), os.path.realpath(os.path.expanduser(entry.root))} - {"/"}:
+                told["what"] = told["what"].replace(path.rstrip("/"), f"<the folder of {entry.id}>")
+    told["what"] = shown(told["what"], 2000)
+    return told
 
 
 def model_rows(plan: Plan) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KEYS = ("corpus", "model", "strategy", "control", "level")
 TABLE = "tables/results.csv"
+LONGEST_LINE = 2000
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def show(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None
         print(json.dumps(as_json_object(found), indent=1, ensure_ascii=False, allow_nan=False))
         return
     for line in as_lines(found):
-        print(line)
+        print("\n" * line.startswith("\n") + shown(line.lstrip("\n"), LONGEST_LINE))
 
 
 def as_json_object(found: Trace) -> dict[str, Any]:

@@ -13,22 +13,32 @@ from rich.text import Text
 from ambiemo.bundle.facts import Facts, facts
 from ambiemo.bundle.folder import look
 from ambiemo.bundle.verify import Finding, Outcome, examine
-from ambiemo.errors import shown
+from ambiemo.bundle.signing import signature
+from ambiemo.errors import BadInput, shown
 
 SHOWN_A_CHECK = 10
 
 
-def show(folder: Path, as_json: bool) -> bool:
+def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
     """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it cannot be read."""
-    outcomes = examine(folder)
+    outcomes = examine(folder, signers=signers)
+    who = signature_words(folder, signers)
     known = facts(folder) if holds(outcomes) else None
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no tick must not turn a verdict into a traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     if as_json:
-        print(as_object(folder, outcomes, known))
+        print(as_object(folder, outcomes, known, who))
     else:
-        as_lines(folder, outcomes, known)
+        as_lines(folder, outcomes, known, who)
     return holds(outcomes)
+
+
+def signature_words(folder: Path, signers: Path | None) -> str:
+    """Who signed, in words."""
+    try:
+        return signature(look(folder), signers).words()
+    except BadInput as error:  # the check of signatures has a finding, or has raised it
+        return f"signature not checked: {error}"
 
 
 def holds(outcomes: Sequence[Outcome]) -> bool:
@@ -36,14 +46,14 @@ def holds(outcomes: Sequence[Outcome]) -> bool:
     return not any(outcome.findings for outcome in outcomes)
 
 
-def as_object(folder: Path, outcomes: Sequence[Outcome], known: Facts | None) -> str:
+def as_object(folder: Path, outcomes: Sequence[Outcome], known: Facts | None, who: str) -> str:
     """The outcome as one JSON object; its keys are a contract that scripts rely on."""
     checks = [{**asdict(outcome), "holds": not outcome.findings} for outcome in outcomes]
     told = known.as_object() if known else None
-    return json.dumps({"bundle": folder.name, "holds": holds(outcomes), "checks": checks, "facts": told}, indent=1)
+    return json.dumps({"bundle": folder.name, "holds": holds(outcomes), "checks": checks, "facts": told, "signature": who}, indent=1)
 
 
-def as_lines(folder: Path, outcomes: Sequence[Outcome], known: Facts | None) -> None:
+def as_lines(folder: Path, outcomes: Sequence[Outcome], known: Facts | None, who: str) -> None:
     """The outcome for people, coloured where stdout is a terminal."""
     console = Console(highlight=False, soft_wrap=True)
     good, bad = ("✓", "✗") if console.encoding.lower().startswith("utf") else ("ok", "NO")
@@ -57,6 +67,7 @@ def as_lines(folder: Path, outcomes: Sequence[Outcome], known: Facts | None) -> 
         if (more := len(outcome.findings) - SHOWN_A_CHECK) > 0:
             console.print(Text(f"    and {more} more; --json prints them all"))
     broken = sum(bool(outcome.findings) for outcome in outcomes)
+    console.print(Text(who))
     for note in known.notes() if known else ():
         console.print(Text(note, "dim"))
     verdict = f"broken: {broken} of {len(outcomes)} checks" if broken else f"holds: {known.line()}" if known else "holds"

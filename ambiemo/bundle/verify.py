@@ -6,7 +6,6 @@ does the provenance speak of these files, is a signature good. The sixth is the 
 """
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +15,9 @@ from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
 from ambiemo.bundle.difference import Difference, first_difference
 from ambiemo.bundle.folder import Disk, Files, Listing, OtherFormat, look, opened, payload_of, read_listing, unreadable
 from ambiemo.bundle.provenance import provenance
+from ambiemo.bundle.signing import SIGNER, signature
 from ambiemo.durable import CHUNK, sha256_file
-from ambiemo.errors import AmbiemoError, shown
+from ambiemo.errors import AmbiemoError, BadInput, shown
 from ambiemo.jsonlines import GZIP_ERRORS
 from ambiemo.limits import parse_yaml
 
@@ -27,7 +27,6 @@ OURS = ("README.md", "verify.py")
 DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
 TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
 PROVENANCE = ("provenance/statement.json", "ro-crate-metadata.json")
-SIGNER, NAMESPACE = "authors", "ambiemo-bundle"
 AGAIN = "get the bundle again from its source, or run its plan again"
 
 
@@ -73,10 +72,13 @@ def verify(folder: Path | str, recompute: Recompute | None = None) -> list[Findi
     return [finding for outcome in examine(folder, recompute) for finding in outcome.findings]
 
 
-def examine(folder: Path | str, recompute: Recompute | None = None) -> list[Outcome]:
-    """The outcome of every check of `CHECKS`, in that order; arguments and errors as for `verify`."""
+def examine(folder: Path | str, recompute: Recompute | None = None, signers: Path | None = None) -> list[Outcome]:
+    """The outcome of every check of `CHECKS`, in that order; arguments and errors as for `verify`.
+
+    signers: a file of allowed signers; then the bundle must be signed by one of them.
+    """
     disk = look(folder)
-    bundle = Bundle(disk, listing(disk, MANIFEST, True), listing(disk, TAG_MANIFEST, False), recompute or from_results)
+    bundle = Bundle(disk, listing(disk, MANIFEST, True), listing(disk, TAG_MANIFEST, False), recompute or from_results, signers)
     return [
         Outcome(name, title, tuple(Finding(name, *finding) for finding in run(bundle))) for name, title, run in CHECKS
     ]
@@ -280,26 +282,19 @@ def entities(crate: dict) -> Iterator[tuple[str, str]]:
 def signed(bundle: Bundle) -> Findings:
     """A signature over the tag manifest, where there is one, is by a key that the bundle's allowed_signers names.
 
-    It shows who made the bundle only to somebody who got that key elsewhere too: docs/bundle.md says how to compare.
+    With a list of the reader's own it must be there, and by a key of that list.
     """
-    signature, signers = SIGNATURE
-    if not all(name in bundle.disk.files for name in (*SIGNATURE, TAG_MANIFEST)):
-        return
-    names = ("-f", signers, "-I", SIGNER, "-n", NAMESPACE, "-s", signature)
     try:
-        done = subprocess.run(
-            ["ssh-keygen", "-Y", "verify", *names],
-            cwd=bundle.disk.root,
-            input=bundle.disk.read(TAG_MANIFEST),
-            capture_output=True,
-        )
-    except OSError as error:
-        advice = "install ssh-keygen (OpenSSH 8.1 or newer), or verify a copy without the two files"
-        yield signature, f"a signature that cannot be checked here ({error.strerror})", "a good signature", advice
+        found = signature(bundle.disk, bundle.signers)
+    except BadInput as error:
+        if bundle.signers is not None:
+            raise
+        yield SIGNATURE[0], shown(str(error)), "a good signature", "install OpenSSH, or verify a copy without the two files"
         return
-    if done.returncode != 0:
-        why = done.stderr.decode("utf-8", "backslashreplace").strip()
-        yield signature, shown(why) or "a bad signature", f"{SIGNER}'s signature over {TAG_MANIFEST}"
+    if found.wrong:
+        yield SIGNATURE[0], found.wrong, f"{SIGNER}'s signature over {TAG_MANIFEST}"
+    elif bundle.signers is not None and not found.name:
+        yield SIGNATURE[0], found.words(), f"a signature by a key of {shown(str(bundle.signers))}"
 
 
 CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (

@@ -16,6 +16,7 @@ from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
 from ambiemo.strategies import Strategy
 
 NO_CONTROL = "none"
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
                 corpus.id, _root(corpus), corpus.options, expect=corpus.expect, limit=min(limits, default=None)
             )
         except BadInput as error:
-            what = str(error).removeprefix(f"corpus {corpus.id}: ")
+            what = as_in_the_plan(str(error).removeprefix(f"corpus {corpus.id}: "), corpus)
             missing.append(Missing("corpus", corpus.id, what, corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
     for entry in wanted:
@@ -99,12 +100,23 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
 def _root(entry: CorpusEntry) -> Path | None:
     if not entry.root:
         return None
-    unset = [name for name in re.findall(r"\$\{(\w+)\}", entry.root) if not os.environ.get(name)]
+    unset = [name for name in VARIABLE.findall(entry.root) if not os.environ.get(name)]
     if unset:
         raise BadInput(
             f"corpus {entry.id}: environment variable {unset[0]} is not set; it names the folder in '{entry.root}'"
         )
-    return Path(re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], entry.root)).expanduser()
+    return Path(VARIABLE.sub(lambda match: os.environ[match[1]], entry.root)).expanduser()
+
+
+def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
+    """A text without what an environment variable holds and without a home folder: both may say who runs it, and it goes into a bundle."""
+    said = {os.environ[name]: f"${{{name}}}" for name in VARIABLE.findall(entry.root) if os.environ.get(name)}
+    if (home := os.path.expanduser("~")) not in ("~", "/"):
+        said[home] = "~"
+    said |= {os.path.realpath(value): name for value, name in said.items() if value.startswith("/")}
+    for value in sorted(said, key=len, reverse=True):
+        text = text.replace(value.rstrip("/") or value, said[value])
+    return text
 
 
 def laid_out(expanded: Expanded, without: set[tuple[str, str]]) -> Iterator[Cell]:

@@ -390,6 +390,12 @@ def check(content: Any, name: str) -> Plan:
                 f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
                 "with several, each would have the whole dollar ceiling and rate"
             )
+        address = entry.options.get("base_url") or ""
+        if not isinstance(address, str) or "@" in address.partition("://")[2].partition("/")[0]:
+            raise BadInput(
+                f"{place}.options.base_url: found a user or password in the address, expected none: it would be kept and shown; "
+                "put a key into the environment variable that the model names"
+            )
         parts = entry.options.get("tensor_parallel_size", 1)
         if not isinstance(parts, int) or parts < 1:
             raise BadInput(
