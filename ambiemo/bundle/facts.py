@@ -49,11 +49,9 @@ class Facts:
         return asdict(self)
 
 
-def facts(folder: Path) -> Facts | None:
-    """The facts of a bundle that was verified: its files are taken as they are. None for a folder without a plan."""
+def facts(folder: Path) -> Facts:
+    """The facts of a bundle that was verified: its files are taken as they are."""
     files = payload(folder)
-    if "config/plan.yaml" not in files:
-        return None
     run, described = (parsed(path, files, strict) for path in ("config/run.json", "inputs/corpora.json"))
     plan = check(parsed("config/plan.yaml", files, parse_yaml), "data/config/plan.yaml")
     rows = csv.DictReader(io.StringIO(files["tables/results.csv"].decode("utf-8"), newline=""))

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from ambiemo.bundle.facts import Facts, facts
 from ambiemo.bundle.folder import look
 from ambiemo.bundle.verify import Finding, Outcome, examine
 from ambiemo.bundle.signing import signature
 from ambiemo.errors import BadInput, shown
+
+if TYPE_CHECKING:
+    from ambiemo.bundle.facts import Facts
 
 SHOWN_A_CHECK = 10
 
@@ -23,7 +26,7 @@ def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
     """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it cannot be read."""
     outcomes = examine(folder, signers=signers)
     who = signature_words(folder, signers)
-    known = facts(folder) if holds(outcomes) else None
+    known = facts_of(folder) if holds(outcomes) else None
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no tick must not turn a verdict into a traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     if as_json:
@@ -31,6 +34,15 @@ def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
     else:
         as_lines(folder, outcomes, known, who)
     return holds(outcomes)
+
+
+def facts_of(folder: Path) -> "Facts | None":
+    """What a reader must know of a bundle that holds; imported when it is needed, as it reads plans."""
+    if not (folder / "data" / "config" / "plan.yaml").is_file():
+        return None
+    from ambiemo.bundle.facts import facts
+
+    return facts(folder)
 
 
 def signature_words(folder: Path, signers: Path | None) -> str:
@@ -46,14 +58,14 @@ def holds(outcomes: Sequence[Outcome]) -> bool:
     return not any(outcome.findings for outcome in outcomes)
 
 
-def as_object(folder: Path, outcomes: Sequence[Outcome], known: Facts | None, who: str) -> str:
+def as_object(folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", who: str) -> str:
     """The outcome as one JSON object; its keys are a contract that scripts rely on."""
     checks = [{**asdict(outcome), "holds": not outcome.findings} for outcome in outcomes]
     told = known.as_object() if known else None
     return json.dumps({"bundle": folder.name, "holds": holds(outcomes), "checks": checks, "facts": told, "signature": who}, indent=1)
 
 
-def as_lines(folder: Path, outcomes: Sequence[Outcome], known: Facts | None, who: str) -> None:
+def as_lines(folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", who: str) -> None:
     """The outcome for people, coloured where stdout is a terminal."""
     console = Console(highlight=False, soft_wrap=True)
     good, bad = ("✓", "✗") if console.encoding.lower().startswith("utf") else ("ok", "NO")

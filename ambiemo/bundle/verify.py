@@ -58,6 +58,8 @@ class Bundle:
     payload: Listing | None
     tags: Listing | None
     recompute: Recompute
+    signers: Path | None = None
+
     @property
     def listings(self) -> list[Listing]:
         return [listing for listing in (self.payload, self.tags) if listing is not None]
@@ -289,7 +291,7 @@ def signed(bundle: Bundle) -> Findings:
     except BadInput as error:
         if bundle.signers is not None:
             raise
-        yield SIGNATURE[0], shown(str(error)), "a good signature", "install OpenSSH, or verify a copy without the two files"
+        yield SIGNATURE[0], shown(str(error)), "a good signature", "install ssh-keygen (OpenSSH 8.2 or newer), or verify a copy without the two files"
         return
     if found.wrong:
         yield SIGNATURE[0], found.wrong, f"{SIGNER}'s signature over {TAG_MANIFEST}"

@@ -20,8 +20,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
@@ -51,6 +53,7 @@ from ambiemo.seeds import seed
 if TYPE_CHECKING:
     from ambiemo.models import ModelSpec
 
+URL_SAFE = str.maketrans("+/", "-_")
 FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "max_tokens": "length"}
 SLOW_DOWN = {429, 503, 529}
 RETRY = {408, 409, 425, 429} | set(range(500, 600))
@@ -482,7 +485,9 @@ class OpenAIEngine:
 def forms_of(key: str) -> tuple[str, ...]:
     """A key and what a server may make of it in an error: percent-encoded, in hex, hashed, in Base64 at any place in a longer text."""
     data = key.encode("utf-8")
-    coded = [base64.b64encode(b"\0" * lead + data).decode()[-(-lead * 8 // 6) : -4] for lead in range(3)]
+    coded = [
+        base64.b64encode(bytes(lead) + data).decode()[-(-lead * 8 // 6) : (lead + len(data)) * 8 // 6] for lead in range(3)
+    ]
     forms = {key, quote(key, safe=""), data.hex(), sha256(data), *coded, *(one.translate(URL_SAFE) for one in coded)}
     return tuple(sorted((one for one in forms if len(one) >= 8 or one == key), key=len, reverse=True))
 
