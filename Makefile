@@ -60,7 +60,7 @@ verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from an
 
 # Names, times, owners and modes are fixed, so the same bundle packs to the same bytes anywhere.
 archive: ## pack a bundle into one file that is the same each time (BUNDLE=artifacts/quick)
-	@tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' --format=ustar \
+	@tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode='a=r,u+w,a+X' --format=ustar \
 	  -C $(dir $(patsubst %/,%,$(BUNDLE))) -cf $(patsubst %/,%,$(BUNDLE)).tar $(notdir $(patsubst %/,%,$(BUNDLE)))
 	@sha256sum $(patsubst %/,%,$(BUNDLE)).tar
 
