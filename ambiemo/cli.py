@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from ambiemo import __version__
-from ambiemo.errors import AmbiemoError
+from ambiemo.errors import AmbiemoError, shown
+
+LONGEST_ERROR = 4000
 
 
 class OneLineErrors(click.Group):
@@ -17,7 +19,7 @@ class OneLineErrors(click.Group):
             return super().invoke(context)
         except AmbiemoError as error:
             for line in str(error).splitlines():
-                click.echo(f"ambiemo: {line}", err=True)
+                click.echo(f"ambiemo: {shown(line, LONGEST_ERROR)}", err=True)
             sys.exit(error.exit_code)
 
 
@@ -98,11 +100,29 @@ def status(out: Path, store: Path | None, as_json: bool) -> None:
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(bundle: Path, as_json: bool) -> None:
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path),
+    help="Your list of allowed signers (ssh-keygen): the bundle must be signed by one of them.",
+)
+def verify(bundle: Path, as_json: bool, signers: Path | None) -> None:
     """Does a bundle hold: unchanged, nothing added, tables follow from answers. Exit 0 holds, 1 broken, 2 unreadable."""
     from ambiemo.bundle import verdict
 
-    sys.exit(0 if verdict.show(bundle, as_json=as_json) else 1)
+    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers) else 1)
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="An OpenSSH private key.")
+def sign(bundle: Path, key: Path) -> None:
+    """Sign a bundle that holds, with OpenSSH. Exit 0 signed, 1 the bundle is broken, 2 the key cannot be used."""
+    from ambiemo.bundle import signing, verdict
+    from ambiemo.bundle.folder import look
+
+    if not verdict.show(bundle, as_json=False):
+        sys.exit(1)
+    click.echo(f"signed by {signing.sign(look(bundle), key)}: give readers {bundle / 'allowed_signers'} by another way")
 
 
 @main.command()

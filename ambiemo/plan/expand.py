@@ -18,6 +18,7 @@ from ambiemo.strategies import Strategy
 NO_CONTROL = "none"
 FAILED = "failed in this run: "
 """How `Missing.what` begins for a model that was there at the start and stopped, or could not be loaded, in the run."""
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ class Expanded:
 
 def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expanded:
     """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
-    judged = any(entry.row().verified for entry in plan.strategies)
-    wanted = plan.every_model if judged else plan.models
+    wanted = plan.asked_models
     specs = {entry.id: entry.spec() for entry in wanted}
     missing: list[Missing] = []
     loaded: dict[str, LoadedCorpus] = {}
@@ -87,7 +87,7 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
                 corpus.id, _root(corpus), corpus.options, expect=corpus.expect, limit=min(limits, default=None)
             )
         except BadInput as error:
-            what = str(error).removeprefix(f"corpus {corpus.id}: ")
+            what = as_in_the_plan(str(error).removeprefix(f"corpus {corpus.id}: "), corpus)
             missing.append(Missing("corpus", corpus.id, what, corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
     for entry in wanted:
@@ -101,12 +101,23 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
 def _root(entry: CorpusEntry) -> Path | None:
     if not entry.root:
         return None
-    unset = [name for name in re.findall(r"\$\{(\w+)\}", entry.root) if not os.environ.get(name)]
+    unset = [name for name in VARIABLE.findall(entry.root) if not os.environ.get(name)]
     if unset:
         raise BadInput(
             f"corpus {entry.id}: environment variable {unset[0]} is not set; it names the folder in '{entry.root}'"
         )
-    return Path(re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], entry.root)).expanduser()
+    return Path(VARIABLE.sub(lambda match: os.environ[match[1]], entry.root)).expanduser()
+
+
+def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
+    """A text without what an environment variable holds and without a home folder: both may say who runs it, and it goes into a bundle."""
+    said = {os.environ[name]: f"${{{name}}}" for name in VARIABLE.findall(entry.root) if os.environ.get(name)}
+    if (home := os.path.expanduser("~")) not in ("~", "/"):
+        said[home] = "~"
+    said |= {os.path.realpath(value): name for value, name in said.items() if value.startswith("/")}
+    for value in sorted(said, key=len, reverse=True):
+        text = text.replace(value.rstrip("/") or value, said[value])
+    return text
 
 
 def left_out(expanded: Expanded, failed: Iterable[Missing]) -> Expanded:
