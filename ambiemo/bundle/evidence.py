@@ -22,9 +22,10 @@ from ambiemo.jsonlines import Row, document, strict
 from ambiemo.plan.schema import CorpusEntry, Plan
 from ambiemo.results.study import Study
 
-RUN_KEYS = {"format", "ambiemo", "limit", "missing", "partial"}
+RUN_KEYS = {"format", "ambiemo", "claims_sha256", "limit", "missing", "partial"}
 MISSING_KEYS = {"kind", "id", "what", "do"}
-LOG_KEYS = {"calls", "reused", "failed", "seconds"}
+NUMBERS_OF_A_LOG, TEXTS_OF_A_LOG = ("seconds", "dollars"), ("stopped", "barren")
+LOG_KEYS = {"calls", "reused", "failed", *NUMBERS_OF_A_LOG, *TEXTS_OF_A_LOG}
 COUNTED = ("utterances", "no_vote_in_label_set", "same_clip", "speakers", "votes", "vote_unit")
 """Counts that every loader gives and that the rows can be held against."""
 DOCUMENTS = (
@@ -145,14 +146,20 @@ def _check_run(plan: Plan, run: Row) -> None:
 
 def _check_log(log: Row) -> None:
     path = "data/log/run.log"
-    if set(log) != LOG_KEYS or not isinstance(log["seconds"], dict):
+    if set(log) != LOG_KEYS or not all(isinstance(log[key], dict) for key in (*NUMBERS_OF_A_LOG, *TEXTS_OF_A_LOG)):
         raise Broken(f"{path}: found keys {shown(', '.join(log))}, expected {', '.join(sorted(LOG_KEYS))}")
     for key in ("calls", "reused", "failed"):
         if type(log[key]) is not int or log[key] < 0:
             raise Broken(f"{path}: key {key}: found {log[key]!a:.40}, expected a whole number, 0 or more")
-    for key, value in log["seconds"].items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf or not key.isprintable():
-            raise Broken(f"{path}: key seconds.{shown(key, 60)}: found {value!a:.40}, expected seconds, 0 or more")
+    for name in NUMBERS_OF_A_LOG:
+        for key, value in log[name].items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+            if not number or not key.isprintable():
+                raise Broken(f"{path}: key {name}.{shown(key, 60)}: found {value!a:.40}, expected a number, 0 or more")
+    for name in TEXTS_OF_A_LOG:
+        for key, value in log[name].items():
+            if not isinstance(value, str) or not value.isprintable() or not key.isprintable():
+                raise Broken(f"{path}: key {name}.{shown(key, 60)}: found {value!a:.40}, expected one line of text")
 
 
 def _check_models(plan: Plan, told: Row, files: Mapping[str, bytes]) -> None:
