@@ -15,8 +15,8 @@ from functools import partial
 from ambiemo.bundle import layout
 from ambiemo.bundle.complete import check_inputs, read_unit
 from ambiemo.bundle.contents import check_format, naming, predictions_path, study_from
-from ambiemo.bundle.evidence import check_evidence
 from ambiemo.bundle.difference import Difference, first_of_lines
+from ambiemo.bundle.evidence import check_evidence
 from ambiemo.bundle.folder import Files, opened
 from ambiemo.errors import Broken
 from ambiemo.jsonlines import GZIP_ERRORS, line

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ambiemo.bundle.folder import look
-from ambiemo.bundle.verify import Finding, Outcome, examine
 from ambiemo.bundle.signing import signature
+from ambiemo.bundle.verify import Finding, Outcome, examine
 from ambiemo.errors import BadInput, shown
 
 if TYPE_CHECKING:

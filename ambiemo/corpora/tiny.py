@@ -17,8 +17,8 @@ from ambiemo.corpora.options import CommonOptions
 from ambiemo.corpora.recognising import clip_names
 from ambiemo.durable import sha256_file
 from ambiemo.errors import BadInput
-from ambiemo.limits import DOCUMENT, read_regular
 from ambiemo.labels import SIX
+from ambiemo.limits import DOCUMENT, read_regular
 
 NAME = "tiny"
 LAYOUT = "nothing: it ships with the package"

@@ -14,8 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from ambiemo import corpora, engines, models
 from ambiemo.errors import BadInput, shown
-from ambiemo.limits import CORPORA, MODELS, MOST_STRATEGIES, NAME, PLAN, TITLE, UTTERANCES, TooMuch, parse_yaml, read_regular
 from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
+from ambiemo.limits import (
+    CORPORA,
+    MODELS,
+    MOST_STRATEGIES,
+    NAME,
+    PLAN,
+    TITLE,
+    UTTERANCES,
+    TooMuch,
+    parse_yaml,
+    read_regular,
+)
 from ambiemo.models import ModelSpec, Price
 from ambiemo.models.spec import COMMIT
 from ambiemo.strategies import OWN, STRATEGIES, Decode, Scorer, Strategy, aggregator, scorer, strategy, uses
