@@ -154,7 +154,7 @@ def test_describing_files_that_were_mutated_change_no_number_in_silence() -> Non
             continue
         files = {**whole, path: data}
 
-        def act(files: dict[str, bytes] = files) -> str:
+        def act(files: dict[str, bytes] = files, path: str = path) -> str:
             study = study_from(files)
             recomputing.check_inputs(study, files)
             check_evidence(study, files)
