@@ -614,12 +614,14 @@ def test_its_keys_and_seeds_are_the_package_s(clip: str, seed: int, audio: str, 
     assert f'"seed": {draw.seed}, ' in head
 
 
-@given(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=9, unique=True), st.integers(0, 2**40))
-def test_its_cycle_of_clips_is_the_package_s(ids: list[str], seed: int) -> None:
-    unit = shipped.Unit.__new__(shipped.Unit)
-    unit.study = SimpleNamespace(plan={"seed": seed})
-    unit.corpus, unit.cells = SimpleNamespace(ids=sorted(ids)), [(None, "shuffled_audio")]
-    assert unit._cycle("tiny") == clip_owners(ids, "shuffled_audio", seed, "tiny")
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=8), st.sampled_from(["a", "a", "b", "c"]), min_size=2, max_size=14),
+    st.integers(0, 2**40),
+)
+def test_its_cycle_of_clips_is_the_package_s(told: dict[str, str], seed: int) -> None:
+    ids, speakers = sorted(told), [told[one] for one in sorted(told)]
+    theirs = clip_owners(ids, speakers, "shuffled_audio", seed, "tiny")
+    assert shipped.clips_of_others(ids, speakers, seed, "tiny") == theirs
 
 
 def test_a_tiny_share_that_was_dropped_is_found() -> None:

@@ -54,6 +54,7 @@ MOST_UTTERANCES = 2_000_000  # of a corpus
 LARGEST_UNPACKED = 64 * 2**30
 LARGEST_RATIO = 1000  # unpacked bytes per packed byte, and 1 MiB
 MOST_FILES = 100_000
+MOST_STEPS = 100_000_000  # of the search for another speaker's clips
 DEEPEST_FOLDER = 8
 MOST_DIGITS = 30  # of an integer in a document
 LONGEST_ANSWER = 100_000  # characters; a longer answer is unparsed
@@ -171,14 +172,19 @@ MUST_HAVE = {
     *(f"config/{name}" for name in ("cells.jsonl", "plan.yaml", "questions.jsonl", "run.json")),
     *(f"inputs/{name}.json" for name in ("corpora", "judges", "labels", "models", "vote_units")),
     "inputs/utterances.jsonl",
-    *(f"tables/{name}.csv" for name in ("cells", "draws", "levels", "paired", "results")),
+    "config/claims.yaml",
+    *(
+        f"tables/{name}.csv"
+        for name in ("ambiguity", "cells", "claims", "curves", "draws", "floors", "gains", "levels")
+    ),
+    *(f"tables/{name}.csv" for name in ("paired", "results")),
     "tables/results.md",
 }
 MAY_HAVE = re.compile(
     r"(?:answers|scores)/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
     r"|predictions/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
     r"|config/prompts/[a-z0-9][a-z0-9._-]*/[a-z]+\.txt"
-    r"|tables/heard\.csv"
+    r"|tables/(?:heard|verifier)\.csv"
 )
 BESIDE = {"bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", "data"}
 BESIDE |= {"tagmanifest-sha256.txt.sig", "allowed_signers"}  # a signature
@@ -1166,8 +1172,11 @@ class Study:
         title = plan["title"]
         if not title.isprintable() or "|" in title:
             note(f"{PLAN}: title: found {shown(title)}, expected one line of plain text")
-        keys = ["ambiemo", "format", "limit", "missing", "partial"]
+        keys = ["ambiemo", "claims_sha256", "format", "limit", "missing", "partial"]
         self.findings.expect("config/run.json: keys", sorted(self.run), keys)
+        claims = self.folder.hashed("config/claims.yaml")[0]
+        where = "config/run.json: key claims_sha256"
+        self.findings.expect(where, self.run["claims_sha256"], claims)
         limit = self.run["limit"]
         if limit is not None and not (type(limit) is int and limit > 0):
             raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
@@ -1417,11 +1426,15 @@ def need(where, value, **kinds):
 def check_shapes(plan, run, models, described):
     """The documents have the keys and kinds of values that this file reads."""
     need("config/run.json", run, limit=(int, NONE), missing=LIST, partial=(bool,), ambiemo=TEXT)
+    need("config/run.json", run, claims_sha256=TEXT)
     for item in run["missing"]:
         need("config/run.json: missing", item, kind=TEXT, id=TEXT, what=TEXT, do=TEXT)
     need(PLAN, plan, name=TEXT, title=TEXT, seed=COUNT, models=LIST, corpora=LIST, strategies=LIST)
     need(PLAN, plan, controls=LIST, baselines=LIST, verifier=MAP, sampling=MAP, max_tokens=MAP)
-    need(PLAN, plan, weights=MAP, dirichlet=MAP, ambiguity=MAP)
+    need(PLAN, plan, weights=MAP, dirichlet=MAP, ambiguity=MAP, bootstrap=MAP)
+    need(f"{PLAN}: bootstrap", plan["bootstrap"], level=(float,))
+    if not 0.5 <= plan["bootstrap"]["level"] <= 0.9999:
+        raise fault(f"{PLAN}: bootstrap", plan["bootstrap"]["level"], "a level from .5 to .9999")
     need(f"{PLAN}: sampling", plan["sampling"], temperature=NUMBER, top_p=NUMBER)
     need(f"{PLAN}: max_tokens", plan["max_tokens"], direct=COUNT, cot=COUNT, verifier=COUNT)
     need(f"{PLAN}: weights", plan["weights"], tau=NUMBER)
@@ -1946,6 +1959,40 @@ class Counted:
         self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
 
 
+def clips_of_others(ids, speakers, seed, corpus):
+    """Whose clip each utterance is given under shuffled_audio. Empty with one speaker.
+
+    In a seeded order each takes the clip of the one before it. Then, place by place, a clip of the
+    own speaker is exchanged with that of the next place where neither side is of this speaker.
+    """
+    of = dict(zip(ids, speakers))
+    if len(set(speakers)) < 2:
+        return {}
+    order = sorted(ids, key=lambda one: seed_of(compact(["shuffled_audio", seed, corpus, one])))
+    clips = order[-1:] + order[:-1]
+    n, steps, given_up = len(order), 0, set()
+    for place, utterance in enumerate(order):
+        own = of[utterance]
+        if of[clips[place]] != own or own in given_up:
+            continue
+        for step in range(1, n):
+            other = (place + step) % n
+            if of[order[other]] != own and of[clips[other]] != own:
+                clips[place], clips[other] = clips[other], clips[place]
+                break
+        else:
+            given_up.add(own)
+        steps += step
+        if steps > MOST_STEPS:
+            raise Unreadable(f"corpus {corpus}: the clips of shuffled_audio take too long to find")
+    for own in given_up:
+        others = [one for one in order if of[one] != own]
+        kept = [place for place in range(n) if own == of[order[place]] == of[clips[place]]]
+        for number, place in enumerate(kept):
+            clips[place] = others[number % len(others)]
+    return dict(zip(order, clips))
+
+
 class Unit:
     """A model on a corpus: answers, scores and predictions, walked side by side."""
 
@@ -1958,7 +2005,7 @@ class Unit:
             name: Stream(study, one) for name, one in study.questions[(model, corpus)].items()
         }
         self.shuffled = self._cycle(corpus)
-        if not self.shuffled:  # one utterance alone has no other's clip
+        if not self.shuffled:  # one speaker alone has no other's clip
             self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
         self.columns = [Column(strategy, control, self.corpus) for strategy, control in self.cells]
         shuffled = {
@@ -1970,12 +2017,12 @@ class Unit:
         self.rows = PredictionRows(study.folder, path, study.findings)
 
     def _cycle(self, corpus):
-        """Whose clip each utterance is given under shuffled_audio: the one before it in a cycle."""
-        seed, ids = self.study.plan["seed"], self.corpus.ids
-        if len(ids) < 2 or not any(control == "shuffled_audio" for _, control in self.cells):
+        """Whose clip each utterance is given under shuffled_audio: one of another speaker."""
+        if not any(control == "shuffled_audio" for _, control in self.cells):
             return {}
-        order = sorted(ids, key=lambda one: seed_of(compact(["shuffled_audio", seed, corpus, one])))
-        return {one: order[place - 1] for place, one in enumerate(order)}
+        return clips_of_others(
+            self.corpus.ids, self.corpus.speakers, self.study.plan["seed"], corpus
+        )
 
     def walk(self, failures):
         """Read the whole unit."""
@@ -2105,16 +2152,18 @@ class Failures:
 
 # --- tables ---------------------------------------------------------------------------------------
 
-COUNTS = ["n", "failed", "candidates", "unparsed", "unscored", "speakers", "r2_pearson_n"]
-RESULTS = ["corpus", "model", "strategy", "control", "level", *COUNTS]
+COUNTS = ["n", "failed", "candidates", "unparsed", "unscored", "speakers"]
+RESULTS = ["corpus", "model", "strategy", "control", "level", *COUNTS, "g_eff", "r2_pearson_n"]
 RESULTS += [f"{name}{end}" for name in (*METRICS, AS_UNIFORM) for end in ("", "_low", "_high")]
+RESULTS += ["by_bootstrap", "reason"]
 PAIRS_HEADER = (
-    "corpus model a a_control b b_control level metric better n failed_a failed_b speakers "
-    "difference low high p p_holm"
+    "corpus model a a_control b b_control level metric better family n failed_a failed_b speakers "
+    "g_eff difference low high method p p_method p_holm detectable detectable_family reason"
 ).split()
 HEARD = (
-    "corpus model strategy control n failed_clip failed_control js_bits_with_clip "
-    "js_bits_under_control difference low high unchanged heard"
+    "corpus model strategy control n failed_clip failed_control speakers g_eff js_bits_with_clip "
+    "js_bits_under_control difference low high method p p_method p_holm detectable unchanged heard "
+    "reason"
 ).split()
 DRAWS = (
     "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired "
@@ -2131,8 +2180,18 @@ def decimal(text):
     return float(text) if text else NAN
 
 
+def fields_of(text, where):
+    """The fields of one line of a table; those with commas stand in quotes."""
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise Broken(f"{where}: {error}") from error
+
+
 class Table:
-    """A table of names and numbers without quoted text. Each row is taken once, by its names."""
+    """A table whose first fields are plain names. Each row is taken once, by these."""
 
     def __init__(self, folder, name, header, keys, findings):
         self.path, self.header, self.keys, self.findings = f"tables/{name}", header, keys, findings
@@ -2147,9 +2206,16 @@ class Table:
         for number, line in enumerate(lines, 2):
             if not line and next(lines, None) is None:
                 break
-            if line.count(",") != len(header) - 1 or '"' in line:
-                raise fault(f"{self.path}: line {number}", line, f"{len(header)} plain fields")
-            rest = line.split(",", keys)[keys]
+            parts = line.split(",", keys)
+            told = len(parts) == keys + 1 and '"' not in line[: len(line) - len(parts[keys])]
+            where = f"{self.path}: line {number}"
+            if '"' not in line:
+                whole = line.count(",") == len(header) - 1
+            else:
+                whole = told and len(fields_of(parts[keys], where)) == len(header) - keys
+            if not told or not whole:
+                raise fault(where, line, f"{len(header)} fields")
+            rest = parts[keys]
             name = line[: -len(rest) - 1]
             if name in self.rows:
                 raise fault(f"{self.path}: line {number}", name, "it once, it stands there twice")
@@ -2163,7 +2229,8 @@ class Table:
         if number is None:
             self.findings.note(f"{self.path}: found no row for {' '.join(name)}, expected one")
             return None, None
-        return f"{self.path}, line {number}", dict(zip(self.header[self.keys :], rest.split(",")))
+        where = f"{self.path}, line {number}"
+        return where, dict(zip(self.header[self.keys :], fields_of(rest, where)))
 
     def finish(self):
         for name, (number, _) in self.rows.items():
@@ -2259,7 +2326,7 @@ class Tables:
                 for i in range(3)
             ]
             values = (sums.n, total - sums.n, *told, corpus.people(mask), sums.r2_n)
-            for key, value in zip(COUNTS, values):
+            for key, value in zip([*COUNTS, "r2_pearson_n"], values):
                 self.text(where, row, key, value)
             for key, value in sums.metrics().items():
                 self.number(where, row, key, value)
@@ -2324,7 +2391,10 @@ class Tables:
         self.number(where, row, "unchanged", unchanged)
         self.interval(where, row, "low", "high")
         still = unchanged == 1 and own.column.made == under.column.made
-        word = "yes" if (decimal(row["low"]) or 0) > 0 else "no" if still else "not shown"
+        low, holm = (decimal(row[key]) for key in ("low", "p_holm"))
+        better = means[1][0] > means[0][0] and holm is not None and holm < 0.05
+        shown_to = better and low is not None and not low <= 0
+        word = "yes" if shown_to else "no" if still else "not shown"
         self.text(where, row, "heard", word)
 
     def check_draws(self, unit):
@@ -2361,24 +2431,23 @@ class Tables:
             self.number(where, row, "entropy_bits_miller_madow", corrected)
 
     def check_baselines(self, corpus):
-        """Predictions that are given no clip: the same for every utterance, made of the votes."""
-        columns = zip(*(truth.shares for truth in corpus.truths))
-        mean = [math.fsum(column) / len(corpus.ids) for column in columns]
-        uniform = [1 / len(mean)] * len(mean)
-        constant = {"uniform": uniform, "prior": mean, "prior_one_hot": top_of(mean)}
+        """Predictions that are given no clip: they are made of the votes."""
         path = f"predictions/baselines/{corpus.name}.jsonl.gz"
         rows = PredictionRows(self.study.folder, path, self.findings)
+        constant = self._constant(corpus)
         told: list = []
-        made = []
         for name in self.study.plan["baselines"]:
-            if name not in constant or any(name == column.strategy.name for column in told):
-                raise fault(f"{PLAN}: baselines", name, "uniform, prior, prior_one_hot, each once")
+            known = name in constant or name == "prior_without_speaker"
+            if not known or any(name == column.strategy.name for column in told):
+                expected = f"{', '.join(constant)}, prior_without_speaker, each once"
+                raise fault(f"{PLAN}: baselines", name, expected)
             told.append(Column(Named(name), "none", corpus))
-            made.append(Constant([float(f"{share:.9g}") for share in constant[name]]))
-        for utterance, level in zip(corpus.ids, corpus.levels):
+        others = [Constant(shares) for shares in priors_without(corpus)]
+        for place, (utterance, level) in enumerate(zip(corpus.ids, corpus.levels)):
             spelled = canonical(utterance)
-            for column, ours in zip(told, made):
+            for column in told:
                 name = column.strategy.name
+                ours = constant.get(name) or others[corpus.speakers[place]]
                 head = prediction_head(spelled, name, "none", '""')
                 tail = rows.take(head, (utterance, name))
                 shares = ours.shares
@@ -2388,6 +2457,7 @@ class Tables:
                     shares = read[0]
                 column.add(shares, level, 0, 0, 0)
                 self.counted.baselines += 1
+                self.counted.failed += shares is None
         rows.finish()
         self.baselines[corpus.name] = {}
         for column in told:
@@ -2396,6 +2466,14 @@ class Tables:
                 (corpus.name, "baselines", column.strategy.name, "none"), measured, corpus
             )
             self.baselines[corpus.name][column.strategy.name] = measured
+
+    def _constant(self, corpus):
+        """The baselines that predict the same for every utterance."""
+        columns = zip(*(truth.shares for truth in corpus.truths))
+        mean = [math.fsum(column) / len(corpus.ids) for column in columns]
+        made = {"uniform": [1 / len(mean)] * len(mean), "prior": mean}
+        made["prior_one_hot"] = top_of(mean)
+        return {name: Constant(shares) for name, shares in made.items()}
 
     def finish(self):
         for table in (self.results, self.paired, self.draws, self.levels, self.heard):
@@ -2411,11 +2489,45 @@ class Named:
 
 
 class Constant:
-    """A baseline's prediction."""
+    """A baseline's prediction; None where there is no other speaker to take it from."""
 
     def __init__(self, shares):
-        self.shares, self.counts, self.failure, self.bits = shares, (0, 0, 0), "", None
-        self.tail = prediction_tail(shares, self.counts, "", None)
+        self.shares = None if shares is None else [float(f"{share:.9g}") for share in shares]
+        self.counts, self.failure, self.bits = (0, 0, 0), "", None
+        self.mixes = False
+        if shares is None:
+            self.failure = ONE_SPEAKER
+        self.tail = prediction_tail(self.shares, self.counts, self.failure, None)
+
+
+ONE_SPEAKER = "one speaker: there is no other to take the prior from"
+
+
+def priors_without(corpus):
+    """By speaker: the mean truth of the other speakers' utterances, None if there is none."""
+    width, people = len(corpus.labels), max(corpus.speakers) + 1
+    if people < 2:
+        return [None]
+    shares = [[array("d") for _ in range(width)] for _ in range(people)]
+    counts = [0] * people
+    for person, truth in zip(corpus.speakers, corpus.truths):
+        counts[person] += 1
+        for own, share in zip(shares[person], truth.shares):
+            own.append(share)
+    sums = [[math.fsum(own) for own in person] for person in shares]
+    totals = [math.fsum(column) for column in zip(*sums)]
+    alone = [sum(one > 0 for one in column) for column in zip(*sums)]
+    made = []
+    for person in range(people):
+        n = len(corpus.ids) - counts[person]
+        # Where only this speaker has a label, the others' share of it is 0 and not a rounding.
+        made.append(
+            [
+                0.0 if own > 0 and with_it == 1 else (total - own) / n
+                for own, total, with_it in zip(sums[person], totals, alone)
+            ]
+        )
+    return made
 
 
 class Measured:
@@ -2551,7 +2663,8 @@ class Check:
                 "as given: they rest on answers that need repair, which this file does not do"
             )
             print(f"{counted.numbers} counts and values of the tables made again")
-            told = ["intervals, p values, results.md, exact bytes (ambiemo verify does that)"]
+            told = ["intervals, p values; ambiguity, claims, curves, floors, gains, verifier.csv"]
+            told += ["results.md, exact bytes (ambiemo verify does that)"]
             print(f"not checked: {'; '.join(told + self._believed())}")
         if broken:
             findings.note(broken)
