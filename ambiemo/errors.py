@@ -1,6 +1,11 @@
 """The two ways a command ends badly, each with the exit code the command line promises."""
 
 
+import re
+
+_USER_INFO = re.compile(r"://[^/?#\s@]*@")
+
+
 class AmbiemoError(Exception):
     """Base of the errors that reach a person as one line on stderr, never as a traceback."""
 
@@ -20,3 +25,10 @@ class Broken(AmbiemoError):
     """The work itself failed, or a check does not hold: exit 1."""
 
     exit_code = 1
+
+
+def shown(text: str, longest: int = 160) -> str:
+    """Text of unknown origin as one printable line, cut where it is long. User and password in an address are not shown."""
+    text, whole = _USER_INFO.sub("://***@", text[: longest + 1]), text
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return line if len(line) <= longest and len(whole) <= longest else f"{line[:longest]}…"

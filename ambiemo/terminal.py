@@ -25,12 +25,13 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
     """A table: heads, then lines; the first `words` columns are words, the others numbers."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
+    made = Table(title=Text(title, "italic"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
     for index, head in enumerate(lines[0]):
-        made.add_column(head, justify="left" if index < words else "right", no_wrap=index == 0)
+        made.add_column(Text(head), justify="left" if index < words else "right", no_wrap=index == 0)
     for line in lines[1:]:
-        made.add_row(*line)
+        made.add_row(*(Text(cell) for cell in line))
     return made
 
 

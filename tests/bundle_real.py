@@ -1,7 +1,7 @@
 """The files of a real bundle, made by the package's own code, with answers that a seeded hand wrote instead of a model.
 
 Every strategy, both controls, two corpora with different label sets, ties, answers that need mending, unparsed ones, failed draws, scores
-that are missing or unreadable, an acted utterance, two clips with the same bytes.
+that are missing or unreadable, two clips with the same bytes.
 """
 
 import json
@@ -16,6 +16,8 @@ from ambiemo.bundle.contents import answer_rows, answers_path, predictions_path,
 from ambiemo.bundle.inputs import input_files
 from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.recomputing import assembled
+from ambiemo.corpora import parsed
+from ambiemo.corpora.options import resolved
 from ambiemo.corpora.utterances import LoadedCorpus, Utterance
 from ambiemo.draws import Answer, Candidate, Draw
 from ambiemo.durable import sha256
@@ -37,7 +39,12 @@ MENDED = (
     '{"happy": 1, "boredom": 3}',
     "I would say sad: 0.7 and happy: 0.3.",
 )
+OWN: dict[str, Any] = {"tiny": {"id": "tiny", "root": "${OWN_CLIPS}"}}
+"""The utterances below are invented, so they must not pass for the packaged clips, which `verify` knows."""
 LOST = ("", "no idea", '{"happy": -1}', '{"happy": NaN}', '{"happy": 0.2, "happy": 0.9}', '{"happy": 0.')
+
+
+RUN_LOG = b'{\n  "calls": 0,\n  "failed": 0,\n  "reused": 0,\n  "seconds": {}\n}\n'
 
 
 def plan(**changes: Any) -> Plan:
@@ -53,11 +60,12 @@ def plan(**changes: Any) -> Plan:
         "controls": [{"name": "shuffled_audio", "strategies": ["greedy", "w_bon"]}, {"name": "silence"}],
         "bootstrap": {"resamples": 100},
     }
-    return check({**wanted, **changes}, "plan")
+    asked = {**wanted, **changes}
+    return check({**asked, "corpora": [OWN.get(one, one) for one in asked["corpora"]]}, "plan")
 
 
 def utterances(corpus: str, labels: tuple[str, ...], count: int) -> tuple[Utterance, ...]:
-    """Utterances whose votes are seeded; one is acted, two have the same clip."""
+    """Utterances whose votes are seeded; two have the same clip."""
     chance = random.Random(f"votes {corpus}")
     made = []
     for number in range(count):
@@ -65,12 +73,25 @@ def utterances(corpus: str, labels: tuple[str, ...], count: int) -> tuple[Uttera
         for _ in range(chance.choice([1, 3, 6, 9])):
             votes[min(int(chance.expovariate(0.7)), len(labels) - 1)] += 1
         clip = sha256(f"{corpus} {max(number, 1)}".encode())
-        source = "acted" if number == 2 else "votes"
         speaker = "" if corpus == "crema-d" else f"speaker{number % 4}"
         made.append(
-            Utterance(f"u{number:03}", speaker, f"cluster{number % 5}", "a.wav", clip, 1.5, tuple(votes), source)
+            Utterance(f"u{number:03}", speaker, f"cluster{number % 5}", "a.wav", clip, 1.5, tuple(votes))
         )
     return tuple(made)
+
+
+def loaded(corpus: str, labels: tuple[str, ...], all_of: tuple[Utterance, ...]) -> LoadedCorpus:
+    """The utterances with the account that a loader gives of them."""
+    cast = [one for one in all_of if one.truth_source == "votes"]
+    counts = {
+        "utterances": len(all_of),
+        "no_vote_in_label_set": 0,
+        "same_clip": len(all_of) - len({one.audio_sha256 for one in all_of}),
+        "speakers": len({one.speaker for one in all_of}),
+        "votes": sum(sum(one.votes) for one in cast),
+        "vote_unit": 1,
+    }
+    return LoadedCorpus(corpus, labels, all_of, counts=counts, options=resolved(parsed(corpus)))
 
 
 def answer_text(labels: tuple[str, ...], chance: random.Random, mended: bool) -> str:
@@ -114,7 +135,7 @@ def expanded(plan: Plan, count: int) -> Expanded:
     if len(plan.corpora) > 1:
         labels["crema-d"] = FOUR
     corpora = {
-        entry.id: LoadedCorpus(entry.id, labels[entry.id], utterances(entry.id, labels[entry.id], count))
+        entry.id: loaded(entry.id, labels[entry.id], utterances(entry.id, labels[entry.id], count))
         for entry in plan.corpora
     }
     stands = Expanded(plan, {"tiny": MODELS["tiny"]}, corpora, (), ())
@@ -179,7 +200,7 @@ def files(count: int = 10, mended: bool = True, corpora: tuple[str, ...] = ("tin
     told = study_of(stands)
     gathered, answers = answers_of(stands, mended)
     made = {**study_files(told), **answers, **derived(told, gathered), **input_files(stands, None)}
-    return {**made, "log/run.log": b"{}\n"}
+    return {**made, "log/run.log": RUN_LOG}
 
 
 def whole(**changes: Any) -> dict[str, bytes]:

@@ -134,8 +134,7 @@ COUNT = 6
 @cache
 def stated() -> Files:
     """A bundle whose plan and loader say how many utterances there are."""
-    described = {"tiny": {"counts": {"utterances": COUNT}, "options": {}, "sources": []}}
-    files = {**real.whole(count=COUNT), "inputs/corpora.json": document(described)}
+    files = real.whole(count=COUNT)
     return {**files, "config/plan.yaml": files["config/plan.yaml"].replace(b"expect: null", b"expect: %d" % COUNT)}
 
 
@@ -143,7 +142,7 @@ def remade(files: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
     """The files with predictions, tables and provenance made again, whatever the answers say."""
     kept = {path: data for path, data in files.items() if not path.startswith(("predictions/", "tables/"))}
     kept = {path: kept[path] for path in kept if path not in ("provenance/statement.json", "ro-crate-metadata.json")}
-    kept.setdefault("log/run.log", b"{}\n")
+    kept.setdefault("log/run.log", real.RUN_LOG)
     with monkeypatch.context() as lenient:
         lenient.setattr(contents, "rows", lambda file, name: map(json.loads, file))
         study = contents.study_from(kept)

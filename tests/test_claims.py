@@ -412,3 +412,11 @@ def test_nulls_of_the_papers_design_hold_hardly_ever(worlds, kind) -> None:
 def test_what_was_planted_is_found(worlds, name) -> None:
     made = worlds.world(worlds.PLANTS[name][1], "plant", name, per_speaker=24)
     assert name in worlds.verdicts(made, "HOLDS")
+
+
+def test_the_ratio_of_spreads_is_what_was_planted(worlds) -> None:
+    claim = next(one for one in claims().claims if one.id == "C3b")
+    made = worlds.world(worlds.PLANTS["C3b"][1], "c3b", 0, per_speaker=16)
+    found = ESTIMATORS["spread_ratio"](claims().places(claim), claim, made)
+    assert [one.low < math.log(0.3 / 0.9) < one.high for one in found.parts] == [True, True]
+    assert RULES["everywhere"](claim, found, found.p)[0] == "HOLDS"

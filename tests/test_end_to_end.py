@@ -196,9 +196,9 @@ def test_a_model_that_never_answers_has_rows_without_numbers_and_the_bundle_hold
 def test_a_broken_engine_is_a_counted_failure_and_is_asked_again(tmp_path: Path, ray_once) -> None:
     corpora = [{"id": "tiny", "limit": 4}]
     broken = [{"id": "tiny", "engine": "null", "options": {"delay_s": "no number"}}]
-    bundle = run(
-        write_plan(tmp_path, models=broken, corpora=corpora, strategies=["greedy"], controls=[]), out=tmp_path / "out"
-    )
+    with pytest.raises(Broken, match="model tiny: 4 of 4 draws of its answers failed, most often: 4 × engine: TypeError"):
+        run(write_plan(tmp_path, models=broken, corpora=corpora, strategies=["greedy"], controls=[]), out=tmp_path / "out")
+    bundle = tmp_path / "out"
     row = next(row for row in table(bundle, "results.csv") if row["model"] == "tiny")
     assert (row["n"], row["failed"], row["js_divergence_bits"]) == ("0", "4", "")
     mended = [{"id": "tiny", "engine": "null"}]
@@ -307,7 +307,7 @@ def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(tmp_p
     proxy = FaultyProxy(upstream.url, lambda identity, _: "500" if broken and identity.endswith("#1") else "")
     plan = write_plan(
         tmp_path,
-        models=[{"id": "gpt-4o", "engine": "openai", "options": {"base_url": proxy.url, "attempts": 1}}],
+        models=[{"id": "gpt-4o", "engine": "openai", "options": {"base_url": proxy.url, "attempts": 1, "max_dollars": 5}}],
         corpora=[{"id": "tiny", "limit": 4}],
         strategies=["greedy", "majority_vote"],
         controls=[],

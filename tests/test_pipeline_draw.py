@@ -20,8 +20,8 @@ from ambiemo.engines.null import NullEngine
 from ambiemo.errors import BadInput
 from ambiemo.models import MODELS, ModelSpec
 from ambiemo.pipeline import draw as draw_stage
-from ambiemo.pipeline.cluster import ray_started
-from ambiemo.pipeline.draw import DrawActor, _pack, _unpack, enough, groups, load_audio
+from ambiemo.pipeline.cluster import enough, pool_size, ray_started
+from ambiemo.pipeline.draw import DrawActor, _pack, _unpack, groups, load_audio
 from ambiemo.plan.schema import ModelEntry
 
 ONE = Draw("tiny", "r", "null", "c", "u", "a", "x", "direct", "Listen.", Decoding("greedy"), 1)
@@ -167,8 +167,28 @@ def test_a_clip_of_a_tenth_of_a_second_and_one_that_changed_are_reasons(tmp_path
 
 def test_a_pool_larger_than_the_cluster_is_refused_before_ray_waits_for_ever() -> None:
     with pytest.raises(BadInput, match="2 actors with 1 GPU each need 2, Ray has 1"):
-        enough("tiny", ModelEntry(id="tiny", actors=2, gpus=1), {"CPU": 8, "GPU": 1})
-    enough("tiny", ModelEntry(id="tiny"), {"CPU": 2})
+        enough("tiny", ModelEntry(id="tiny", actors=2, gpus=1), 2, [{"CPU": 8, "GPU": 1}])
+    with pytest.raises(BadInput, match="needs 4 GPU on one node, found 2 at most"):
+        enough("tiny", ModelEntry(id="tiny", gpus=4), 1, [{"CPU": 8, "GPU": 2}] * 3)
+    enough("tiny", ModelEntry(id="tiny"), 1, [{"CPU": 2}])
+
+
+@pytest.mark.parametrize(
+    ("entry", "engine", "nodes", "size"),
+    [
+        ({"gpus": 1}, "vllm", [{"CPU": 64, "GPU": 8}] * 4, 32),
+        ({"gpus": 2}, "vllm", [{"CPU": 64, "GPU": 8}, {"CPU": 64, "GPU": 3}], 5),
+        ({"gpus": 1, "cpus": 8}, "vllm", [{"CPU": 32, "GPU": 8}] * 2, 7),
+        ({"gpus": 0.5}, "transformers", [{"CPU": 64, "GPU": 1}], 2),
+        ({}, "transformers", [{"CPU": 3}], 2),
+        ({}, "transformers", [{"CPU": 1}], 1),
+        ({}, "openai", [{"CPU": 64, "GPU": 8}], 1),
+        ({"gpus": 1}, "vllm", [{"CPU": 64}], 1),
+    ],
+)
+def test_auto_takes_what_the_nodes_hold(entry: dict, engine: str, nodes: list[dict], size: int) -> None:
+    assert pool_size(ModelEntry(id="tiny", actors="auto", **entry), engine, nodes) == size
+    assert pool_size(ModelEntry(id="tiny", actors=3, **entry), engine, nodes) == 3
 
 
 def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_parts_add_up_and_have_intervals() -> None:
             row["total"], abs=3e-6
         )
         assert row["total_low"] < row["total"] < row["total_high"]
-        assert row["averaging"] < 0 < row["effective_speakers"] <= 10
+        assert row["averaging"] < 0 < row["g_eff"] <= 10
         assert without_reason(row) == []
     assert by_strategy(rows)["linear_pool"]["choice"] == 0
     assert f"ties: {NO_SCORES}" in by_strategy(rows)["majority_vote"]["reason"]

@@ -6,8 +6,10 @@ different claims files are not comparable, and that is said first.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from ambiemo.bundle.folder import payload
 from ambiemo.errors import Broken
 from ambiemo.results.claims.deciding import NOT_TESTED
 from ambiemo.results.claims_rendering import claims_from_csv, estimate_of, flips_of
@@ -61,3 +63,18 @@ def claims_compared(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> 
     if not rules:
         told += "; the bundles were decided by different claims, so verdicts are not comparable"
     return Compared(lines, rules and not other, told)
+
+
+def print_claims(first: Path, second: Path) -> None:
+    """Print the claims of two bundles' folders; one line where one of them has none."""
+    from ambiemo.terminal import console, table
+
+    out = console()
+    try:
+        found = claims_compared(payload(first), payload(second))
+    except Broken as error:
+        out.print(f"claims are not compared: {error}", markup=False)
+        return
+    if len(found.lines) > 1:
+        out.print(table("Claims: first and second bundle", found.lines, words=2))
+    out.print(found.summary, markup=False)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ambiemo.bundle.folder import payload
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, shown
 
 if TYPE_CHECKING:
     from ambiemo.results.predictions import Column
@@ -289,6 +289,7 @@ def as_lines(comparison: Comparison, margin: float) -> None:
     """The comparison for people."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False, width=None if Console().is_terminal else 150)
     table = Table(
@@ -304,7 +305,7 @@ def as_lines(comparison: Comparison, margin: float) -> None:
     for cell in comparison.cells:
         interval = "" if math.isnan(cell.low) else f"{cell.low:+.4f} to {cell.high:+.4f}"
         difference = "" if math.isnan(cell.difference) else f"{cell.difference:+.4f}"
-        where = (cell.corpus, cell.model, cell.strategy, cell.control)
+        where = (Text(shown(name, 80)) for name in (cell.corpus, cell.model, cell.strategy, cell.control))
         counts = map(str, (cell.n, cell.same, cell.failed, cell.unpaired))
         p = "" if math.isnan(cell.p_holm) else f"{cell.p_holm:.3f}"
         wanted = (
@@ -315,7 +316,7 @@ def as_lines(comparison: Comparison, margin: float) -> None:
         table.add_row(*where, *counts, difference, interval, p, cell.verdict, wanted)
     console.print(table)
     for obstacle in comparison.obstacles:
-        console.print(obstacle, markup=False)
+        console.print(shown(obstacle, 1000), markup=False)
     console.print(summary(comparison.cells, comparison.agree))
 
 

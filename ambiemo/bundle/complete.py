@@ -27,7 +27,7 @@ from ambiemo.errors import Broken
 from ambiemo.jsonlines import Row, strict
 from ambiemo.models import ModelSpec
 from ambiemo.models.parsing import parse_candidate, parse_score
-from ambiemo.plan.expand import Expanded, laid_out
+from ambiemo.plan.expand import Expanded, Missing, laid_out
 from ambiemo.plan.sharing import Question, ask_of, distinct, judge_of
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.units import Gathered
@@ -72,8 +72,8 @@ def _check_cells(study: Study, specs: Row, run: Row) -> None:
         name: ModelSpec.model_construct(engines=(spec["engine"],), capabilities=frozenset(spec["capabilities"]))
         for name, spec in specs.items()
     }
-    without = {(item["kind"], item["id"]) for item in run["missing"]}
-    planned = list(laid_out(Expanded(plan, able, {}, (), ()), without))
+    missing = [Missing(**item) for item in run["missing"]]
+    planned = list(laid_out(Expanded(plan, able, {}, (), ()), missing))
     wanted, seen = {cell.name for cell in planned}, set()
     for number, cell in enumerate(study.cells, 1):
         where = f"data/{path}: row {number} ({' '.join(cell.name)})"
@@ -154,8 +154,8 @@ def read_unit(study: Study, unit: Unit, files: Mapping[str, bytes]) -> dict[str,
             one = Gathered(question, len(labels))
             ask = ask_of(question, **_stands(specs, model, question.prompt_id, files), labels=labels, plan_seed=study.plan.seed)
             judge = _judge(study, question, specs, files)
-            answers = _Rows(answers_path(question), files)
-            scores = _Rows(scores_path(question), files) if question.judged else None
+            answers = _Rows(answers_path(question), files, specs[model])
+            scores = _Rows(scores_path(question), files, specs[study.judges[model]]) if question.judged else None
             for utterance in clips:
                 draw = ask(utterance)
                 rows, read = _answer(answers, draw, labels)
@@ -184,8 +184,9 @@ def _judge(study: Study, question: Question, specs: Row, files: Mapping[str, byt
 class _Rows:
     """Rows of one file, taken in their order, numbered for errors."""
 
-    def __init__(self, path: str, files: Mapping[str, bytes]) -> None:
+    def __init__(self, path: str, files: Mapping[str, bytes], spec: Row) -> None:
         self.path, self.number = path, 0
+        self.remote, self.hears = spec["engine"] == "openai", spec["audio_seconds"]
         self._rows: Iterator[Row] = read_rows(path, files)
 
     def take(self, draw: Draw, keys: Sequence[tuple[str, ...]], index: int | None) -> Row:
@@ -202,11 +203,16 @@ class _Rows:
                     "the answer, its utterance, its prompt or its model was exchanged, or a row is missing",
                 )
         found = tuple(row)
-        if not any(found in (one, (*one, *SERVED)) for one in keys):
+        served = SERVED if self.remote else ()
+        if not any(found in (one, (*one, *served)) for one in keys):
             raise self.fault(row, f"found keys {', '.join(found)}, expected {', '.join(keys[-1])}")
         if row["index"] != index and not ("failure" in row and row["index"] is None):
             raise self.fault(row, f"found candidate {row['index']}, expected {index}")
         self._check_values(row)
+        if row["truncated"] and self.hears is None:
+            raise self.fault(row, "key truncated: found True of a model that hears clips of any length, expected False")
+        if self.hears is not None and row["audio_s"] > self.hears + 1:
+            raise self.fault(row, f"key audio_s: found {row['audio_s']!r}, expected {self.hears:g} s at most, as the model hears no more")
         return row
 
     def _check_values(self, row: Row) -> None:
@@ -270,6 +276,9 @@ def _answer(rows: _Rows, draw: Draw, labels: Sequence[str]) -> tuple[list[Row], 
     told = [first, *(rows.take(draw, (ANSWER_KEYS,), index) for index in range(1, draw.decoding.count))]
     read = []
     for row in told:
+        for key in (*TAIL, *SERVED):
+            if row.get(key) != first.get(key):
+                raise rows.fault(row, f"key {key}: found {row.get(key)!r:.60}, expected {first.get(key)!r:.60}, as of the draw's first candidate")
         candidate = parse_candidate(row["text"], labels, draw.decoding.kind)
         if row["verdict"] != candidate.verdict:
             rows.read(row, {"verdict": candidate.verdict})

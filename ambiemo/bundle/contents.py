@@ -16,8 +16,9 @@ import yaml
 from ambiemo.bundle.folder import OtherFormat, opened
 from ambiemo.corpora.utterances import Utterance, Utterances
 from ambiemo.draws import Answer, Draw
-from ambiemo.errors import Broken
-from ambiemo.jsonlines import Row, document, lines, rows, strict
+from ambiemo.errors import Broken, shown
+from ambiemo.jsonlines import Row, document, line, lines, rows, strict
+from ambiemo.limits import UTTERANCES, TooMuch, check_depth, parse_yaml
 from ambiemo.models import Price
 from ambiemo.models.parsing import Parsed, parse_candidate, parse_score
 from ambiemo.plan.expand import Cell
@@ -28,6 +29,7 @@ from ambiemo.results.study import Study, Unit
 from ambiemo.results.truths import Truths
 from ambiemo.strategies import Strategy
 
+MORE = (ArithmeticError, IndexError, MemoryError, yaml.YAMLError)
 FORMAT = 2
 """Version of the layout. 1 (never written) had one file of answers per model and corpus."""
 PRIVATE = ("base_url", "journal")
@@ -115,18 +117,25 @@ def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:
     return head, tail
 
 
+def study_rows(study: Study) -> dict[str, Iterator[bytes]]:
+    """The lists of utterances and cells as the bundle's files, line by line: utterances may be many."""
+    return {
+        "config/cells.jsonl": (line(_cell_row(cell)) for cell in study.cells),
+        "inputs/utterances.jsonl": (
+            line({"corpus": name, **_utterance_row(one)}) for name in sorted(study.utterances) for one in study.utterances[name]
+        ),
+    }
+
+
 def study_files(study: Study) -> dict[str, bytes]:
     """The study as the bundle's files, by path below `data/`."""
     return {
         "config/plan.yaml": plan_file(study.plan),
-        "config/cells.jsonl": lines(map(_cell_row, study.cells)),
         "config/questions.jsonl": lines(map(question_row, study.questions)),
         "inputs/labels.json": document({name: list(labels) for name, labels in study.labels.items()}),
         "inputs/judges.json": document(study.judges),
         "inputs/vote_units.json": document(study.vote_units),
-        "inputs/utterances.jsonl": lines(
-            {"corpus": name, **_utterance_row(one)} for name in sorted(study.utterances) for one in study.utterances[name]
-        ),
+        **{path: b"".join(all_of) for path, all_of in study_rows(study).items()},
     }
 
 
@@ -174,12 +183,14 @@ def study_from(files: Mapping[str, bytes]) -> Study:
     Raises BadInput for a bundle of another format, Broken naming the file that cannot be used.
     """
     check_format(files)
-    plan = check(parsed("config/plan.yaml", files, yaml.safe_load), "data/config/plan.yaml")
+    plan = check(parsed("config/plan.yaml", files, parse_yaml), "data/config/plan.yaml")
     strategies = {entry.name: entry.row() for entry in plan.strategies}
     labels = parsed("inputs/labels.json", files, strict)
     utterances: dict[str, list[Utterance]] = {name: [] for name in labels}
     with naming("inputs/utterances.jsonl"):
-        for row in read_rows("inputs/utterances.jsonl", files):
+        for number, row in enumerate(read_rows("inputs/utterances.jsonl", files)):
+            if number >= UTTERANCES:
+                raise TooMuch(f"found more than {UTTERANCES:,} utterances")
             votes = tuple(row["votes"])
             utterances[row.pop("corpus")].append(Utterance(**{**row, "audio_path": "", "votes": votes}))
         columns = {name: Utterances.of(all_of) for name, all_of in utterances.items()}
@@ -255,7 +266,9 @@ def read_columns(unit: Unit, truths: Truths, files: Mapping[str, bytes]) -> list
 def parsed(path: str, files: Mapping[str, bytes], parse: Any) -> Any:
     """A document of a bundle. Raises Broken naming it."""
     with naming(path):
-        return parse(files[path].decode("utf-8"))
+        value = parse(files[path].decode("utf-8"))
+        check_depth(value)
+        return value
 
 
 @contextmanager
@@ -263,6 +276,7 @@ def naming(path: str) -> Iterator[None]:
     """Turns what goes wrong while reading a file of a bundle into Broken with its name."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, RecursionError, yaml.YAMLError) as error:
-        raise Broken(f"data/{path}: cannot be used: {type(error).__name__}: {error}; get the bundle again") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, RecursionError, *MORE) as error:
+        said = shown(str(error), 400) if isinstance(error, TooMuch) else shown(f"{type(error).__name__}: {error}", 400)
+        raise Broken(f"data/{path}: cannot be used: {said}; get the bundle again") from error
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from ambiemo.bundle.folder import shown
+from ambiemo.errors import shown
 from ambiemo.jsonlines import GZIP_ERRORS
 
 ABSENT = "nothing"

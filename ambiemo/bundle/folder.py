@@ -4,6 +4,7 @@ Nothing here follows a symbolic link, opens a special file or leaves the folder,
 """
 
 import gzip
+import io
 import os
 import re
 import stat
@@ -14,10 +15,26 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from ambiemo.bundle.bag import manifest
-from ambiemo.durable import sha256, sha256_file
-from ambiemo.errors import BadInput, Broken
+from ambiemo.bundle.bag import SIGNATURE, manifest
+from ambiemo.durable import CHUNK, sha256, sha256_file
+from ambiemo.errors import AmbiemoError, BadInput, Broken, shown
+from ambiemo.limits import (
+    BUNDLE_FILES,
+    DOCUMENT,
+    FOLDERS,
+    MANIFEST_LINE,
+    PLAN,
+    ROWS_FILE,
+    TAG_FILE,
+    TEXT_FILE,
+    TooMuch,
+    Unpacking,
+    open_regular,
+    read_regular,
+)
 
+MOST_FAULTS = 1000
+"""Faults of a manifest that are told: nobody reads more, and a forger may make millions."""
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISLNK, "a symbolic link"),
@@ -48,6 +65,8 @@ class Disk:
 def look(folder: Path | str) -> Disk:
     """Walk a bundle's folder. Raises BadInput where there is none, it is no bag, or it may not be read."""
     root = Path(folder)
+    if "\0" in str(folder):
+        raise BadInput(f"{shown(str(folder))}: found a NUL in the name, expected a bundle's folder")
     try:
         is_folder = root.is_dir()
     except OSError as error:
@@ -68,22 +87,44 @@ def look(folder: Path | str) -> Disk:
 
 def walk(folder: Path, prefix: str, disk: Disk) -> None:
     """Add everything below `folder` to `disk`, by path from the bundle's root."""
+    if prefix.count("/") > FOLDERS:
+        raise BadInput(f"{shown(prefix)}: found folders more than {FOLDERS} deep, expected none; name a bundle's folder")
     try:
+        inside = []
         with os.scandir(folder) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
+            for entry in entries:
+                inside.append((entry.name, entry.stat(follow_symlinks=False)))
+                if len(inside) + len(disk.files) + len(disk.strange) > BUNDLE_FILES:
+                    raise BadInput(
+                        f"{shown(str(disk.root))}: found more than {BUNDLE_FILES:,} files, expected fewer; name a bundle's folder"
+                    )
+        inside.sort()
     except OSError as error:
         raise unreadable(folder, error) from error
     if not inside and prefix:
         disk.strange[prefix.rstrip("/")] = "an empty folder"
-    for entry in inside:
-        path = prefix + entry.name
-        status = entry.stat(follow_symlinks=False)
+    for name, status in inside:
+        path = prefix + name
         if stat.S_ISDIR(status.st_mode):
-            walk(folder / entry.name, f"{path}/", disk)
+            walk(folder / name, f"{path}/", disk)
         elif stat.S_ISREG(status.st_mode):
+            if status.st_size > (most := most_bytes(path)):
+                raise BadInput(
+                    f"{shown(path)}: found {status.st_size:,} bytes, expected {most:,} at most in such a file; "
+                    "get the bundle again from its source"
+                )
             disk.files[path] = status.st_size
         else:
             disk.strange[path] = next((name for is_kind, name in KINDS if is_kind(status.st_mode)), "no plain file")
+
+
+def most_bytes(path: str) -> int:
+    """The largest that a file of a bundle may be, by its path (docs/bundle.md)."""
+    if path.endswith((".jsonl", ".gz")):
+        return ROWS_FILE
+    if path.endswith((".json", ".yaml")) and path != "data/ro-crate-metadata.json":
+        return PLAN if path.endswith(".yaml") else DOCUMENT
+    return TAG_FILE if path in ("bagit.txt", "bag-info.txt", *SIGNATURE) else TEXT_FILE
 
 
 @contextmanager
@@ -94,7 +135,9 @@ def in_one_line(*folders: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except AmbiemoError as error:
+        raise type(error)(shown(str(error), 2000)) from error
+    except Exception as error:
         raise Broken(
             f"{' or '.join(shown(str(folder)) for folder in folders)}: not as a bundle is ({type(error).__name__}: {shown(str(error))}); "
             "`ambiemo verify` names the file and what is wrong with it"
@@ -130,7 +173,12 @@ def read_listing(name: str, data: bytes, payload: bool) -> Listing:
     return or two swapped lines show too.
     """
     listing = Listing(name)
+    if data.count(b"\n") > BUNDLE_FILES:
+        listing.faults.append((0, f"{data.count(10):,} lines", f"{BUNDLE_FILES:,} at most"))
+        return listing
     for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), start=1):
+        if len(listing.faults) > MOST_FAULTS:
+            break
         for found, expected in entry_faults(raw, listing, number, payload):
             listing.faults.append((number, found, expected))
     if not listing.faults and manifest(listing.digests) != data:
@@ -142,6 +190,9 @@ def read_listing(name: str, data: bytes, payload: bool) -> Listing:
 
 def entry_faults(raw: bytes, listing: Listing, number: int, payload: bool) -> Iterator[tuple[str, str]]:
     """Put one line into the listing, or yield (found, expected) for what is wrong with it."""
+    if len(raw) > MANIFEST_LINE:
+        yield f"a line of {len(raw):,} bytes", f"{MANIFEST_LINE:,} at most"
+        return
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -175,12 +226,6 @@ def decoded(path: str) -> str | None:
 def escapes(path: str) -> bool:
     """Whether a path could name something outside the bundle, or one file in two ways."""
     return path.startswith("~") or "\\" in path or any(part in ("", ".", "..") for part in path.split("/"))
-
-
-def shown(text: str, longest: int = 160) -> str:
-    """Text of unknown origin as one printable line, cut where it is long."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-    return line if len(line) <= longest else f"{line[:longest]}…"
 
 
 class Files(Mapping[str, bytes]):
@@ -240,19 +285,23 @@ def opened(files: Mapping[str, bytes], path: str) -> Iterator[BinaryIO]:
     """A file to read from its start, unpacked where its name ends in .gz."""
     place = files.places[path] if isinstance(files, Files) else files[path]
     try:
-        raw = BytesIO(place) if isinstance(place, bytes) else open(place, "rb")
+        raw = BytesIO(place) if isinstance(place, bytes) else open_regular(place, ROWS_FILE, follow=False)
     except OSError as error:
         raise unreadable(Path(str(place)), error) from error
+    except TooMuch as error:
+        raise Broken(f"data/{path}: {error}; get the bundle again") from error
     with raw:
         if path.endswith(".gz"):
             with gzip.GzipFile(fileobj=raw) as unpacked:
-                yield unpacked  # type: ignore[misc]  # a GzipFile is read like a file
+                yield io.BufferedReader(Unpacking(unpacked, raw), CHUNK)  # type: ignore[misc]  # it is read like a file
         else:
             yield raw
 
 
 def _read(place: Path) -> bytes:
     try:
-        return place.read_bytes()
+        return read_regular(place, TEXT_FILE, follow=False)
     except OSError as error:
         raise unreadable(place, error) from error
+    except TooMuch as error:
+        raise Broken(f"{shown(str(place))}: {error}; get the bundle again") from error

@@ -1,20 +1,24 @@
 """The files of a bundle that say what a run was given: models, corpora, prompts, what was missing, the machine."""
 
+import os
 from dataclasses import asdict
+from typing import Any
 
 from ambiemo import __version__, models
 from ambiemo.bundle.contents import FORMAT
 from ambiemo.bundle.environment import machine
 from ambiemo.bundle.shipped import readme, verifier
+from ambiemo.errors import shown
 from ambiemo.jsonlines import document
-from ambiemo.plan.expand import Expanded
+from ambiemo.plan.expand import Expanded, Missing
+from ambiemo.plan.schema import Plan
 from ambiemo.results.claims.reading import fingerprint, packaged
 
 
 def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
     """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and answers."""
     files = {
-        "inputs/models.json": document({name: _model(expanded, name) for name in expanded.specs}),
+        "inputs/models.json": document(model_rows(expanded.plan)),
         "inputs/corpora.json": document(
             {
                 name: {"counts": corpus.counts, "options": corpus.options, "sources": [list(s) for s in corpus.sources]}
@@ -26,7 +30,7 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
                 "format": FORMAT,
                 "ambiemo": __version__,
                 "limit": limit,
-                "missing": [asdict(item) for item in expanded.missing],
+                "missing": [_missing(expanded, item) for item in expanded.missing],
                 "partial": limit is not None or bool(expanded.missing),
                 "claims_sha256": fingerprint(),
             }
@@ -43,8 +47,23 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
     return files
 
 
-def _model(expanded: Expanded, name: str) -> dict:
-    spec = expanded.specs[name]
-    said = spec.model_dump(mode="json", exclude={"base_url"})
-    said["capabilities"] = sorted(said["capabilities"])
-    return said | {"revision": spec.revision, "engine": expanded.engine(name)}
+def _missing(expanded: Expanded, item: Missing) -> dict[str, str]:
+    """What was missing, without the path of a folder that the plan names outright: it tells of one machine."""
+    told = asdict(item)
+    for entry in expanded.plan.corpora:
+        if entry.root and not entry.root.startswith("${"):
+            for path in {entry.root, os.path.expanduser(entry.root), os.path.realpath(os.path.expanduser(entry.root))} - {"/"}:
+                told["what"] = told["what"].replace(path.rstrip("/"), f"<the folder of {entry.id}>")
+    told["what"] = shown(told["what"], 2000)
+    return told
+
+
+def model_rows(plan: Plan) -> dict[str, Any]:
+    """What inputs/models.json says of each model that a plan asks, by id: its specification, without its server's address."""
+    told = {}
+    for entry in plan.asked_models:
+        spec = entry.spec()
+        said = spec.model_dump(mode="json", exclude={"base_url"})
+        said["capabilities"] = sorted(said["capabilities"])
+        told[entry.id] = said | {"revision": spec.revision, "engine": entry.engine or spec.engines[0]}
+    return told

@@ -20,6 +20,8 @@ CRATE = "https://w3id.org/ro/crate/1.1"
 PROCESS = "https://w3id.org/ro/wfrun/process/0.5"
 WORKFLOW_RUN_TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 SOFTWARE = f"urn:ambiemo:{__version__}"
+INSTRUMENT = f"{HOME}#ambiemo-{__version__}"
+"""The package in the RO-Crate: a SoftwareApplication should have an absolute URI."""
 RUN_TYPE = "urn:ambiemo:run:v1"
 MEDIA_TYPES = {
     "csv": "text/csv",
@@ -151,7 +153,7 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
         "@type": "CreateAction",
         "name": f"ambiemo run of the plan {plan['name']}",
         "description": "Drew answers from the models, made predictions and tables of them. env/machine.json says on what.",
-        "instrument": {"@id": SOFTWARE},
+        "instrument": {"@id": INSTRUMENT},
         "object": [{"@id": path} for path in given],
         "result": [{"@id": path} for path in made],
         "agent": {"@id": "#contributors"},
@@ -171,7 +173,7 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
                 root,
                 run,
                 {
-                    "@id": SOFTWARE,
+                    "@id": INSTRUMENT,
                     "@type": "SoftwareApplication",
                     "name": "ambiemo",
                     "description": "Reproduction package of arXiv 2602.03873",

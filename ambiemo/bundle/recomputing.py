@@ -16,6 +16,7 @@ from ambiemo.bundle import layout
 from ambiemo.bundle.complete import check_inputs, read_unit
 from ambiemo.bundle.contents import check_format, naming, parsed, predictions_path, study_from
 from ambiemo.bundle.difference import Difference, first_of_lines
+from ambiemo.bundle.evidence import check_evidence
 from ambiemo.bundle.folder import Files, opened
 from ambiemo.durable import sha256
 from ambiemo.errors import Broken
@@ -52,6 +53,7 @@ def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None
     layout.check(files)
     study = study_from(files)
     check_inputs(study, files)
+    check_evidence(study, files)
     check_claims(files)
     results, made = {}, {}
     for unit, result, difference in _worked(files, study, True):

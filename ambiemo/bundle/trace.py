@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ambiemo.bundle.folder import payload, shown
-from ambiemo.errors import BadInput
+from ambiemo.bundle.folder import payload
+from ambiemo.errors import BadInput, shown
 
 if TYPE_CHECKING:
     from ambiemo.results.study import Study
 
 KEYS = ("corpus", "model", "strategy", "control", "level")
 TABLE = "tables/results.csv"
+LONGEST_LINE = 2000
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def show(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None
         print(json.dumps(as_json_object(found), indent=1, ensure_ascii=False, allow_nan=False))
         return
     for line in as_lines(found):
-        print(line)
+        print("\n" * line.startswith("\n") + shown(line.lstrip("\n"), LONGEST_LINE))
 
 
 def as_json_object(found: Trace) -> dict[str, Any]:

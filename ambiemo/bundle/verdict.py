@@ -6,26 +6,51 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from ambiemo.bundle.folder import look, shown
+from ambiemo.bundle.folder import look
+from ambiemo.bundle.signing import signature
 from ambiemo.bundle.verify import Finding, Outcome, examine
+from ambiemo.errors import BadInput, shown
+
+if TYPE_CHECKING:
+    from ambiemo.bundle.facts import Facts
 
 SHOWN_A_CHECK = 10
 
 
-def show(folder: Path, as_json: bool) -> bool:
+def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
     """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it cannot be read."""
-    outcomes = examine(folder)
+    outcomes = examine(folder, signers=signers)
+    who = signature_words(folder, signers)
+    known = facts_of(folder) if holds(outcomes) else None
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no tick must not turn a verdict into a traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     if as_json:
-        print(as_object(folder, outcomes))
+        print(as_object(folder, outcomes, known, who))
     else:
-        as_lines(folder, outcomes)
+        as_lines(folder, outcomes, known, who)
     return holds(outcomes)
+
+
+def facts_of(folder: Path) -> "Facts | None":
+    """What a reader must know of a bundle that holds; imported when it is needed, as it reads plans."""
+    if not (folder / "data" / "config" / "plan.yaml").is_file():
+        return None
+    from ambiemo.bundle.facts import facts
+
+    return facts(folder)
+
+
+def signature_words(folder: Path, signers: Path | None) -> str:
+    """Who signed, in words."""
+    try:
+        return signature(look(folder), signers).words()
+    except BadInput as error:  # the check of signatures has a finding, or has raised it
+        return f"signature not checked: {error}"
 
 
 def holds(outcomes: Sequence[Outcome]) -> bool:
@@ -33,13 +58,14 @@ def holds(outcomes: Sequence[Outcome]) -> bool:
     return not any(outcome.findings for outcome in outcomes)
 
 
-def as_object(folder: Path, outcomes: Sequence[Outcome]) -> str:
+def as_object(folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", who: str) -> str:
     """The outcome as one JSON object; its keys are a contract that scripts rely on."""
     checks = [{**asdict(outcome), "holds": not outcome.findings} for outcome in outcomes]
-    return json.dumps({"bundle": folder.name, "holds": holds(outcomes), "checks": checks}, indent=1)
+    told = known.as_object() if known else None
+    return json.dumps({"bundle": folder.name, "holds": holds(outcomes), "checks": checks, "facts": told, "signature": who}, indent=1)
 
 
-def as_lines(folder: Path, outcomes: Sequence[Outcome]) -> None:
+def as_lines(folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", who: str) -> None:
     """The outcome for people, coloured where stdout is a terminal."""
     console = Console(highlight=False, soft_wrap=True)
     good, bad = ("✓", "✗") if console.encoding.lower().startswith("utf") else ("ok", "NO")
@@ -53,7 +79,10 @@ def as_lines(folder: Path, outcomes: Sequence[Outcome]) -> None:
         if (more := len(outcome.findings) - SHOWN_A_CHECK) > 0:
             console.print(Text(f"    and {more} more; --json prints them all"))
     broken = sum(bool(outcome.findings) for outcome in outcomes)
-    verdict = f"broken: {broken} of {len(outcomes)} checks" if broken else "holds"
+    console.print(Text(who))
+    for note in known.notes() if known else ():
+        console.print(Text(note, "dim"))
+    verdict = f"broken: {broken} of {len(outcomes)} checks" if broken else f"holds: {known.line()}" if known else "holds"
     console.print(Text(verdict, "bold red" if broken else "bold green"))
 
 

@@ -5,28 +5,28 @@ nothing there that is not listed, does every compressed file unpack, do predicti
 does the provenance speak of these files, is a signature good. The sixth is the one a forger cannot answer by making the checksums again.
 """
 
-import gzip
 import json
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-
-import yaml
 
 from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
 from ambiemo.bundle.difference import Difference, first_difference
-from ambiemo.bundle.folder import Disk, Listing, OtherFormat, look, payload_of, read_listing, shown, unreadable
+from ambiemo.bundle.folder import Disk, Files, Listing, OtherFormat, look, opened, payload_of, read_listing, unreadable
+from ambiemo.bundle.provenance import provenance
+from ambiemo.bundle.signing import SIGNER, signature
 from ambiemo.durable import CHUNK, sha256_file
-from ambiemo.errors import AmbiemoError
+from ambiemo.errors import AmbiemoError, BadInput, shown
 from ambiemo.jsonlines import GZIP_ERRORS
+from ambiemo.limits import parse_yaml
 
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes | Difference | None]]
 """Files below `data/` -> what follows from them: a file's bytes, or how the bundle's own differs from them."""
 OURS = ("README.md", "config/claims.yaml", "verify.py")
 DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
 TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
-SIGNER, NAMESPACE = "authors", "ambiemo-bundle"
+PROVENANCE = ("provenance/statement.json", "ro-crate-metadata.json")
 AGAIN = "get the bundle again from its source, or run its plan again"
 
 
@@ -58,6 +58,7 @@ class Bundle:
     payload: Listing | None
     tags: Listing | None
     recompute: Recompute
+    signers: Path | None = None
 
     @property
     def listings(self) -> list[Listing]:
@@ -73,10 +74,13 @@ def verify(folder: Path | str, recompute: Recompute | None = None) -> list[Findi
     return [finding for outcome in examine(folder, recompute) for finding in outcome.findings]
 
 
-def examine(folder: Path | str, recompute: Recompute | None = None) -> list[Outcome]:
-    """The outcome of every check of `CHECKS`, in that order; arguments and errors as for `verify`."""
+def examine(folder: Path | str, recompute: Recompute | None = None, signers: Path | None = None) -> list[Outcome]:
+    """The outcome of every check of `CHECKS`, in that order; arguments and errors as for `verify`.
+
+    signers: a file of allowed signers; then the bundle must be signed by one of them.
+    """
     disk = look(folder)
-    bundle = Bundle(disk, listing(disk, MANIFEST, True), listing(disk, TAG_MANIFEST, False), recompute or from_results)
+    bundle = Bundle(disk, listing(disk, MANIFEST, True), listing(disk, TAG_MANIFEST, False), recompute or from_results, signers)
     return [
         Outcome(name, title, tuple(Finding(name, *finding) for finding in run(bundle))) for name, title, run in CHECKS
     ]
@@ -96,7 +100,7 @@ def from_results(files: Mapping[str, bytes]) -> Mapping[str, bytes | Difference 
     from ambiemo.bundle.shipped import readme, verifier
 
     made = recompute(files)
-    name = yaml.safe_load(files["config/plan.yaml"])["name"]
+    name = parse_yaml(files["config/plan.yaml"].decode("utf-8"))["name"]
     return {**made, "verify.py": verifier(), "README.md": readme(name).encode("utf-8")}
 
 
@@ -135,6 +139,8 @@ def well_formed(bundle: Bundle) -> Findings:
         for name in TAGS:
             if name not in bundle.tags.digests:
                 yield TAG_MANIFEST, f"no line for {name}", f"a line for {name}"
+        for name in sorted(bundle.tags.digests.keys() - set(TAGS)):  # nobody made it, whatever a manifest says
+            yield shown(name), "a file that no bundle has next to data/", f"only {', '.join(TAGS)} and {TAG_MANIFEST}"
 
 
 def unchanged(bundle: Bundle) -> Findings:
@@ -176,11 +182,9 @@ def readable(bundle: Bundle) -> Findings:
     """Every .gz file unpacks to its end."""
     for path in sorted(path for path in bundle.disk.files if path.endswith(".gz")):
         try:
-            with gzip.open(bundle.disk.root / path) as file:
+            with opened(Files({path: bundle.disk.root / path}), path) as file:
                 while file.read(CHUNK):
                     pass
-        except PermissionError as error:
-            raise unreadable(bundle.disk.root / path, error) from error
         except GZIP_ERRORS as error:
             yield shown(path), str(error), "a whole gzip file"
 
@@ -211,8 +215,47 @@ def recomputed(bundle: Bundle) -> Findings:
 
 
 def stated(bundle: Bundle) -> Findings:
-    """Where a provenance statement or an RO-Crate is there, the hashes in it are those of the files it speaks of."""
+    """Statement, RO-Crate and bag-info.txt are what the other files give, to the last byte."""
     files = payload_of(bundle.disk)
+    yield from hashes_of(files)
+    if "config/plan.yaml" not in files:  # the recomputation has said so
+        return
+    info = info_of(bundle.disk)
+    try:
+        date = info.get("Bagging-Date")
+        epoch = f"{datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp():.0f}" if date else ""
+        yield from described(info, parse_yaml(files["config/plan.yaml"].decode("utf-8")))
+        made = {path: place for path, place in files.places.items() if path not in PROVENANCE}
+        for path, expected in provenance(Files(made), {"SOURCE_DATE_EPOCH": epoch}).items():
+            if path in files and (difference := first_difference(path, files[path], expected)):
+                yield f"data/{path}, {difference.where}", difference.found, f"{difference.expected} (the other files give it)"
+    except Exception as error:  # as for the recomputation: a forged file may set off anything
+        yield "data/provenance", shown(f"{type(error).__name__}: {error}", 400), "files from which provenance can be made again"
+
+
+def info_of(disk: Disk) -> dict[str, str]:
+    """Labels and texts of bag-info.txt."""
+    text = disk.read("bag-info.txt").decode("utf-8", "backslashreplace") if "bag-info.txt" in disk.files else ""
+    return {label: value for label, _, value in (line.partition(": ") for line in text.split("\n")) if label}
+
+
+def described(info: Mapping[str, str], plan: Mapping[str, str]) -> Findings:
+    """bag-info.txt says of the bundle what the plan says, and nothing else."""
+    from ambiemo.bundle.bag import one_line
+
+    expected = {
+        "External-Identifier": plan["name"],
+        "External-Description": one_line("External-Description", plan["title"] or plan["name"]),
+    }
+    for label, found in info.items():
+        if label not in {*expected, "Bagging-Date", "Payload-Oxum"}:
+            yield "bag-info.txt", shown(f"{label}: {found}"), "only what docs/bundle.md lists"
+        elif found != expected.get(label, found):
+            yield "bag-info.txt", shown(f"{label}: {found}"), f"{label}: {expected[label]} (config/plan.yaml)"
+
+
+def hashes_of(files: Files) -> Findings:
+    """Where a provenance statement or an RO-Crate is there, the hashes in it are those of the files it speaks of."""
     for path, claims in (("provenance/statement.json", subjects), ("ro-crate-metadata.json", entities)):
         if path not in files:
             continue
@@ -241,26 +284,19 @@ def entities(crate: dict) -> Iterator[tuple[str, str]]:
 def signed(bundle: Bundle) -> Findings:
     """A signature over the tag manifest, where there is one, is by a key that the bundle's allowed_signers names.
 
-    It shows who made the bundle only to somebody who got that key elsewhere too: docs/bundle.md says how to compare.
+    With a list of the reader's own it must be there, and by a key of that list.
     """
-    signature, signers = SIGNATURE
-    if not all(name in bundle.disk.files for name in (*SIGNATURE, TAG_MANIFEST)):
-        return
-    names = ("-f", signers, "-I", SIGNER, "-n", NAMESPACE, "-s", signature)
     try:
-        done = subprocess.run(
-            ["ssh-keygen", "-Y", "verify", *names],
-            cwd=bundle.disk.root,
-            input=bundle.disk.read(TAG_MANIFEST),
-            capture_output=True,
-        )
-    except OSError as error:
-        advice = "install ssh-keygen (OpenSSH 8.1 or newer), or verify a copy without the two files"
-        yield signature, f"a signature that cannot be checked here ({error.strerror})", "a good signature", advice
+        found = signature(bundle.disk, bundle.signers)
+    except BadInput as error:
+        if bundle.signers is not None:
+            raise
+        yield SIGNATURE[0], shown(str(error)), "a good signature", "install ssh-keygen (OpenSSH 8.2 or newer), or verify a copy without the two files"
         return
-    if done.returncode != 0:
-        why = done.stderr.decode("utf-8", "backslashreplace").strip()
-        yield signature, shown(why) or "a bad signature", f"{SIGNER}'s signature over {TAG_MANIFEST}"
+    if found.wrong:
+        yield SIGNATURE[0], found.wrong, f"{SIGNER}'s signature over {TAG_MANIFEST}"
+    elif bundle.signers is not None and not found.name:
+        yield SIGNATURE[0], found.words(), f"a signature by a key of {shown(str(bundle.signers))}"
 
 
 CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (
@@ -270,6 +306,6 @@ CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (
     ("closed-world", "nothing else is there", closed),
     ("compression", "every compressed file unpacks", readable),
     ("recomputation", "predictions and tables follow from the answers", recomputed),
-    ("provenance", "provenance speaks of these very files", stated),
+    ("provenance", "provenance is what these very files give", stated),
     ("signature", "a signature, if there is one, is good", signed),
 )

@@ -18,6 +18,7 @@ from ambiemo.corpora.recognising import corpus_of_clip
 from ambiemo.corpora.utterances import sampled
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
+from ambiemo.limits import AUDIO_FILE, TooMuch, read_regular
 
 NAMED = 5
 """How many examples a note or an error names."""
@@ -189,7 +190,9 @@ def _hashed(table: pa.Table, root: Path) -> tuple[pa.Table, list[tuple[str, str]
         if not path:
             return "", None, ""
         try:
-            data = (root / path).read_bytes()
+            data = read_regular(root / path, AUDIO_FILE)
+        except TooMuch as error:
+            raise BadInput(f"{root / path}: {error}; is it a clip of the corpus?") from error
         except OSError as error:
             raise BadInput(f"{root / path}: cannot be read: {error.strerror or error}") from error
         try:

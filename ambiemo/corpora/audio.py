@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from ambiemo.limits import AUDIO_FILE, AUDIO_SAMPLES, TooMuch, open_regular
+
 if TYPE_CHECKING:
     import numpy as np
     import soundfile
@@ -71,13 +73,18 @@ def decode(source: Path | str | bytes, max_seconds: float | None = None) -> Clip
 
     Channels are averaged. Integer samples of any width are scaled to [-1, 1].
     Raises BadAudio for a missing or empty file, a Git LFS pointer, a file that is not audio, a file
-    cut short, samples that are not finite, and less than MIN_SECONDS of sound.
+    cut short, samples that are not finite, less than MIN_SECONDS of sound, and more than
+    AUDIO_SAMPLES to decode.
     """
     import numpy as np
 
     with _opened(source) as stream, _sound(stream) as sound:
         rate, channels, frames = sound.samplerate, sound.channels, sound.frames
         wanted = frames if max_seconds is None else min(frames, round(max_seconds * rate))
+        if wanted * channels > AUDIO_SAMPLES:
+            raise BadAudio(
+                f"has {wanted * channels:,} samples, expected {AUDIO_SAMPLES:,} at most in all channels"
+            )
         if frames < MIN_SECONDS * rate:
             raise BadAudio(f"has {frames / rate:.3g} s of sound, expected at least {MIN_SECONDS} s")
         try:
@@ -121,7 +128,9 @@ def _opened(source: Path | str | bytes) -> BinaryIO:
         stream: BinaryIO = io.BytesIO(source)
     else:
         try:
-            stream = open(source, "rb")  # noqa: SIM115 (closed by the caller's with)
+            stream = open_regular(source, AUDIO_FILE)
+        except TooMuch as error:
+            raise BadAudio(str(error)) from error
         except OSError as error:
             raise BadAudio(f"cannot be opened: {error.strerror or error}") from error
     start = stream.read(len(LFS_START))

@@ -14,6 +14,7 @@ from ambiemo.corpora.columns import SCHEMA, vote_unit, votes_of
 from ambiemo.corpora.importing import manifest_path
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
+from ambiemo.limits import ROWS_FILE, TooMuch, read_regular
 
 FEW = 8
 """Utterances with fewer votes than this are counted, because their entropy is the least certain."""
@@ -32,8 +33,10 @@ def read(path: Path) -> pa.Table:
     if path.is_dir():
         raise BadInput(f"{path}: is a folder; expected a Parquet file of `ambiemo data import`")
     try:
-        data = path.read_bytes()
+        data = read_regular(path, ROWS_FILE)
         table = pq.read_table(pa.BufferReader(data))
+    except TooMuch as error:
+        raise BadInput(f"{path}: {error}; make it with `ambiemo data import`") from error
     except OSError as error:
         raise BadInput(
             f"{path}: cannot be read: {error.strerror or error}; make it with `ambiemo data import`"

@@ -9,6 +9,7 @@ from typing import NoReturn
 from ambiemo.corpora.audio import is_lfs_pointer
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
+from ambiemo.limits import CELL, CSV_COLUMNS, CSV_FILE, TooMuch, read_regular
 
 
 class Source:
@@ -22,7 +23,9 @@ class Source:
         self.root = root
         self.relative = relative
         try:
-            self.data = (root / relative).read_bytes()
+            self.data = read_regular(root / relative, CSV_FILE)
+        except TooMuch as error:
+            raise BadInput(f"{root / relative}: {error}; get the file again") from error
         except OSError as error:
             raise BadInput(
                 f"{root / relative}: cannot be read: {error.strerror or error}; check the folder"
@@ -66,6 +69,8 @@ class Source:
         reader = csv.reader(io.StringIO(self.text(), newline=""), delimiter=delimiter, strict=True)
         try:
             for fields in reader:
+                if len(fields) > CSV_COLUMNS or max(map(len, fields), default=0) > CELL:
+                    self.bad(reader.line_num, f"found {len(fields):,} fields, or one of more than {CELL:,} characters", "fewer")
                 if any(field.strip() for field in fields):
                     yield reader.line_num, [field.strip() for field in fields]
         except csv.Error as error:

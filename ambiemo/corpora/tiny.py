@@ -18,6 +18,7 @@ from ambiemo.corpora.recognising import clip_names
 from ambiemo.durable import sha256_file
 from ambiemo.errors import BadInput
 from ambiemo.labels import SIX
+from ambiemo.limits import DOCUMENT, read_regular
 
 NAME = "tiny"
 LAYOUT = "nothing: it ships with the package"
@@ -62,14 +63,18 @@ def load(root: Path | None, options: Options) -> Imported:
     """
     folder = PACKAGED if root is None else root
     path = folder / MANIFEST
-    if not path.is_file():
+    try:
+        text = read_regular(path, DOCUMENT).decode("utf-8")
+    except (OSError, ValueError) as error:  # TooMuch and UnicodeDecodeError are ValueErrors
+        if path.is_file():
+            raise BadInput(f"{path}: cannot be read: {error}; remake it: python -m ambiemo.tiny clips") from error
         raise BadInput(
             f"{path}: not found, expected the tiny corpus; remake it: "
             f"python -m ambiemo.tiny clips --out {folder}"
-        )
+        ) from error
     rows = [
         _row(path, number, line)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for number, line in enumerate(text.splitlines(), 1)
     ]
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 1):

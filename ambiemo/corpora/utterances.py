@@ -235,6 +235,8 @@ def load_corpus(
             "name the owner's folder"
         )
     utterances = Utterances(table.take(pa.array(order, pa.int64())))
+    # A bundle says how many clips its utterances share: whoever gives many the same clip must say so.
+    counts["same_clip"] = _shared_clips(utterances)
     pa.default_memory_pool().release_unused()
     return LoadedCorpus(
         id=name,
@@ -245,6 +247,14 @@ def load_corpus(
         options=dict(imported.options),
         sources=tuple(imported.sources),
     )
+
+
+def _shared_clips(utterances: Utterances) -> int:
+    """How many utterances have the clip of an earlier one."""
+    if utterances.clips_differ:
+        return 0
+    clips = [clip for clip in utterances.audio_sha256 if clip]
+    return len(clips) - len(set(clips))
 
 
 def sampled(ids: Sequence[str], limit: int) -> NDArray[np.int64]:

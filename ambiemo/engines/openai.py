@@ -20,8 +20,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
@@ -51,6 +53,7 @@ from ambiemo.seeds import seed
 if TYPE_CHECKING:
     from ambiemo.models import ModelSpec
 
+URL_SAFE = str.maketrans("+/", "-_")
 FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "max_tokens": "length"}
 SLOW_DOWN = {429, 503, 529}
 RETRY = {408, 409, 425, 429} | set(range(500, 600))
@@ -147,6 +150,11 @@ class OpenAIEngine:
             raise BadInput(
                 f"model {spec.id}: no address of its server; set {spec.base_url_env or 'base_url in the plan'} to one "
                 "that speaks the OpenAI chat protocol (http://HOST:PORT/v1)"
+            )
+        if "@" in self.address.partition("://")[2].partition("/")[0]:
+            raise BadInput(
+                f"model {spec.id}: the address of its server has a user or password in it, expected none; put the key into "
+                f"{spec.key_env or 'the variable that the model names'}"
             )
         self._key = key_from_environment(spec)
         if max_dollars is not None and spec.price is None:
@@ -464,11 +472,24 @@ class OpenAIEngine:
 
     def _without_key(self, text: str) -> str:
         """A text with the whole key replaced, which must happen before anything is cut out of it."""
-        return text.replace(self._key, "***") if self.spec.key_env else text
+        for form in forms_of(self._key) if self.spec.key_env else ():
+            text = text.replace(form, "***")
+        return text
 
     def _clean(self, text: str) -> str:
         """One short line without the key."""
         return " ".join(self._without_key(text).split())[:300]
+
+
+@cache
+def forms_of(key: str) -> tuple[str, ...]:
+    """A key and what a server may make of it in an error: percent-encoded, in hex, hashed, in Base64 at any place in a longer text."""
+    data = key.encode("utf-8")
+    coded = [
+        base64.b64encode(bytes(lead) + data).decode()[-(-lead * 8 // 6) : (lead + len(data)) * 8 // 6] for lead in range(3)
+    ]
+    forms = {key, quote(key, safe=""), data.hex(), sha256(data), *coded, *(one.translate(URL_SAFE) for one in coded)}
+    return tuple(sorted((one for one in forms if len(one) >= 8 or one == key), key=len, reverse=True))
 
 
 def key_from_environment(spec: "ModelSpec") -> str:

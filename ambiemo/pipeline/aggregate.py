@@ -181,4 +181,3 @@ def written(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(raw.fileno())
     except OSError as error:
         raise refused(path, error) from error
-

@@ -2,11 +2,12 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ambiemo.errors import BadInput, Broken
+from ambiemo.plan.schema import ModelEntry
 
 OBJECT_STORE_BYTES = 300 * 2**20
 """Room for what travels between stages. Texts and ids only: audio never goes through the object store."""
@@ -58,7 +59,7 @@ def _start(ray: Any, address: str | None) -> None:
             ) from error
         return
     local = {
-        "address": "local",  # a Ray that somebody else runs on this machine is theirs
+        "address": "local",  # not a cluster of somebody else on this machine, which Ray would find by itself
         "include_dashboard": False,
         "num_cpus": max(2, os.cpu_count() or 2) + 1,
         "object_store_memory": OBJECT_STORE_BYTES,
@@ -74,6 +75,62 @@ def _start(ray: Any, address: str | None) -> None:
                 raise Broken(
                     f"Ray did not start on this machine: {_first_line(error)}; run again when it is less busy"
                 ) from error
+
+
+def resources() -> list[Mapping[str, float]]:
+    """What each node of the running Ray has: "CPU", "GPU", ..."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def beside_the_driver() -> dict[str, Any]:
+    """Options of a small actor on the driver's node: no processor of its own, and gone with the driver."""
+    import ray
+
+    return {"num_cpus": 0, "label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
+
+
+def own_id() -> str:
+    """Id of the actor that this process is; the same after Ray started it again."""
+    import ray
+
+    return str(ray.get_runtime_context().get_actor_id())
+
+
+def pool_size(entry: ModelEntry, engine: str, nodes: Sequence[Mapping[str, float]] | None = None) -> int:
+    """How many actors a model has: the plan's number, or for `auto` as many as the nodes hold when nothing else runs, at least 1.
+
+    One processor of the cluster stays free, so that Ray's own work goes on (ray#44687). A model behind a server has one actor,
+    which sends many requests at once.
+    """
+    if entry.actors != "auto":
+        return entry.actors
+    if engine == "openai":
+        return 1
+    nodes = resources() if nodes is None else nodes
+    spare = sum(node.get("CPU", 0) for node in nodes) - 1
+    each = [(entry.cpus, "CPU"), *([(entry.gpus, "GPU")] if entry.gpus else [])]
+    held = sum(min(int(node.get(name, 0) / wanted + 1e-9) for wanted, name in each) for node in nodes)
+    return max(1, min(held, int(spare / entry.cpus + 1e-9)))
+
+
+def enough(model: str, entry: ModelEntry, actors: int, nodes: Sequence[Mapping[str, float]] | None = None) -> None:
+    """Raise BadInput where Ray would wait for ever for processors or GPUs that the cluster does not have."""
+    nodes = resources() if nodes is None else nodes
+    for name, each in (("CPU", entry.cpus), ("GPU", entry.gpus)):
+        wanted, there = each * actors, sum(node.get(name, 0) for node in nodes)
+        most = max((node.get(name, 0) for node in nodes), default=0)
+        if wanted > there:
+            raise BadInput(
+                f"models.{model}: {actors} actors with {each:g} {name} each need {wanted:g}, Ray has {there:g}; "
+                "ask for less in the plan, or name a larger cluster with --address"
+            )
+        if each > most:
+            raise BadInput(
+                f"models.{model}: an actor needs {each:g} {name} on one node, found {most:g} at most; "
+                "ask for less in the plan, or name a cluster with larger nodes"
+            )
 
 
 @contextmanager

@@ -9,9 +9,11 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,9 +22,11 @@ import numpy as np
 from ambiemo.corpora.audio import BadAudio, decode
 from ambiemo.draws import Answer, Decoding, Draw
 from ambiemo.durable import sha256
-from ambiemo.engines import Engine, Request, engine_class, lost
-from ambiemo.errors import BadInput, Broken
+from ambiemo.engines import Engine, ModelStopped, Request, engine_class, lost
+from ambiemo.errors import AmbiemoError
 from ambiemo.models import ModelSpec
+from ambiemo.pipeline.cluster import beside_the_driver, enough, own_id, pool_size
+from ambiemo.pipeline.restarts import Reporter, Restarts
 from ambiemo.pipeline.store import AnswerStore, as_line
 from ambiemo.plan.schema import ModelEntry
 
@@ -76,11 +80,19 @@ def groups(questions: Sequence[Asked], size: int, has: Callable[[str], bool]) ->
 
 @dataclass(frozen=True)
 class Drawn:
-    """What came back of a group: draws, how many of them failed, and how many no model was asked for."""
+    """What came back of a group.
+
+    draws, failed   how many draws, and how many of them brought no answer
+    unasked         how many of the failed ones no model was asked for, because the clip cannot be decoded
+    reasons         why the others failed, with counts
+    dollars         what the group cost, as far as the engine knows
+    """
 
     draws: int
     failed: int
     unasked: int
+    reasons: Counter[str] = field(default_factory=Counter)
+    dollars: float = 0.0
 
 
 def draw_groups(
@@ -92,37 +104,47 @@ def draw_groups(
 ) -> Iterator[Drawn]:
     """Draw every group of one model; each group's answers are in the store when it is given out.
 
-    Raises BadInput where the cluster has not what the plan asks for, and Broken, in one line, when the model cannot be loaded or the
-    actors die.
+    Raises BadInput where the cluster has not what the plan asks for, and ModelStopped, with the reason in one line, when the model
+    cannot be loaded, stops, or its actors die. What was given out before stays in the store.
     """
     import pyarrow as pa
     import ray
     from ray.data import ActorPoolStrategy
 
-    enough(spec.id, entry, ray.cluster_resources())
+    size = pool_size(entry, engine)
+    enough(spec.id, entry, size)
     options = entry.options
     if engine in PAID:
         options = {"journal": str((store.folder / "paid" / spec.id).resolve())} | options
     rows: Any = _Packed(work)
+    size = min(size, len(rows))
+    counter: Any = ray.remote(Restarts).options(**beside_the_driver()).remote(size)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         DrawActor,
-        fn_constructor_kwargs={"spec": spec, "engine": engine, "options": options},
+        fn_constructor_kwargs={"spec": spec, "engine": engine, "options": options, "counter": counter},
         batch_size=1,
-        compute=ActorPoolStrategy(size=min(entry.actors, len(rows)), max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
+        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
         num_cpus=entry.cpus,
         num_gpus=entry.gpus,
     )
     pa.default_memory_pool().release_unused()  # packing leaves holes, and the driver has little to do from here on
     try:
-        for row in _rows(dataset):
-            if row["differs"]:
-                raise Broken(f"engine {engine}: {row['differs']}")
-            store.append(spec.id, row["line"])
-            yield Drawn(row["draws"], row["failed"], row["unasked"])
+        with closing(
+            _rows(dataset)
+        ) as rows_back:  # closed at once, so that a model that stops frees its GPUs for the others
+            for row in rows_back:
+                if row["line"]:
+                    store.append(spec.id, row["line"])
+                    yield Drawn(
+                        row["draws"], row["failed"], row["unasked"], Counter(json.loads(row["reasons"])), row["dollars"]
+                    )
+                if row["stopped"]:
+                    raise ModelStopped(row["stopped"])
     except ray.exceptions.RayError as error:
-        raise Broken(
-            f"model {spec.id}: {_last_line(error)}; what was drawn is kept, run the same command again"
-        ) from error
+        raise ModelStopped(f"its actors died: {_last_line(error)}") from error
+    finally:
+        if ray.is_initialized():
+            ray.kill(counter)
 
 
 class _Packed(Sequence[dict[str, bytes]]):
@@ -138,18 +160,7 @@ class _Packed(Sequence[dict[str, bytes]]):
         return {"payload": _pack(self.work[at])}
 
 
-def enough(model: str, entry: ModelEntry, resources: Mapping[str, float]) -> None:
-    """Raise BadInput where Ray would wait for ever for processors or GPUs that the cluster does not have."""
-    for name, each in (("CPU", entry.cpus), ("GPU", entry.gpus)):
-        wanted, there = each * entry.actors, resources.get(name, 0)
-        if wanted > there:
-            raise BadInput(
-                f"models.{model}: {entry.actors} actors with {each:g} {name} each need {wanted:g}, Ray has {there:g}; "
-                "ask for less in the plan, or name a larger cluster with --address"
-            )
-
-
-def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
+def _rows(dataset: Any) -> Generator[dict[str, Any], None, None]:
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from batch.to_pylist()
 
@@ -161,17 +172,47 @@ class DrawActor:
     two teams on the same cores are more threads than cores, and then each waits asleep where it would have waited awake.
     """
 
-    def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any]) -> None:
+    def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any], counter: Any = None) -> None:
         self.spec = spec
         self.thread = ThreadPoolExecutor(max_workers=1)
-        self.engine: Engine = self.thread.submit(engine_class(engine), spec, **options).result()
+        self.engine: Engine | None = None
+        self.restarts = Reporter(counter)
+        loading = f"load {own_id() if counter is not None else ''}"
+        self.stopped = next(filter(None, self.restarts.began(loading)), "")
+        if self.stopped:
+            self.stopped = one_line(f"cannot be loaded: {self.stopped}")
+            return
+        try:
+            self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
+        except AmbiemoError as error:
+            self.stopped = one_line(f"cannot be loaded: {error}")
+        except Exception as error:  # raised, Ray would try again and again; told, the run goes on with the other models
+            self.stopped = one_line(f"cannot be loaded: {type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
+        self.restarts.finished(loading, is_progress=False)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         done = [self.thread.submit(self._group, _unpack(payload)).result() for payload in batch["payload"]]
         return {name: [one[name] for one in done] for name in done[0]}
 
     def _group(self, drawn: list[Draw]) -> dict[str, Any]:
+        """A group's answers as a line for the store, what to count of it, and why the model stopped ("" if it goes on)."""
+        if not self.stopped:
+            name = sha256("".join(draw.key for draw in drawn).encode("ascii"))
+            give_up, self.stopped = self.restarts.began(name)
+            try:
+                if give_up and not self.stopped:
+                    answers = [Answer(draw.key, (), draw.decoding, failure=f"engine: {give_up}") for draw in drawn]
+                    return _row(as_line(name, answers), answers, "")
+                if not self.stopped:
+                    return self._answered(name, drawn)
+            except ModelStopped as error:
+                self.stopped = one_line(str(error).removeprefix(f"model {self.spec.id}: stopped: "))
+            finally:
+                self.restarts.finished(name, is_progress=not give_up)
+        return _row(b"", [], self.stopped)
+
+    def _answered(self, name: str, drawn: list[Draw]) -> dict[str, Any]:
         decoding = drawn[0].decoding
         ready: list[Request] = []
         answers: list[Answer] = []
@@ -180,26 +221,46 @@ class DrawActor:
                 ready.append(as_request(draw, self.spec.audio_seconds, self.deaf))
             except BadAudio as error:
                 answers.append(Answer(draw.key, (), decoding, failure=f"{NOT_DECODED}{error}"))
-        unasked = len(answers)
         if ready:
             answers += self._ask(ready, decoding)
-        applied = {str(answer.decoding): answer.decoding for answer in answers if not answer.failure}.values()
-        return {
-            "line": as_line(sha256("".join(draw.key for draw in drawn).encode("ascii")), answers),
-            "draws": len(answers),
-            "failed": sum(bool(answer.failure) for answer in answers),
-            "unasked": unasked,
-            "differs": "; ".join(f"asked for {decoding!r}, it applied {one!r}" for one in applied if one != decoding),
-        }
+        for answer in answers:
+            if not answer.failure and answer.decoding != decoding:
+                raise ModelStopped(f"its engine was asked for {decoding!r}, and applied {answer.decoding!r}")
+        self.stopped = one_line(getattr(self.engine, "stopped", ""))
+        return _row(as_line(name, answers), answers, self.stopped)
 
     def _ask(self, requests: list[Request], decoding: Decoding) -> list[Answer]:
+        assert self.engine is not None
         try:
             return self.engine.draw(requests, decoding)
+        except ModelStopped:
+            raise
         except (MemoryError, SystemError) as error:
             print(f"ambiemo: model {self.spec.id}: {error}: the actor ends so that Ray starts another", file=sys.stderr)
+            self.restarts.ending(one_line(f"{type(error).__name__}: {error}"))
             os._exit(1)  # raising would leave the dead engine in the pool
         except Exception as error:
             return [lost(request, decoding, error) for request in requests]
+
+
+def _row(line: bytes, answers: Sequence[Answer], stopped: str) -> dict[str, Any]:
+    failures = [answer.failure for answer in answers if answer.failure]
+    reasons = Counter(one_line(reason) for reason in failures if not reason.startswith(NOT_DECODED))
+    return {
+        "line": line,
+        "draws": len(answers),
+        "failed": len(failures),
+        "unasked": len(failures) - reasons.total(),
+        "reasons": json.dumps(reasons),
+        "dollars": float(sum(answer.extra.get("dollars", 0.0) for answer in answers)),
+        "stopped": stopped,
+    }
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    """A reason as one line of at most so many characters."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= longest else f"{flat[: longest - 1]}…"
 
 
 def as_request(draw: Draw, longest: float | None, deaf: bool = False) -> Request:
@@ -251,4 +312,4 @@ def _unpack(payload: bytes) -> list[Draw]:
 
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return one_line(lines[-1]) if lines else type(error).__name__

@@ -1,28 +1,155 @@
-"""Progress that a person can read: a bar on a terminal, a plain line now and then in a log."""
+"""Progress that a person can read: bars on a terminal, a plain line now and then in a log, and a small file for `ambiemo status`."""
 
+import json
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 EVERY_SECONDS = 10.0
+"""Between two lines about one job in a log."""
+STATUS_SECONDS = 2.0
+"""Between two writes of the status file."""
+STATUS = ".status.json"
 
 
 def say(text: str) -> None:
     """One plain line to the person who runs the job."""
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")  # one write: lines of several threads stay whole
+    sys.stdout.flush()
 
 
-@contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """Gives `advance(done, failed)` for a job of `total` draws."""
-    if sys.stdout.isatty():
-        yield from _bar(title, total)
-    else:
-        yield from _lines(title, total)
+@dataclass
+class Job:
+    """One model's draws of one kind ("answers" or "scores"), as far as they are made.
+
+    state       "waiting" until the first answers (the model loads, or waits for a GPU), "drawing", "done" or "stopped"
+    total       draws that this run must make; reused: draws that the store had already
+    seconds     since the job began; drawing_s: since its first answers
+    """
+
+    model: str
+    what: str
+    total: int
+    reused: int = 0
+    done: int = 0
+    failed: int = 0
+    dollars: float = 0.0
+    state: str = "waiting"
+    reason: str = ""
+    began: float = 0.0
+    first: float = 0.0
+    first_done: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """Draws a second since the first answers; None where that is not known yet."""
+        spent = self.began + self.seconds - self.first
+        return (
+            (self.done - self.first_done) / spent if self.first and spent > 0 and self.done > self.first_done else None
+        )
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest takes at this rate."""
+        return (self.total - self.done) / self.rate if self.rate else None
 
 
-def _bar(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
+class Board:
+    """The jobs of a run, which several threads report to. Use as a context manager."""
+
+    def __init__(self, status: Path | None = None, about: dict[str, Any] | None = None) -> None:
+        """status: the file for `ambiemo status`, if any; about: what else it says."""
+        self.jobs: list[Job] = []
+        self.status, self.about = status, about or {}
+        self.stage = "start"
+        self._lock = threading.RLock()
+        self._written = 0.0
+        self._bars: Any = None
+        self._bar_of: dict[int, Any] = {}
+        self._said: dict[int, float] = {}
+        self._began = time.time()
+
+    def __enter__(self) -> "Board":
+        if sys.stdout.isatty():
+            self._bars = _bars()
+            self._bars.start()
+        self.tick(force=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+        self.enter("done" if kind is None else "ended early")
+
+    def enter(self, stage: str) -> None:
+        """Say in the status file what the run is at."""
+        self.stage = stage
+        self.tick(force=True)
+
+    def job(self, model: str, what: str, total: int, reused: int) -> Job:
+        """A new job of `total` draws."""
+        with self._lock:
+            job = Job(model, what, total, reused, began=time.monotonic())
+            self.jobs.append(job)
+            self._said[id(job)] = job.began
+            if self._bars and total:
+                self._bar_of[id(job)] = self._bars.add_task(f"{model}: {what}", total=total, note="")
+            return job
+
+    def advance(self, job: Job, done: int, failed: int, dollars: float = 0.0) -> None:
+        """So many draws more are in the store, so many of them failed."""
+        with self._lock:
+            now = time.monotonic()
+            job.done, job.failed, job.dollars = job.done + done, job.failed + failed, job.dollars + dollars
+            job.state, job.seconds = "drawing", now - job.began
+            if not job.first:
+                job.first, job.first_done = now, job.done
+            trouble = f"{job.failed} failed" if job.failed else ""
+            if self._bars:
+                self._bars.update(self._bar_of[id(job)], advance=done, note=trouble)
+            elif now - self._said[id(job)] >= EVERY_SECONDS or job.done == job.total:
+                self._said[id(job)] = now
+                say(
+                    f"{job.model}: {job.what}: {job.done} of {job.total} draws, {job.seconds:.0f} s{trouble and ', '}{trouble}"
+                )
+        self.tick()
+
+    def end(self, job: Job, state: str, reason: str = "") -> None:
+        """The job is over."""
+        with self._lock:
+            job.state, job.reason, job.seconds = state, reason, time.monotonic() - job.began
+        self.tick(force=True)
+
+    def tick(self, force: bool = False) -> None:
+        """Write the status file, unless that was just done. A file that cannot be written is no reason to end a run."""
+        with self._lock:
+            now = time.monotonic()
+            if self.status is None or (not force and now - self._written < STATUS_SECONDS):
+                return
+            self._written = now
+            for job in self.jobs:
+                if job.state in ("waiting", "drawing"):
+                    job.seconds = now - job.began
+            jobs = [
+                {name: value for name, value in asdict(job).items() if name not in ("began", "first", "first_done")}
+                | {"rate": job.rate, "left_s": job.left_s}
+                for job in self.jobs
+            ]
+            told = {**self.about, "pid": os.getpid(), "began": self._began, "written": time.time(), "stage": self.stage}
+            new = self.status.with_name(f"{self.status.name}.new")
+            try:
+                new.write_text(json.dumps({**told, "jobs": jobs}, indent=1) + "\n", encoding="utf-8")
+                os.replace(new, self.status)
+            except OSError:
+                self._written = now + EVERY_SECONDS
+
+
+def _bars() -> Any:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -32,7 +159,7 @@ def _bar(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (
+    return Progress(
         TextColumn("{task.description:<34}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -40,29 +167,3 @@ def _bar(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as bar:
-        task = bar.add_task(title, total=total, note="")
-        failures = 0
-
-        def advance(done: int, failed: int) -> None:
-            nonlocal failures
-            failures += failed
-            bar.update(task, advance=done, note=f"{failures} failed" if failures else "")
-
-        yield advance
-
-
-def _lines(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    start = last = time.monotonic()
-    count = failures = 0
-
-    def advance(done: int, failed: int) -> None:
-        nonlocal count, failures, last
-        count, failures = count + done, failures + failed
-        now = time.monotonic()
-        if now - last >= EVERY_SECONDS or count == total:
-            last = now
-            trouble = f", {failures} failed" if failures else ""
-            say(f"{title}: {count} of {total} draws, {now - start:.0f} s{trouble}")
-
-    yield advance

@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ambiemo.errors import BadInput, Broken
-from ambiemo.pipeline.progress import progress, say
+from ambiemo.pipeline.account import Account
+from ambiemo.pipeline.drawing import drawn
+from ambiemo.pipeline.progress import STATUS, Board, say
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Expanded, expand
@@ -19,19 +19,8 @@ from ambiemo.plan.schema import read
 
 if TYPE_CHECKING:
     from ambiemo.bundle.folder import Files
-    from ambiemo.pipeline.draw import Asked
 
 ARTIFACTS = Path("artifacts")
-
-
-@dataclass
-class Account:
-    """What a run did, for its log: model calls are draws sent to an engine by this run."""
-
-    calls: int = 0
-    reused: int = 0
-    failed: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def run(
@@ -41,11 +30,13 @@ def run(
     address: str | None = None,
     limit: int | None = None,
     allow_missing: bool = False,
+    yes: bool = False,
 ) -> Path:
     """Run a plan and write its bundle; returns the bundle's folder.
 
-    Raises BadInput (exit 2) where the job cannot start, with the whole list of what is missing on the terminal before it, and Broken
-    (exit 1) where it fails on the way: what was drawn stays in the store.
+    A model that stops, or cannot be loaded, loses its own column only: the bundle has the others and says why. Raises BadInput
+    (exit 2) where the job cannot start, with the whole list of what is missing on the terminal before it, and Broken (exit 1) where it
+    fails on the way, or, after the bundle is written, with one line for each model that failed: what was drawn stays in the store.
     """
     from ambiemo.pipeline.cluster import ray_started
     from ambiemo.plan.dry_run import print_missing
@@ -61,6 +52,8 @@ def run(
     if all(cell.skipped for cell in expanded.cells):
         print_missing(expanded.missing)
         raise BadInput(f"{plan_file}: no cell can be filled here; see what is missing above")
+    if not yes:
+        agreed_to_pay(expanded)
     bundle = out or ARTIFACTS / expanded.plan.name
     writable(bundle.parent)
     account = Account()
@@ -68,10 +61,18 @@ def run(
         answers = stack.enter_context(AnswerStore(store or bundle.parent / ".store"))
         counts = sharing.count_draws(expanded)
         say(f"{expanded.plan.name}: {counts.shared} draws serve all strategies ({counts.alone} if each made its own)")
+        about = {"plan": expanded.plan.name, "bundle": str(bundle.resolve())}
+        board = stack.enter_context(Board(answers.folder / STATUS, about))
         stack.enter_context(ray_started(address))
+        board.enter("drawing")
         account.seconds["start"] = time.monotonic() - began
-        draw_all(expanded, answers, account)
-        score_all(expanded, answers, account)
+        try:
+            expanded = drawn(expanded, answers, account, board)
+        except KeyboardInterrupt as error:
+            raise Broken("interrupted; what was drawn is kept, run the same command again") from error
+        if all(cell.skipped for cell in expanded.cells):
+            raise Broken("\n".join(account.complaints))
+        board.enter("strategies and tables")
         files = aggregated(expanded, answers, account, limit)
         account.seconds["all"] = time.monotonic() - began
         tables = {path: files[path] for path in files if path.startswith("tables/")}
@@ -82,7 +83,37 @@ def run(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
     say(f"bundle: {bundle}   check it: ambiemo verify {bundle}")
+    if account.complaints:
+        raise Broken("\n".join(account.complaints))
     return bundle
+
+
+def agreed_to_pay(expanded: Expanded) -> None:
+    """Raise BadInput, after the sum is shown, where a model that costs money has no ceiling of dollars in the plan."""
+    from ambiemo.plan.dry_run import costs
+
+    asked = {one.model for one in sharing.questions_of(expanded)}
+    asked |= {expanded.verifier(one.model) for one in sharing.questions_of(expanded) if one.judged}
+    open_ended = [
+        one
+        for one in costs(expanded)
+        if one.model in asked
+        and one.engine == "openai"
+        and one.dollars != 0
+        and "max_dollars" not in expanded.entry(one.model).options
+    ]
+    open_ended = [one for one in open_ended if expanded.specs[one.model].price is not None]
+    if not open_ended:
+        return
+    for one in open_ended:
+        say(
+            f"{one.model}: at most ${one.dollars:,.2f} for {one.answers:,} answers, on an empty store; the plan sets no ceiling"
+        )
+    total = sum(one.dollars or 0.0 for one in open_ended)
+    raise BadInput(
+        f"{expanded.plan.name}: found {len(open_ended)} models that may cost ${total:,.2f} together, expected a ceiling for each: "
+        "say `options: {max_dollars: …}` of the model in the plan, or run again with --yes"
+    )
 
 
 def writable(folder: Path) -> None:
@@ -94,51 +125,6 @@ def writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise Broken(f"{folder}: cannot write here: {error.strerror}; name another folder with --out") from error
-
-
-def draw_all(expanded: Expanded, store: AnswerStore, account: Account) -> None:
-    """Make every draw of an answer that the store lacks."""
-    by_model: dict[str, list[sharing.Question]] = {}
-    for one in sharing.questions_of(expanded):
-        by_model.setdefault(one.model, []).append(one)
-    for model, own in by_model.items():
-        clips = {one.corpus: sharing.distinct(expanded.corpora[one.corpus].utterances) for one in own}
-        asked = [(sharing.asking(expanded, one), clips[one.corpus]) for one in own]
-        draw_missing(expanded, model, "answers", asked, store, account)
-
-
-def score_all(expanded: Expanded, store: AnswerStore, account: Account) -> None:
-    """Ask the verifiers about the candidates that came back."""
-    from ambiemo.pipeline.score import judgements
-
-    for judge, questions in judgements(expanded, store).items():
-        draw_missing(expanded, judge, "scores", [(lambda draw: draw, one) for one in questions], store, account)
-
-
-def draw_missing(
-    expanded: Expanded,
-    model: str,
-    what: str,
-    questions: "Sequence[Asked[Any]]",
-    store: AnswerStore,
-    account: Account,
-) -> None:
-    """Make the draws of one model that the store lacks, as `pipeline.draw.groups` cuts them."""
-    from ambiemo.pipeline.draw import draw_groups, groups
-
-    began = time.monotonic()
-    wanted = sum(len(items) for _, items in questions)
-    work = groups(questions, expanded.plan.group_size, lambda key: store.has(model, key))
-    account.reused += wanted - work.draws
-    say(f"{model}: {what}: {wanted} draws, {wanted - work.draws} in the store")
-    if work:
-        with progress(f"{model}: {what}", work.draws) as advance:
-            entry, engine = expanded.entry(model), expanded.engine(model)
-            for drawn in draw_groups(expanded.specs[model], engine, entry, work, store):
-                account.calls += drawn.draws - drawn.unasked
-                account.failed += drawn.failed
-                advance(drawn.draws, drawn.failed)
-    account.seconds[f"{what} {model}"] = time.monotonic() - began
 
 
 def staging(store: AnswerStore) -> Path:

@@ -64,10 +64,12 @@ class Judgements(Sequence[Draw]):
         return self.judge(draw, index, candidates[index].text)
 
 
-def judgements(expanded: Expanded, store: AnswerStore) -> dict[str, list[Judgements]]:
-    """What each verifier is to be asked, by its id, once the answers are stored."""
+def judgements(
+    expanded: Expanded, store: AnswerStore, about: Sequence[Question] | None = None
+) -> dict[str, list[Judgements]]:
+    """What each verifier is to be asked, by its id, about the stored answers to these questions (default: all)."""
     asked: dict[str, list[Judgements]] = {}
-    for question in questions_of(expanded):
+    for question in questions_of(expanded) if about is None else about:
         if not question.judged:
             continue
         clips = distinct(expanded.corpora[question.corpus].utterances)

@@ -1,4 +1,4 @@
-"""The answer store: append-only, content-addressed, one writer at a time.
+"""The answer store: append-only, content-addressed, one writing process at a time (of which several threads may append).
 
 One file per model, one line per group of draws: `SHA256 HEAD<tab>ANSWERS`. HEAD names the draws' keys and which of them failed, so
 that a reader finds an answer without reading every text; SHA256 is the hash of all that follows it, so that a flipped bit or an
@@ -10,6 +10,7 @@ by the next run. Lines of before the checksums (`{"group": …, "answers": […]
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from io import FileIO
@@ -167,8 +168,10 @@ class AnswerStore:
         self.folder = folder
         self._files: dict[str, FileIO] = {}
         self._indices: dict[str, Index] = {}
+        self._turn = threading.RLock()
 
     def __enter__(self) -> Self:
+        self._closed = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / ".lock", "a")
@@ -185,9 +188,11 @@ class AnswerStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        with self._turn:  # a thread that was left behind by an interrupt ends its line first, and then finds no file
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+            self._closed = True
         self._lock.close()
 
     def has(self, model: str, key: str) -> bool:
@@ -196,30 +201,43 @@ class AnswerStore:
 
     def index(self, model: str) -> Index:
         """Where the model's answers are; read from the file once, and again after an append."""
-        if model not in self._indices:
-            self._settle(model)
-            self._indices = {model: AnswerFile(self.path(model)).index()}  # one model's at a time
-        return self._indices[model]
+        with self._turn:
+            found = self._indices.get(model)
+        if found is None:
+            with self._turn:
+                self._settle(model)
+            found = AnswerFile(self.path(model)).index()  # outside: other models' threads go on appending
+            with self._turn:
+                self._indices[model] = found
+        return found
+
+    def forget(self, model: str) -> None:
+        """Drop the model's index from memory; it is read again when it is needed."""
+        with self._turn:
+            self._indices.pop(model, None)
 
     def append(self, model: str, line: bytes) -> None:
         """Add a group (`as_line`): all of it, on disk, or nothing. Raises Broken when the disk refuses."""
-        file = self._file(model)
-        self._indices.pop(model, None)  # a copy kept up would grow with the run
-        start, left = file.seek(0, os.SEEK_END), line
-        try:
-            while left:  # a nearly full disk may take a part of it and say so only at the next write
-                left = left[file.write(left) :]
-            os.fsync(file.fileno())
-        except OSError as error:
-            self._files.pop(model)
-            _cut(self.path(model), start)
-            raise refused(self.path(model), error) from error
+        with self._turn:
+            file = self._file(model)
+            self._indices.pop(model, None)  # a copy kept up would grow with the run
+            start, left = file.seek(0, os.SEEK_END), line
+            try:
+                while left:  # a nearly full disk may take a part of it and say so only at the next write
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError as error:
+                self._files.pop(model)
+                _cut(self.path(model), start)
+                raise refused(self.path(model), error) from error
 
     def path(self, model: str) -> Path:
         """The file of a model's answers."""
         return self.folder / f"{model}.jsonl"
 
     def _file(self, model: str) -> FileIO:
+        if self._closed:
+            raise Broken(f"{self.folder}: the answer store is closed; run the same command again")
         if model not in self._files:
             self._settle(model)
             try:

@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from ambiemo import models
+from ambiemo.errors import shown
 from ambiemo.models.spec import AROUND, AUDIO_MARGIN
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
@@ -15,6 +16,8 @@ from ambiemo.strategies import Strategy
 if TYPE_CHECKING:
     from rich.console import Console
 
+LONGEST = 1000
+"""Characters of a line about something missing."""
 READ_AGAIN = 4
 """Tokens at most that a verifier reads for each one another model said (grade I)."""
 
@@ -136,11 +139,12 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=max(Console().width if Console().is_terminal else 150, 100))
     plan = expanded.plan
-    console.print(f"[bold]{plan.name}[/bold]  {plan.title}", highlight=False)
-    console.print(_sizes(expanded, whole), highlight=False)
+    console.print(Text.assemble((plan.name, "bold"), f"  {plan.title}"))
+    console.print(_sizes(expanded, whole), highlight=False, markup=False)
     _print_grid(console, expanded)
     reasons: dict[str, int] = {}
     for cell in expanded.cells:
@@ -148,7 +152,7 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
             reason = f"{_mark(cell)} {cell.skipped}"
             reasons[reason] = reasons.get(reason, 0) + 1
     for reason, number in reasons.items():
-        console.print(f"{reason} ({number} cells)", highlight=False)
+        console.print(f"{reason} ({number} cells)", highlight=False, markup=False)
 
     console.print(
         f"\ndraws: {counts.alone} if every strategy made its own, [bold]{counts.shared}[/bold] after sharing"
@@ -181,7 +185,7 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
             highlight=False,
         )
     for model, said in _availability(expanded).items():
-        console.print(f"{model} may be gone: {said}", highlight=False)
+        console.print(f"{model} may be gone: {said}", highlight=False, markup=False)
     print_missing(expanded.missing)
 
 
@@ -246,5 +250,5 @@ def print_missing(missing: Sequence[Missing]) -> None:
         return
     print(f"\nmissing ({len(missing)}):")
     for item in missing:
-        print(f"  {item.kind} {item.id}: {item.what}")
-        print(f"      do: {item.do}")
+        print(shown(f"  {item.kind} {item.id}: {item.what}", LONGEST))
+        print(shown(f"      do: {item.do}", LONGEST))

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,9 @@ from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
 from ambiemo.strategies import Strategy
 
 NO_CONTROL = "none"
+FAILED = "failed in this run: "
+"""How `Missing.what` begins for a model that was there at the start and stopped, or could not be loaded, in the run."""
+VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,7 @@ class Expanded:
 
 def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expanded:
     """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
-    judged = any(entry.row().verified for entry in plan.strategies)
-    wanted = plan.every_model if judged else plan.models
+    wanted = plan.asked_models
     specs = {entry.id: entry.spec() for entry in wanted}
     missing: list[Missing] = []
     loaded: dict[str, LoadedCorpus] = {}
@@ -85,32 +87,52 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
                 corpus.id, _root(corpus), corpus.options, expect=corpus.expect, limit=min(limits, default=None)
             )
         except BadInput as error:
-            what = str(error).removeprefix(f"corpus {corpus.id}: ")
+            what = as_in_the_plan(str(error).removeprefix(f"corpus {corpus.id}: "), corpus)
             missing.append(Missing("corpus", corpus.id, what, corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
     for entry in wanted:
         kind: Literal["model", "verifier"] = "model" if entry in plan.models else "verifier"
         found = lacks(specs[entry.id], bare.engine(entry.id), where, entry.options)
         missing += [Missing(kind, entry.id, what, do) for what, do in found]
-    without: set[tuple[str, str]] = {(item.kind, item.id) for item in missing}
-    cells = tuple(laid_out(bare, without))
+    cells = tuple(laid_out(bare, missing))
     return replace(bare, cells=cells, missing=tuple(missing))
 
 
 def _root(entry: CorpusEntry) -> Path | None:
     if not entry.root:
         return None
-    unset = [name for name in re.findall(r"\$\{(\w+)\}", entry.root) if not os.environ.get(name)]
+    unset = [name for name in VARIABLE.findall(entry.root) if not os.environ.get(name)]
     if unset:
         raise BadInput(
             f"corpus {entry.id}: environment variable {unset[0]} is not set; it names the folder in '{entry.root}'"
         )
-    return Path(re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], entry.root)).expanduser()
+    return Path(VARIABLE.sub(lambda match: os.environ[match[1]], entry.root)).expanduser()
 
 
-def laid_out(expanded: Expanded, without: set[tuple[str, str]]) -> Iterator[Cell]:
-    """Every cell of a plan, the ones that cannot be filled with their reason; `without`: (kind, id) of what is missing."""
+def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
+    """A text without what an environment variable holds and without a home folder: both may say who runs it, and it goes into a bundle."""
+    said = {os.environ[name]: f"${{{name}}}" for name in VARIABLE.findall(entry.root) if os.environ.get(name)}
+    if (home := os.path.expanduser("~")) not in ("~", "/"):
+        said[home] = "~"
+    said |= {os.path.realpath(value): name for value, name in said.items() if value.startswith("/")}
+    for value in sorted(said, key=len, reverse=True):
+        text = text.replace(value.rstrip("/") or value, said[value])
+    return text
+
+
+def left_out(expanded: Expanded, failed: Iterable[Missing]) -> Expanded:
+    """The same plan without models that failed in the run: their cells are skipped with the reason, the others stay."""
+    missing = (*expanded.missing, *failed)
+    return replace(expanded, cells=tuple(laid_out(expanded, missing)), missing=missing)
+
+
+def laid_out(expanded: Expanded, missing: Iterable[Missing]) -> Iterator[Cell]:
+    """Every cell of a plan, the ones that cannot be filled with their reason."""
     plan = expanded.plan
+    without: dict[tuple[str, str], str] = {}
+    for item in missing:
+        if item.what.startswith(FAILED) or (item.kind, item.id) not in without:
+            without[item.kind, item.id] = item.what if item.what.startswith(FAILED) else "missing here"
     controls = [(NO_CONTROL, tuple(e.name for e in plan.strategies))] + [(c.name, c.strategies) for c in plan.controls]
     for entry in plan.models:
         for corpus in plan.corpora:
@@ -140,15 +162,18 @@ def _able(expanded: Expanded, model_id: str) -> frozenset[str]:
     return frozenset(expanded.specs[model_id].can(expanded.engine(model_id)))
 
 
-def _missing(expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: set[tuple[str, str]]) -> str:
-    """What a cell needs that this machine lacks."""
+def _missing(
+    expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: dict[tuple[str, str], str]
+) -> str:
+    """What a cell needs that this machine lacks, or that failed in the run."""
     if ("model", model_id) in without:
-        return f"model {model_id} missing here"
+        return f"model {model_id} {without['model', model_id]}"
     if ("corpus", corpus_id) in without:
-        return f"corpus {corpus_id} missing here"
+        return f"corpus {corpus_id} {without['corpus', corpus_id]}"
     judge = expanded.verifier(model_id)
-    if row.verified and {("verifier", judge), ("model", judge)} & without:
-        return f"verifier {judge} missing here"
+    for kind in ("verifier", "model"):
+        if row.verified and (kind, judge) in without:
+            return f"verifier {judge} {without[kind, judge]}"
     return ""
 
 

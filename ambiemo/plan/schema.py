@@ -7,14 +7,26 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ambiemo import corpora, engines, models
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, shown
 from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
+from ambiemo.limits import (
+    CORPORA,
+    MODELS,
+    MOST_STRATEGIES,
+    NAME,
+    PLAN,
+    TITLE,
+    UTTERANCES,
+    TooMuch,
+    parse_yaml,
+    read_regular,
+)
 from ambiemo.models import ModelSpec, Price
 from ambiemo.models.spec import COMMIT
 from ambiemo.strategies import OWN, STRATEGIES, Decode, Scorer, Strategy, aggregator, scorer, strategy, uses
@@ -32,16 +44,17 @@ class Part(BaseModel):
 class ModelEntry(Part):
     """One model: its id, the engine (default: the specification's first), and its pool of actors.
 
-    Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the threads a model on CPU computes with. The number
+    Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the threads a model on CPU computes with. `actors: auto`
+    takes as many as the cluster's GPUs and cores hold; models side by side then share them as Ray places the actors. The number
     of actors changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a commit) and `price` take the place
     of the specification's.
     """
 
     id: str
     engine: str = ""
-    actors: int = Field(default=1, ge=1)
-    cpus: float = Field(default=1, gt=0)
-    gpus: float = Field(default=0, ge=0)
+    actors: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = 1
+    cpus: float = Field(default=1, gt=0, le=4096)
+    gpus: float = Field(default=0, ge=0, le=4096)
     options: dict[str, Any] = {}
     revision: str = ""
     price: Price | None = None
@@ -73,9 +86,9 @@ class CorpusEntry(Part):
     id: str
     root: str = ""
     options: dict[str, Any] = {}
-    nominal: int | None = Field(default=None, ge=1)
-    expect: int | None = Field(default=None, ge=1)
-    limit: int | None = Field(default=None, ge=1)
+    nominal: int | None = Field(default=None, ge=1, le=UTTERANCES)
+    expect: int | None = Field(default=None, ge=1, le=UTTERANCES)
+    limit: int | None = Field(default=None, ge=1, le=UTTERANCES)
 
 
 class StrategyEntry(Part):
@@ -179,9 +192,9 @@ class Sampling(Part):
 class MaxTokens(Part):
     """Longest answer in tokens, by prompt."""
 
-    direct: int = Field(default=128, ge=1)
-    cot: int = Field(default=384, ge=1)
-    verifier: int = Field(default=32, ge=1)
+    direct: int = Field(default=128, ge=1, le=2**20)
+    cot: int = Field(default=384, ge=1, le=2**20)
+    verifier: int = Field(default=32, ge=1, le=2**20)
 
 
 class Weights(Part):
@@ -232,15 +245,15 @@ class Bootstrap(Part):
     """The level of every interval, and the resamples of the calibration errors' bootstrap over
     speakers. All other intervals are by jackknife and use no random number."""
 
-    resamples: int = Field(default=2000, ge=100)
+    resamples: int = Field(default=2000, ge=100, le=100_000)
     level: float = Field(default=0.95, gt=0, lt=1)
 
 
 class Assumptions(Part):
     """What the dry run assumes to turn tokens into GPU-hours (grade I: not measured on your machine)."""
 
-    tokens_per_gpu_second: float = Field(default=2000.0, gt=0)
-    seconds_per_utterance: float = Field(default=5.0, gt=0)
+    tokens_per_gpu_second: float = Field(default=2000.0, gt=0, allow_inf_nan=False)
+    seconds_per_utterance: float = Field(default=5.0, gt=0, allow_inf_nan=False)
 
 
 class Plan(Part):
@@ -250,11 +263,11 @@ class Plan(Part):
     """
 
     name: str
-    title: str = ""
-    seed: int = 0
-    models: tuple[ModelEntry, ...] = Field(min_length=1)
-    corpora: tuple[CorpusEntry, ...] = Field(min_length=1)
-    strategies: tuple[StrategyEntry, ...] = Field(min_length=1)
+    title: str = Field(default="", max_length=TITLE)
+    seed: int = Field(default=0, gt=-(2**63), lt=2**63)
+    models: tuple[ModelEntry, ...] = Field(min_length=1, max_length=MODELS)
+    corpora: tuple[CorpusEntry, ...] = Field(min_length=1, max_length=CORPORA)
+    strategies: tuple[StrategyEntry, ...] = Field(min_length=1, max_length=MOST_STRATEGIES)
     controls: tuple[ControlEntry, ...] = ()
     baselines: tuple[str, ...] = tuple(BASELINES)
     verifier: ModelEntry = ModelEntry(id="self")
@@ -272,11 +285,24 @@ class Plan(Part):
     def _plain(cls, value: str) -> str:
         return _name(value)
 
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        """The title heads results.md: a second line could be a table of somebody's own."""
+        if not value.isprintable() or value != " ".join(value.split()):
+            raise ValueError("expected one printable line, without blanks at its ends or several in a row")
+        return value
+
     @property
     def every_model(self) -> tuple[ModelEntry, ...]:
         """The models, and the verifier where it is another one."""
         ours = self.verifier.id == "self" or self.verifier.id in {entry.id for entry in self.models}
         return self.models if ours else (*self.models, self.verifier)
+
+    @property
+    def asked_models(self) -> tuple[ModelEntry, ...]:
+        """The models, and the verifier where a strategy asks it."""
+        return self.every_model if any(entry.row().verified for entry in self.strategies) else self.models
 
     @field_validator("verifier", mode="before")
     @classmethod
@@ -314,8 +340,8 @@ class Plan(Part):
 
 
 def _name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value):
-        raise ValueError(f"'{value}' is no plain name: use small letters, digits, '.', '_' and '-'")
+    if len(value) > NAME or not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value):
+        raise ValueError(f"{value!a:.80} is no plain name: use small letters, digits, '.', '_' and '-', {NAME} at most")
     return value
 
 
@@ -325,20 +351,22 @@ def read(path: Path) -> Plan:
     Raises BadInput naming the file, the key, what was found and what is expected: no such file, no YAML, an unknown key, model, corpus,
     strategy, control, engine or rule.
     """
+    name = shown(str(path))
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise BadInput(
-            f"{path}: cannot read the plan: {reason}; name a YAML file such as reproduce/quick.yaml"
-        ) from error
-    try:
-        content = yaml.safe_load(text)
+        content = parse_yaml(read_regular(path, PLAN).decode("utf-8"))
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f" line {place.line + 1}" if place else ""
-        raise BadInput(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}; mend the line") from error
-    return check(content, str(path))
+        why = shown(str(getattr(error, "problem", None) or getattr(error, "reason", error)))
+        raise BadInput(f"{name}{line}: not YAML: {why}; fix the line") from error
+    except TooMuch as error:
+        raise BadInput(f"{name}: {shown(str(error))}; name a plan such as reproduce/quick.yaml") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text, or a number too long"
+        raise BadInput(
+            f"{name}: cannot read the plan: {reason}; name a YAML file such as reproduce/quick.yaml"
+        ) from error
+    return check(content, name)
 
 
 def check(content: Any, name: str) -> Plan:
@@ -370,10 +398,16 @@ def check(content: Any, name: str) -> Plan:
             raise BadInput(
                 f"{place}.engine: '{entry.engine}' does not run {entry.id}; choose {', '.join(spec.engines)}"
             )
-        if entry.actors > 1 and (entry.engine or spec.engines[0]) == "openai":
+        if entry.actors != "auto" and entry.actors > 1 and (entry.engine or spec.engines[0]) == "openai":
             raise BadInput(
                 f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
                 "with several, each would have the whole dollar ceiling and rate"
+            )
+        address = entry.options.get("base_url") or ""
+        if not isinstance(address, str) or "@" in address.partition("://")[2].partition("/")[0]:
+            raise BadInput(
+                f"{place}.options.base_url: found a user or password in the address, expected none: it would be kept and shown; "
+                "put a key into the environment variable that the model names"
             )
         parts = entry.options.get("tensor_parallel_size", 1)
         if not isinstance(parts, int) or parts < 1:
@@ -398,7 +432,7 @@ def _named(place: str, look: Callable[[], T]) -> T:
 
 
 def _place(location: Iterable[Any]) -> str:
-    return ".".join(str(part) for part in location) or "top level"
+    return shown(".".join(str(part) for part in location)) or "top level"
 
 
 def _complaint(error: Any) -> str:
@@ -406,4 +440,4 @@ def _complaint(error: Any) -> str:
         return "unknown key; remove it or mend its spelling"
     if error["type"] == "missing":
         return "missing; add it"
-    return f"{error['msg'].removeprefix('Value error, ')} (found {error['input']!r})"
+    return f"{error['msg'].removeprefix('Value error, ')} (found {shown(repr(error['input']))})"

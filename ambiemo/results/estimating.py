@@ -109,7 +109,7 @@ def sizes(one: Estimate) -> Row:
     return {
         "n": one.n,
         "speakers": one.clusters,
-        "effective_speakers": place(one.effective),
+        "g_eff": place(one.effective),
     }
 
 

@@ -3,8 +3,9 @@ were. One row per corpus, model, strategy and quantity, with the clip.
 
 Rows of model `baselines` without a strategy are the corpus' own: what a second panel of so many
 raters would score, what one rater would, and the best accuracy that ties allow. The strategy
-`prior_leave_speaker_out` is the mean of the other speakers, and `true_distribution` is what made
-the votes of the embedded corpus: a perfect model. `metrics.floors` has the formulas.
+`prior_without_speaker` is the mean of the other speakers (also where the plan does not name it as a
+baseline), and `true_distribution` is what made the votes of the embedded corpus: a perfect model.
+`metrics.floors` has the formulas.
 
 Numbers are over the utterances that have a prediction.
 """
@@ -23,7 +24,7 @@ from ambiemo.metrics.jackknife import Estimate
 from ambiemo.results.estimating import Bools, long, unknown
 from ambiemo.results.evidence import Evidence
 
-LEFT_OUT_PRIOR = "prior_leave_speaker_out"
+LEFT_OUT_PRIOR = "prior_without_speaker"
 TRUE = "true_distribution"
 ONE_SPEAKER = "one speaker: there is no other to make a prior of"
 NOTHING_TO_EXPLAIN = "the prior that leaves the speaker out has no error to explain"
@@ -58,7 +59,7 @@ def _corpus_rows(evidence: Evidence, floor: "_Floor") -> Iterator[Row]:
     best = clusters.mean(floors.best_accuracy(evidence.truths.truth))
     yield floor.row("", "best_accuracy", best)
     for name, predicted in ((LEFT_OUT_PRIOR, floor.prior), (TRUE, floor.true)):
-        if predicted is not None:
+        if predicted is not None and name not in evidence.by_strategy:
             raw = clusters.mean(js_divergence_bits(evidence.truths.truth, predicted))
             yield floor.row(name, "js_divergence_bits", raw)
             yield from floor.rows(name, predicted)

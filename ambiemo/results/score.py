@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ambiemo.errors import BadInput
+from ambiemo.limits import CELL, CSV_COLUMNS, CSV_FILE, CSV_ROWS, TooMuch, read_regular
 from ambiemo.metrics import METRICS, Metric, evaluate
 from ambiemo.metrics.arithmetic import Array, row_sum, totals
 from ambiemo.metrics.distribution import determination_statistics, kl_nats, r2_pearson, r2_per_emotion
@@ -342,8 +343,16 @@ def read(path: Path) -> Rows:
 def _records(path: Path, expected: str) -> list[tuple[int, list[str]]]:
     """The lines of a CSV file that are not blank: (line number, cells)."""
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    records: list[tuple[int, list[str]]] = []
     try:
-        records = [(reader.line_num, [cell.strip() for cell in record]) for record in reader]
+        for record in reader:
+            if len(record) > CSV_COLUMNS or len(records) > CSV_ROWS or max(map(len, record), default=0) > CELL:
+                raise BadInput(
+                    f"{path}: line {reader.line_num}: found {len(record):,} columns, the longest cell of "
+                    f"{max(map(len, record), default=0):,} characters; expected {CSV_COLUMNS} columns, {CELL:,} characters, "
+                    f"{CSV_ROWS:,} rows at most"
+                )
+            records.append((reader.line_num, [cell.strip() for cell in record]))
     except csv.Error as error:
         raise BadInput(f"{path}: line {reader.line_num}: {error}; expected comma-separated values") from None
     records = [(line, cells) for line, cells in records if any(cells)]  # spreadsheets leave blank rows at the end
@@ -589,9 +598,11 @@ def notes(scored: Scored) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path, CSV_FILE)
     except OSError as error:
         raise BadInput(f"{path}: cannot read: {error.strerror}; expected a CSV file") from None
+    except TooMuch as error:
+        raise BadInput(f"{path}: {error}; expected a CSV file") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -201,11 +201,22 @@ PLANTS: dict[str, tuple[str, Plant]] = {
         ),
     ),
     "C3b": (
-        "plain strategies gain .8 or nothing, weighted ones .3 or .1",
+        "plain strategies gain .9 or nothing by model, weighted ones .5 or .2: a log ratio of -1.1",
         Plant(
-            gains={("qwen2-audio-7b", one): 0.8 for one in ("bon", "alm_v")}
-            | {("ultravox-v0.3", one): 0.8 for one in ("bon", "alm_v")}
-            | {("qwen2-audio-7b", one): 0.3 for one in ("w_bon", "w_alm_v")}
+            gains={
+                (model, strategy): share
+                for model, plain, weighted in (
+                    ("qwen2-audio-7b", 0.9, 0.5),
+                    ("qwen2.5-omni-7b", 0.0, 0.2),
+                    ("ultravox-v0.3", 0.9, 0.5),
+                    ("ultravox-v0.4", 0.0, 0.2),
+                )
+                for strategy, share in zip(
+                    ("bon", "alm_v", "w_bon", "w_alm_v"),
+                    (plain, plain, weighted, weighted),
+                    strict=True,
+                )
+            }
         ),
     ),
     "C4a": ("closed models are blurred less", Plant(blur=dict.fromkeys(CLOSED, 0.6))),

@@ -36,10 +36,12 @@ A stage's peaks are those between the lines that `ambiemo run` prints; rss_mib i
 
 On a busy machine: `other_cores` is how many cores other programs took meanwhile, stolen time
 included. Wall seconds grow with it, processor seconds (`cpu_s`, of all processes; `cpu_over_floor`)
-hardly do.
+do so much less. The floor of 10 s took up to 43 s of wall time on such a machine, so ratios of wall
+seconds are worth something on an idle machine only.
 
-The three sizes took about an hour on 2 cores with the code of November 2025, and 2 GB of disk.
-`--models 1 --clips 200` takes a minute. Linux only, because it reads /proc.
+With the code before format 2 of the bundle, the three sizes take some 50 minutes on 2 idle cores
+(reckoned from processor seconds: 1 and 5 models took 86 minutes on a busy machine), 8 GB of memory
+and 1 GB of disk. `--models 1 --clips 200` takes a minute. Linux only, because it reads /proc.
 """
 
 import argparse

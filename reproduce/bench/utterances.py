@@ -27,8 +27,9 @@ from record import record
 from ambiemo.corpora.utterances import COLUMNS, LoadedCorpus, Utterances
 from ambiemo.labels import SIX
 from ambiemo.models import MODELS
+from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.cluster import ray_started
-from ambiemo.pipeline.run import Account, draw_missing
+from ambiemo.pipeline.drawing import draw_missing
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Cell, Expanded

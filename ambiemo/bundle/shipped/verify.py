@@ -1537,12 +1537,19 @@ class Study:
         if strategy.verified and "verifier" not in self._able(judge):
             return f"{judge} cannot: verifier", True
         if ("model", model) in self.missing:
-            return f"model {model} missing here", False
+            return f"model {model} {self._why('model', model)}", False
         if ("corpus", corpus) in self.missing:
-            return f"corpus {corpus} missing here", False
-        if strategy.verified and {("verifier", judge), ("model", judge)} & self.missing:
-            return f"verifier {judge} missing here", False
+            return f"corpus {corpus} {self._why('corpus', corpus)}", False
+        for kind in ("verifier", "model"):
+            if strategy.verified and (kind, judge) in self.missing:
+                return f"verifier {judge} {self._why(kind, judge)}", False
         return "", False
+
+    def _why(self, kind, name):
+        """How something was missing: from the start, or because it failed in the run."""
+        told = [item["what"] for item in self.run["missing"] if (item["kind"], item["id"]) == (kind, name)]
+        failed = [what for what in told if what.startswith("failed in this run: ")]
+        return failed[-1] if failed else "missing here"
 
     def _able(self, model):
         spec = self.models[model]

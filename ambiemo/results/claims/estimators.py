@@ -309,7 +309,8 @@ def nowhere_best(places: Sequence[Place], claim: Claim, evidence: Evidence) -> F
         Estimate(min(values), nan, min(values), nan, nan, 0, nan, 0)
         for values in better_low.values()
     )
-    moves = tuple({Key(corpus, model, name): 1.0 for corpus, model in cells} for name in strategies)
+    nearest = max(strategies, key=smallest.__getitem__)
+    moves = ({Key(corpus, model, nearest): 1.0 for corpus, model in cells},)
     note = f"in every set: {', '.join(staying) or 'none'}"
     return Found(main, max(smallest.values()), dominant, moves, note)
 

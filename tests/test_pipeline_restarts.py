@@ -1,0 +1,41 @@
+"""Restarts without progress are counted, and end with the reason."""
+
+from ambiemo.pipeline.restarts import SILENT, TRIES, Reporter, Restarts
+
+
+def test_a_group_at_which_the_actor_always_ends_is_given_up_and_the_rest_goes_on() -> None:
+    counter = Restarts(actors=2)
+    assert [counter.began("bad") for _ in range(TRIES)] == [("", "")] * TRIES
+    give_up, stop = counter.began("bad")
+    assert give_up == f"the actor ended 3 times at this, the last time: {SILENT}"
+    assert stop == ""
+    counter.finished("bad", is_progress=False)
+    assert counter.began("good") == ("", "")
+    counter.finished("good", is_progress=True)
+    assert counter.in_a_row == 0
+
+
+def test_restarts_without_an_answer_between_end_with_the_last_reason() -> None:
+    counter, told = Restarts(actors=1), []
+    for group in range(4):
+        for _ in range(TRIES + 1):
+            told.append(counter.began(str(group)))
+            counter.ending("MemoryError: no room")
+        counter.finished(str(group), is_progress=False)
+    stops = [stop for _, stop in told if stop]
+    assert stops[0] == "its actors ended 4 times in a row without an answer, the last one: MemoryError: no room"
+    assert [bool(stop) for _, stop in told].index(True) == 2 * TRIES - 1, "soon"
+
+
+def test_a_lost_node_is_one_end_for_each_of_its_actors_and_no_reason_to_stop() -> None:
+    counter = Restarts(actors=8)
+    for _ in range(2):
+        for group in range(8):
+            assert counter.began(str(group)) == ("", "")
+
+
+def test_without_a_counter_nothing_is_counted() -> None:
+    reporter = Reporter()
+    assert reporter.began("x") == ("", "")
+    reporter.ending("y")
+    reporter.finished("x")
