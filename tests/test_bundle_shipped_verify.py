@@ -28,6 +28,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import digamma
+from scipy.stats import t as student_t
 
 from ambiemo import labels, metrics
 from ambiemo.bundle import bag
@@ -35,6 +36,7 @@ from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.shipped import verify as shipped
 from ambiemo.bundle.verify import verify
 from ambiemo.draws import Decoding, Draw
+from ambiemo.metrics import signflip
 from ambiemo.models.parsing import parse_distribution, parse_score
 from ambiemo.plan.schema import Plan
 from ambiemo.plan.sharing import clip_owners
@@ -233,13 +235,36 @@ def seventeen(row: dict) -> None:
     row["distribution"] = [1.0, *[0.0] * (len(row["distribution"]) - 1)]
 
 
+def in_family(rows: list[dict]) -> dict:
+    return next(row for row in rows if row["p_holm"])
+
+
 FORGERIES = [
     (RESULTS, lambda rows: rows.pop(3), "found no row for"),
     (RESULTS, lambda rows: rows.append(rows[3]), "twice"),
     (RESULTS, lambda rows: rows[0].update(strategy="unheard_of"), "found a row for"),
-    (RESULTS, lambda rows: rows[0].update(js_divergence_bits_low="9.000000"), "expected no more than"),
+    (RESULTS, lambda rows: rows[0].update(js_divergence_bits_low="9.000000"), "expected 0."),
     (PAIRED, lambda rows: rows.pop(3), "found no row for"),
     (PAIRED, lambda rows: rows[0].update(a="unheard_of"), "found a row for"),
+    (PAIRED, lambda rows: rows[0].update(low="-0.000001"), "column low"),
+    (PAIRED, lambda rows: rows[0].update(p="0.000100"), "column p"),
+    (PAIRED, lambda rows: in_family(rows).update(p_holm="0.010000"), "column p_holm"),
+    (PAIRED, lambda rows: in_family(rows).update(family="exploratory"), "column family"),
+    (PAIRED, lambda rows: in_family(rows).update(detectable_family="0.001000"), "column detectable_family"),
+    (PAIRED, lambda rows: rows[0].update(detectable="0.000001"), "column detectable"),
+    (PAIRED, lambda rows: rows[0].update(method="bootstrap"), "column method"),
+    (PAIRED, lambda rows: rows[0].update(p_method="bootstrap"), "column p_method"),
+    (PAIRED, lambda rows: rows[0].update(g_eff="9.000000"), "column g_eff"),
+    (PAIRED, lambda rows: rows[0].update(reason="it was late"), "column reason"),
+    (RESULTS, lambda rows: rows[0].update(js_divergence_bits_low="0.000001"), "column js_divergence_bits_low"),
+    (RESULTS, lambda rows: rows[0].update(macro_f1_high="0.990000"), "column macro_f1_high"),
+    (RESULTS, lambda rows: rows[0].update(by_bootstrap="accuracy"), "column by_bootstrap"),
+    (RESULTS, lambda rows: rows[0].update(reason=""), "column reason"),
+    (RESULTS, lambda rows: rows[0].update(g_eff="9.000000"), "column g_eff"),
+    ("tables/heard.csv", lambda rows: rows[0].update(p_holm="0.001000"), "column p_holm"),
+    ("tables/heard.csv", lambda rows: rows[0].update(high="0.001000"), "column high"),
+    ("tables/heard.csv", lambda rows: rows[0].update(reason=""), "column reason"),
+    (RUN, lambda run: run.update(claims_sha256="0" * 64), "key claims_sha256"),
     (PAIRED, lambda rows: rows[0].update(difference="0.900000"), "column difference"),
     ("tables/heard.csv", lambda rows: rows[0].update(heard="perhaps"), "column heard"),
     ("tables/heard.csv", lambda rows: rows.pop(), "found no row for"),
@@ -614,12 +639,14 @@ def test_its_keys_and_seeds_are_the_package_s(clip: str, seed: int, audio: str, 
     assert f'"seed": {draw.seed}, ' in head
 
 
-@given(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=9, unique=True), st.integers(0, 2**40))
-def test_its_cycle_of_clips_is_the_package_s(ids: list[str], seed: int) -> None:
-    unit = shipped.Unit.__new__(shipped.Unit)
-    unit.study = SimpleNamespace(plan={"seed": seed})
-    unit.corpus, unit.cells = SimpleNamespace(ids=sorted(ids)), [(None, "shuffled_audio")]
-    assert unit._cycle("tiny") == clip_owners(ids, "shuffled_audio", seed, "tiny")
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=8), st.sampled_from(["a", "a", "b", "c"]), min_size=2, max_size=14),
+    st.integers(0, 2**40),
+)
+def test_its_cycle_of_clips_is_the_package_s(told: dict[str, str], seed: int) -> None:
+    ids, speakers = sorted(told), [told[one] for one in sorted(told)]
+    theirs = clip_owners(ids, speakers, "shuffled_audio", seed, "tiny")
+    assert shipped.clips_of_others(ids, speakers, seed, "tiny") == theirs
 
 
 def test_a_tiny_share_that_was_dropped_is_found() -> None:
@@ -714,6 +741,27 @@ def test_its_ambiguity_levels_are_the_package_s(votes: list[list[int]], data: st
         expected = labels.ambiguity_levels(votes, rule, acted=acted)
         found = shipped.levels_of(list(zip(votes, acted, strict=True)), rule, how.thresholds)
         assert found == expected.tolist(), rule
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, -0.5, 1.0, -1 / 3, 0.127, -0.8, 0.33]), min_size=2, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_its_sign_flips_are_the_package_s(sums: list[float]) -> None:
+    assert shipped.sign_flip(sums) == pytest.approx(signflip.sign_flip(sums), abs=1e-12)
+
+
+@pytest.mark.parametrize("speakers", [17, 91, 300])
+def test_its_sign_flips_of_many_speakers_are_the_package_s(speakers: int) -> None:
+    chance = np.random.default_rng(speakers)
+    for middle in (0.0, 0.1, 0.3):
+        sums = chance.normal(middle, 1, speakers).tolist()
+        assert shipped.sign_flip(sums) == pytest.approx(signflip.sign_flip(sums), abs=1e-12)
+
+
+@given(st.floats(0.01, 80), st.floats(0.5, 300))
+@settings(deadline=None)
+def test_its_student_is_scipy_s(t: float, freedom: float) -> None:
+    assert shipped.student(t, freedom) == pytest.approx(2 * student_t.sf(t, freedom), rel=1e-9)
+    assert shipped.student_edge(0.05, freedom) == pytest.approx(student_t.ppf(0.975, freedom), rel=1e-8)
 
 
 @given(st.floats(1e-3, 1e4))

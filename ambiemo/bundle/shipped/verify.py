@@ -36,10 +36,12 @@ import math
 import os
 import re
 import stat
+import struct
 import zlib
 from array import array
 from functools import lru_cache
 from itertools import compress
+from operator import add
 from typing import Any
 
 FORMAT = 2
@@ -54,6 +56,7 @@ MOST_UTTERANCES = 2_000_000  # of a corpus
 LARGEST_UNPACKED = 64 * 2**30
 LARGEST_RATIO = 1000  # unpacked bytes per packed byte, and 1 MiB
 MOST_FILES = 100_000
+MOST_STEPS = 100_000_000  # of the search for another speaker's clips
 DEEPEST_FOLDER = 8
 MOST_DIGITS = 30  # of an integer in a document
 LONGEST_ANSWER = 100_000  # characters; a longer answer is unparsed
@@ -101,6 +104,7 @@ METRICS = (
     "js_divergence_bits", "js_distance_nats", "bhattacharyya", "r2_pearson", "r2_determination",
     "ece_5", "ece_10", "accuracy", "macro_f1", "weighted_f1", "uar", "brier", "kl_nats",
 )  # fmt: skip
+BOOTSTRAPPED = ("ece_5", "ece_10")
 AS_UNIFORM = "js_divergence_bits_failed_as_uniform"
 PAIRED = {
     "js_divergence_bits": "lower",
@@ -109,6 +113,10 @@ PAIRED = {
     "accuracy": "higher",
 }
 NAN = float("nan")
+NOBODY = 1e-9  # what subtracting leaves of a sum of shares of the win that is 0
+FAMILY = "strategies against greedy, JS, all"
+IN_FAMILY = ("cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote", "self_consistency")
+STAND_IN = ("bon", "w_bon", "alm_v", "w_alm_v")  # NAME_sampled stands in where a model has none
 CANNOT_TELL = "cannot tell"  # an answer that this file does not read
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -171,14 +179,19 @@ MUST_HAVE = {
     *(f"config/{name}" for name in ("cells.jsonl", "plan.yaml", "questions.jsonl", "run.json")),
     *(f"inputs/{name}.json" for name in ("corpora", "judges", "labels", "models", "vote_units")),
     "inputs/utterances.jsonl",
-    *(f"tables/{name}.csv" for name in ("cells", "draws", "levels", "paired", "results")),
+    "config/claims.yaml",
+    *(
+        f"tables/{name}.csv"
+        for name in ("ambiguity", "cells", "claims", "curves", "draws", "floors", "gains", "levels")
+    ),
+    *(f"tables/{name}.csv" for name in ("paired", "results")),
     "tables/results.md",
 }
 MAY_HAVE = re.compile(
     r"(?:answers|scores)/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
     r"|predictions/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
     r"|config/prompts/[a-z0-9][a-z0-9._-]*/[a-z]+\.txt"
-    r"|tables/heard\.csv"
+    r"|tables/(?:heard|verifier)\.csv"
 )
 BESIDE = {"bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", "data"}
 BESIDE |= {"tagmanifest-sha256.txt.sig", "allowed_signers"}  # a signature
@@ -903,6 +916,15 @@ class Sums:
                 [a + b for a, b in zip(own, value)] if isinstance(value, list) else own + value,
             )
 
+    def without(self, other):
+        """These sums without those of one speaker."""
+        made = Sums.__new__(Sums)
+        for name, value in vars(self).items():
+            gone = getattr(other, name)
+            rest = [a - b for a, b in zip(value, gone)] if isinstance(value, list) else value - gone
+            setattr(made, name, rest)
+        return made
+
     def one(self, truth, shares):
         """Add one utterance. Returns its JS divergence, Bhattacharyya, Brier, accuracy."""
         log2, t_log, p_log, half_log, cross, bc, brier = (
@@ -972,7 +994,7 @@ class Sums:
             1 - miss / spread for miss, spread in zip(self.missed, around) if spread > 1e-12 * n
         ]
         both = list(zip(self.hits, self.true, self.said))
-        f1 = [2 * hit / (true + said) if true + said > 0 else None for hit, true, said in both]
+        f1 = [2 * hit / (true + said) if true + said > NOBODY else None for hit, true, said in both]
         values = (
             self.js / n,
             self.distance / n,
@@ -984,7 +1006,7 @@ class Sums:
             self.hit / n,
             average([one for one in f1 if one is not None]),
             math.fsum([true * (one or 0.0) for true, one in zip(self.true, f1)]) / n,
-            average([hit / true for hit, true, _ in both if true > 0]),
+            average([hit / true for hit, true, _ in both if true > NOBODY]),
             self.brier / n,
             self.kl / n,
         )
@@ -993,6 +1015,208 @@ class Sums:
 
 def average(values):
     return math.fsum(values) / len(values) if values else NAN
+
+
+# --- intervals and p values -----------------------------------------------------------------------
+
+
+def student(t, freedom):
+    """P(|T| > t) of Student's distribution."""
+    return beta_below(freedom / 2, 0.5, freedom / (freedom + t * t)) if t > 0 else 1.0
+
+
+def beta_below(a, b, x):
+    """The regularised incomplete beta function."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - beta_below(b, a, 1 - x)
+    log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    front = math.exp(log + a * math.log(x) + b * math.log1p(-x)) / a
+    # Lentz's way through the continued fraction
+    tiny = 1e-300
+    c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or tiny)
+    made = d
+    for m in range(1, 10_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for part in (even, odd):
+            d = 1 / ((1 + part * d) or tiny)
+            c = (1 + part / c) or tiny
+            made *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * made
+
+
+@lru_cache(maxsize=1 << 14)
+def student_edge(outside, freedom):
+    """The t beyond which, on both sides, lies so much of Student's distribution."""
+    log = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    log -= math.log(freedom * math.pi) / 2
+    t = 0.25  # the tail is convex: Newton's steps go up and never beyond the edge
+    for _ in range(500):
+        density = 2 * math.exp(log - (freedom + 1) / 2 * math.log1p(t * t / freedom))
+        step = (student(t, freedom) - outside) / density
+        t += step
+        if abs(step) <= 1e-13 * t:
+            break
+    return t
+
+
+class Interval:
+    """A value's interval by the jackknife over speakers, or the reason why there is none.
+
+    sizes    how many utterances each speaker has
+    without  the value without each of the speakers
+    """
+
+    def __init__(self, value, without, sizes, level):
+        self.value, self.reason, self.still = value, "", False
+        self.low = self.high = self.error = NAN
+        people, n = len(sizes), sum(sizes)
+        self.effective = n * n / sum([size * size for size in sizes]) if n else NAN
+        self.freedom = self.effective - 1
+        if value != value:
+            self.reason = "not estimable"
+        elif math.isinf(value):
+            self.reason = "infinite"
+        elif n == 1:
+            self.reason = "one utterance"
+        elif people == 1:
+            self.reason = "one cluster"
+        elif self.effective < 1.5:
+            self.reason = "effective clusters"
+        elif not all(map(math.isfinite, without)):
+            self.reason = "without one"
+        else:
+            middle = math.fsum(without) / people
+            apart = math.fsum([(one - middle) ** 2 for one in without])
+            self.error = math.sqrt((people - 1) / people * apart)
+            half = student_edge(1 - level, self.freedom) * self.error
+            self.low, self.high = value - half, value + half
+            spread = max(abs(one - middle) for one in without)
+            # So near to 0 a rounding decides whether there is a spread.
+            self.still = spread <= SAME * max(1.0, abs(value))
+            if spread <= 1e-12 * max(1.0, abs(value)):
+                self.reason = "the same whichever cluster is left out"
+
+    @classmethod
+    def of_mean(cls, sums, sizes, level):
+        """Of a mean over utterances, from each speaker's sum."""
+        total, n = math.fsum(sums), sum(sizes)
+        without = [
+            (total - one) / (n - size) if n > size else NAN for one, size in zip(sums, sizes)
+        ]
+        return cls(total / n if n else NAN, without, sizes, level)
+
+    @classmethod
+    def of_ratio(cls, above, below, sizes, level):
+        """Of a quotient of two sums over utterances."""
+        over, under = math.fsum(above), math.fsum(below)
+        without = [quotient(over - a, under - b) for a, b in zip(above, below)]
+        return cls(quotient(over, under), without, sizes, level)
+
+    def p(self):
+        """The jackknife's p."""
+        if self.error != self.error:
+            return NAN
+        return student(abs(self.value) / self.error, self.freedom) if self.error else NAN
+
+    def detectable(self, comparisons):
+        """The smallest difference that 80 % power would call."""
+        if self.error != self.error:
+            return NAN
+        edge = student_edge(0.05 / comparisons, self.freedom) + student_edge(0.4, self.freedom)
+        return edge * self.error
+
+
+def quotient(above, below):
+    return above / below if abs(below) > 1e-12 else NAN
+
+
+FLIPS, MOST_EXACT, MOST_FLIPPED = 20_000, 16, 1000  # patterns, and speakers
+
+
+def sign_flip(sums):
+    """The share of sign patterns whose sum is as far from 0 as that of the speakers' sums."""
+    total = math.fsum(sums)
+    size = math.fsum(map(abs, sums))
+    if not size:
+        return 1.0
+    if total < 0:
+        sums, total = [-one for one in sums], -total
+    slack = SAME * size
+    if len(sums) <= MOST_EXACT:
+        made = [sums[0]]
+        for one in sums[1:]:
+            made = [x + one for x in made] + [x - one for x in made]
+        return sum([abs(x) >= total - slack for x in made]) / len(made)
+    return (1 + flips_beyond(sums, total, size, slack)) / (FLIPS + 1)
+
+
+def flips_beyond(sums, total, size, slack):
+    """How many of the 20,000 patterns have a sum as far from 0. `total` is above 0 or 0.
+
+    A pattern that flips what adds up to X has the sum total − 2X. All X are added at once, as whole
+    numbers in 32 bits each of one long number; the few that this cannot tell are added again.
+    """
+    ordered = sorted(sums, key=lambda one: (round(abs(one), 9), one))
+    lanes, raw, width = patterns(len(sums))
+    fine = 2520.0  # sums of shares of the win are whole there
+    whole = all(abs(one * fine - round(one * fine)) < 1e-6 for one in sums)
+    if whole and size * fine < 2**28:
+        scale, blur = fine, 0.01
+    else:
+        scale, blur = 2**28 / size, len(sums) / 2 + 2
+    middle = 2**29
+    made = lanes[-1] * middle
+    for lane, one in zip(lanes, ordered):
+        steps = round(one * scale)
+        if steps:
+            made += lane * steps
+    found = struct.unpack(f"<{FLIPS}I", made.to_bytes(4 * FLIPS, "little"))
+    low, high = middle + slack / 2 * scale, middle + (total - slack / 2) * scale
+    near = [at for at, x in enumerate(found) if x <= low + blur or x >= high - blur]
+    count = 0
+    for at in near:
+        x = found[at]
+        if x <= low - blur or x >= high + blur:
+            count += 1
+        else:
+            row = raw[at * width : (at + 1) * width]
+            flipped = [one for g, one in enumerate(ordered) if row[g >> 3] >> (7 - (g & 7)) & 1]
+            count += abs(total - 2 * math.fsum(flipped)) >= total - slack
+    return count
+
+
+@lru_cache(maxsize=1)
+def patterns(people):
+    """The seeded patterns: for each speaker a long number with a bit per pattern; the bytes."""
+    width = (people + 7) // 8
+    seed = seed_of(compact(["sign flip", people]))
+    raw = hashlib.shake_256(str(seed).encode("ascii")).digest(FLIPS * width)
+    made = []
+    for g in range(people + 1):  # the last one has every bit
+        bits = b"\1" * FLIPS
+        if g < people:
+            table = bytes([byte >> (7 - (g & 7)) & 1 for byte in range(256)])
+            bits = raw[g >> 3 :: width].translate(table)
+        spaced = bytearray(4 * FLIPS)
+        spaced[::4] = bits
+        made.append(int.from_bytes(spaced, "little"))
+    return made, raw, width
+
+
+def holm(ps, comparisons):
+    """Holm's correction of a family of so many comparisons, some of which may be missing."""
+    made: list = [NAN] * len(ps)
+    least = 0.0
+    order = sorted((p, place) for place, p in enumerate(ps) if p == p)
+    for rank, (p, place) in enumerate(order):
+        least = max(least, min(1.0, (comparisons - rank) * p))
+        made[place] = least
+    return made
 
 
 # --- the study: plan, cells, questions, utterances ------------------------------------------------
@@ -1166,8 +1390,11 @@ class Study:
         title = plan["title"]
         if not title.isprintable() or "|" in title:
             note(f"{PLAN}: title: found {shown(title)}, expected one line of plain text")
-        keys = ["ambiemo", "format", "limit", "missing", "partial"]
+        keys = ["ambiemo", "claims_sha256", "format", "limit", "missing", "partial"]
         self.findings.expect("config/run.json: keys", sorted(self.run), keys)
+        claims = self.folder.hashed("config/claims.yaml")[0]
+        where = "config/run.json: key claims_sha256"
+        self.findings.expect(where, self.run["claims_sha256"], claims)
         limit = self.run["limit"]
         if limit is not None and not (type(limit) is int and limit > 0):
             raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
@@ -1424,11 +1651,15 @@ def need(where, value, **kinds):
 def check_shapes(plan, run, models, described):
     """The documents have the keys and kinds of values that this file reads."""
     need("config/run.json", run, limit=(int, NONE), missing=LIST, partial=(bool,), ambiemo=TEXT)
+    need("config/run.json", run, claims_sha256=TEXT)
     for item in run["missing"]:
         need("config/run.json: missing", item, kind=TEXT, id=TEXT, what=TEXT, do=TEXT)
     need(PLAN, plan, name=TEXT, title=TEXT, seed=COUNT, models=LIST, corpora=LIST, strategies=LIST)
     need(PLAN, plan, controls=LIST, baselines=LIST, verifier=MAP, sampling=MAP, max_tokens=MAP)
-    need(PLAN, plan, weights=MAP, dirichlet=MAP, ambiguity=MAP)
+    need(PLAN, plan, weights=MAP, dirichlet=MAP, ambiguity=MAP, bootstrap=MAP)
+    need(f"{PLAN}: bootstrap", plan["bootstrap"], level=(float,))
+    if not 0.5 <= plan["bootstrap"]["level"] <= 0.9999:
+        raise fault(f"{PLAN}: bootstrap", plan["bootstrap"]["level"], "a level from .5 to .9999")
     need(f"{PLAN}: sampling", plan["sampling"], temperature=NUMBER, top_p=NUMBER)
     need(f"{PLAN}: max_tokens", plan["max_tokens"], direct=COUNT, cot=COUNT, verifier=COUNT)
     need(f"{PLAN}: weights", plan["weights"], tau=NUMBER)
@@ -1953,6 +2184,40 @@ class Counted:
         self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
 
 
+def clips_of_others(ids, speakers, seed, corpus):
+    """Whose clip each utterance is given under shuffled_audio. Empty with one speaker.
+
+    In a seeded order each takes the clip of the one before it. Then, place by place, a clip of the
+    own speaker is exchanged with that of the next place where neither side is of this speaker.
+    """
+    of = dict(zip(ids, speakers))
+    if len(set(speakers)) < 2:
+        return {}
+    order = sorted(ids, key=lambda one: seed_of(compact(["shuffled_audio", seed, corpus, one])))
+    clips = order[-1:] + order[:-1]
+    n, steps, given_up = len(order), 0, set()
+    for place, utterance in enumerate(order):
+        own = of[utterance]
+        if of[clips[place]] != own or own in given_up:
+            continue
+        for step in range(1, n):
+            other = (place + step) % n
+            if of[order[other]] != own and of[clips[other]] != own:
+                clips[place], clips[other] = clips[other], clips[place]
+                break
+        else:
+            given_up.add(own)
+        steps += step
+        if steps > MOST_STEPS:
+            raise Unreadable(f"corpus {corpus}: the clips of shuffled_audio take too long to find")
+    for own in given_up:
+        others = [one for one in order if of[one] != own]
+        kept = [place for place in range(n) if own == of[order[place]] == of[clips[place]]]
+        for number, place in enumerate(kept):
+            clips[place] = others[number % len(others)]
+    return dict(zip(order, clips))
+
+
 class Unit:
     """A model on a corpus: answers, scores and predictions, walked side by side."""
 
@@ -1965,7 +2230,7 @@ class Unit:
             name: Stream(study, one) for name, one in study.questions[(model, corpus)].items()
         }
         self.shuffled = self._cycle(corpus)
-        if not self.shuffled:  # one utterance alone has no other's clip
+        if not self.shuffled:  # one speaker alone has no other's clip
             self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
         self.columns = [Column(strategy, control, self.corpus) for strategy, control in self.cells]
         shuffled = {
@@ -1977,12 +2242,12 @@ class Unit:
         self.rows = PredictionRows(study.folder, path, study.findings)
 
     def _cycle(self, corpus):
-        """Whose clip each utterance is given under shuffled_audio: the one before it in a cycle."""
-        seed, ids = self.study.plan["seed"], self.corpus.ids
-        if len(ids) < 2 or not any(control == "shuffled_audio" for _, control in self.cells):
+        """Whose clip each utterance is given under shuffled_audio: one of another speaker."""
+        if not any(control == "shuffled_audio" for _, control in self.cells):
             return {}
-        order = sorted(ids, key=lambda one: seed_of(compact(["shuffled_audio", seed, corpus, one])))
-        return {one: order[place - 1] for place, one in enumerate(order)}
+        return clips_of_others(
+            self.corpus.ids, self.corpus.speakers, self.study.plan["seed"], corpus
+        )
 
     def walk(self, failures):
         """Read the whole unit."""
@@ -2112,16 +2377,18 @@ class Failures:
 
 # --- tables ---------------------------------------------------------------------------------------
 
-COUNTS = ["n", "failed", "candidates", "unparsed", "unscored", "speakers", "r2_pearson_n"]
-RESULTS = ["corpus", "model", "strategy", "control", "level", *COUNTS]
+COUNTS = ["n", "failed", "candidates", "unparsed", "unscored", "speakers"]
+RESULTS = ["corpus", "model", "strategy", "control", "level", *COUNTS, "g_eff", "r2_pearson_n"]
 RESULTS += [f"{name}{end}" for name in (*METRICS, AS_UNIFORM) for end in ("", "_low", "_high")]
+RESULTS += ["by_bootstrap", "reason"]
 PAIRS_HEADER = (
-    "corpus model a a_control b b_control level metric better n failed_a failed_b speakers "
-    "difference low high p p_holm"
+    "corpus model a a_control b b_control level metric better family n failed_a failed_b speakers "
+    "g_eff difference low high method p p_method p_holm detectable detectable_family reason"
 ).split()
 HEARD = (
-    "corpus model strategy control n failed_clip failed_control js_bits_with_clip "
-    "js_bits_under_control difference low high unchanged heard"
+    "corpus model strategy control n failed_clip failed_control speakers g_eff js_bits_with_clip "
+    "js_bits_under_control difference low high method p p_method p_holm detectable unchanged heard "
+    "reason"
 ).split()
 DRAWS = (
     "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired "
@@ -2138,8 +2405,18 @@ def decimal(text):
     return float(text) if text else NAN
 
 
+def fields_of(text, where):
+    """The fields of one line of a table; those with commas stand in quotes."""
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise Broken(f"{where}: {error}") from error
+
+
 class Table:
-    """A table of names and numbers without quoted text. Each row is taken once, by its names."""
+    """A table whose first fields are plain names. Each row is taken once, by these."""
 
     def __init__(self, folder, name, header, keys, findings):
         self.path, self.header, self.keys, self.findings = f"tables/{name}", header, keys, findings
@@ -2154,9 +2431,16 @@ class Table:
         for number, line in enumerate(lines, 2):
             if not line and next(lines, None) is None:
                 break
-            if line.count(",") != len(header) - 1 or '"' in line:
-                raise fault(f"{self.path}: line {number}", line, f"{len(header)} plain fields")
-            rest = line.split(",", keys)[keys]
+            parts = line.split(",", keys)
+            told = len(parts) == keys + 1 and '"' not in line[: len(line) - len(parts[keys])]
+            where = f"{self.path}: line {number}"
+            if '"' not in line:
+                whole = line.count(",") == len(header) - 1
+            else:
+                whole = told and len(fields_of(parts[keys], where)) == len(header) - keys
+            if not told or not whole:
+                raise fault(where, line, f"{len(header)} fields")
+            rest = parts[keys]
             name = line[: -len(rest) - 1]
             if name in self.rows:
                 raise fault(f"{self.path}: line {number}", name, "it once, it stands there twice")
@@ -2170,11 +2454,27 @@ class Table:
         if number is None:
             self.findings.note(f"{self.path}: found no row for {' '.join(name)}, expected one")
             return None, None
-        return f"{self.path}, line {number}", dict(zip(self.header[self.keys :], rest.split(",")))
+        where = f"{self.path}, line {number}"
+        return where, dict(zip(self.header[self.keys :], fields_of(rest, where)))
 
     def finish(self):
         for name, (number, _) in self.rows.items():
             self.findings.note(f"{self.path}: line {number}: found a row for {name}, expected none")
+
+
+REASON = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*)(?: \((.*?)\)|: (.*?))(?:; |$)")
+
+
+def reasons_of(text):
+    """name -> reason, of "name, name (reason); name (reason)" or "name, name: reason; …"."""
+    made, at = {}, 0
+    while at < len(text):
+        match = REASON.match(text, at)
+        if match is None or match.end() == at:
+            return {"": text}
+        made.update(dict.fromkeys(match[1].split(", "), match[2] or match[3] or ""))
+        at = match.end()
+    return made
 
 
 class Tables:
@@ -2193,6 +2493,7 @@ class Tables:
             else None
         )
         self.baselines = {}
+        self.level = study.plan["bootstrap"]["level"]
 
     def text(self, where, row, key, expected):
         self.counted.numbers += 1
@@ -2214,16 +2515,56 @@ class Tables:
             f"{where}, column {key}: found {shown(found, 60) or 'an empty field'}, expected {told}"
         )
 
-    def interval(self, where, row, low, high):
-        """Intervals are not made again. They must be numbers in order, or empty."""
+    def order(self, where, row, low, high):
+        """A bootstrap's bounds are not made again: numbers in order, or empty. True if there."""
         ends = decimal(row[low]), decimal(row[high])
         if None in ends or (ends[0] != ends[0]) != (ends[1] != ends[1]):
             told = "two numbers, or nothing"
         elif ends[0] > ends[1]:
             told = f"no more than {row[high]}"
         else:
-            return
+            return ends[0] == ends[0]
         self.findings.note(f"{where}, column {low}: found {shown(row[low], 60)}, expected {told}")
+        return False
+
+    def bounds(self, where, row, name, interval, low="", high=""):
+        """The bounds of an interval. Returns the reason why the row has none, "" if it has."""
+        low, high = low or f"{name}_low", high or f"{name}_high"
+        there = bool(row[low] or row[high])
+        if interval.reason and not (interval.still and there):
+            self.number(where, row, low, NAN)
+            self.number(where, row, high, NAN)
+            return interval.reason
+        if interval.still and not there:
+            return "the same whichever cluster is left out"
+        self.number(where, row, low, interval.low)
+        self.number(where, row, high, interval.high)
+        return ""
+
+    def why(self, where, row, reason):
+        """A reason in words. Its kind is compared, as the words are not fixed."""
+        self.counted.numbers += 1
+        if bool(reason) != bool(row["reason"]) or reason not in row["reason"]:
+            found = shown(row["reason"], 80) or "nothing"
+            told = f"one that says: {reason}" if reason else "nothing"
+            self.findings.note(f"{where}, column reason: found {found}, expected {told}")
+
+    def whys(self, where, row, reasons):
+        """Reasons of several columns: name -> kind."""
+        self.counted.numbers += 1
+        found = reasons_of(row["reason"])
+        for name in sorted(set(found) ^ set(reasons)):
+            told = reasons.get(name, "")
+            self.findings.note(
+                f"{where}, column reason: found {shown(found.get(name, 'nothing'), 80)} for {name}"
+                f", expected {f'one that says: {told}' if told else 'nothing'}"
+            )
+        for name in sorted(set(found) & set(reasons)):
+            if reasons[name] not in found[name]:
+                self.findings.note(
+                    f"{where}, column reason: found {shown(found[name], 80)} for {name}, expected "
+                    f"one that says: {reasons[name]}"
+                )
 
     # -- one unit --
 
@@ -2232,6 +2573,12 @@ class Tables:
         corpus, model = unit.corpus, unit.model
         by_cell = {(column.strategy.name, column.control): column for column in unit.columns}
         greedy = self.measured(corpus, by_cell.get(("greedy", "none")))
+        confirmed = {
+            f"{name}_sampled" if name in STAND_IN and (name, "none") not in by_cell else name
+            for name in IN_FAMILY
+        }
+        family: list = []
+        heard: list = []
         for column in unit.columns:
             if column.control != "none":
                 continue
@@ -2239,15 +2586,21 @@ class Tables:
             own = greedy if name == "greedy" else self.measured(corpus, column)
             self.check_results((corpus.name, model, name, "none"), own, corpus)
             if greedy is not None and name != "greedy":
-                self.check_pair(corpus, model, own, greedy, ("greedy", "none"))
+                pair = Pair(own, greedy)
+                ours = family if name in confirmed else None
+                self.check_pair(corpus, model, pair, ("greedy", "none"), ours)
             for other in unit.columns:
                 if other.strategy.name == name and other.control != "none":
                     under = self.measured(corpus, other)
                     self.check_results((corpus.name, model, name, other.control), under, corpus)
-                    self.check_pair(corpus, model, own, under, (name, other.control))
-                    self.check_heard(corpus, model, own, under)
+                    pair = Pair(own, under)
+                    self.check_pair(corpus, model, pair, (name, other.control), None)
+                    heard.append(pair)
             for baseline, measured in self.baselines[corpus.name].items():
-                self.check_pair(corpus, model, own, measured, (baseline, "none"))
+                self.check_pair(corpus, model, Pair(own, measured), (baseline, "none"), None)
+        self.check_family(family, len(IN_FAMILY))
+        if heard:
+            self.check_heard(corpus, model, heard)
         self.check_draws(unit)
 
     def measured(self, corpus, column):
@@ -2259,80 +2612,138 @@ class Tables:
             if row is None:
                 continue
             sums, column = measured.sums[level], measured.column
-            mask = measured.mask(level)
             total = sum(corpus.inside[level])
             told = [
                 sum(counts[i] for at, counts in column.counts.items() if level in ("all", at))
                 for i in range(3)
             ]
-            values = (sums.n, total - sums.n, *told, corpus.people(mask), sums.r2_n)
-            for key, value in zip(COUNTS, values):
+            people = list(measured.by_person(level).values())
+            values = (sums.n, total - sums.n, *told, len(people), sums.r2_n)
+            for key, value in zip([*COUNTS, "r2_pearson_n"], values):
                 self.text(where, row, key, value)
+            sizes = [person.n for person in people]
+            without = [sums.without(person).metrics() for person in people]
+            reasons, bootstrapped, effective = {}, [], NAN
             for key, value in sums.metrics().items():
                 self.number(where, row, key, value)
-                self.interval(where, row, f"{key}_low", f"{key}_high")
-            self.number(where, row, AS_UNIFORM, measured.js_filled(level))
-            self.interval(where, row, f"{AS_UNIFORM}_low", f"{AS_UNIFORM}_high")
+                if key in BOOTSTRAPPED:
+                    if self.order(where, row, f"{key}_low", f"{key}_high"):
+                        bootstrapped.append(key)
+                    else:
+                        reasons[key] = ""
+                    continue
+                own = Interval(value, [one[key] for one in without], sizes, self.level)
+                effective = own.effective
+                reasons[key] = self.bounds(where, row, key, own)
+                if not reasons[key]:
+                    del reasons[key]
+            self.number(where, row, "g_eff", effective)
+            filled = measured.filled[level]
+            own = Interval.of_mean(*zip(*filled.values()), self.level) if filled else UNKNOWN
+            self.number(where, row, AS_UNIFORM, own.value)
+            reason = self.bounds(where, row, AS_UNIFORM, own)
+            if reason:
+                reasons[AS_UNIFORM] = reason
+            self.text(where, row, "by_bootstrap", ", ".join(bootstrapped))
+            self.whys(where, row, reasons)
+        measured.groups = {}  # what follows needs the four sums of each speaker only
 
-    def check_pair(self, corpus, model, a, b, name):
+    def check_pair(self, corpus, model, pair, name, family):
         """Differences a − b on the utterances where both have a prediction."""
+        own = pair.a.column.strategy.name, pair.a.column.control
         for level, inside in corpus.inside.items():
-            both, n, means = both_of(a, b, level)
-            people = corpus.people(both) if n else 0
-            failed = [sum(inside) - side.sums[level].n for side in (a, b)]
-            own = a.column.strategy.name, a.column.control
+            people = list(pair.people[level].values())
+            n, total = sum(one[0] for one in people), sum(inside)
+            failed = [total - side.sums[level].n for side in (pair.a, pair.b)]
             for place, (metric, better) in enumerate(PAIRED.items()):
                 where, row = self.paired.take((corpus.name, model, *own, *name, level, metric))
                 if row is None:
                     continue
-                self.text(where, row, "better", better)
-                for key, value in zip(
-                    ("n", "failed_a", "failed_b", "speakers"), (n, *failed, people)
-                ):
+                ours = family is not None and level == "all" and metric == "js_divergence_bits"
+                told = (better, FAMILY if ours else "exploratory", n, *failed, len(people))
+                for key, value in zip(PAIRS_HEADER[8:14], told):
                     self.text(where, row, key, value)
-                self.number(where, row, "difference", means[0][place] - means[1][place])
-                self.interval(where, row, "low", "high")
-                self.probability(where, row)
+                p = self.check_difference(where, row, pair, level, place, 1)
+                if ours:
+                    family.append((where, row, p))
+                else:
+                    self.text(where, row, "p_holm", "")
+                    self.text(where, row, "detectable_family", "")
 
-    def probability(self, where, row):
-        """Nor are p values. They must be probabilities, and Holm's correction lowers none."""
-        p, holm = decimal(row["p"]), decimal(row["p_holm"])
-        if None in (p, holm) or not all(one != one or 0 <= one <= 1 for one in (p, holm)):
-            told = "probabilities, or nothing"
-        elif holm < p:
-            told = "no p_holm below p"
-        else:
-            return
-        found = f"{row['p']} and {row['p_holm']}"
-        self.findings.note(f"{where}, column p: found {shown(found, 60)}, expected {told}")
+    def check_difference(self, where, row, pair, level, place, sign):
+        """Value, interval, p and smallest detectable difference. Returns p."""
+        people = list(pair.people[level].values())
+        sums, sizes = [sign * one[1 + place] for one in people], [one[0] for one in people]
+        made = Interval.of_mean(sums, sizes, self.level)
+        self.number(where, row, "g_eff", made.effective)
+        self.number(where, row, "difference", made.value)
+        alike = len(sums) > 1 and pair.alike(level, place)
+        if alike and made.reason != "effective clusters":
+            made.low = made.high = made.error = 0.0
+            made.reason, made.still = "", False
+        reason = self.bounds(where, row, "", made, "low", "high")
+        pair.reason = reason
+        self.text(where, row, "method", "jackknife t")
+        p, how = NAN, ""
+        if alike:
+            p, how = 1.0, "sign flip"
+        elif 1 < len(sums) <= MOST_FLIPPED:
+            p, how = sign_flip(sums), "sign flip"
+        elif len(sums) > MOST_FLIPPED:
+            p, how = made.p(), "jackknife t"
+        self.number(where, row, "p", p)
+        self.text(where, row, "p_method", how)
+        self.number(where, row, "detectable", NAN if reason else made.detectable(1))
+        pair.made = made
+        if "detectable_family" in row:
+            self.why(where, row, reason)
+            if row["family"] == FAMILY:
+                told = NAN if reason else made.detectable(len(IN_FAMILY))
+                self.number(where, row, "detectable_family", told)
+        return p
 
-    def check_heard(self, corpus, model, own, under):
-        """How much worse without the clip, and how many answers did not change."""
-        control = under.column.control
-        name = (corpus.name, model, own.column.strategy.name, control)
+    def check_family(self, rows, comparisons):
+        """p after Holm. Returns the corrected values."""
+        made = holm([p for _, _, p in rows], comparisons)
+        for (where, row, _), p in zip(rows, made):
+            self.number(where, row, "p_holm", p)
+        return made
+
+    def check_heard(self, corpus, model, pairs):
+        """How much worse without the clip, for all controls of a model on a corpus."""
         if self.heard is None:
             raise Unreadable("tables/heard.csv: no such file, expected one: the plan has controls")
-        where, row = self.heard.take(name)
-        if row is None:
-            return
-        both, n, means = both_of(own, under, "all")
-        total, width = len(corpus.ids), len(corpus.labels)
-        same = 0
-        for place in compress(range(total), both):
-            pair = own.column.row(place, width), under.column.row(place, width)
-            same += max(abs(x - y) for x, y in zip(*pair)) <= SAME
-        unchanged = same / n if n else NAN
-        self.text(where, row, "n", n)
-        self.text(where, row, "failed_clip", total - own.sums["all"].n)
-        self.text(where, row, "failed_control", total - under.sums["all"].n)
-        self.number(where, row, "js_bits_with_clip", means[0][0])
-        self.number(where, row, "js_bits_under_control", means[1][0])
-        self.number(where, row, "difference", means[1][0] - means[0][0])
-        self.number(where, row, "unchanged", unchanged)
-        self.interval(where, row, "low", "high")
-        still = unchanged == 1 and own.column.made == under.column.made
-        word = "yes" if (decimal(row["low"]) or 0) > 0 else "no" if still else "not shown"
-        self.text(where, row, "heard", word)
+        rows: list = []
+        for pair in pairs:
+            own, under = pair.a, pair.b
+            name = (corpus.name, model, own.column.strategy.name, under.column.control)
+            where, row = self.heard.take(name)
+            if row is None:
+                continue
+            total, width = len(corpus.ids), len(corpus.labels)
+            both = bytes(map(int.__and__, own.mask("all"), under.mask("all")))
+            n, same = sum(both), 0
+            for place in compress(range(total), both):
+                shares = own.column.row(place, width), under.column.row(place, width)
+                same += max(abs(x - y) for x, y in zip(*shares)) <= SAME
+            unchanged = same / n if n else NAN
+            self.text(where, row, "n", n)
+            self.text(where, row, "failed_clip", total - own.sums["all"].n)
+            self.text(where, row, "failed_control", total - under.sums["all"].n)
+            self.text(where, row, "speakers", len(pair.people["all"]))
+            for key, side in (("js_bits_with_clip", own), ("js_bits_under_control", under)):
+                self.number(where, row, key, average(list(compress(side.single[0], both))))
+            self.number(where, row, "unchanged", unchanged)
+            p = self.check_difference(where, row, pair, "all", 0, -1)
+            still = unchanged == 1 and own.column.made == under.column.made
+            rows.append((where, row, p, pair, pair.made, pair.reason, still))
+        corrected = self.check_family([one[:3] for one in rows], len(pairs))
+        for (where, row, _, pair, made, reason, still), p in zip(rows, corrected):
+            above = made.value > 0 and p < 0.05 and (bool(reason) or made.low > 0)
+            self.text(where, row, "heard", "yes" if above else "no" if still else "not shown")
+            people = len(pair.people["all"])
+            few = 1 < people <= MOST_FLIPPED and len(pairs) * 2.0 ** (1 - people) >= 0.05
+            self.why(where, row, reason or ("no p of" if few else ""))
 
     def check_draws(self, unit):
         tallies = {}
@@ -2368,24 +2779,23 @@ class Tables:
             self.number(where, row, "entropy_bits_miller_madow", corrected)
 
     def check_baselines(self, corpus):
-        """Predictions that are given no clip: the same for every utterance, made of the votes."""
-        columns = zip(*(truth.shares for truth in corpus.truths))
-        mean = [math.fsum(column) / len(corpus.ids) for column in columns]
-        uniform = [1 / len(mean)] * len(mean)
-        constant = {"uniform": uniform, "prior": mean, "prior_one_hot": top_of(mean)}
+        """Predictions that are given no clip: they are made of the votes."""
         path = f"predictions/baselines/{corpus.name}.jsonl.gz"
         rows = PredictionRows(self.study.folder, path, self.findings)
+        constant = self._constant(corpus)
         told: list = []
-        made = []
         for name in self.study.plan["baselines"]:
-            if name not in constant or any(name == column.strategy.name for column in told):
-                raise fault(f"{PLAN}: baselines", name, "uniform, prior, prior_one_hot, each once")
+            known = name in constant or name == "prior_without_speaker"
+            if not known or any(name == column.strategy.name for column in told):
+                expected = f"{', '.join(constant)}, prior_without_speaker, each once"
+                raise fault(f"{PLAN}: baselines", name, expected)
             told.append(Column(Named(name), "none", corpus))
-            made.append(Constant([float(f"{share:.9g}") for share in constant[name]]))
-        for utterance, level in zip(corpus.ids, corpus.levels):
+        others = [Constant(shares) for shares in priors_without(corpus)]
+        for place, (utterance, level) in enumerate(zip(corpus.ids, corpus.levels)):
             spelled = canonical(utterance)
-            for column, ours in zip(told, made):
+            for column in told:
                 name = column.strategy.name
+                ours = constant.get(name) or others[corpus.speakers[place]]
                 head = prediction_head(spelled, name, "none", '""')
                 tail = rows.take(head, (utterance, name))
                 shares = ours.shares
@@ -2395,6 +2805,7 @@ class Tables:
                     shares = read[0]
                 column.add(shares, level, 0, 0, 0)
                 self.counted.baselines += 1
+                self.counted.failed += shares is None
         rows.finish()
         self.baselines[corpus.name] = {}
         for column in told:
@@ -2403,6 +2814,14 @@ class Tables:
                 (corpus.name, "baselines", column.strategy.name, "none"), measured, corpus
             )
             self.baselines[corpus.name][column.strategy.name] = measured
+
+    def _constant(self, corpus):
+        """The baselines that predict the same for every utterance."""
+        columns = zip(*(truth.shares for truth in corpus.truths))
+        mean = [math.fsum(column) / len(corpus.ids) for column in columns]
+        made = {"uniform": [1 / len(mean)] * len(mean), "prior": mean}
+        made["prior_one_hot"] = top_of(mean)
+        return {name: Constant(shares) for name, shares in made.items()}
 
     def finish(self):
         for table in (self.results, self.paired, self.draws, self.levels, self.heard):
@@ -2418,62 +2837,159 @@ class Named:
 
 
 class Constant:
-    """A baseline's prediction."""
+    """A baseline's prediction; None where there is no other speaker to take it from."""
 
     def __init__(self, shares):
-        self.shares, self.counts, self.failure, self.bits = shares, (0, 0, 0), "", None
-        self.tail = prediction_tail(shares, self.counts, "", None)
+        self.shares = None if shares is None else [float(f"{share:.9g}") for share in shares]
+        self.counts, self.failure, self.bits = (0, 0, 0), "", None
+        self.mixes = False
+        if shares is None:
+            self.failure = ONE_SPEAKER
+        self.tail = prediction_tail(self.shares, self.counts, self.failure, None)
+
+
+ONE_SPEAKER = "one speaker: there is no other to take the prior from"
+
+
+def priors_without(corpus):
+    """By speaker: the mean truth of the other speakers' utterances, None if there is none."""
+    width, people = len(corpus.labels), max(corpus.speakers) + 1
+    if people < 2:
+        return [None]
+    shares = [[array("d") for _ in range(width)] for _ in range(people)]
+    counts = [0] * people
+    for person, truth in zip(corpus.speakers, corpus.truths):
+        counts[person] += 1
+        for own, share in zip(shares[person], truth.shares):
+            own.append(share)
+    sums = [[math.fsum(own) for own in person] for person in shares]
+    totals = [math.fsum(column) for column in zip(*sums)]
+    alone = [sum(one > 0 for one in column) for column in zip(*sums)]
+    made = []
+    for person in range(people):
+        n = len(corpus.ids) - counts[person]
+        # Where only this speaker has a label, the others' share of it is 0 and not a rounding.
+        made.append(
+            [
+                0.0 if own > 0 and with_it == 1 else (total - own) / n
+                for own, total, with_it in zip(sums[person], totals, alone)
+            ]
+        )
+    return made
+
+
+UNKNOWN = Interval(NAN, [], [], 0.95)
 
 
 class Measured:
-    """The metrics of one column, by level, and per utterance those that pairs need."""
+    """The metrics of one column, by level and speaker; per utterance those that pairs need."""
 
     def __init__(self, corpus, column):
         self.corpus, self.column = corpus, column
         self.whole = all(column.made)
         width = len(corpus.labels)
-        self.sums = {level: Sums(width) for level in corpus.inside}
+        levels = [level for level in corpus.inside if level != "all"]
+        self.groups: dict = {level: {} for level in levels}
+        # level -> speaker -> [JS with failures as uniform, utterances]
+        self.filled: dict = {level: {} for level in corpus.inside}
         self.single = [array("d") for _ in PAIRED]  # js, bc, brier, accuracy
-        for place, truth in enumerate(corpus.truths):
-            values = (NAN,) * len(PAIRED)
+        for place, (truth, level, person) in enumerate(
+            zip(corpus.truths, corpus.levels, corpus.speakers)
+        ):
+            values, js = (NAN,) * len(PAIRED), truth.as_uniform
             if column.made[place]:
-                values = self.sums[corpus.levels[place]].one(truth, column.row(place, width))
-            for own, value in zip(self.single, values):
-                own.append(value)
-        for level, sums in self.sums.items():
-            if level != "all":
-                self.sums["all"].add(sums)
+                own = self.groups[level].get(person)
+                if own is None:
+                    own = self.groups[level][person] = Sums(width)
+                values = own.one(truth, column.row(place, width))
+                js = values[0]
+            for single, value in zip(self.single, values):
+                single.append(value)
+            filled = self.filled[level].setdefault(person, [0.0, 0])
+            filled[0] += js
+            filled[1] += 1
+        for level in levels:
+            for person, (js, n) in self.filled[level].items():
+                filled = self.filled["all"].setdefault(person, [0.0, 0])
+                filled[0] += js
+                filled[1] += n
+        self.people = {level: self._people(level) for level in corpus.inside}
+        self.sums = {level: Sums(width) for level in corpus.inside}
+        for level in levels:
+            for sums in self.groups[level].values():
+                self.sums[level].add(sums)
+            self.sums["all"].add(self.sums[level])
+
+    def by_person(self, level):
+        """Sums of each speaker."""
+        if level != "all":
+            return self.groups[level]
+        made: dict = {}
+        for groups in self.groups.values():
+            for person, sums in groups.items():
+                if person not in made:
+                    made[person] = Sums(len(self.corpus.labels))
+                made[person].add(sums)
+        return made
+
+    def _people(self, level):
+        """By speaker: number of utterances, sums of JS, Bhattacharyya, Brier, accuracy."""
+        return {
+            person: (sums.n, sums.js, sums.bc, sums.brier, sums.hit)
+            for person, sums in self.by_person(level).items()
+        }
 
     def mask(self, level):
         """Which utterances of a level have a prediction."""
         inside = self.corpus.inside[level]
         return inside if self.whole else bytes(map(int.__and__, inside, self.column.made))
 
-    def means(self, level):
-        sums = self.sums[level]
-        return [
-            total / sums.n if sums.n else NAN for total in (sums.js, sums.bc, sums.brier, sums.hit)
-        ]
 
-    def js_filled(self, level):
-        """Mean JS of a level, with every failed prediction taken as uniform."""
-        inside = self.corpus.inside[level]
-        filled = [
-            truth.as_uniform if value != value else value
-            for truth, value in zip(
-                compress(self.corpus.truths, inside), compress(self.single[0], inside)
-            )
-        ]
-        return average(filled)
+class Pair:
+    """Differences a − b, summed by level and speaker, where both have a prediction."""
 
+    def __init__(self, a, b):
+        self.a, self.b, self.made, self.reason = a, b, UNKNOWN, ""
+        corpus = a.corpus
+        self.people: dict = {}
+        for level in corpus.inside:
+            if level != "all":
+                self.people[level] = own = {}
+                for person, (n, *sums) in a.people[level].items():
+                    own[person] = [n, *sums]
+                for person, (_, *sums) in b.people[level].items():
+                    row = own.setdefault(person, [0, *([0.0] * len(PAIRED))])
+                    for place, value in enumerate(sums, 1):
+                        row[place] -= value
+        if a.column.made != b.column.made:
+            self._leave_out(corpus)
+        everywhere: dict = {}
+        for level, own in self.people.items():
+            self.people[level] = own = {person: row for person, row in own.items() if row[0]}
+            for person, row in own.items():
+                known = everywhere.get(person)
+                everywhere[person] = list(map(add, known, row)) if known else row
+        self.people["all"] = everywhere
 
-def both_of(a, b, level):
-    """(mask, n, means of both) over the utterances of a level where both have a prediction."""
-    if a.whole and b.whole:
-        return a.mask(level), a.sums[level].n, (a.means(level), b.means(level))
-    both = bytes(map(int.__and__, a.mask(level), b.mask(level)))
-    means = [[average(list(compress(values, both))) for values in side.single] for side in (a, b)]
-    return both, sum(both), means
+    def _leave_out(self, corpus):
+        """Take off the utterances where one side alone has a prediction."""
+        differ = bytes(map(int.__xor__, self.a.column.made, self.b.column.made))
+        for at in compress(range(len(differ)), differ):
+            row = self.people[corpus.levels[at]][corpus.speakers[at]]
+            side, sign = (self.a, -1) if self.a.column.made[at] else (self.b, 1)
+            row[0] -= side is self.a
+            for place, single in enumerate(side.single, 1):
+                row[place] += sign * single[at]
+
+    def alike(self, level, place):
+        """Whether a and b are the same on every utterance."""
+        rows = self.people[level].values()
+        if not rows or any(abs(row[1 + place]) > 1e-12 * row[0] for row in rows):
+            return False
+        both = zip(self.a.single[place], self.b.single[place])
+        return all(
+            x != x or y != y or x == y for x, y in compress(both, self.a.corpus.inside[level])
+        )
 
 
 # --- everything -----------------------------------------------------------------------------------
@@ -2558,7 +3074,9 @@ class Check:
                 "as given: they rest on answers that need repair, which this file does not do"
             )
             print(f"{counted.numbers} counts and values of the tables made again")
-            told = ["intervals, p values, results.md, exact bytes (ambiemo verify does that)"]
+            told = ["bootstrap bounds of ece_5 and ece_10"]
+            told += ["ambiguity, claims, curves, floors, gains, verifier.csv"]
+            told += ["results.md, exact bytes (ambiemo verify does that)"]
             print(f"not checked: {'; '.join(told + self._believed())}")
         if broken:
             findings.note(broken)
