@@ -197,7 +197,7 @@ def test_a_forged_cell_is_named_by_line_and_column(copy: Path, capsys: pytest.Ca
     code, printed = run(copy, capsys)
     assert code == 1
     assert f"broken: {len(columns) + 3 + 4} differences" in printed  # statement and crate have other hashes
-    for line, column in enumerate(columns[:20], start=2):
+    for line, column in enumerate(columns[:16], start=2):  # 20 are shown, those of paired.csv between
         assert f"{RESULTS}, line {line}, column {column}: found " in printed
 
 
@@ -770,12 +770,13 @@ def test_its_digamma_is_scipy_s(x: float) -> None:
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=120)
-names = st.from_regex(r"[a-z0-9][a-z0-9._-]*", fullmatch=True)
+titles = texts.map(lambda text: " ".join("".join(filter(str.isprintable, text)).split()))  # a plan takes no others
+names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
 
 
 @settings(deadline=None, max_examples=200)
 @given(
-    title=texts, name=names, tau=st.floats(1e-9, 1e9), options=st.dictionaries(names, st.integers(0, 10**9) | st.none())
+    title=titles, name=names, tau=st.floats(1e-9, 1e9), options=st.dictionaries(names, st.integers(0, 10**9) | st.none())
 )
 def test_it_reads_a_plan_as_yaml_does(title: str, name: str, tau: float, options: dict) -> None:
     plan = Plan.model_validate(
@@ -851,7 +852,7 @@ def test_the_commands_of_the_readme_in_a_bundle_hold_for_it(whole: Path) -> None
     script = ["bash", "-euo", "pipefail", "-c", commands]
     done = subprocess.run(script, cwd=whole, capture_output=True, text=True, env={**os.environ, "PATH": path})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith("holds")] == ["holds", "holds"]
+    assert [line[:5] for line in done.stdout.splitlines() if line.startswith("holds")] == ["holds", "holds"]
 
 
 def test_the_readme_of_a_bundle_names_every_folder_of_it(whole: Path) -> None:

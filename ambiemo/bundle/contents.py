@@ -265,6 +265,8 @@ def read_columns(unit: Unit, truths: Truths, files: Mapping[str, bytes]) -> list
 
 def parsed(path: str, files: Mapping[str, bytes], parse: Any) -> Any:
     """A document of a bundle. Raises Broken naming it."""
+    if path not in files:
+        raise Broken(f"data/{path}: no such file, expected in every bundle; get the bundle again")
     with naming(path):
         value = parse(files[path].decode("utf-8"))
         check_depth(value)

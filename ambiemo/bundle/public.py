@@ -1,9 +1,8 @@
 """Corpora whose clips or votes anybody may have: a bundle's utterances are held against this package's own copy.
 
 tiny      ids, clips, speakers, lengths and votes: the package ships them. Only where the plan names no other folder
-crema-d   ids, clips and speakers, by the pinned manifest; the votes are the owner's
-emodb     clips of the 5 speakers whose hashes are known; speakers and acted labels of all, which the names tell
-emov-db   speakers and ids by their names
+crema-d   ids, clips and speakers, by the pinned manifest, and where all are there, which of them a limit keeps; not the votes
+emodb     clips whose hashes are known; speakers and acted labels of all, which the names tell; not which are left out
 Raises Broken naming the utterance. `unknown` says what is left that nobody here can know.
 """
 
@@ -41,9 +40,10 @@ def unknown(entry: CorpusEntry, told: Row) -> str:
         return f"votes by a file of the run's own{same}"
     if entry.id == crema_d.NAME:
         other = counts.get("audio_not_as_released", 0)
-        return "votes" + (f"; {other} clips are not the released ones" if other else "") + same
+        left = "" if counts["utterances"] >= crema_d.CLIPS - len(crema_d.WRONG_AUDIO) else ", which clips are left out"
+        return f"votes{left}" + (f"; {other} clips are not the released ones" if other else "") + same
     if entry.id == emodb.NAME:
-        return f"clips of the 5 speakers whose hashes are not public{same}"
+        return f"which of the {emodb.CLIPS} clips are left out; bytes of the clips whose hashes are not public{same}"
     return f"utterances, clips, speakers and votes{same}"
 
 
