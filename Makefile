@@ -10,6 +10,7 @@ BUNDLE        ?= artifacts/quick
 PLAN          ?= reproduce/paper.yaml
 RUNTIME       ?= docker
 ALLOW_MISSING ?=
+YES           ?=
 TARGET        ?= reproduce
 IMAGE         ?= ambiemo:$(TARGET)
 BUILD_ARGS    ?=
@@ -71,9 +72,9 @@ tables: $(VENV)/.base ## make a bundle's tables again from its answers (BUNDLE=a
 	@$(BIN)/ambiemo tables $(BUNDLE)
 
 # Says everything that is missing, at once and before anything is built; then image, run, bundle.
-reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNTIME=local|docker|podman PLAN=... ALLOW_MISSING=1)
+reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNTIME=local|docker|podman PLAN=... ALLOW_MISSING=1 YES=1)
 	@if [ "$(RUNTIME)" = local ]; then $(MAKE) $(VENV)/.run; fi
-	@$(BIN)/python reproduce/run.py --runtime $(RUNTIME) $(if $(ALLOW_MISSING),--allow-missing) \
+	@$(BIN)/python reproduce/run.py --runtime $(RUNTIME) $(if $(ALLOW_MISSING),--allow-missing) $(if $(YES),--yes) \
 	  $(addprefix --build-arg ,$(BUILD_ARGS)) $(PLAN)
 
 image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman BUILD_ARGS='CUDA_IMAGE=...')
@@ -83,6 +84,7 @@ image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman
 bench: $(VENV)/.dev $(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/.bench) ## measure side by side, write JSON (ENGINES='transformers vllm' BENCH_OUT=reproduce/bench/results)
 	$(BIN)/python reproduce/bench/import_msp_podcast.py --out $(BENCH_OUT)/import_msp_podcast.json
 	$(BIN)/python reproduce/bench/utterances.py --out $(BENCH_OUT)/utterances.json
+	$(BIN)/python reproduce/bench/side_by_side.py --gpus-each 4 --out $(BENCH_OUT)/side_by_side.json
 	$(BIN)/python reproduce/bench/paper_scale.py --out $(BENCH_OUT)/paper_scale.json
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/sharing.py --out $(BENCH_OUT)/sharing.json)
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/overhead.py --engine transformers --out $(BENCH_OUT)/overhead-transformers.json)

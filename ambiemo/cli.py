@@ -228,9 +228,23 @@ def strategies() -> None:
 
 
 @main.command()
-@click.option("--resolve", is_flag=True, help="Ask huggingface.co for the commit to pin, one line a model.")
-def models(resolve: bool) -> None:
+@click.option("--resolve", is_flag=True, help="Ask huggingface.co for the commit to pin, one line per model.")
+@click.option(
+    "--fetch",
+    "plan_file",
+    metavar="PLAN",
+    type=click.Path(path_type=Path),
+    help="Download the weights of a plan's models at their commits, into the cache.",
+)
+def models(resolve: bool, plan_file: Path | None) -> None:
     """The models: weights, revision, engine, what each can do."""
+    if plan_file is not None:
+        from ambiemo.models.fetching import fetch
+        from ambiemo.plan.schema import read
+
+        done = fetch([entry.spec() for entry in read(plan_file).every_model], click.echo)
+        click.echo(f"{len(done)} repositories are here")
+        return
     if resolve:
         from ambiemo.models import MODELS
         from ambiemo.models.resolving import resolved_lines

@@ -4,6 +4,7 @@ A file may come from anybody. Whatever it is (a pipe, a gigabyte of spaces, a bo
 little memory, with one line that says what was found and what is allowed. docs/bundle.md lists these limits.
 """
 
+import errno
 import io
 import os
 import stat
@@ -68,6 +69,8 @@ def open_regular(path: Path | str, most: int, follow: bool = True) -> BinaryIO:
     handle = os.open(path, flags)
     try:
         status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise TooMuch("is not a regular file")
         if status.st_size > most:

@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("plan", type=Path, metavar="PLAN")
     parser.add_argument("--runtime", choices=("docker", "podman", "local"), default="docker")
     parser.add_argument("--allow-missing", action="store_true")
+    parser.add_argument("--yes", action="store_true", help="pay for models without a ceiling of dollars")
     parser.add_argument("--image", default="ambiemo:reproduce")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="another base, say")
     asked = parser.parse_args()
@@ -52,7 +53,7 @@ def main() -> int:
         return 2
 
     out = Path("artifacts") / plan.name
-    more = ["--allow-missing"] if asked.allow_missing else []
+    more = [*(["--allow-missing"] if asked.allow_missing else []), *(["--yes"] if asked.yes else [])]
     if local:
         return _step([sys.executable, "-m", "ambiemo", "run", str(asked.plan), "--out", str(out), *more])
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")

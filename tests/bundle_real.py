@@ -24,6 +24,7 @@ from ambiemo.durable import sha256
 from ambiemo.jsonlines import lines, packed
 from ambiemo.labels import FOUR, SIX
 from ambiemo.models import MODELS
+from ambiemo.pipeline.account import Account
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Expanded, laid_out
 from ambiemo.plan.schema import Plan, check
@@ -44,7 +45,7 @@ OWN: dict[str, Any] = {"tiny": {"id": "tiny", "root": "${OWN_CLIPS}"}}
 LOST = ("", "no idea", '{"happy": -1}', '{"happy": NaN}', '{"happy": 0.2, "happy": 0.9}', '{"happy": 0.')
 
 
-RUN_LOG = b'{\n  "calls": 0,\n  "failed": 0,\n  "reused": 0,\n  "seconds": {}\n}\n'
+RUN_LOG = json.dumps(vars(Account()), indent=2, sort_keys=True).encode() + b"\n"
 
 
 def plan(**changes: Any) -> Plan:

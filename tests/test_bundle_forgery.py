@@ -105,8 +105,8 @@ def a_better_verdict(files: Files) -> Files:
         (another_prediction, PREDICTIONS),
         (another_text, "scores/tiny/"),  # the verifier was asked about the text that was exchanged
         (swapped_clips, ANSWERS),
-        (another_prompt, ANSWERS),
-        (another_revision, ANSWERS),
+        (another_prompt, "config/prompts/tiny/direct.txt"),
+        (another_revision, "inputs/models.json"),
         (other_votes, "tables/"),
         (another_epsilon, PREDICTIONS),
         (fewer_answers, SAMPLES),

@@ -97,3 +97,8 @@ def test_what_needs_no_model_imports_neither_torch_nor_ray(words: list[str]) -> 
     )
     told = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert told.stdout.splitlines()[-1] == "heavy: []", told.stdout + told.stderr
+
+
+def test_a_plan_of_what_needs_no_weights_fetches_nothing() -> None:
+    done = ambiemo("models", "--fetch", str(ROOT / "reproduce/quick.yaml"))
+    assert (done.exit_code, done.output) == (0, "0 repositories are here\n")

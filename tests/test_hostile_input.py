@@ -4,7 +4,8 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from ambiemo.durable import sha256
 
 MEASURED: list[str] = []
 ANSWERS = "answers/tiny/tiny/direct.greedy.jsonl.gz"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind(tmp_path: Path) -> Iterator[None]:
+    """Folders 1,000 deep are more than pytest's own cleaning takes."""
+    yield
+    subprocess.run(["rm", "-rf", str(tmp_path)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -191,3 +191,15 @@ def test_an_engine_that_applies_another_decoding_stops_its_model(monkeypatch: py
     told = asked(DrawActor(MODELS["tiny"], "null", {"deaf": True}), [ONE])
     assert told["line"] == [b""]
     assert "was asked for" in told["stopped"][0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("breaks", "MemoryError: a rehearsed lack of memory"), ("killed", "killed without a word")],
+)
+def test_an_actor_that_always_ends_is_not_started_for_ever(fault: str, reason: str, tmp_path: Path, run) -> None:
+    plan = write_plan(tmp_path, {"tiny": {"fault": fault}, "qwen2-audio-7b": {}}, strategies=["greedy"])
+    with pytest.raises(Broken, match=rf"model tiny: its actors ended \d+ times in a row without an answer, the last one: {reason}"):
+        run(plan, out=tmp_path / "out")
+    assert {row["model"] for row in cells(tmp_path / "out") if not row["skipped"]} == {"qwen2-audio-7b"}
+    assert verify(tmp_path / "out") == []

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from ambiemo.cli import main
 from ambiemo.errors import BadInput
+from ambiemo.pipeline.drawing import asked_models
 from ambiemo.pipeline.progress import STATUS, Board
 from ambiemo.pipeline.run import agreed_to_pay
 from ambiemo.pipeline.status import lines, read_status
@@ -104,3 +105,11 @@ def test_a_priced_verifier_needs_one_too(monkeypatch: pytest.MonkeyPatch) -> Non
     judged = {"models": [{"id": "tiny", "engine": "null"}], "strategies": ["alm_v"], "verifier": "gpt-4o"}
     with pytest.raises(BadInput, match="may cost"):
         agreed_to_pay(expanded(monkeypatch, **judged))
+
+
+def test_a_model_that_is_left_out_needs_neither_dollars_nor_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = {"gpt-4o": [("no key", "export it")]}
+    monkeypatch.setattr("ambiemo.plan.expand.lacks", lambda spec, *asked: gone.get(spec.id, []))
+    stands = expand(check({**PAID, "strategies": ["greedy", "alm_v"], "verifier": "tiny"}, "plan"))
+    assert asked_models(stands) == ["tiny"]
+    agreed_to_pay(stands)

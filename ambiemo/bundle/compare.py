@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ambiemo.bundle.claims_compared import print_claims
 from ambiemo.bundle.folder import payload
 from ambiemo.errors import BadInput, shown
 
@@ -268,6 +269,7 @@ def show(first: Path, second: Path, margin: float, as_json: bool) -> bool:
         print(json.dumps(as_object(comparison, margin), indent=1, allow_nan=False))
     else:
         as_lines(comparison, margin)
+        print_claims(first, second)
     return comparison.agree
 
 

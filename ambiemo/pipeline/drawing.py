@@ -40,7 +40,7 @@ def drawn(expanded: Expanded, store: AnswerStore, account: Account, board: Board
     """
     from ambiemo.pipeline.cluster import enough, pool_size
 
-    for model in expanded.specs:
+    for model in asked_models(expanded):
         entry = expanded.entry(model)
         enough(model, entry, pool_size(entry, expanded.engine(model)))
     asked: set[tuple[str, str, str]] = set()
@@ -52,6 +52,13 @@ def drawn(expanded: Expanded, store: AnswerStore, account: Account, board: Board
         if not failed:
             return expanded
         expanded = left_out(expanded, failed)
+
+
+def asked_models(expanded: Expanded) -> list[str]:
+    """The models that a run asks anything, verifiers too; not those whose cells are all skipped."""
+    questions = sharing.questions_of(expanded)
+    asked = {one.model for one in questions} | {expanded.verifier(one.model) for one in questions if one.judged}
+    return [model for model in expanded.specs if model in asked]
 
 
 class Halted(Broken):

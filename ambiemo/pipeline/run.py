@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ambiemo.errors import BadInput, Broken
 from ambiemo.pipeline.account import Account
-from ambiemo.pipeline.drawing import drawn
+from ambiemo.pipeline.drawing import asked_models, drawn
 from ambiemo.pipeline.progress import STATUS, Board, say
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
@@ -92,22 +92,20 @@ def agreed_to_pay(expanded: Expanded) -> None:
     """Raise BadInput, after the sum is shown, where a model that costs money has no ceiling of dollars in the plan."""
     from ambiemo.plan.dry_run import costs
 
-    asked = {one.model for one in sharing.questions_of(expanded)}
-    asked |= {expanded.verifier(one.model) for one in sharing.questions_of(expanded) if one.judged}
+    asked = asked_models(expanded)
     open_ended = [
         one
         for one in costs(expanded)
         if one.model in asked
         and one.engine == "openai"
-        and one.dollars != 0
-        and "max_dollars" not in expanded.entry(one.model).options
+        and one.dollars
+        and expanded.entry(one.model).options.get("max_dollars") is None
     ]
-    open_ended = [one for one in open_ended if expanded.specs[one.model].price is not None]
     if not open_ended:
         return
     for one in open_ended:
         say(
-            f"{one.model}: at most ${one.dollars:,.2f} for {one.answers:,} answers, on an empty store; the plan sets no ceiling"
+            f"{one.model}: at most ${one.dollars:,.2f} for {one.answers:,} answers, on an empty store; no ceiling is set"
         )
     total = sum(one.dollars or 0.0 for one in open_ended)
     raise BadInput(

@@ -1,0 +1,211 @@
+"""The kill matrix: whatever is killed in the middle of a run, nothing acknowledged is lost or doubled, and the tables do not change.
+
+A small one runs with the tests. `python tests/test_pipeline_kills.py ROUNDS [SEED]` kills more often, at random moments, and prints the counts.
+"""
+
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PLAN = {
+    "name": "kills",
+    "models": [
+        {"id": "tiny", "engine": "null", "actors": 2, "cpus": 0.5, "options": {"delay_s": 0.05}},
+        {"id": "ultravox-v0.3", "engine": "null", "actors": 1, "cpus": 0.5, "options": {"delay_s": 0.05}},
+    ],
+    "corpora": [{"id": "tiny", "limit": 16}],
+    "strategies": ["greedy", "w_bon", "alm_v"],
+    "group_size": 2,
+    "bootstrap": {"resamples": 100},
+}
+NODES = """
+import sys, threading
+from pathlib import Path
+from ray.cluster_utils import Cluster
+sys.path.insert(0, "tests")
+from test_pipeline_kills import kill_actor, when_stored
+from ambiemo.pipeline.run import run
+
+what, plan, out, after = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
+cluster.wait_for_nodes()
+
+def disturb():
+    when_stored(out.parent / ".store", after)
+    if what == "node":
+        cluster.remove_node(workers[0], allow_graceful=False)
+        print("killed a node", flush=True)
+    else:
+        print("killed actor", kill_actor(), flush=True)
+
+if what != "nothing":
+    threading.Thread(target=disturb, daemon=True).start()
+run(plan, out=out, address=cluster.address)
+cluster.shutdown()
+"""
+
+
+def stored_groups(store: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in store.glob("*.jsonl"))
+
+
+def when_stored(store: Path, groups: int, job: subprocess.Popen | None = None) -> None:
+    """Wait until so many groups are acknowledged."""
+    deadline = time.monotonic() + 200
+    while stored_groups(store) < groups:
+        assert job is None or job.poll() is None, "the job ended before it could be killed"
+        assert time.monotonic() < deadline, "nothing was drawn"
+        time.sleep(0.05)
+
+
+def ancestors(pid: int) -> list[int]:
+    found = []
+    while pid > 1:
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+        found.append(pid)
+    return found
+
+
+def kill_actor() -> int:
+    """SIGKILL one of this process' own actors that hold a model."""
+    for _ in range(100):
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    name = (folder / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if name.startswith(b"ray::") and b"DrawActor" in name and os.getpid() in ancestors(int(folder.name)):
+                    os.kill(int(folder.name), signal.SIGKILL)
+                    return int(folder.name)
+        time.sleep(0.1)
+    raise AssertionError("no actor found")
+
+
+def in_cluster(folder: Path, what: str, after: int) -> str:
+    command = [sys.executable, "-c", NODES, what, str(folder / "plan.yaml"), str(folder / "out"), str(after)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert what == "nothing" or "killed" in done.stdout
+    return done.stdout
+
+
+def by_hand(folder: Path, signal_: int, after: int) -> float:
+    """Send a signal to the driver of `ambiemo run`, then run the same command again. Returns seconds until the first ended."""
+    command = [sys.executable, "-m", "ambiemo", "run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
+        when_stored(folder / ".store", after, job)
+        began = time.monotonic()
+        os.kill(job.pid, signal_)
+        error = job.communicate(timeout=60)[1]
+        took = time.monotonic() - began
+    if signal_ == signal.SIGINT:
+        assert job.returncode == 1, error
+        assert error.splitlines() == ["ambiemo: interrupted; what was drawn is kept, run the same command again"]
+    assert not (folder / "out").exists()
+    kept = stored_groups(folder / ".store")
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert second.returncode == 0, second.stderr
+    assert json.loads((folder / "out/data/log/run.log").read_text())["reused"] >= kept, "what was acknowledged is not drawn again"
+    return took
+
+
+def checked(folder: Path) -> dict[str, bytes]:
+    """Tables and predictions, once it is sure that no answer is there twice."""
+    for path in (folder / ".store").glob("*.jsonl"):
+        heads = [json.loads(line[65:].split(b"\t")[0]) for line in path.read_bytes().splitlines()]
+        keys = collections.Counter(key for head in heads for key in head["keys"])
+        assert set(keys.values()) <= {1}, f"{path.name}: an answer was stored twice"
+    data = folder / "out/data"
+    files = [path for path in sorted(data.rglob("*")) if path.is_file()]
+    named = {path.relative_to(data).as_posix(): path.read_bytes() for path in files}
+    return {name: content for name, content in named.items() if name.startswith(("tables/", "predictions/", "answers/"))}
+
+
+def planned(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    folder = planned(tmp_path_factory.mktemp("kills") / "calm")
+    in_cluster(folder, "nothing", 0)
+    return checked(folder)
+
+
+@pytest.mark.parametrize("what", ["actor", "node"])
+def test_a_killed_actor_or_node_changes_nothing(what: str, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    folder = planned(tmp_path / what)
+    in_cluster(folder, what, 5)
+    assert checked(folder) == undisturbed
+
+
+def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    folder = planned(tmp_path / "driver")
+    by_hand(folder, signal.SIGKILL, 5)
+    assert checked(folder) == undisturbed
+
+
+def test_ctrl_c_ends_cleanly_in_ten_seconds(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    folder = planned(tmp_path / "interrupted")
+    assert by_hand(folder, signal.SIGINT, 5) < 10
+    assert checked(folder) == undisturbed
+
+
+def test_a_second_run_on_the_same_store_is_refused_and_the_first_goes_on(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    folder = planned(tmp_path / "two")
+    command = [sys.executable, "-m", "ambiemo", "run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
+        when_stored(folder / ".store", 1, job)
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+        assert second.returncode == 2
+        assert "another run is using this answer store" in second.stderr
+        error = job.communicate(timeout=280)[1]
+    assert job.returncode == 0, error
+    assert checked(folder) == undisturbed
+
+
+def matrix(rounds: int, number: int) -> None:
+    """Kill at random moments, so many times each, and print the counts."""
+    random_ = random.Random(number)
+    counts: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as name:
+        calm = planned(Path(name) / "calm")
+        in_cluster(calm, "nothing", 0)
+        expected = checked(calm)
+        for turn in range(rounds):
+            for what in ("actor", "node", "driver", "ctrl-c"):
+                folder, after = planned(Path(name) / f"{what}-{turn}"), random_.randint(0, 60)
+                if what in ("actor", "node"):
+                    in_cluster(folder, what, after)
+                else:
+                    by_hand(folder, signal.SIGKILL if what == "driver" else signal.SIGINT, max(1, after))
+                counts[f"{what}: {'same bytes' if checked(folder) == expected else 'OTHER BYTES'}"] += 1
+                print(turn, what, "after", after, dict(counts), flush=True)
+    print(json.dumps(counts, indent=2))
+
+
+if __name__ == "__main__":
+    threading.current_thread().name = "matrix"
+    matrix(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
