@@ -36,7 +36,7 @@ from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.shipped import verify as shipped
 from ambiemo.bundle.verify import verify
 from ambiemo.draws import Decoding, Draw
-from ambiemo.metrics import signflip
+from ambiemo.metrics import floors, signflip
 from ambiemo.models.parsing import parse_distribution, parse_score
 from ambiemo.plan.schema import Plan
 from ambiemo.plan.sharing import clip_owners
@@ -50,6 +50,7 @@ GREEDY, BEAM, SCORES = (
     f"{kind}/tiny/tiny/{name}.jsonl.gz"
     for kind, name in (("answers", "direct.greedy"), ("answers", "direct.beam-3"), ("scores", "direct.beam-3"))
 )
+GAINS, FLOORS = "tables/gains.csv", "tables/floors.csv"
 UTTERANCES, CELLS, RUN = "inputs/utterances.jsonl", "config/cells.jsonl", "config/run.json"
 SCRIPT = Path(shipped.__file__)
 
@@ -235,6 +236,10 @@ def seventeen(row: dict) -> None:
     row["distribution"] = [1.0, *[0.0] * (len(row["distribution"]) - 1)]
 
 
+def of(rows: list[dict], strategy: str) -> dict:
+    return next(row for row in rows if row["strategy"] == strategy)
+
+
 def in_family(rows: list[dict]) -> dict:
     return next(row for row in rows if row["p_holm"])
 
@@ -261,6 +266,20 @@ FORGERIES = [
     (RESULTS, lambda rows: rows[0].update(by_bootstrap="accuracy"), "column by_bootstrap"),
     (RESULTS, lambda rows: rows[0].update(reason=""), "column reason"),
     (RESULTS, lambda rows: rows[0].update(g_eff="9.000000"), "column g_eff"),
+    (GAINS, lambda rows: rows.pop(), "found no row for"),
+    (GAINS, lambda rows: of(rows, "label_logprobs").update(oracle="0.000001"), "column oracle"),
+    (GAINS, lambda rows: of(rows, "label_logprobs").update(realised_low="0.400000"), "column realised_low"),
+    (GAINS, lambda rows: of(rows, "label_logprobs").update(effective_candidates="6.000000"), "column effective"),
+    (GAINS, lambda rows: of(rows, "label_logprobs").update(ties="0.000000"), "column ties"),
+    (GAINS, lambda rows: rows[0].update(choice="-0.900000"), "the sum of its parts"),
+    (GAINS, lambda rows: rows[0].update(total="-0.900000"), "column total"),
+    (GAINS, lambda rows: rows[0].update(left_out="0"), "column left_out"),
+    (FLOORS, lambda rows: rows.pop(), "found no row for"),
+    (FLOORS, lambda rows: of(rows, "cot").update(value="-0.000001"), "column value"),
+    (FLOORS, lambda rows: of(rows, "cot").update(high="0.990000"), "column high"),
+    (FLOORS, lambda rows: of(rows, "cot").update(n="96"), "column n"),
+    (FLOORS, lambda rows: rows[0].update(value="0.100000"), "column value"),
+    (FLOORS, lambda rows: rows[-1].update(strategy="oracle"), "found a row for"),
     ("tables/heard.csv", lambda rows: rows[0].update(p_holm="0.001000"), "column p_holm"),
     ("tables/heard.csv", lambda rows: rows[0].update(high="0.001000"), "column high"),
     ("tables/heard.csv", lambda rows: rows[0].update(reason=""), "column reason"),
@@ -755,6 +774,27 @@ def test_its_sign_flips_of_many_speakers_are_the_package_s(speakers: int) -> Non
     for middle in (0.0, 0.1, 0.3):
         sums = chance.normal(middle, 1, speakers).tolist()
         assert shipped.sign_flip(sums) == pytest.approx(signflip.sign_flip(sums), abs=1e-12)
+
+
+raters = st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(lambda votes: sum(votes) > 1)
+
+
+@given(raters, shares)
+def test_what_it_knows_of_raters_is_what_the_package_knows(votes: list[int], drawn: list[float]) -> None:
+    given_to = np.array([[x / sum(drawn) for x in drawn]])
+    truth, told = shipped.Truth(votes, 1), np.array([votes])
+    js = shipped.js_bits(truth, given_to[0].tolist())
+    found = {
+        "brier_unbiased": shipped.brier_unbiased(truth, given_to[0].tolist()),
+        "js_divergence_bits_vote_jackknife": shipped.js_vote_jackknife(truth, given_to[0].tolist(), js),
+    }
+    for name, value in found.items():
+        assert value == pytest.approx(np.ravel(getattr(floors, name)(told, given_to))[0], abs=1e-9), name
+    for size in range(1, sum(votes) // 2 + 1):
+        apart = shipped.panel_bits(tuple(votes), 2 * size) - shipped.panel_bits(tuple(votes), size)
+        assert apart == pytest.approx(np.ravel(floors.second_panel_js_bits(told, size))[0], abs=1e-9)
+    accuracy = np.ravel(floors.leave_one_rater_out_accuracy(told))[0]
+    assert shipped.one_rater_right(truth) == pytest.approx(accuracy, abs=1e-9)
 
 
 @given(st.floats(0.01, 80), st.floats(0.5, 300))

@@ -41,7 +41,7 @@ import zlib
 from array import array
 from functools import lru_cache
 from itertools import compress
-from operator import add
+from operator import add, sub
 from typing import Any
 
 FORMAT = 2
@@ -56,6 +56,7 @@ MOST_UTTERANCES = 2_000_000  # of a corpus
 LARGEST_UNPACKED = 64 * 2**30
 LARGEST_RATIO = 1000  # unpacked bytes per packed byte, and 1 MiB
 MOST_FILES = 100_000
+LARGEST_PANEL = 100  # raters
 MOST_STEPS = 100_000_000  # of the search for another speaker's clips
 DEEPEST_FOLDER = 8
 MOST_DIGITS = 30  # of an integer in a document
@@ -727,6 +728,23 @@ class Strategy:
             None if known is None else known / (tokens or 1) for _, known, tokens, _ in candidates
         ]
 
+    def effective(self, candidates):
+        """(effective number of the parsed candidates, whether the largest weight is shared).
+
+        The second is None where there are no scores.
+        """
+        if self.scorer == "none":
+            return float(len(candidates)), None
+        values = [value for value in self.values(candidates) if value is not None]
+        most = max(values)
+        if self.aggregator == "best":
+            weights = [float(value == most) for value in values]
+        else:
+            weights = self.weights(values)
+        top = max(weights)
+        tied = sum([weight >= top * (1 - 1e-12) for weight in weights]) > 1
+        return sum(weights) ** 2 / sum([weight * weight for weight in weights]), tied
+
     def weights(self, values):
         """Weights that sum to 1: softmax of likelihoods, a verifier's scores in proportion."""
         if self.scorer == "verifier":
@@ -878,15 +896,24 @@ def levels_of(utterances, rule, thresholds):
 class Truth:
     """What the raters said of an utterance, and what every metric needs of it."""
 
-    __slots__ = ("apart", "as_uniform", "bits", "miller_madow", "shares", "spread", "top", "votes")
+    __slots__ = (
+        "apart", "as_uniform", "bits", "counts", "fewer", "miller_madow", "shares", "spread",
+        "top", "untied", "votes",
+    )  # fmt: skip
 
     def __init__(self, votes, unit):
-        self.votes = sum(votes)
+        self.votes, self.counts = sum(votes), tuple(votes)
         self.shares = tuple(truth_of(votes))
         self.bits = entropy(self.shares)
         seen = sum(vote > 0 for vote in votes)
         self.miller_madow = self.bits + (seen - 1) / (2 * (self.votes / unit) * math.log(2))
         self.top = top_of(self.shares)
+        self.untied = max(self.top) == 1
+        self.fewer: list = []  # (share, votes without one of it as shares, their entropy)
+        for k, vote in enumerate(votes if self.votes > 1 and unit == 1 else ()):
+            if vote:
+                rest = truth_of([one - (k == at) for at, one in enumerate(votes)])
+                self.fewer.append((vote / self.votes, rest, entropy(rest)))
         middle = 1 / len(self.shares)
         self.apart = [share - middle for share in self.shares]
         constant = max(self.shares) - min(self.shares) <= SAME
@@ -894,6 +921,54 @@ class Truth:
         uniform = [middle] * len(self.shares)
         self.as_uniform = max(0.0, entropy([(a + b) / 2 for a, b in zip(self.shares, uniform)])
                               - (self.bits + entropy(uniform)) / 2)  # fmt: skip
+
+
+def js_bits(truth, shares):
+    """The Jensen-Shannon divergence of a prediction."""
+    halves = [(a + b) / 2 for a, b in zip(truth.shares, shares)]
+    return max(0.0, entropy(halves) - (truth.bits + entropy(shares)) / 2)
+
+
+def brier_unbiased(truth, shares):
+    """The squared distance to the distribution that the raters were drawn from, unbiased."""
+    noise = (1 - sum([share * share for share in truth.shares])) / (truth.votes - 1)
+    return sum([(a - b) * (a - b) for a, b in zip(truth.shares, shares)]) - noise
+
+
+def js_vote_jackknife(truth, shares, js):
+    """JS with most of the bias that few raters give it taken off."""
+    log2, own, left = math.log2, entropy(shares), 0.0
+    for share, rest, bits in truth.fewer:
+        halves = 0.0
+        for a, b in zip(rest, shares):
+            half = (a + b) / 2
+            if half > 0:
+                halves -= half * log2(half)
+        left += share * max(0.0, halves - (bits + own) / 2)
+    return truth.votes * js - (truth.votes - 1) * left
+
+
+@lru_cache(maxsize=1 << 14)
+def panel_bits(counts, size):
+    """The mean entropy of a panel of so many of the raters."""
+    n, total = sum(counts), 0.0
+    for votes in counts:
+        for told in range(1, min(votes, size) + 1):
+            ways = math.comb(votes, told) * math.comb(n - votes, size - told)
+            share = told / size
+            total -= ways * share * math.log2(share)
+    return total / math.comb(n, size)
+
+
+def one_rater_right(truth):
+    """How often a rater names the label of the other raters."""
+    total = 0.0
+    for k, vote in enumerate(truth.counts):
+        if vote:
+            rest = [one - (k == at) for at, one in enumerate(truth.counts)]
+            most = max(rest)
+            total += vote / truth.votes * (rest[k] == most) / rest.count(most)
+    return total
 
 
 class Sums:
@@ -983,6 +1058,11 @@ class Sums:
         self.hit += hit
         self.kl += (t_log - cross) * math.log(2)
         return js, bc, brier, hit
+
+    def truth_f1(self):
+        """Mean F1 over the labels of the truth."""
+        both = zip(self.hits, self.true, self.said)
+        return average([2 * hit / (true + said) for hit, true, said in both if true > NOBODY])
 
     def metrics(self):
         """The thirteen metrics of docs/metrics.md, NaN where one is not estimable."""
@@ -1075,9 +1155,12 @@ class Interval:
         self.value, self.reason, self.still = value, "", False
         self.low = self.high = self.error = NAN
         people, n = len(sizes), sum(sizes)
+        self.people = people
         self.effective = n * n / sum([size * size for size in sizes]) if n else NAN
         self.freedom = self.effective - 1
-        if value != value:
+        if not n:
+            self.reason = "no utterances"
+        elif value != value:
             self.reason = "not estimable"
         elif math.isinf(value):
             self.reason = "infinite"
@@ -1102,7 +1185,7 @@ class Interval:
                 self.reason = "the same whichever cluster is left out"
 
     @classmethod
-    def of_mean(cls, sums, sizes, level):
+    def of_mean(cls, sums, sizes, *, level):
         """Of a mean over utterances, from each speaker's sum."""
         total, n = math.fsum(sums), sum(sizes)
         without = [
@@ -1111,11 +1194,15 @@ class Interval:
         return cls(total / n if n else NAN, without, sizes, level)
 
     @classmethod
-    def of_ratio(cls, above, below, sizes, level):
-        """Of a quotient of two sums over utterances."""
+    def of_ratio(cls, above, below, sizes, *, level, less_from=None):
+        """Of a quotient of two sums over utterances, or of a number less the quotient."""
         over, under = math.fsum(above), math.fsum(below)
-        without = [quotient(over - a, under - b) for a, b in zip(above, below)]
-        return cls(quotient(over, under), without, sizes, level)
+        made = [quotient(over - a, under - b) for a, b in zip(above, below)]
+        made.append(quotient(over, under))
+        if less_from is not None:  # a share of an error, and an error that is not above 0 has none
+            rests = [*[under - b for b in below], under]
+            made = [less_from - one if rest > 0 else NAN for one, rest in zip(made, rests)]
+        return cls(made[-1], made[:-1], sizes, level)
 
     def p(self):
         """The jackknife's p."""
@@ -1131,6 +1218,11 @@ class Interval:
         return edge * self.error
 
 
+def turned(rows, width) -> Any:
+    """The columns of rows."""
+    return list(zip(*rows)) if rows else [()] * width
+
+
 def quotient(above, below):
     return above / below if abs(below) > 1e-12 else NAN
 
@@ -1144,6 +1236,7 @@ def sign_flip(sums):
     size = math.fsum(map(abs, sums))
     if not size:
         return 1.0
+    sums = sorted(sums, key=lambda one: (round(abs(one), 9), one))
     if total < 0:
         sums, total = [-one for one in sums], -total
     slack = SAME * size
@@ -1155,20 +1248,19 @@ def sign_flip(sums):
     return (1 + flips_beyond(sums, total, size, slack)) / (FLIPS + 1)
 
 
-def flips_beyond(sums, total, size, slack):
+def flips_beyond(ordered, total, size, slack):
     """How many of the 20,000 patterns have a sum as far from 0. `total` is above 0 or 0.
 
     A pattern that flips what adds up to X has the sum total − 2X. All X are added at once, as whole
     numbers in 32 bits each of one long number; the few that this cannot tell are added again.
     """
-    ordered = sorted(sums, key=lambda one: (round(abs(one), 9), one))
-    lanes, raw, width = patterns(len(sums))
+    lanes, raw, width = patterns(len(ordered))
     fine = 2520.0  # sums of shares of the win are whole there
-    whole = all(abs(one * fine - round(one * fine)) < 1e-6 for one in sums)
+    whole = all(abs(one * fine - round(one * fine)) < 1e-6 for one in ordered)
     if whole and size * fine < 2**28:
         scale, blur = fine, 0.01
     else:
-        scale, blur = 2**28 / size, len(sums) / 2 + 2
+        scale, blur = 2**28 / size, len(ordered) / 2 + 2
     middle = 2**29
     made = lanes[-1] * middle
     for lane, one in zip(lanes, ordered):
@@ -1284,6 +1376,8 @@ class Corpus:
         self.levels = levels_of(self.votes, ambiguity["rule"], ambiguity["thresholds"])
         self.acted = sum(acted for _, acted in self.votes)
         del self.votes, self._known, self._numbers
+        # Only where every truth is votes of raters who give one each is more known of the raters.
+        self.rated = self.unit == 1 and not self.acted
         self.inside = {"all": bytes([1]) * len(self.ids)}
         for level in LEVELS:
             mask = bytes([here == level for here in self.levels])
@@ -1547,7 +1641,11 @@ class Study:
 
     def _why(self, kind, name):
         """How something was missing: from the start, or because it failed in the run."""
-        told = [item["what"] for item in self.run["missing"] if (item["kind"], item["id"]) == (kind, name)]
+        told = [
+            item["what"]
+            for item in self.run["missing"]
+            if (item["kind"], item["id"]) == (kind, name)
+        ]
         failed = [what for what in told if what.startswith("failed in this run: ")]
         return failed[-1] if failed else "missing here"
 
@@ -2023,6 +2121,11 @@ class Column:
         self.counts = {level: [0, 0, 0] for level in corpus.inside if level != "all"}
         self.compared = False  # whether the shuffled_audio control needs tails and given
         self.tails, self.given = array("q"), bytearray()
+        self.several = control == "none" and getattr(strategy, "count", 1) != 1
+        self.unread = 0  # utterances with a candidate that needs repair
+        # speaker -> utterances; JS of greedy, strategy, mean candidate, pool, best candidate;
+        # effective candidates, ties
+        self.gains: dict = {}
 
     def add(self, shares, level, candidates, unparsed, unscored):
         self.made.append(shares is not None)
@@ -2042,7 +2145,7 @@ class Column:
 class Prediction:
     """A prediction made here: the end of its row, and its parts in case a last digit differs."""
 
-    __slots__ = ("bits", "counts", "failure", "given", "mixes", "shares", "tail")
+    __slots__ = ("bits", "counts", "failure", "given", "mixes", "parsed", "shares", "tail")
 
     def __init__(self, strategy, candidates, failure):
         unparsed = unscored = 0
@@ -2057,6 +2160,7 @@ class Prediction:
                 given = given or score_given
                 parsed.append((shares, likelihood, tokens, score))
         self.shares, self.bits, self.failure, self.tail = None, None, failure, None
+        self.parsed = None if repair else parsed
         if repair:
             if strategy.scorer != "none":
                 unscored = strategy.values(parsed).count(None)
@@ -2182,6 +2286,7 @@ class Counted:
 
     def __init__(self):
         self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
+        self.untold = self.gains_given = 0  # rows of floors.csv and gains.csv
 
 
 def clips_of_others(ids, speakers, seed, corpus):
@@ -2229,6 +2334,7 @@ class Unit:
         self.streams = {
             name: Stream(study, one) for name, one in study.questions[(model, corpus)].items()
         }
+        self.asked: dict = {}
         self.shuffled = self._cycle(corpus)
         if not self.shuffled:  # one speaker alone has no other's clip
             self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
@@ -2258,6 +2364,7 @@ class Unit:
         for column in self.columns:
             question = self.study.question_of(self.model, corpus.name, column)
             asked.append((column, self.streams[question]))
+            self.asked[id(column)] = question
         for place, (utterance, clip) in enumerate(zip(corpus.ids, corpus.clips)):
             made = waiting.get(clip)
             if made is None:
@@ -2266,7 +2373,7 @@ class Unit:
                     waiting[clip] = made
             elif last[clip] == place:
                 del waiting[clip]
-            self._compare(utterance, corpus.levels[place], made)
+            self._compare(utterance, corpus.levels[place], made, place)
         for stream in self.streams.values():
             stream.finish()
         self.rows.finish()
@@ -2292,8 +2399,37 @@ class Unit:
             )
         return made
 
-    def _compare(self, utterance, level, made):
+    def _gain(self, column, ours, told, place, losses):
+        """Add what the gain of one utterance consists of."""
+        truth, (greedy, own) = self.corpus.truths[place], told
+        parsed = ours.parsed
+        if parsed is None:
+            column.unread += 1
+        elif not parsed:
+            return
+        row = column.gains.setdefault(self.corpus.speakers[place], [0, *[0.0] * 7])
+        row[0] += 1
+        row[1] += greedy
+        row[2] += own
+        if parsed is None:
+            return
+        asked = (self.asked[id(column)], len(parsed), ours.counts[0])
+        if asked not in losses:
+            rows = [candidate[0] for candidate in parsed]
+            single = [js_bits(truth, one) for one in rows]
+            pool = js_bits(truth, mean_of(rows))
+            losses[asked] = sum(single) / len(single), pool, min(single)
+        for at, value in enumerate(losses[asked], 3):
+            row[at] += value
+        effective, tied = column.strategy.effective(parsed)
+        row[6] += effective
+        row[7] += tied or 0
+
+    def _compare(self, utterance, level, made, place):
         rows, counted, spelled = self.rows, self.counted, canonical(utterance)
+        losses: dict = {}
+        first = None  # JS of greedy
+        waiting = []
         for column, ours in zip(self.columns, made):
             clip_of = spelled if ours is not None else canonical(self.shuffled[utterance])
             head = prediction_head(spelled, column.strategy.name, column.control, clip_of)
@@ -2306,6 +2442,12 @@ class Unit:
                 if ours is not None:
                     rows.compare(read, ours, self.corpus.labels)
             column.add(shares, level, *counts)
+            if shares is not None and column.control == "none":
+                if column.strategy.name == "greedy":
+                    first = js_bits(self.corpus.truths[place], column.row(place, len(shares)))
+                elif column.several:
+                    own = js_bits(self.corpus.truths[place], column.row(place, len(shares)))
+                    waiting.append((column, ours, own))
             if column.compared:
                 column.tails.append(hash(tail))  # 64 bits, keyed anew in every process
                 column.given.append(ours is not None and ours.given)
@@ -2313,6 +2455,9 @@ class Unit:
             if ours is not None:
                 counted.given += ours.given
                 counted.made += not ours.given
+        if first is not None:
+            for column, ours, own in waiting:
+                self._gain(column, ours, (first, own), place, losses)
 
     def _check_shuffled(self):
         """Under shuffled_audio a prediction equals that of the utterance whose clip was given."""
@@ -2390,6 +2535,25 @@ HEARD = (
     "js_bits_under_control difference low high method p p_method p_holm detectable unchanged heard "
     "reason"
 ).split()
+FLOORS = (
+    "js_divergence_bits", "brier_unbiased", "js_divergence_bits_vote_jackknife", "skill",
+    "accuracy_untied", "accuracy_any_tied", "macro_f1_truth_labels", "brier_to_true",
+    "js_divergence_bits_to_true",
+)  # fmt: skip
+FLOORS_HEADER = (
+    "corpus model strategy quantity raters value low high n speakers g_eff reason"
+).split()
+GAINS = "corpus model strategy candidates n speakers g_eff left_out".split()
+GAINS += [
+    f"{name}{end}"
+    for name in (
+        "decoding averaging choice total mean_single linear_pool oracle regret realised "
+        "effective_candidates ties"
+    ).split()
+    for end in ("", "_low", "_high")
+]
+GAINS += ["reason"]
+PARTS = "decoding averaging choice total mean_single linear_pool oracle regret".split()
 DRAWS = (
     "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired "
     "partial unparsed cut_at_max_tokens clips_truncated"
@@ -2457,6 +2621,10 @@ class Table:
         where = f"{self.path}, line {number}"
         return where, dict(zip(self.header[self.keys :], fields_of(rest, where)))
 
+    def drop(self, name):
+        """Take a row that nothing is compared with. True if there is one."""
+        return self.rows.pop(",".join(name), None) is not None
+
     def finish(self):
         for name, (number, _) in self.rows.items():
             self.findings.note(f"{self.path}: line {number}: found a row for {name}, expected none")
@@ -2467,6 +2635,8 @@ REASON = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*)(?: \((.*?)\)|: (.*?))(?:; |$
 
 def reasons_of(text):
     """name -> reason, of "name, name (reason); name (reason)" or "name, name: reason; …"."""
+    if text.startswith("every metric ("):
+        return dict.fromkeys((*METRICS, AS_UNIFORM), text)
     made, at = {}, 0
     while at < len(text):
         match = REASON.match(text, at)
@@ -2486,6 +2656,8 @@ class Tables:
         self.results = Table(folder, "results.csv", RESULTS, 5, findings)
         self.paired = Table(folder, "paired.csv", PAIRS_HEADER, 8, findings)
         self.draws = Table(folder, "draws.csv", DRAWS, 6, findings)
+        self.floors = Table(folder, "floors.csv", FLOORS_HEADER, 5, findings)
+        self.gains = Table(folder, "gains.csv", GAINS, 3, findings)
         self.levels = Table(folder, "levels.csv", LEVELS_HEADER, 2, findings)
         self.heard = (
             Table(folder, "heard.csv", HEARD, 4, findings)
@@ -2566,6 +2738,165 @@ class Tables:
                     f"one that says: {reasons[name]}"
                 )
 
+    # -- floors and gains --
+
+    def check_floor(self, name, interval, n):
+        """One row of floors.csv."""
+        where, row = self.floors.take(name)
+        if row is None:
+            return
+        self.number(where, row, "value", interval.value)
+        self.text(where, row, "n", n)
+        self.text(where, row, "speakers", interval.people)
+        self.number(where, row, "g_eff", interval.effective)
+        reason = self.bounds(where, row, "", interval, "low", "high")
+        if n and interval.value == interval.value:
+            self.why(where, row, reason)
+        elif not row["reason"]:
+            self.findings.note(f"{where}, column reason: found nothing, expected one")
+
+    def check_floors(self, name, measured):
+        """How good the numbers of one column look beside what raters few in number allow."""
+        rows = measured.floors.values()
+        untied, hits, any_tied, n, brier, js, against = turned(rows, 7)
+        sums = measured.by_person("all")
+        sizes = [sums[person].n for person in measured.floors]
+        told = {
+            "brier_unbiased": (brier, n),
+            "js_divergence_bits_vote_jackknife": (js, n),
+            "accuracy_untied": (hits, untied),
+            "accuracy_any_tied": (any_tied, sizes),
+        }
+        for quantity, (above, below) in told.items():
+            people = [(a, round(b)) for a, b in zip(above, below) if b]
+            interval = Interval.of_mean(*turned(people, 2), level=self.level)
+            self.check_floor((*name, quantity, ""), interval, sum([b for _, b in people]))
+        rated = [(a, b, round(c)) for a, b, c in zip(brier, against, n) if c]
+        skill = Interval.of_ratio(*turned(rated, 3), level=self.level, less_from=1.0)
+        self.check_floor((*name, "skill", ""), skill, sum([c for _, _, c in rated]))
+        total = measured.sums["all"]
+        without = [total.without(sums[person]).truth_f1() for person in measured.floors]
+        f1 = Interval(total.truth_f1(), without, sizes, self.level)
+        self.check_floor((*name, "macro_f1_truth_labels", ""), f1, total.n)
+        for quantity in ("brier_to_true", "js_divergence_bits_to_true"):
+            self.counted.untold += self.floors.drop((*name, quantity, ""))
+
+    def drop_true(self, corpus):
+        """The embedded corpus' own true distribution is no part of the bundle."""
+        for quantity in FLOORS:
+            truly = (corpus.name, "baselines", "true_distribution", quantity, "")
+            self.counted.untold += self.floors.drop(truly)
+
+    def check_raters(self, corpus):
+        """What the raters themselves reach."""
+        name = (corpus.name, "baselines", "")
+        best = [1 / sum([share > 0 for share in truth.top]) for truth in corpus.truths]
+        everyone = [1] * len(best)
+        self.check_floor((*name, "best_accuracy", ""), *self._over(corpus, best, everyone))
+        rated = [corpus.rated and truth.votes > 1 for truth in corpus.truths]
+        right = [one_rater_right(t) if own else 0.0 for t, own in zip(corpus.truths, rated)]
+        quantity = "leave_one_rater_out_accuracy"
+        self.check_floor((*name, quantity, ""), *self._over(corpus, right, rated))
+        if not corpus.rated:
+            quantity = "second_panel_js_bits"
+            self.check_floor((*name, quantity, ""), *self._over(corpus, right, rated))
+            return
+        for size in range(1, LARGEST_PANEL):
+            row = (*name, "second_panel_js_bits", str(size))
+            if size > 1 and ",".join(row) not in self.floors.rows:
+                break
+            enough = [truth.votes >= 2 * size for truth in corpus.truths]
+            apart = [
+                panel_bits(counts, 2 * size) - panel_bits(counts, size) if own else 0.0
+                for own, counts in zip(enough, (tuple(sorted(t.counts)) for t in corpus.truths))
+            ]
+            told = self._over(corpus, apart, enough)
+            self.check_floor(row, *told)
+
+    def _over(self, corpus, values, counted):
+        """(interval, n) of the mean of values over the utterances that count."""
+        people: dict = {}
+        for person, value, one in zip(corpus.speakers, values, counted):
+            if one:
+                own = people.setdefault(person, [0.0, 0])
+                own[0] += value
+                own[1] += 1
+        told = turned(people.values(), 2)
+        return Interval.of_mean(*told, level=self.level), sum(told[1])
+
+    def check_gains(self, corpus, model, column):
+        """What the gain of a strategy with several candidates consists of."""
+        where, row = self.gains.take((corpus.name, model, column.strategy.name))
+        if row is None:
+            return
+        count = column.strategy.count or len(corpus.labels)
+        people = list(column.gains.values())
+        n = sum([one[0] for one in people])
+        self.text(where, row, "candidates", count)
+        self.text(where, row, "n", n)
+        self.text(where, row, "speakers", len(people))
+        self.text(where, row, "left_out", len(corpus.ids) - n)
+        sizes, first, own, single, pool, oracle, effective, tied = turned(people, 8)
+        scored = column.strategy.scorer != "none"
+
+        def apart(a, b):
+            return list(map(sub, a, b))
+
+        told = {
+            "decoding": apart(single, first),
+            "averaging": apart(pool, single),
+            "choice": apart(own, pool),
+            "total": apart(own, first),
+            "mean_single": single,
+            "linear_pool": pool,
+            "oracle": oracle,
+            "regret": apart(own, oracle),
+            "effective_candidates": effective,
+            "ties": tied,
+        }
+        made = {key: Interval.of_mean(sums, sizes, level=self.level) for key, sums in told.items()}
+        realised = Interval.of_ratio(
+            apart(single, own), apart(single, oracle), sizes, level=self.level
+        )
+        made["realised"] = realised
+        self.number(where, row, "g_eff", made["total"].effective)
+        if not scored:
+            made["ties"] = UNKNOWN
+        if column.unread:
+            self.counted.gains_given += 1
+            made = {"total": made["total"]}
+            self.check_parts(where, row)
+        reasons = {}
+        for key, interval in made.items():
+            self.number(where, row, key, interval.value)
+            reason = self.bounds(where, row, key, interval)
+            if key == "ties" and not scored:
+                reason = "no scores"
+            if reason:
+                reasons[key] = reason
+        if n and not column.unread:
+            self.whys(where, row, reasons)
+
+    def check_parts(self, where, row):
+        """Where candidates need repair: the parts of a gain add up, at least."""
+        value = {key: decimal(row[key]) for key in row if key in PARTS}
+        if None in value.values():
+            self.findings.note(f"{where}: found a field that is no number of six decimals")
+            return
+        strategy = value["linear_pool"] + value["choice"]
+        sums = {
+            "total": value["decoding"] + value["averaging"] + value["choice"],
+            "linear_pool": value["mean_single"] + value["averaging"],
+            "regret": strategy - value["oracle"],
+        }
+        for key, expected in sums.items():
+            self.counted.numbers += 1
+            if abs(value[key] - expected) > 4 * TABLE:
+                told = f"{expected:.6f}, the sum of its parts"
+                self.findings.note(f"{where}, column {key}: found {row[key]}, expected {told}")
+        for key in PARTS:
+            self.order(where, row, f"{key}_low", f"{key}_high")
+
     # -- one unit --
 
     def unit(self, unit):
@@ -2584,11 +2915,14 @@ class Tables:
                 continue
             name = column.strategy.name
             own = greedy if name == "greedy" else self.measured(corpus, column)
+            self.check_floors((corpus.name, model, name), own)
             self.check_results((corpus.name, model, name, "none"), own, corpus)
             if greedy is not None and name != "greedy":
                 pair = Pair(own, greedy)
                 ours = family if name in confirmed else None
                 self.check_pair(corpus, model, pair, ("greedy", "none"), ours)
+            if column.several:
+                self.check_gains(corpus, model, column)
             for other in unit.columns:
                 if other.strategy.name == name and other.control != "none":
                     under = self.measured(corpus, other)
@@ -2639,13 +2973,16 @@ class Tables:
                     del reasons[key]
             self.number(where, row, "g_eff", effective)
             filled = measured.filled[level]
-            own = Interval.of_mean(*zip(*filled.values()), self.level) if filled else UNKNOWN
+            own = Interval.of_mean(*turned(filled.values(), 2), level=self.level)
             self.number(where, row, AS_UNIFORM, own.value)
             reason = self.bounds(where, row, AS_UNIFORM, own)
             if reason:
                 reasons[AS_UNIFORM] = reason
             self.text(where, row, "by_bootstrap", ", ".join(bootstrapped))
-            self.whys(where, row, reasons)
+            if sums.n:
+                self.whys(where, row, reasons)
+            elif not row["reason"]:
+                self.findings.note(f"{where}, column reason: found nothing, expected one")
         measured.groups = {}  # what follows needs the four sums of each speaker only
 
     def check_pair(self, corpus, model, pair, name, family):
@@ -2674,7 +3011,7 @@ class Tables:
         """Value, interval, p and smallest detectable difference. Returns p."""
         people = list(pair.people[level].values())
         sums, sizes = [sign * one[1 + place] for one in people], [one[0] for one in people]
-        made = Interval.of_mean(sums, sizes, self.level)
+        made = Interval.of_mean(sums, sizes, level=self.level)
         self.number(where, row, "g_eff", made.effective)
         self.number(where, row, "difference", made.value)
         alike = len(sums) > 1 and pair.alike(level, place)
@@ -2790,7 +3127,12 @@ class Tables:
                 expected = f"{', '.join(constant)}, prior_without_speaker, each once"
                 raise fault(f"{PLAN}: baselines", name, expected)
             told.append(Column(Named(name), "none", corpus))
-        others = [Constant(shares) for shares in priors_without(corpus)]
+        priors = priors_without(corpus)
+        others = [Constant(shares) for shares in priors]
+        corpus.against = array("d")  # what the skill of a prediction is compared with
+        for truth, person in zip(corpus.truths, corpus.speakers):
+            known = corpus.rated and priors[0] is not None and truth.votes > 1
+            corpus.against.append(brier_unbiased(truth, priors[person]) if known else NAN)
         for place, (utterance, level) in enumerate(zip(corpus.ids, corpus.levels)):
             spelled = canonical(utterance)
             for column in told:
@@ -2810,10 +3152,27 @@ class Tables:
         self.baselines[corpus.name] = {}
         for column in told:
             measured = Measured(corpus, column)
-            self.check_results(
-                (corpus.name, "baselines", column.strategy.name, "none"), measured, corpus
-            )
+            name = (corpus.name, "baselines", column.strategy.name)
+            self.check_floors(name, measured)
+            self.check_results((*name, "none"), measured, corpus)
             self.baselines[corpus.name][column.strategy.name] = measured
+        own = Column(Named("prior_without_speaker"), "none", corpus)
+        for person, level in zip(corpus.speakers, corpus.levels):
+            own.add(priors[person], level, 0, 0, 0)
+        measured = Measured(corpus, own)
+        name = (corpus.name, "baselines", "prior_without_speaker")
+        people = list(measured.people["all"].values())
+        js = Interval.of_mean(
+            [one[1] for one in people], [one[0] for one in people], level=self.level
+        )
+        planned = "prior_without_speaker" in self.baselines[corpus.name]
+        if not planned or ",".join((*name, "js_divergence_bits", "")) in self.floors.rows:
+            told = sum([one[0] for one in people])
+            self.check_floor((*name, "js_divergence_bits", ""), js, told)
+        if "prior_without_speaker" not in self.baselines[corpus.name]:
+            self.check_floors(name, measured)
+        self.drop_true(corpus)
+        self.check_raters(corpus)
 
     def _constant(self, corpus):
         """The baselines that predict the same for every utterance."""
@@ -2824,7 +3183,15 @@ class Tables:
         return {name: Constant(shares) for name, shares in made.items()}
 
     def finish(self):
-        for table in (self.results, self.paired, self.draws, self.levels, self.heard):
+        for table in (
+            self.results,
+            self.paired,
+            self.draws,
+            self.levels,
+            self.heard,
+            self.floors,
+            self.gains,
+        ):
             if table is not None:
                 table.finish()
 
@@ -2893,6 +3260,7 @@ class Measured:
         # level -> speaker -> [JS with failures as uniform, utterances]
         self.filled: dict = {level: {} for level in corpus.inside}
         self.single = [array("d") for _ in PAIRED]  # js, bc, brier, accuracy
+        self.floors: dict = {}
         for place, (truth, level, person) in enumerate(
             zip(corpus.truths, corpus.levels, corpus.speakers)
         ):
@@ -2901,8 +3269,11 @@ class Measured:
                 own = self.groups[level].get(person)
                 if own is None:
                     own = self.groups[level][person] = Sums(width)
-                values = own.one(truth, column.row(place, width))
+                shares = column.row(place, width)
+                values = own.one(truth, shares)
                 js = values[0]
+                if column.control == "none":
+                    self._floor(person, truth, shares, values, place)
             for single, value in zip(self.single, values):
                 single.append(value)
             filled = self.filled[level].setdefault(person, [0.0, 0])
@@ -2919,6 +3290,24 @@ class Measured:
             for sums in self.groups[level].values():
                 self.sums[level].add(sums)
             self.sums["all"].add(self.sums[level])
+
+    def _floor(self, person, truth, shares, values, place):
+        """Add one utterance to the sums that floors.csv is made of."""
+        own = self.floors.get(person)
+        if own is None:
+            own = self.floors[person] = [0.0] * 7
+        own[0] += truth.untied
+        own[1] += values[3] if truth.untied else 0.0
+        own[2] += (
+            values[3]
+            if truth.untied
+            else sum([part for part, win in zip(top_of(shares), truth.top) if win])
+        )
+        if self.corpus.rated and truth.votes > 1:
+            own[3] += 1
+            own[4] += brier_unbiased(truth, shares)
+            own[5] += js_vote_jackknife(truth, shares, values[0])
+            own[6] += self.corpus.against[place]
 
     def by_person(self, level):
         """Sums of each speaker."""
@@ -3075,7 +3464,14 @@ class Check:
             )
             print(f"{counted.numbers} counts and values of the tables made again")
             told = ["bootstrap bounds of ece_5 and ece_10"]
-            told += ["ambiguity, claims, curves, floors, gains, verifier.csv"]
+            told += ["ambiguity, claims, curves, verifier.csv"]
+            if counted.gains_given:
+                told += [
+                    f"single candidates in {counted.gains_given} rows of gains.csv, as some need "
+                    "repair (their parts add up)"
+                ]
+            if counted.untold:
+                told += [f"{counted.untold} rows of floors.csv on the embedded true distribution"]
             told += ["results.md, exact bytes (ambiemo verify does that)"]
             print(f"not checked: {'; '.join(told + self._believed())}")
         if broken:
