@@ -1,4 +1,6 @@
-"""The command line: parse, call, print. Every command imports what it needs when it is called, so that `verify` and `score` start at once."""
+"""The command line: parse, call, print. Every command imports what it needs when it is called, so
+that `verify` and `score` start at once.
+"""
 
 import sys
 from pathlib import Path
@@ -26,7 +28,9 @@ class OneLineErrors(click.Group):
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ambiemo")
 def main() -> None:
-    """Reproduce, and check, "Decoding Ambiguous Emotions with Test-Time Scaling in Audio-Language Models" (arXiv 2602.03873)."""
+    """Reproduce, and check, "Decoding Ambiguous Emotions with Test-Time Scaling in Audio-Language
+    Models" (arXiv 2602.03873).
+    """
 
 
 PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
@@ -34,37 +38,59 @@ PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Pat
 
 @main.command()
 @PLAN
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many utterances of each corpus.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="At most this many utterances of each corpus."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--in-image", is_flag=True, help="The run will be in the container image: do not look for engines here.")
+@click.option(
+    "--in-image",
+    is_flag=True,
+    help="The run will be in the container image: do not look for engines here.",
+)
 def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> None:
-    """Dry run: cells, draws before and after sharing, tokens, cost, and what is missing. Exit 0 ready, 2 something missing."""
+    """Dry run: cells, draws before and after sharing, tokens, cost, and what is missing. Exit 0
+    ready, 2 something missing.
+    """
     from ambiemo.plan import dry_run
     from ambiemo.plan.expand import expand
     from ambiemo.plan.schema import read
 
-    ready = dry_run.show(expand(read(plan_file), limit=limit, where="image" if in_image else "here"), as_json=as_json)
+    ready = dry_run.show(
+        expand(read(plan_file), limit=limit, where="image" if in_image else "here"), as_json=as_json
+    )
     sys.exit(0 if ready else 2)
 
 
 @main.command()
 @PLAN
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="The bundle's folder. Default: artifacts/<name of the plan>."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The bundle's folder. Default: artifacts/<name of the plan>.",
 )
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
     help="Where answers are kept between runs. Default: .store beside the bundle.",
 )
-@click.option("--address", help="A Ray cluster to run on (such as 'auto'). Default: Ray on this machine.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="At most this many utterances of each corpus; the bundle says so."
+    "--address", help="A Ray cluster to run on (such as 'auto'). Default: Ray on this machine."
 )
 @click.option(
-    "--allow-missing", is_flag=True, help="Leave out what this machine lacks; every table names what was left out."
+    "--limit",
+    type=click.IntRange(min=1),
+    help="At most this many utterances of each corpus; the bundle says so.",
 )
-@click.option("--yes", is_flag=True, help="Pay what the plan may cost, for models without a ceiling (`max_dollars`).")
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Leave out what this machine lacks; every table names what was left out.",
+)
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Pay what the plan may cost, for models without a ceiling (`max_dollars`).",
+)
 def run(
     plan_file: Path,
     out: Path | None,
@@ -80,15 +106,29 @@ def run(
     """
     from ambiemo.pipeline.run import run as run_plan
 
-    run_plan(plan_file, out=out, store=store, address=address, limit=limit, allow_missing=allow_missing, yes=yes)
+    run_plan(
+        plan_file,
+        out=out,
+        store=store,
+        address=address,
+        limit=limit,
+        allow_missing=allow_missing,
+        yes=yes,
+    )
 
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--store", type=click.Path(path_type=Path), help="The run's --store. Default: .store beside the bundle.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="The run's --store. Default: .store beside the bundle.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(out: Path, store: Path | None, as_json: bool) -> None:
-    """What the run that writes the bundle OUT is doing: draws, rate, time left, dollars. Exit 0, or 2 where there is no run."""
+    """What the run that writes the bundle OUT is doing: draws, rate, time left, dollars. Exit 0, or
+    2 where there is no run.
+    """
     import json
 
     from ambiemo.pipeline.status import lines, read_status
@@ -106,7 +146,9 @@ def status(out: Path, store: Path | None, as_json: bool) -> None:
     help="Your list of allowed signers (ssh-keygen): the bundle must be signed by one of them.",
 )
 def verify(bundle: Path, as_json: bool, signers: Path | None) -> None:
-    """Does a bundle hold: unchanged, nothing added, tables follow from answers. Exit 0 holds, 1 broken, 2 unreadable."""
+    """Does a bundle hold: unchanged, nothing added, tables follow from answers. Exit 0 holds, 1
+    broken, 2 unreadable.
+    """
     from ambiemo.bundle import verdict
 
     sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers) else 1)
@@ -114,15 +156,21 @@ def verify(bundle: Path, as_json: bool, signers: Path | None) -> None:
 
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), required=True, help="An OpenSSH private key.")
+@click.option(
+    "--key", type=click.Path(path_type=Path), required=True, help="An OpenSSH private key."
+)
 def sign(bundle: Path, key: Path) -> None:
-    """Sign a bundle that holds, with OpenSSH. Exit 0 signed, 1 the bundle is broken, 2 the key cannot be used."""
+    """Sign a bundle that holds, with OpenSSH. Exit 0 signed, 1 the bundle is broken, 2 the key
+    cannot be used.
+    """
     from ambiemo.bundle import signing, verdict
     from ambiemo.bundle.folder import look
 
     if not verdict.show(bundle, as_json=False):
         sys.exit(1)
-    click.echo(f"signed by {signing.sign(look(bundle), key)}: give readers {bundle / 'allowed_signers'} by another way")
+    click.echo(
+        f"signed by {signing.sign(look(bundle), key)}: give readers {bundle / 'allowed_signers'} by another way"
+    )
 
 
 @main.command()
@@ -137,7 +185,9 @@ def sign(bundle: Path, key: Path) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
-    """Two bundles, cell by cell, paired per utterance, by an equivalence test. Exit 0 agree, 1 not shown to agree."""
+    """Two bundles, cell by cell, paired per utterance, by an equivalence test. Exit 0 agree, 1 not
+    shown to agree.
+    """
     from ambiemo.bundle import compare as comparing
     from ambiemo.bundle.folder import in_one_line
 
@@ -155,7 +205,8 @@ def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
 def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None:
     """The utterances, answers and hashes behind one number of a bundle.
 
-    TABLE is results; ROW its line number (the header is 1) or corpus/model/strategy/control/level; COLUMN a metric.
+    TABLE is results; ROW its line number (the header is 1) or corpus/model/strategy/control/level;
+    COLUMN a metric.
     """
     from ambiemo.bundle import trace as tracing
     from ambiemo.bundle.folder import in_one_line
@@ -166,7 +217,9 @@ def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> Non
 
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Write the tables into this folder too.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the tables into this folder too."
+)
 def tables(bundle: Path, out: Path | None) -> None:
     """The tables of a bundle again, from its answers."""
     from ambiemo.bundle.folder import in_one_line, payload
@@ -175,7 +228,11 @@ def tables(bundle: Path, out: Path | None) -> None:
     from ambiemo.terminal import print_tables
 
     with in_one_line(bundle):
-        made = {path: data for path, data in tables_again(payload(bundle)).items() if path.startswith("tables/")}
+        made = {
+            path: data
+            for path, data in tables_again(payload(bundle)).items()
+            if path.startswith("tables/")
+        }
     for path, data in made.items():
         if out is not None:
             write(out / path.removeprefix("tables/"), data)
@@ -203,8 +260,19 @@ def tables(bundle: Path, out: Path | None) -> None:
     is_flag=True,
     help="Test whether the gain over the first file grows with ambiguity. Votes must be whole counts.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; null where a metric is not estimable.")
-def score(votes: Path, predictions: tuple[Path, ...], clusters: Path | None, by_ambiguity: bool, as_json: bool) -> None:
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object; null where a metric is not estimable.",
+)
+def score(
+    votes: Path,
+    predictions: tuple[Path, ...],
+    clusters: Path | None,
+    by_ambiguity: bool,
+    as_json: bool,
+) -> None:
     """Every metric for your own predictions. All files: utterance_id, then one column per label.
 
     With several files of predictions each is compared with the first, paired by utterance.
@@ -228,7 +296,9 @@ def strategies() -> None:
 
 
 @main.command()
-@click.option("--resolve", is_flag=True, help="Ask huggingface.co for the commit to pin, one line per model.")
+@click.option(
+    "--resolve", is_flag=True, help="Ask huggingface.co for the commit to pin, one line per model."
+)
 @click.option(
     "--fetch",
     "plan_file",
@@ -263,14 +333,21 @@ def data() -> None:
 
 
 ROOT = click.option(
-    "--root", type=click.Path(path_type=Path), required=True, help="The corpus' folder, as its owner ships it."
+    "--root",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The corpus' folder, as its owner ships it.",
 )
-JOBS = click.option("--jobs", type=click.IntRange(1, 32), default=8, show_default=True, help="Downloads at once.")
+JOBS = click.option(
+    "--jobs", type=click.IntRange(1, 32), default=8, show_default=True, help="Downloads at once."
+)
 
 
 @data.command("import")
 @click.argument("corpus")
-@click.option("--root", type=click.Path(path_type=Path), help="The corpus' folder, as its owner ships it.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="The corpus' folder, as its owner ships it."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -285,13 +362,19 @@ JOBS = click.option("--jobs", type=click.IntRange(1, 32), default=8, show_defaul
     help="An option of the corpus (docs/corpora.md); may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as one JSON object.")
-def data_import(corpus: str, root: Path | None, out: Path, options: tuple[str, ...], as_json: bool) -> None:
-    """A corpus as its owner ships it -> utterances.parquet. Exit 0, or 2 for a folder or row that is not as expected."""
+def data_import(
+    corpus: str, root: Path | None, out: Path, options: tuple[str, ...], as_json: bool
+) -> None:
+    """A corpus as its owner ships it -> utterances.parquet. Exit 0, or 2 for a folder or row that
+    is not as expected.
+    """
     from ambiemo.corpora import importing
     from ambiemo.corpora.options import from_command_line
 
     manifest = importing.import_corpus(corpus, root, out, from_command_line(options))
-    click.echo(importing.as_json(manifest) if as_json else "\n".join(importing.lines(manifest, out)))
+    click.echo(
+        importing.as_json(manifest) if as_json else "\n".join(importing.lines(manifest, out))
+    )
 
 
 @data.command("fetch")
@@ -307,12 +390,21 @@ def data_import(corpus: str, root: Path | None, out: Path, options: tuple[str, .
     help="Only files whose path matches, such as 'AudioWAV/1001_*'.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
-def data_fetch(corpus: str, root: Path, jobs: int, base_url: str | None, match: str, as_json: bool) -> None:
-    """The openly licensed corpora, each file checked against its pinned hash. Exit 0 whole, 1 not; 2 licensed: says where to ask."""
+def data_fetch(
+    corpus: str, root: Path, jobs: int, base_url: str | None, match: str, as_json: bool
+) -> None:
+    """The openly licensed corpora, each file checked against its pinned hash. Exit 0 whole, 1 not;
+    2 licensed: says where to ask.
+    """
     from ambiemo.corpora import fetching
 
     fetched = fetching.fetch(
-        corpus, root, base_url=base_url, jobs=jobs, match=match, report=lambda line: click.echo(line, err=True)
+        corpus,
+        root,
+        base_url=base_url,
+        jobs=jobs,
+        match=match,
+        report=lambda line: click.echo(line, err=True),
     )
     click.echo(fetching.as_json(fetched) if as_json else "\n".join(fetching.lines(fetched)))
     sys.exit(0 if fetched.whole else 1)
@@ -321,10 +413,17 @@ def data_fetch(corpus: str, root: Path, jobs: int, base_url: str | None, match: 
 @data.command("describe")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--rule", default="bits", show_default=True, help="Ambiguity rule: bits, tertiles, 2409.18339 or 2601.14620."
+    "--rule",
+    default="bits",
+    show_default=True,
+    help="Ambiguity rule: bits, tertiles, 2409.18339 or 2601.14620.",
 )
 @click.option(
-    "--threshold", "thresholds", multiple=True, metavar="KEY=BITS", help="For rule bits: medium_from, high_from."
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="KEY=BITS",
+    help="For rule bits: medium_from, high_from.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def data_describe(file: Path, rule: str, thresholds: tuple[str, ...], as_json: bool) -> None:
@@ -333,7 +432,9 @@ def data_describe(file: Path, rule: str, thresholds: tuple[str, ...], as_json: b
     from ambiemo.corpora.options import from_command_line
 
     description = describing.describe(describing.read(file), rule, from_command_line(thresholds))
-    click.echo(describing.as_json(description) if as_json else "\n".join(describing.lines(description)))
+    click.echo(
+        describing.as_json(description) if as_json else "\n".join(describing.lines(description))
+    )
 
 
 @main.command()

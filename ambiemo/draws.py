@@ -1,7 +1,9 @@
-"""What crosses every boundary of a run: a decoding, a draw, and the candidates that a draw brings back.
+"""What crosses every boundary of a run: a decoding, a draw, and the candidates that a draw brings
+back.
 
-A *draw* is one request to an ALM. Its key is a SHA-256 over all that may change the answer, so an answer found under a key is
-the answer to exactly that question; a changed prompt, clip, revision or seed is another key, never a stale hit.
+A *draw* is one request to an ALM. Its key is a SHA-256 over all that may change the answer, so an
+answer found under a key is the answer to exactly that question; a changed prompt, clip, revision or
+seed is another key, never a stale hit.
 """
 
 import json
@@ -17,10 +19,12 @@ FinishReason = Literal["stop", "length", "filtered", "forced"]
 
 @dataclass(frozen=True)
 class Decoding:
-    """How an answer is read off a model: `greedy`, `beam` with `count` beams, `sample` with `count` samples, or `forced`.
+    """How an answer is read off a model: `greedy`, `beam` with `count` beams, `sample` with `count`
+    samples, or `forced`.
 
-    `forced` generates nothing: candidate k is label k of `count` labels, with the log-probability of answering so (max_tokens is 0).
-    temperature and top_p matter for `sample` only and are 0 and 1 elsewhere; max_tokens bounds one answer.
+    `forced` generates nothing: candidate k is label k of `count` labels, with the log-probability
+    of answering so (max_tokens is 0). temperature and top_p matter for `sample` only and are 0 and
+    1 elsewhere; max_tokens bounds one answer.
     """
 
     kind: Literal["greedy", "beam", "sample", "forced"]
@@ -41,9 +45,10 @@ class Decoding:
 class Draw:
     """One request: which model hears which clip, is asked what, and answers by which decoding.
 
-    audio_sha256 is the clip that is heard, and utterance_id whose clip that is (a control may ask about another one's clip, or
-    about silence: then `audio` says so). `purpose` is "answer" or "score"; `about` names the judged candidate ("KEY#INDEX")
-    when a verifier is asked, so that every candidate is judged by a draw of its own. `labels` are the words whose log-probability a
+    audio_sha256 is the clip that is heard, and utterance_id whose clip that is (a control may ask
+    about another one's clip, or about silence: then `audio` says so). `purpose` is "answer" or
+    "score"; `about` names the judged candidate ("KEY#INDEX") when a verifier is asked, so that
+    every candidate is judged by a draw of its own. `labels` are the words whose log-probability a
     `forced` decoding asks for, and empty elsewhere.
     """
 
@@ -70,7 +75,9 @@ class Draw:
 
     @cached_property
     def key(self) -> str:
-        """Content address of the draw (64 hex digits): not the path, the corpus' name or the utterance's id, which change no answer."""
+        """Content address of the draw (64 hex digits): not the path, the corpus' name or the
+        utterance's id, which change no answer.
+        """
         parts = [
             self.model,
             self.revision,
@@ -87,7 +94,9 @@ class Draw:
 
     @property
     def seed(self) -> int:
-        """Seed of the draw's own random stream; equal for every `count`, so the first k of N samples are the k samples."""
+        """Seed of the draw's own random stream; equal for every `count`, so the first k of N
+        samples are the k samples.
+        """
         return seed(
             "draw",
             self.model,
@@ -109,9 +118,9 @@ def _text_sha256(text: str) -> str:
 class Candidate:
     """One answer of a draw, as the engine gave it.
 
-    log_likelihood is the sum of the log-probabilities (nats) of the answer's tokens, the end-of-text token included where one was
-    produced (never where the answer was forced), under the model's own distribution (temperature 1, nothing cut off); None where an
-    engine cannot tell.
+    log_likelihood is the sum of the log-probabilities (nats) of the answer's tokens, the
+    end-of-text token included where one was produced (never where the answer was forced), under the
+    model's own distribution (temperature 1, nothing cut off); None where an engine cannot tell.
     """
 
     text: str
@@ -126,10 +135,12 @@ FORMERLY = {"heard_s": "audio_s"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one draw: its candidates in order, or the reason why there are none (`failure`).
+    """What came back for one draw: its candidates in order, or the reason why there are none
+    (`failure`).
 
-    `decoding` is what the engine says it applied, `rendered_prompt_sha256` the hash of the text the model read (chat template
-    included), `prompt_tokens` the length of its input, `audio_s` the seconds of audio it was given.
+    `decoding` is what the engine says it applied, `rendered_prompt_sha256` the hash of the text the
+    model read (chat template included), `prompt_tokens` the length of its input, `audio_s` the
+    seconds of audio it was given.
     """
 
     key: str
@@ -145,6 +156,10 @@ class Answer:
     @classmethod
     def from_row(cls, row: dict) -> "Answer":
         """The answer that `dataclasses.asdict` wrote as `row`."""
-        rest = {FORMERLY.get(name, name): value for name, value in row.items() if name not in ("candidates", "decoding")}
+        rest = {
+            FORMERLY.get(name, name): value
+            for name, value in row.items()
+            if name not in ("candidates", "decoding")
+        }
         candidates = tuple(Candidate(**one) for one in row["candidates"])
         return cls(candidates=candidates, decoding=Decoding(**row["decoding"]), **rest)

@@ -22,7 +22,9 @@ def sha256(data: bytes) -> str:
 
 
 def sha256_text(text: str) -> str:
-    """Hex SHA-256 of a text in UTF-8. Half a surrogate pair, which a model may say and UTF-8 lacks, counts as its escape."""
+    """Hex SHA-256 of a text in UTF-8. Half a surrogate pair, which a model may say and UTF-8 lacks,
+    counts as its escape.
+    """
     return sha256(text.encode("utf-8", "backslashreplace"))
 
 
@@ -36,9 +38,11 @@ def sha256_file(path: Path | str) -> str:
 
 
 def write(path: Path | str, data: bytes) -> None:
-    """Write a whole file or nothing: temporary file in the same folder, fsync, rename, fsync of the folder.
+    """Write a whole file or nothing: temporary file in the same folder, fsync, rename, fsync of the
+    folder.
 
-    Makes the folder. Raises Broken, naming the path, when the disk refuses; what stood at `path` before is then untouched.
+    Makes the folder. Raises Broken, naming the path, when the disk refuses; what stood at `path`
+    before is then untouched.
     """
     path = Path(path)
     temporary = None
@@ -70,4 +74,6 @@ def sync_folder(folder: Path) -> None:
 def refused(path: Path | str, error: OSError) -> Broken:
     """The one-line error for a write that the file system refused."""
     why = FULL.get(error.errno or 0, error.strerror or str(error))
-    return Broken(f"{path}: cannot write: {why}; make room or name another folder, then run the same command again")
+    return Broken(
+        f"{path}: cannot write: {why}; make room or name another folder, then run the same command again"
+    )

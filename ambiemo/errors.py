@@ -1,6 +1,5 @@
 """The two ways a command ends badly, each with the exit code the command line promises."""
 
-
 import re
 
 _USER_INFO = re.compile(r"://[^/?#\s@]*@")
@@ -28,7 +27,11 @@ class Broken(AmbiemoError):
 
 
 def shown(text: str, longest: int = 160) -> str:
-    """Text of unknown origin as one printable line, cut where it is long. User and password in an address are not shown."""
+    """Text of unknown origin as one printable line, cut where it is long. User and password in an
+    address are not shown.
+    """
     text, whole = _USER_INFO.sub("://***@", text[: longest + 1]), text
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    line = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
     return line if len(line) <= longest and len(whole) <= longest else f"{line[:longest]}…"

@@ -1,7 +1,9 @@
-"""JSON as the package writes it and reads it back: one canonical form, so that no reader can take a file differently.
+"""JSON as the package writes it and reads it back: one canonical form, so that no reader can take a
+file differently.
 
-A JSON line is what `json.dumps` gives for the row, UTF-8, keys in their own order. `rows` accepts no other spelling: a key
-that stands twice, NaN, a number written otherwise or a blank too many is an error that names the line.
+A JSON line is what `json.dumps` gives for the row, UTF-8, keys in their own order. `rows` accepts
+no other spelling: a key that stands twice, NaN, a number written otherwise or a blank too many is
+an error that names the line.
 """
 
 import gzip
@@ -16,7 +18,9 @@ from ambiemo.errors import Broken
 Row = dict[str, Any]
 
 LONGEST_LINE = 16 * 2**20
-"""Bytes. A longer line is refused before it is read whole: a small gzip file can unpack to any size."""
+"""Bytes. A longer line is refused before it is read whole: a small gzip file can unpack to any
+size.
+"""
 LEVEL = 6
 """gzip's level: 9 takes three times as long for 1 % less."""
 GZIP_ERRORS = (EOFError, OSError, zlib.error)
@@ -41,7 +45,9 @@ def document(value: Any) -> bytes:
 
 
 def _utf8(text: str) -> bytes:
-    """JSON text as UTF-8. A lone surrogate is written `\\ud83d`; two that make a character are that character, as JSON reads them."""
+    """JSON text as UTF-8. A lone surrogate is written `\\ud83d`; two that make a character are that
+    character, as JSON reads them.
+    """
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
@@ -50,14 +56,17 @@ def _utf8(text: str) -> bytes:
 
 
 def packed(data: bytes) -> bytes:
-    """gzip without time and name in its header: the same data and the same zlib give the same bytes."""
+    """gzip without time and name in its header: the same data and the same zlib give the same
+    bytes.
+    """
     return gzip.compress(data, compresslevel=LEVEL, mtime=0)
 
 
 def rows(file: BinaryIO, name: str) -> Iterator[Row]:
     """Rows of an open JSON-lines file, one at a time; `name` is what errors call it.
 
-    Raises Broken naming file and line: not UTF-8, not JSON, not an object, not in canonical form, too long, cut off.
+    Raises Broken naming file and line: not UTF-8, not JSON, not an object, not in canonical form,
+    too long, cut off.
     """
     number = 0
     try:
@@ -65,14 +74,22 @@ def rows(file: BinaryIO, name: str) -> Iterator[Row]:
             number += 1
             yield _row(raw, name, number)
     except GZIP_ERRORS as error:
-        raise Broken(f"{name}: line {number + 1}: cannot be unpacked: {error}; get the file again") from error
+        raise Broken(
+            f"{name}: line {number + 1}: cannot be unpacked: {error}; get the file again"
+        ) from error
 
 
 def _row(raw: bytes, name: str, number: int) -> Row:
     where = f"{name}: line {number}"
     if not raw.endswith(b"\n"):
-        what = f"more than {LONGEST_LINE} bytes" if len(raw) > LONGEST_LINE else "no line feed at its end"
-        raise Broken(f"{where}: found {what}, expected one JSON object per line; get the file again")
+        what = (
+            f"more than {LONGEST_LINE} bytes"
+            if len(raw) > LONGEST_LINE
+            else "no line feed at its end"
+        )
+        raise Broken(
+            f"{where}: found {what}, expected one JSON object per line; get the file again"
+        )
     try:
         row = json.loads(raw)
         if isinstance(row, dict) and line(row) == raw:
@@ -94,9 +111,13 @@ def _fault(raw: bytes) -> str:
 
 
 def strict(text: str) -> Any:
-    """A JSON value. Raises ValueError for NaN, Infinity, and a key that stands twice in one object."""
+    """A JSON value. Raises ValueError for NaN, Infinity, and a key that stands twice in one
+    object.
+    """
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_finite, parse_float=_finite)
+        return json.loads(
+            text, object_pairs_hook=_once, parse_constant=_finite, parse_float=_finite
+        )
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -105,7 +126,9 @@ def _once(pairs: list[tuple[str, Any]]) -> Row:
     made = dict(pairs)
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"found key {next(key for key in keys if keys.count(key) > 1)!r} twice, expected once")
+        raise ValueError(
+            f"found key {next(key for key in keys if keys.count(key) > 1)!r} twice, expected once"
+        )
     return made
 
 

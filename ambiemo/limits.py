@@ -1,7 +1,8 @@
 """What this package takes from outside: the largest of everything, and readers that stop there.
 
-A file may come from anybody. Whatever it is (a pipe, a gigabyte of spaces, a bomb of aliases), reading it ends soon, in
-little memory, with one line that says what was found and what is allowed. docs/bundle.md lists these limits.
+A file may come from anybody. Whatever it is (a pipe, a gigabyte of spaces, a bomb of aliases),
+reading it ends soon, in little memory, with one line that says what was found and what is allowed.
+docs/bundle.md lists these limits.
 """
 
 import errno
@@ -30,10 +31,14 @@ TEXT_FILE = 64 * MIB
 TAG_FILE = 64 * KIB
 """Bytes of bagit.txt and bag-info.txt."""
 ROWS_FILE = 4 * GIB
-"""Bytes of a file that is read line by line: utterances and, packed, answers, scores, predictions."""
+"""Bytes of a file that is read line by line: utterances and, packed, answers, scores,
+predictions.
+"""
 UNPACKED = 64 * GIB
 RATIO = 400
-"""A gzip file unpacks to so many times its size, and FREE bytes, at most; checked while it unpacks."""
+"""A gzip file unpacks to so many times its size, and FREE bytes, at most; checked while it
+unpacks.
+"""
 FREE = 4 * MIB
 MANIFEST_LINE = 4 * KIB
 BUNDLE_FILES = 100_000
@@ -52,18 +57,22 @@ MODELS = 64
 CORPORA = 32
 AUDIO_FILE = 512 * MIB
 AUDIO_SAMPLES = 32_000_000
-"""Samples of all channels that one clip is decoded to: 2,000 s at 16 kHz mono. A small FLAC may hold days of silence."""
+"""Samples of all channels that one clip is decoded to: 2,000 s at 16 kHz mono. A small FLAC may
+hold days of silence.
+"""
 
 
 class TooMuch(ValueError):
-    """Something is larger, deeper or stranger than this package takes; the text says what and what is allowed."""
+    """Something is larger, deeper or stranger than this package takes; the text says what and what
+    is allowed.
+    """
 
 
 def open_regular(path: Path | str, most: int, follow: bool = True) -> BinaryIO:
     """Open a regular file of at most `most` bytes. Never waits for a pipe, never reads a device.
 
-    follow: whether the last part of the path may be a symbolic link. Raises OSError, and TooMuch for another kind of file or a
-    larger one.
+    follow: whether the last part of the path may be a symbolic link. Raises OSError, and TooMuch
+    for another kind of file or a larger one.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     handle = os.open(path, flags)
@@ -82,7 +91,9 @@ def open_regular(path: Path | str, most: int, follow: bool = True) -> BinaryIO:
 
 
 def read_regular(path: Path | str, most: int, follow: bool = True) -> bytes:
-    """Bytes of a regular file. Errors as for `open_regular`; also where it grows while it is read."""
+    """Bytes of a regular file. Errors as for `open_regular`; also where it grows while it is
+    read.
+    """
     with open_regular(path, most, follow) as file:
         data = file.read(most + 1)
     if len(data) > most:
@@ -91,7 +102,9 @@ def read_regular(path: Path | str, most: int, follow: bool = True) -> bytes:
 
 
 class Unpacking(io.RawIOBase):
-    """A gzip stream that stops where it has become RATIO times larger than what it was read from."""
+    """A gzip stream that stops where it has become RATIO times larger than what it was read
+    from.
+    """
 
     def __init__(self, unpacked: Any, raw: BinaryIO) -> None:
         super().__init__()
@@ -106,7 +119,9 @@ class Unpacking(io.RawIOBase):
         data = self._unpacked.read1(len(buffer))
         self._total += len(data)
         if self._total > min(UNPACKED, FREE + RATIO * self._raw.tell()):
-            raise OSError(f"unpacks to more than {RATIO} times its size + {FREE:,} bytes, or to more than {UNPACKED:,} bytes")
+            raise OSError(
+                f"unpacks to more than {RATIO} times its size + {FREE:,} bytes, or to more than {UNPACKED:,} bytes"
+            )
         buffer[: len(data)] = data
         return len(data)
 
@@ -123,7 +138,9 @@ class _Plain(yaml.SafeLoader):
         event = self.peek_event()
         where = f"line {event.start_mark.line + 1}"
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise TooMuch(f"{where}: found an anchor or an alias (& or *), expected every value written out")
+            raise TooMuch(
+                f"{where}: found an anchor or an alias (& or *), expected every value written out"
+            )
         if getattr(event, "tag", None) is not None:
             raise TooMuch(f"{where}: found the tag {event.tag!a:.40}, expected plain values")
         self.nodes += 1
@@ -144,7 +161,9 @@ class _Plain(yaml.SafeLoader):
             if name is None or key.tag == "tag:yaml.org,2002:merge":
                 raise TooMuch(f"line {key.start_mark.line + 1}: found a key that is no plain text")
             if name in seen:
-                raise TooMuch(f"line {key.start_mark.line + 1}: found key {key.value!a:.60} twice, expected once")
+                raise TooMuch(
+                    f"line {key.start_mark.line + 1}: found key {key.value!a:.60} twice, expected once"
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -165,7 +184,9 @@ def parse_yaml(text: str) -> Any:
 
 
 def check_depth(value: Any) -> None:
-    """Raise TooMuch for values nested deeper than JSON_DEPTH, or whole numbers of more than DIGITS digits."""
+    """Raise TooMuch for values nested deeper than JSON_DEPTH, or whole numbers of more than DIGITS
+    digits.
+    """
     ahead = [(value, 1)]
     largest = 10**DIGITS
     while ahead:

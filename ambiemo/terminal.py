@@ -27,16 +27,26 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=Text(title, "italic"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
+    made = Table(
+        title=Text(title, "italic"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for index, head in enumerate(lines[0]):
-        made.add_column(Text(head), justify="left" if index < words else "right", no_wrap=index == 0)
+        made.add_column(
+            Text(head), justify="left" if index < words else "right", no_wrap=index == 0
+        )
     for line in lines[1:]:
         made.add_row(*(Text(cell) for cell in line))
     return made
 
 
 def print_tables(files: Mapping[str, bytes]) -> None:
-    """The tables for people, from the files of a bundle: the results, more candidates, and whether the clips were heard."""
+    """The tables for people, from the files of a bundle: the results, more candidates, and whether
+    the clips were heard.
+    """
     from ambiemo.results.claims_rendering import TITLE, claims_from_csv, claims_table
     from ambiemo.results.rendering import (
         LEVEL_TITLE,
@@ -66,12 +76,16 @@ def print_tables(files: Mapping[str, bytes]) -> None:
     if heard:
         out.print(table("Was it heard?", heard_table(heard), words=3))
     for (corpus, model), lines in short_gains(read_csv(files.get("tables/gains.csv", b""))).items():
-        out.print(table(f"What the gain of {model} on {corpus} consists of, JS bits", lines, words=1))
+        out.print(
+            table(f"What the gain of {model} on {corpus} consists of, JS bits", lines, words=1)
+        )
     if decided := claims_table(claims_from_csv(files.get("tables/claims.csv", b""))):
         out.print(table(TITLE, decided, words=3))
 
 
 def _stacked(head: str) -> str:
-    """A head of several words in two lines: the numbers below it are narrower. An arrow stays beside its word."""
+    """A head of several words in two lines: the numbers below it are narrower. An arrow stays
+    beside its word.
+    """
     first, _, rest = head.partition(" ")
     return head if rest in ("", "↑", "↓") else f"{first}\n{rest}"

@@ -1,4 +1,5 @@
-"""Serve Audio Flamingo 2 by its owner's code, over the OpenAI chat protocol, so that the `openai` engine can ask it.
+"""Serve Audio Flamingo 2 by its owner's code, over the OpenAI chat protocol, so that the `openai`
+engine can ask it.
 
     git clone https://github.com/NVIDIA/audio-flamingo --branch audio_flamingo_2
     cd audio-flamingo/inference_HF_pretrained         # its own environment: pip install -r requirements.txt
@@ -6,8 +7,9 @@
     python PATH/TO/ambiemo/reproduce/audio_flamingo_2.py --code . --port 8000
     export AUDIO_FLAMINGO_2_BASE_URL=http://localhost:8000/v1
 
-Runs in the owner's environment and imports nothing of ambiemo. It calls `predict` of the owner's inference.py, so features, prompt and
-decoding are theirs. NOT RUN HERE on the real weights; tests/test_models_audio_flamingo_2.py runs it on a stub of their code.
+Runs in the owner's environment and imports nothing of ambiemo. It calls `predict` of the owner's
+inference.py, so features, prompt and decoding are theirs. NOT RUN HERE on the real weights;
+tests/test_models_audio_flamingo_2.py runs it on a stub of their code.
 
 What the owner's code does that the answers show:
 - the question is put into small letters, and cut at 512 tokens;
@@ -31,7 +33,13 @@ from typing import Any
 NAME = "nvidia/audio-flamingo-2"
 LONGEST = 256
 """Tokens of an answer, as the owner's `predict` has it."""
-PARTS = ("inference.py", "utils.py", "src/factory.py", "configs/inference.yaml", "safe_ckpt/metadata.json")
+PARTS = (
+    "inference.py",
+    "utils.py",
+    "src/factory.py",
+    "configs/inference.yaml",
+    "safe_ckpt/metadata.json",
+)
 
 
 class Refused(Exception):
@@ -68,7 +76,10 @@ class Owner:
         self.tokenizer, self.clap = tokenizer, config["clap_config"]
         # `predict` reads these names from its module
         vars(self.module).update(
-            model=model, tokenizer=tokenizer, device_id=device, cast_dtype=utils.get_cast_dtype(train.precision)
+            model=model,
+            tokenizer=tokenizer,
+            device_id=device,
+            cast_dtype=utils.get_cast_dtype(train.precision),
         )
 
     def answer(self, wav: bytes, prompt: str, how: dict[str, Any], seed: int | None) -> str:
@@ -85,7 +96,9 @@ class Owner:
 
 
 def asked(body: dict[str, Any]) -> tuple[bytes, str, dict[str, Any], int | None]:
-    """(wav, prompt, decoding, seed) of a chat request with one turn, one clip and one text. Raises Refused."""
+    """(wav, prompt, decoding, seed) of a chat request with one turn, one clip and one text. Raises
+    Refused.
+    """
     try:
         (turn,) = body["messages"]
         (clip,) = (part["input_audio"] for part in turn["content"] if part["type"] == "input_audio")
@@ -100,7 +113,12 @@ def asked(body: dict[str, Any]) -> tuple[bytes, str, dict[str, Any], int | None]
     temperature = float(body.get("temperature", 1.0))
     how: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
-        how = {"do_sample": True, "temperature": temperature, "top_p": float(body.get("top_p", 1.0)), "top_k": 0}
+        how = {
+            "do_sample": True,
+            "temperature": temperature,
+            "top_p": float(body.get("top_p", 1.0)),
+            "top_k": 0,
+        }
     return wav, text, how, body.get("seed")
 
 
@@ -116,12 +134,18 @@ def completion(owner: Any, body: dict[str, Any]) -> dict[str, Any]:
         "finish_reason": "length" if said >= LONGEST else "stop",
         "message": {"role": "assistant", "content": text},
     }
-    usage = {"prompt_tokens": asked_for, "completion_tokens": said, "total_tokens": asked_for + said}
+    usage = {
+        "prompt_tokens": asked_for,
+        "completion_tokens": said,
+        "total_tokens": asked_for + said,
+    }
     return {"object": "chat.completion", "model": NAME, "choices": [choice], "usage": usage}
 
 
 def server(owner: Any, port: int) -> ThreadingHTTPServer:
-    """A server on this machine alone, not yet running: POST /v1/chat/completions, GET /v1/models."""
+    """A server on this machine alone, not yet running: POST /v1/chat/completions, GET
+    /v1/models.
+    """
     one_at_a_time = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -130,13 +154,16 @@ def server(owner: Any, port: int) -> ThreadingHTTPServer:
         def do_GET(self) -> None:
             there = self.path.rstrip("/") == "/v1/models"
             self.say(
-                200 if there else 404, {"object": "list", "data": [{"id": NAME, "object": "model"}]} if there else {}
+                200 if there else 404,
+                {"object": "list", "data": [{"id": NAME, "object": "model"}]} if there else {},
             )
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.path != "/v1/chat/completions":
-                return self.say(404, {"error": {"message": f"{self.path}: only /v1/chat/completions is served"}})
+                return self.say(
+                    404, {"error": {"message": f"{self.path}: only /v1/chat/completions is served"}}
+                )
             try:
                 with one_at_a_time:
                     return self.say(200, completion(owner, json.loads(content)))
@@ -161,16 +188,24 @@ def server(owner: Any, port: int) -> ThreadingHTTPServer:
 
 def main() -> int:
     """Load the model and serve until interrupted. Exit 2 where something is missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--code", type=Path, required=True, help="the owner's inference_HF_pretrained, with the weights in it"
+        "--code",
+        type=Path,
+        required=True,
+        help="the owner's inference_HF_pretrained, with the weights in it",
     )
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--device", default="cuda")
     given = parser.parse_args()
     code = given.code.resolve()
     if absent := [part for part in PARTS if not (code / part).is_file()]:
-        print(f"audio_flamingo_2: {code}: no {absent[0]}; see the first lines of this file", file=sys.stderr)
+        print(
+            f"audio_flamingo_2: {code}: no {absent[0]}; see the first lines of this file",
+            file=sys.stderr,
+        )
         return 2
     made = server(Owner(code, given.device), given.port)
     print(f"audio_flamingo_2: http://127.0.0.1:{made.server_address[1]}/v1", flush=True)

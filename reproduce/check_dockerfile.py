@@ -1,10 +1,11 @@
-"""Says what a Dockerfile lacks to be rebuilt as it was: `make lint` runs it beside hadolint, which does not look at these.
+"""Says what a Dockerfile lacks to be rebuilt as it was: `make lint` runs it beside hadolint, which
+does not look at these.
 
     python reproduce/check_dockerfile.py Dockerfile
 
-Every base is pinned by a digest that looks drawn by SHA-256 (a placeholder such as 0000… or deadbeef… does not), packages come
-from a lock with hashes, the last user is not root, and nothing needs a newer builder (heredocs, COPY --link).
-Exit 0, or 1 with one line for each finding.
+Every base is pinned by a digest that looks drawn by SHA-256 (a placeholder such as 0000… or
+deadbeef… does not), packages come from a lock with hashes, the last user is not root, and nothing
+needs a newer builder (heredocs, COPY --link). Exit 0, or 1 with one line for each finding.
 """
 
 import re
@@ -37,7 +38,9 @@ def findings(text: str) -> list[str]:
                 wrong.append(f"{line[:60]}: --link needs a newer builder; leave it out")
             case "RUN" if re.search(r"pip3? install", rest):
                 for call in re.findall(r"pip3? install[^&;|]*", rest):
-                    if "--require-hashes" not in call and ("--no-deps" not in call or " -r " in call):
+                    if "--require-hashes" not in call and (
+                        "--no-deps" not in call or " -r " in call
+                    ):
                         wrong.append(f"{call.strip()[:60]}: packages without --require-hashes")
         if "<<" in line:
             wrong.append(f"{line[:60]}: a heredoc needs a newer builder; leave it out")
@@ -50,7 +53,9 @@ def findings(text: str) -> list[str]:
 
 
 def unpinned(image: str) -> str:
-    """Why an image reference is not pinned ("" = it is). A real SHA-256 in 64 hex digits shows 12 or more different ones."""
+    """Why an image reference is not pinned ("" = it is). A real SHA-256 in 64 hex digits shows 12
+    or more different ones.
+    """
     digest = re.search(r"@sha256:(.*)$", image)
     if not digest:
         return "not pinned by digest; expected NAME:TAG@sha256:<64 hex digits>"
@@ -69,11 +74,17 @@ def _joined(text: str) -> list[str]:
 
 
 def _until_from(lines: list[str]) -> list[str]:
-    first = next((i for i, line in enumerate(lines) if line.upper().startswith("FROM ")), len(lines))
+    first = next(
+        (i for i, line in enumerate(lines) if line.upper().startswith("FROM ")), len(lines)
+    )
     return lines[:first]
 
 
 if __name__ == "__main__":
-    found = [f"{name}: {one}" for name in sys.argv[1:] for one in findings(Path(name).read_text(encoding="utf-8"))]
+    found = [
+        f"{name}: {one}"
+        for name in sys.argv[1:]
+        for one in findings(Path(name).read_text(encoding="utf-8"))
+    ]
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     sys.exit(1 if found else 0)

@@ -1,10 +1,14 @@
-"""`make reproduce`: say everything that is missing, build the image, run the plan inside it, leave the bundle in artifacts/.
+"""`make reproduce`: say everything that is missing, build the image, run the plan inside it, leave
+the bundle in artifacts/.
 
-    python reproduce/run.py [--runtime docker|podman|local] [--allow-missing] [--image TAG] [--build-arg NAME=VALUE]... PLAN
+    python reproduce/run.py [--runtime docker|podman|local] [--allow-missing] [--image TAG]
+[--build-arg NAME=VALUE]... PLAN
 
-The preflight takes seconds and comes first: `ambiemo plan` (models, keys, corpora, GPU) and the container's own needs, all of them
-listed before anything is built. Exit 2 when something is missing, otherwise the exit status of the step that failed, or of the run.
-Nothing is kept between calls but the image and what the run itself keeps (answers beside the bundle), so a second call resumes.
+The preflight takes seconds and comes first: `ambiemo plan` (models, keys, corpora, GPU) and the
+container's own needs, all of them listed before anything is built. Exit 2 when something is
+missing, otherwise the exit status of the step that failed, or of the run. Nothing is kept between
+calls but the image and what the run itself keeps (answers beside the bundle), so a second call
+resumes.
 """
 
 import argparse
@@ -28,13 +32,19 @@ CDI_FOLDERS = ("/etc/cdi", "/var/run/cdi")
 
 def main() -> int:
     """Preflight, image, run. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("plan", type=Path, metavar="PLAN")
     parser.add_argument("--runtime", choices=("docker", "podman", "local"), default="docker")
     parser.add_argument("--allow-missing", action="store_true")
-    parser.add_argument("--yes", action="store_true", help="pay for models without a ceiling of dollars")
+    parser.add_argument(
+        "--yes", action="store_true", help="pay for models without a ceiling of dollars"
+    )
     parser.add_argument("--image", default="ambiemo:reproduce")
-    parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="another base, say")
+    parser.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", help="another base, say"
+    )
     asked = parser.parse_args()
     try:
         plan = read(asked.plan)
@@ -43,7 +53,14 @@ def main() -> int:
         return error.exit_code
 
     local = asked.runtime == "local"
-    look = [sys.executable, "-m", "ambiemo", "plan", str(asked.plan), *([] if local else ["--in-image"])]
+    look = [
+        sys.executable,
+        "-m",
+        "ambiemo",
+        "plan",
+        str(asked.plan),
+        *([] if local else ["--in-image"]),
+    ]
     ready = subprocess.run(look, check=False).returncode == 0
     lacking = [] if local else container_lacks(asked.runtime, gpus=wants_gpu(plan))
     for what, do in lacking:
@@ -53,9 +70,14 @@ def main() -> int:
         return 2
 
     out = Path("artifacts") / plan.name
-    more = [*(["--allow-missing"] if asked.allow_missing else []), *(["--yes"] if asked.yes else [])]
+    more = [
+        *(["--allow-missing"] if asked.allow_missing else []),
+        *(["--yes"] if asked.yes else []),
+    ]
     if local:
-        return _step([sys.executable, "-m", "ambiemo", "run", str(asked.plan), "--out", str(out), *more])
+        return _step(
+            [sys.executable, "-m", "ambiemo", "run", str(asked.plan), "--out", str(out), *more]
+        )
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")
     build = [asked.runtime, "build", "--target", "reproduce"]
     for setting in [f"SOURCE_DATE_EPOCH={epoch}", *asked.build_arg]:
@@ -75,7 +97,9 @@ def wants_gpu(plan: Plan) -> bool:
 
 
 def asks_own_server(plan: Plan) -> bool:
-    """Whether a model of the plan is behind a server of the user's, which may run on this very machine."""
+    """Whether a model of the plan is behind a server of the user's, which may run on this very
+    machine.
+    """
     return any(
         "base_url" in entry.options or (spec.is_remote and spec.base_url_env)
         for entry, spec in ((entry, models.model(entry.id)) for entry in plan.every_model)
@@ -90,13 +114,22 @@ def container_lacks(runtime: str, gpus: bool) -> list[tuple[str, str]]:
     found = []
     answer = ""
     if shutil.which(runtime) is None:
-        found.append((f"container engine: no '{runtime}' on this machine", f"install it, {instead}"))
+        found.append(
+            (f"container engine: no '{runtime}' on this machine", f"install it, {instead}")
+        )
     else:
         answer, why = _ask([runtime, "info", "--format", "{{json .}}"])
         if why:
-            found.append((f"container engine: '{runtime}' does not answer: {why}", f"start it, {instead}"))
+            found.append(
+                (f"container engine: '{runtime}' does not answer: {why}", f"start it, {instead}")
+            )
     if gpus and shutil.which("nvidia-smi") is None:
-        found.append(("GPU: no 'nvidia-smi', so no NVIDIA driver here", "run on a machine with an NVIDIA GPU"))
+        found.append(
+            (
+                "GPU: no 'nvidia-smi', so no NVIDIA driver here",
+                "run on a machine with an NVIDIA GPU",
+            )
+        )
     if gpus and not _sees_gpus(answer):
         found.append(
             (
@@ -107,7 +140,9 @@ def container_lacks(runtime: str, gpus: bool) -> list[tuple[str, str]]:
     return found
 
 
-def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, str] | None = None) -> list[str]:
+def container(
+    runtime: str, plan: Plan, plan_file: Path, environment: dict[str, str] | None = None
+) -> list[str]:
     """The command that starts a container for a plan, up to the image's name.
 
     What the plan names is given and no more:
@@ -116,17 +151,28 @@ def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, 
     - this machine's network, where a model is behind a server of the user's.
     """
     environment = dict(os.environ) if environment is None else environment
-    artifacts, weights = ROOT / "artifacts", Path(environment.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    artifacts, weights = (
+        ROOT / "artifacts",
+        Path(environment.get("HF_HOME", "~/.cache/huggingface")).expanduser(),
+    )
     specs = [models.model(entry.id) for entry in plan.every_model]
     roots = [entry.root for entry in plan.corpora]
     variables = {name for root in roots for name in re.findall(r"\$\{(\w+)\}", root)}
-    variables |= {name for spec in specs for name in (spec.key_env, spec.base_url_env) if name} | {"HF_TOKEN"}
-    folders = {_absolute(environment[name]) for name in variables if name in environment and _is_in(name, roots)}
+    variables |= {name for spec in specs for name in (spec.key_env, spec.base_url_env) if name} | {
+        "HF_TOKEN"
+    }
+    folders = {
+        _absolute(environment[name])
+        for name in variables
+        if name in environment and _is_in(name, roots)
+    }
     folders |= {_absolute(root) for root in roots if root and "${" not in root}
 
     command = [runtime, "run", "--rm", "--ipc=host"]
     if asks_own_server(plan):
-        command += ["--network=host"]  # localhost of the container's own network is not this machine's
+        command += [
+            "--network=host"
+        ]  # localhost of the container's own network is not this machine's
     if runtime == "podman":
         command += ["--security-opt=label=disable", *(["--userns=keep-id"] if os.getuid() else [])]
     command += ["--user", f"{os.getuid()}:{os.getgid()}"]
@@ -138,7 +184,12 @@ def container(runtime: str, plan: Plan, plan_file: Path, environment: dict[str, 
         command += ["--volume", f"{folder}:{folder}:ro"]
     for ours in (artifacts, weights):
         ours.mkdir(parents=True, exist_ok=True)  # an engine would make it, owned by root
-    command += ["--volume", f"{artifacts}:/home/ambiemo/artifacts", "--volume", f"{weights}:/home/ambiemo/models"]
+    command += [
+        "--volume",
+        f"{artifacts}:/home/ambiemo/artifacts",
+        "--volume",
+        f"{weights}:/home/ambiemo/models",
+    ]
     return [*command, "--volume", f"{plan_file.resolve()}:/plan/{plan_file.name}:ro"]
 
 
@@ -173,10 +224,14 @@ def _verdict(runtime: str, lacking: list[tuple[str, str]], ready: bool) -> str:
     parts = (
         []
         if ready
-        else ["the plan lacks what is listed above (ALLOW_MISSING=1 leaves that out and says so in every table)"]
+        else [
+            "the plan lacks what is listed above (ALLOW_MISSING=1 leaves that out and says so in every table)"
+        ]
     )
     if lacking:
-        parts.append(f"{len(lacking)} thing{'s' * (len(lacking) > 1)} missing for RUNTIME={runtime}")
+        parts.append(
+            f"{len(lacking)} thing{'s' * (len(lacking) > 1)} missing for RUNTIME={runtime}"
+        )
     return f"make reproduce: not started: {'; '.join(parts)}"
 
 

@@ -1,7 +1,9 @@
-"""The files of a real bundle, made by the package's own code, with answers that a seeded hand wrote instead of a model.
+"""The files of a real bundle, made by the package's own code, with answers that a seeded hand wrote
+instead of a model.
 
-Every strategy, both controls, two corpora with different label sets, ties, answers that need mending, unparsed ones, failed draws, scores
-that are missing or unreadable, two clips with the same bytes.
+Every strategy, both controls, two corpora with different label sets, ties, answers that need
+mending, unparsed ones, failed draws, scores that are missing or unreadable, two clips with the same
+bytes.
 """
 
 import json
@@ -12,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ambiemo.bundle.contents import answer_rows, answers_path, predictions_path, score_row, scores_path, study_files
+from ambiemo.bundle.contents import (
+    answer_rows,
+    answers_path,
+    predictions_path,
+    score_row,
+    scores_path,
+    study_files,
+)
 from ambiemo.bundle.inputs import input_files
 from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.recomputing import assembled
@@ -41,8 +50,17 @@ MENDED = (
     "I would say sad: 0.7 and happy: 0.3.",
 )
 OWN: dict[str, Any] = {"tiny": {"id": "tiny", "root": "${OWN_CLIPS}"}}
-"""The utterances below are invented, so they must not pass for the packaged clips, which `verify` knows."""
-LOST = ("", "no idea", '{"happy": -1}', '{"happy": NaN}', '{"happy": 0.2, "happy": 0.9}', '{"happy": 0.')
+"""The utterances below are invented, so they must not pass for the packaged clips, which `verify`
+knows.
+"""
+LOST = (
+    "",
+    "no idea",
+    '{"happy": -1}',
+    '{"happy": NaN}',
+    '{"happy": 0.2, "happy": 0.9}',
+    '{"happy": 0.',
+)
 
 
 RUN_LOG = json.dumps(vars(Account()), indent=2, sort_keys=True).encode() + b"\n"
@@ -58,7 +76,10 @@ def plan(**changes: Any) -> Plan:
         "models": [{"id": "tiny"}],
         "corpora": ["tiny"],
         "strategies": strategies,
-        "controls": [{"name": "shuffled_audio", "strategies": ["greedy", "w_bon"]}, {"name": "silence"}],
+        "controls": [
+            {"name": "shuffled_audio", "strategies": ["greedy", "w_bon"]},
+            {"name": "silence"},
+        ],
         "bootstrap": {"resamples": 100},
     }
     asked = {**wanted, **changes}
@@ -76,7 +97,9 @@ def utterances(corpus: str, labels: tuple[str, ...], count: int) -> tuple[Uttera
         clip = sha256(f"{corpus} {max(number, 1)}".encode())
         speaker = "" if corpus == "crema-d" else f"speaker{number % 4}"
         made.append(
-            Utterance(f"u{number:03}", speaker, f"cluster{number % 5}", "a.wav", clip, 1.5, tuple(votes))
+            Utterance(
+                f"u{number:03}", speaker, f"cluster{number % 5}", "a.wav", clip, 1.5, tuple(votes)
+            )
         )
     return tuple(made)
 
@@ -104,13 +127,21 @@ def answer_text(labels: tuple[str, ...], chance: random.Random, mended: bool) ->
     shares = [chance.choice([0, 0.1, 0.2, 0.25, 0.5]) for _ in labels]
     shares[chance.randrange(len(labels))] += 0.1
     total = sum(shares)
-    text = json.dumps({label: round(share / total, 2) for label, share in zip(labels, shares, strict=True)})
+    text = json.dumps(
+        {label: round(share / total, 2) for label, share in zip(labels, shares, strict=True)}
+    )
     return chance.choice(["{}", "The voice is high.\n{}", "```json\n{}\n```"]).format(text)
 
 
 def score_text(chance: random.Random) -> str:
     return chance.choice(
-        ['{"score": 0}', '{"score": 7}', '{"score": 10}', f'{{"score": {chance.randint(0, 10)}}}', "?"]
+        [
+            '{"score": 0}',
+            '{"score": 7}',
+            '{"score": 10}',
+            f'{{"score": {chance.randint(0, 10)}}}',
+            "?",
+        ]
     )
 
 
@@ -122,10 +153,16 @@ def answered(draw: Draw, labels: tuple[str, ...], mended: bool) -> Answer:
     candidates = []
     for index in range(draw.decoding.count):
         chance = random.Random(f"{draw.seed} {index}")
-        text = score_text(chance) if draw.purpose == "score" else answer_text(labels, chance, mended)
+        text = (
+            score_text(chance) if draw.purpose == "score" else answer_text(labels, chance, mended)
+        )
         if draw.decoding.kind == "forced":
             text = draw.labels[index]
-        likelihood = None if chance.random() < 0.05 else -chance.choice([1.0, 2.5, 2.5, chance.expovariate(0.1)])
+        likelihood = (
+            None
+            if chance.random() < 0.05
+            else -chance.choice([1.0, 2.5, 2.5, chance.expovariate(0.1)])
+        )
         candidates.append(Candidate(text, len(text) // 4, likelihood, "stop"))
     return Answer(draw.key, tuple(candidates), draw.decoding)
 
@@ -143,21 +180,30 @@ def expanded(plan: Plan, count: int) -> Expanded:
     return replace(stands, cells=tuple(laid_out(stands, set())))
 
 
-def answers_of(stands: Expanded, mended: bool) -> tuple[dict[Unit, dict[str, Gathered]], dict[str, bytes]]:
-    """Draw and score as the pipeline does: what came back, by unit and question, and the files of it."""
+def answers_of(
+    stands: Expanded, mended: bool
+) -> tuple[dict[Unit, dict[str, Gathered]], dict[str, bytes]]:
+    """Draw and score as the pipeline does: what came back, by unit and question, and the files of
+    it.
+    """
     gathered: dict[Unit, dict[str, Gathered]] = {}
     made: dict[str, bytes] = {}
     for question in sharing.questions_of(stands):
         corpus = stands.corpora[question.corpus]
         ask, judge = sharing.asking(stands, question), sharing.judging(stands, question)
-        one = gathered.setdefault(question.unit, {}).setdefault(question.name, Gathered(question, len(corpus.labels)))
+        one = gathered.setdefault(question.unit, {}).setdefault(
+            question.name, Gathered(question, len(corpus.labels))
+        )
         answers, scores = [], []
         for utterance in sharing.distinct(corpus.utterances):
             draw = ask(utterance)
             rows, read = answer_rows(draw, answered(draw, corpus.labels, mended), corpus.labels)
             judged = [] if "failure" in rows[0] else rows[: question.judged]
             asked = [judge(draw, row["index"], row["text"]) for row in judged]
-            about = [score_row(one, index, answered(one, corpus.labels, False)) for index, one in enumerate(asked)]
+            about = [
+                score_row(one, index, answered(one, corpus.labels, False))
+                for index, one in enumerate(asked)
+            ]
             one.add(rows, [parsed.distribution for parsed in read], about)
             answers += rows
             scores += about
@@ -176,7 +222,9 @@ def derived(study: Study, gathered: dict[Unit, dict[str, Gathered]]) -> dict[str
             columns, results[unit] = baseline_result(study, unit[1])
         else:
             columns, results[unit] = unit_result(study, unit, gathered[unit])
-        made[predictions_path(*unit)] = packed(lines(prediction_rows(truths_of(study, unit[1]), columns)))
+        made[predictions_path(*unit)] = packed(
+            lines(prediction_rows(truths_of(study, unit[1]), columns))
+        )
     return made | assembled(study, results)
 
 
@@ -185,7 +233,14 @@ def column(name: tuple[str, str, str, str], predicted: np.ndarray) -> Column:
     n = len(predicted)
     counts = [np.ones(n, int), np.zeros(n, int), np.zeros(n, int)]
     clip_of = tuple(f"u{place:02}" for place in range(n))
-    return Column(*name, predicted.copy(), *counts, np.full((n, 3), np.nan), np.full(n, "", dtype=object), clip_of)
+    return Column(
+        *name,
+        predicted.copy(),
+        *counts,
+        np.full((n, 3), np.nan),
+        np.full(n, "", dtype=object),
+        clip_of,
+    )
 
 
 @cache
@@ -195,7 +250,9 @@ def study(count: int = 10, corpora: tuple[str, ...] = ("tiny",)) -> Study:
 
 
 @cache
-def files(count: int = 10, mended: bool = True, corpora: tuple[str, ...] = ("tiny",)) -> dict[str, bytes]:
+def files(
+    count: int = 10, mended: bool = True, corpora: tuple[str, ...] = ("tiny",)
+) -> dict[str, bytes]:
     """What lies below data/ of the bundle, but for its provenance."""
     stands = expanded(plan(corpora=list(corpora)), count)
     told = study_of(stands)

@@ -1,4 +1,6 @@
-"""A small bundle with files of every class, and a recomputation that is real for it: means of numbers in answers."""
+"""A small bundle with files of every class, and a recomputation that is real for it: means of
+numbers in answers.
+"""
 
 import gzip
 import json
@@ -40,12 +42,19 @@ def unpacked(data: bytes) -> list[dict]:
 
 
 def recompute(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Predictions (the mean of an utterance's answers) and tables of them, made from the answers alone."""
+    """Predictions (the mean of an utterance's answers) and tables of them, made from the answers
+    alone.
+    """
     means: dict[str, list[float]] = {}
     for row in unpacked(files["answers/tiny/tiny.jsonl.gz"]):
         means.setdefault(row["utterance"], []).append(row["value"])
-    predictions = [{"utterance": name, "value": sum(all_) / len(all_)} for name, all_ in sorted(means.items())]
-    lines = [f"{row['utterance']},{row['value']:.6f},{len(means[row['utterance']])}\n" for row in predictions]
+    predictions = [
+        {"utterance": name, "value": sum(all_) / len(all_)} for name, all_ in sorted(means.items())
+    ]
+    lines = [
+        f"{row['utterance']},{row['value']:.6f},{len(means[row['utterance']])}\n"
+        for row in predictions
+    ]
     return {
         "predictions/tiny/tiny.jsonl.gz": packed(predictions),
         "tables/results.csv": ("utterance,js_divergence_bits,n\n" + "".join(lines)).encode(),
@@ -68,7 +77,9 @@ def contents() -> dict[str, bytes]:
         "inputs/models.json": b'{\n "tiny": "revision"\n}\n',
         "answers/tiny/tiny.jsonl.gz": packed(answers),
         "answers/tiny/other.jsonl.gz": packed(answers[:3]),
-        "scores/tiny/tiny.jsonl.gz": packed([{"about": "u0", "score": 3}, {"about": "u1", "score": 9}]),
+        "scores/tiny/tiny.jsonl.gz": packed(
+            [{"about": "u0", "score": 3}, {"about": "u1", "score": 9}]
+        ),
         "figures/gain.svg": b"<svg>\n<path/>\n</svg>\n",
         "provenance/statement.json": b'{\n "_type": "statement",\n "subject": []\n}\n',
         "log/failures.csv": b"key,reason\nk1,audio\nk2,empty\n",
@@ -83,7 +94,9 @@ def write(folder: Path) -> Path:
 
 
 def forge(folder: Path, changes: Mapping[str, bytes | None]) -> Path:
-    """A bundle whose payload was changed (None: removed) and whose checksums were all made again to match."""
+    """A bundle whose payload was changed (None: removed) and whose checksums were all made again to
+    match.
+    """
     changed = {path: data for path, data in {**contents(), **changes}.items() if data is not None}
     bag.write(folder, changed, {"Source-Organization": "ambiemo contributors"})
     return folder

@@ -1,6 +1,8 @@
-"""Tiny random checkpoints of the architectures that the paper's models have: right shapes, real processors, no knowledge.
+"""Tiny random checkpoints of the architectures that the paper's models have: right shapes, real
+processors, no knowledge.
 
-`save(family, folder)` writes one that transformers loads as it would the real one. torch and transformers are imported when called.
+`save(family, folder)` writes one that transformers loads as it would the real one. torch and
+transformers are imported when called.
 """
 
 import json
@@ -16,7 +18,8 @@ TEXT = [
     '{"anger": 0.1, "disgust": 0.2, "fear": 0.3, "happy": 0.4, "neutral": 0.5, "sad": 0.6}',
     "user assistant system You are a helpful assistant.",
 ]
-# The shape of the families' own templates: a default system turn, then the turns, with the clip as a placeholder.
+# The shape of the families' own templates: a default system turn, then the turns, with the clip as
+# a placeholder.
 TEMPLATE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n"
     "You are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ message['role'] }}\n"
@@ -32,7 +35,12 @@ PLACEHOLDER = {
     "audioflamingo3": "<sound>",
     "ultravox": "<|audio|>",
 }
-OMNI_PROCESSOR = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json")
+OMNI_PROCESSOR = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+)
 # Heads of 64, as vLLM's CPU build refuses smaller ones.
 QWEN2 = {
     "model_type": "qwen2", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 1,
@@ -56,9 +64,12 @@ def tokenizer(family: str) -> Any:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     special, text = list(SPECIAL), TEXT * 9
     if family == "ultravox":
-        # Llama 3 joins a line's end to the signs before it, so the placeholder, which is no token of its own, may share one with the text
+        # Llama 3 joins a line's end to the signs before it, so the placeholder, which is no token
+        # of its own, may share one with the text
         pieces = pre_tokenizers.Split(Regex(LLAMA_PIECES), "isolated")
-        words.pre_tokenizer = pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(False, use_regex=False)])
+        words.pre_tokenizer = pre_tokenizers.Sequence(
+            [pieces, pre_tokenizers.ByteLevel(False, use_regex=False)]
+        )
         text = [*text, *["<|audio|>\n<|audio|>"] * 9]
     else:
         words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -148,7 +159,9 @@ def network(family: str, words: Any) -> Any:
 
 
 def randomize(network: Any, words: Any = None) -> None:
-    """Larger weights than a library's own start, so that no answer is nearly as likely as another; and none is a placeholder."""
+    """Larger weights than a library's own start, so that no answer is nearly as likely as another;
+    and none is a placeholder.
+    """
     import torch
 
     with torch.no_grad():
@@ -161,7 +174,9 @@ def randomize(network: Any, words: Any = None) -> None:
 
 
 def save(family: str, folder: Path) -> None:
-    """Write a random checkpoint of a family: configuration, weights, tokenizer, processor, chat template."""
+    """Write a random checkpoint of a family: configuration, weights, tokenizer, processor, chat
+    template.
+    """
     words = tokenizer(family)
     if family == "ultravox":
         save_ultravox(words, folder)
@@ -176,19 +191,24 @@ def save(family: str, folder: Path) -> None:
 
 
 def save_omni(thinker: Any, words: Any, folder: Path) -> None:
-    """Write a thinker as Qwen2.5-Omni is published: inside a model that also speaks, whose other weights nobody here should load.
+    """Write a thinker as Qwen2.5-Omni is published: inside a model that also speaks, whose other
+    weights nobody here should load.
 
-    The parts of the processor are written by hand, in the one file that the published checkpoint has: those for images and video can be
-    made only where torchvision is.
+    The parts of the processor are written by hand, in the one file that the published checkpoint
+    has: those for images and video can be made only where torchvision is.
     """
     import torch
     import transformers
     from safetensors.torch import save_file
 
-    config = transformers.Qwen2_5OmniConfig(thinker_config=thinker.config.to_dict(), architectures=["Qwen2_5OmniModel"])
+    config = transformers.Qwen2_5OmniConfig(
+        thinker_config=thinker.config.to_dict(), architectures=["Qwen2_5OmniModel"]
+    )
     config.save_pretrained(folder)
     thinker.generation_config.save_pretrained(folder)
-    weights = {f"thinker.{name}": value.contiguous() for name, value in thinker.state_dict().items()}
+    weights = {
+        f"thinker.{name}": value.contiguous() for name, value in thinker.state_dict().items()
+    }
     spoken = {
         "talker.codec_head.weight": torch.zeros(2, 2),
         "token2wav.code2wav_dit_model.proj_out.bias": torch.zeros(2),
@@ -205,7 +225,8 @@ def save_omni(thinker: Any, words: Any, folder: Path) -> None:
 
 
 def save_ultravox(words: Any, folder: Path) -> None:
-    """Write an Ultravox as v0.3 and v0.4 are published: the projector alone, and the names of a language model and of a Whisper.
+    """Write an Ultravox as v0.3 and v0.4 are published: the projector alone, and the names of a
+    language model and of a Whisper.
 
     The processor is not written here: transformers has none (tests/vllm/ultravox_processor.py).
     """
@@ -217,9 +238,17 @@ def save_ultravox(words: Any, folder: Path) -> None:
     text = {name: value for name, value in QWEN2.items() if name != "model_type"}
     end = words.convert_tokens_to_ids("<|im_end|>")
     llama = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(**text, head_dim=64, vocab_size=len(words), eos_token_id=end, pad_token_id=0)
+        transformers.LlamaConfig(
+            **text, head_dim=64, vocab_size=len(words), eos_token_id=end, pad_token_id=0
+        )
     )
-    encoder = {**ENCODER, "num_mel_bins": 64, "decoder_layers": 1, "decoder_attention_heads": 1, "decoder_ffn_dim": 64}
+    encoder = {
+        **ENCODER,
+        "num_mel_bins": 64,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 1,
+        "decoder_ffn_dim": 64,
+    }
     start = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 0}
     whisper = transformers.WhisperForConditionalGeneration(
         transformers.WhisperConfig(**encoder, **start, vocab_size=64, begin_suppress_tokens=None)
@@ -252,7 +281,9 @@ def save_ultravox(words: Any, folder: Path) -> None:
 
 
 def mend(folder: Path) -> None:
-    """Give the weights the names of the published checkpoints: transformers 5.19 writes one "model." too many for a nested Qwen2."""
+    """Give the weights the names of the published checkpoints: transformers 5.19 writes one
+    "model." too many for a nested Qwen2.
+    """
     from safetensors.torch import load_file, save_file
 
     file = folder / "model.safetensors"

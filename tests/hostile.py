@@ -45,7 +45,9 @@ class Ended:
 
 
 def run(*arguments: object, **environment: str) -> Ended:
-    """Run `ambiemo` with these arguments; it is ended after a minute, or with more than 4 GiB of addresses."""
+    """Run `ambiemo` with these arguments; it is ended after a minute, or with more than 4 GiB of
+    addresses.
+    """
     limit = 4 << 30
     began = time.monotonic()
     done = subprocess.run(
@@ -53,17 +55,27 @@ def run(*arguments: object, **environment: str) -> Ended:
         capture_output=True,
         stdin=subprocess.DEVNULL,
         timeout=90,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            **environment,
+        },
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     err = done.stderr.decode("utf-8", "backslashreplace")
     before, marked, after = err.partition("\n@@ ")
     mib, seconds = map(float, after.split()[:2]) if marked else (0.0, time.monotonic() - began)
-    return Ended(done.returncode, done.stdout.decode("utf-8", "backslashreplace"), before, mib, seconds)
+    return Ended(
+        done.returncode, done.stdout.decode("utf-8", "backslashreplace"), before, mib, seconds
+    )
 
 
 def calm(ended: Ended, codes: tuple[int, ...] = (1, 2)) -> None:
-    """It ended as a command must: an exit code of ours, no traceback, little time and memory, nothing that a terminal obeys."""
+    """It ended as a command must: an exit code of ours, no traceback, little time and memory,
+    nothing that a terminal obeys.
+    """
     told = f"{ended.code} {ended.seconds:.1f} s {ended.mib:.0f} MiB\n{ended.out[-1500:]}\n{ended.err[-1500:]}"
     assert ended.code in codes, told
     assert "Traceback" not in ended.err + ended.out, told

@@ -1,6 +1,8 @@
-"""Random votes and predictions for the tests of the metrics: few raters, zero votes, zero probabilities, ties, one-hot, uniform.
+"""Random votes and predictions for the tests of the metrics: few raters, zero votes, zero
+probabilities, ties, one-hot, uniform.
 
-Hypothesis picks the sizes and a seed, numpy fills the rows: drawing every cell by hypothesis took longer than the tests.
+Hypothesis picks the sizes and a seed, numpy fills the rows: drawing every cell by hypothesis took
+longer than the tests.
 """
 
 import numpy as np
@@ -15,7 +17,9 @@ def always(*strategies, **named):
 
 
 def weights(random, labels):
-    """One row of weights of one of the kinds that predictions come in, zeros among them; some row is always above 0."""
+    """One row of weights of one of the kinds that predictions come in, zeros among them; some row
+    is always above 0.
+    """
     kinds = (
         lambda: random.integers(0, 10, labels),
         lambda: random.integers(0, 2, labels),
@@ -30,7 +34,9 @@ def weights(random, labels):
 
 
 def fill(n, labels, seed):
-    """(truth, predicted), both (n, labels): votes of up to nine a label; one prediction in five equals the truth."""
+    """(truth, predicted), both (n, labels): votes of up to nine a label; one prediction in five
+    equals the truth.
+    """
     random = np.random.default_rng(seed)
     truth = random.integers(0, 10, (n, labels)) * (random.random((n, labels)) > 0.4).astype(float)
     truth[truth.sum(axis=1) == 0, 0] = 1
@@ -46,7 +52,9 @@ def cases(least=1, most=12):
 
 
 def random_case(seed, n=60, labels=6, raters=9):
-    """One seeded case: raters vote at random, predictions are Dirichlet draws with about a quarter of exact zeros."""
+    """One seeded case: raters vote at random, predictions are Dirichlet draws with about a quarter
+    of exact zeros.
+    """
     random = np.random.default_rng(seed)
     truth = random.multinomial(raters, random.dirichlet(np.ones(labels), size=n)) / raters
     predicted = random.dirichlet(np.ones(labels), size=n) * (random.random((n, labels)) > 0.25)

@@ -17,13 +17,21 @@ from ambiemo.bundle import bag
 from ambiemo.bundle.folder import payload
 from ambiemo.errors import BadInput, Broken
 
-CONTENTS = {"README.md": b"# read me\n", "answers/tiny/tiny.jsonl.gz": b"\x1f\x8b", "tables/results.csv": b"a,b\n1,2\n"}
+CONTENTS = {
+    "README.md": b"# read me\n",
+    "answers/tiny/tiny.jsonl.gz": b"\x1f\x8b",
+    "tables/results.csv": b"a,b\n1,2\n",
+}
 INFO = {"Source-Organization": "ambiemo contributors"}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def third_party(folder: Path) -> dict[str, bool]:
@@ -72,7 +80,9 @@ def test_without_source_date_epoch_a_bundle_has_no_date(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("epoch", ["yesterday", "1e9", "99999999999999999999"])
-def test_a_source_date_epoch_that_is_no_date_is_named(monkeypatch: pytest.MonkeyPatch, epoch: str) -> None:
+def test_a_source_date_epoch_that_is_no_date_is_named(
+    monkeypatch: pytest.MonkeyPatch, epoch: str
+) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
     with pytest.raises(BadInput, match=f"SOURCE_DATE_EPOCH: found '{epoch}'"):
         bag.render(CONTENTS, INFO)
@@ -80,7 +90,21 @@ def test_a_source_date_epoch_that_is_no_date_is_named(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "path",
-    ["../up", "/etc/passwd", "a//b", "a/", "", ".hidden", "-rf", "a b", "a\nb", "ü.csv", "a\\b", "50%.csv", "~/x"],
+    [
+        "../up",
+        "/etc/passwd",
+        "a//b",
+        "a/",
+        "",
+        ".hidden",
+        "-rf",
+        "a b",
+        "a\nb",
+        "ü.csv",
+        "a\\b",
+        "50%.csv",
+        "~/x",
+    ],
 )
 def test_a_path_that_some_system_reads_differently_is_refused(path: str) -> None:
     with pytest.raises(BadInput, match="path"):
@@ -100,7 +124,10 @@ def test_a_bag_info_text_that_would_not_read_back_is_refused(text: str) -> None:
 
 
 def test_a_text_of_several_lines_becomes_one_line_of_bag_info() -> None:
-    assert "Note: two lines\n" in bag.render(CONTENTS, {"Note": " two\n  lines\n"})["bag-info.txt"].decode()
+    assert (
+        "Note: two lines\n"
+        in bag.render(CONTENTS, {"Note": " two\n  lines\n"})["bag-info.txt"].decode()
+    )
 
 
 def test_a_bundle_without_contents_is_refused() -> None:
@@ -113,13 +140,20 @@ path = st.lists(part, min_size=1, max_size=3).map("/".join)
 
 
 @given(st.dictionaries(path, st.binary(max_size=20), min_size=1, max_size=6))
-def test_every_manifest_has_one_sorted_line_a_file_and_names_no_other(contents: dict[str, bytes]) -> None:
+def test_every_manifest_has_one_sorted_line_a_file_and_names_no_other(
+    contents: dict[str, bytes],
+) -> None:
     try:
         files = bag.render(contents, {})
     except BadInput:
         return
-    listed = {line[66:]: line[:64] for line in (files[bag.MANIFEST] + files[bag.TAG_MANIFEST]).decode().splitlines()}
-    assert listed == {path: durable.sha256(data) for path, data in files.items() if path != bag.TAG_MANIFEST}
+    listed = {
+        line[66:]: line[:64]
+        for line in (files[bag.MANIFEST] + files[bag.TAG_MANIFEST]).decode().splitlines()
+    }
+    assert listed == {
+        path: durable.sha256(data) for path, data in files.items() if path != bag.TAG_MANIFEST
+    }
     assert list(files) == sorted(files)
 
 
@@ -175,8 +209,12 @@ def test_a_link_to_a_bundle_stays_a_link_to_the_new_one(tmp_path: Path) -> None:
     assert dict(payload(tmp_path / "one")) == CONTENTS
 
 
-def steps_of_a_write(patch: pytest.MonkeyPatch, stop_at: int, stop: Callable[[], None]) -> list[int]:
-    """Call `stop` before the `stop_at`-th change to the disk; the returned list grows with every change."""
+def steps_of_a_write(
+    patch: pytest.MonkeyPatch, stop_at: int, stop: Callable[[], None]
+) -> list[int]:
+    """Call `stop` before the `stop_at`-th change to the disk; the returned list grows with every
+    change.
+    """
     taken: list[int] = []
 
     def counting(real: Callable) -> Callable:
@@ -194,7 +232,9 @@ def steps_of_a_write(patch: pytest.MonkeyPatch, stop_at: int, stop: Callable[[],
 
 
 def write_killed_at(stop_at: int, folder: Path) -> bool:
-    """Write in a child that dies at once before its `stop_at`-th change to the disk; True if it got through."""
+    """Write in a child that dies at once before its `stop_at`-th change to the disk; True if it got
+    through.
+    """
     child = os.fork()
     if child == 0:
         with pytest.MonkeyPatch.context() as patch:
@@ -205,7 +245,9 @@ def write_killed_at(stop_at: int, folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("old", [None, {"old.txt": b"old"}], ids=["first write", "replacing"])
-def test_a_write_killed_at_any_moment_leaves_the_old_bundle_or_the_new_one(tmp_path: Path, old: dict | None) -> None:
+def test_a_write_killed_at_any_moment_leaves_the_old_bundle_or_the_new_one(
+    tmp_path: Path, old: dict | None
+) -> None:
     seen = []
     for stop_at in range(1, 60):
         folder = tmp_path / str(stop_at) / "one"
@@ -246,7 +288,9 @@ def attempt(folder: Path) -> list[Broken]:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
-def test_a_disk_that_refuses_at_any_moment_gives_one_line_and_leaves_what_was_there(tmp_path: Path, code: int) -> None:
+def test_a_disk_that_refuses_at_any_moment_gives_one_line_and_leaves_what_was_there(
+    tmp_path: Path, code: int
+) -> None:
     folder = tmp_path / "one"
     old = {"old.txt": b"old"}
     for stop_at in range(1, 60):
@@ -255,10 +299,14 @@ def test_a_disk_that_refuses_at_any_moment_gives_one_line_and_leaves_what_was_th
         with pytest.MonkeyPatch.context() as patch:
             taken = steps_of_a_write(patch, stop_at, refuse(code))
             refused = [str(error) for error in attempt(folder)]
-        assert all(line.startswith(f"{folder}: cannot write: ") and "\n" not in line for line in refused)
+        assert all(
+            line.startswith(f"{folder}: cannot write: ") and "\n" not in line for line in refused
+        )
         assert dict(payload(folder)) in (old, CONTENTS)
         assert set(os.listdir(tmp_path)) <= {"one", ".one.old"}, f"step {stop_at}: half-written"
-        assert not refused or os.listdir(tmp_path) == ["one"]  # .one.old: written, but the old one could not be removed
+        assert not refused or os.listdir(tmp_path) == [
+            "one"
+        ]  # .one.old: written, but the old one could not be removed
         if len(taken) < stop_at:
             return
     pytest.fail("a write takes more steps than this test can stop at")
@@ -274,7 +322,9 @@ def test_a_really_full_disk_leaves_the_old_bundle(tmp_path: Path) -> None:
         "try: bag.write(sys.argv[1], {'big.bin': bytes(100_000)}, {})\n"
         "except Broken as error: print(error); sys.exit(7)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "one")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "one")], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout.count("\n")) == (7, 1), done
     assert dict(payload(tmp_path / "one")) == old
     assert os.listdir(tmp_path) == ["one"]
@@ -292,7 +342,9 @@ def test_two_writers_at_once_leave_one_whole_bundle(tmp_path: Path) -> None:
         "for _ in range(15): bag.write(sys.argv[1], {f'{name}.txt': sys.argv[2].encode() for name in range(9)}, {})\n"
     )
     writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "one"), name], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "one"), name], stderr=subprocess.PIPE
+        )
         for name in ("first", "second")
     ]
     errors = [writer.communicate()[1] for writer in writers]

@@ -1,4 +1,6 @@
-"""Claims in a bundle: copied to the byte, fixed by hash, decided again by verify, compared by compare."""
+"""Claims in a bundle: copied to the byte, fixed by hash, decided again by verify, compared by
+compare.
+"""
 
 import csv
 import io

@@ -1,4 +1,6 @@
-"""`ambiemo verify`: exit codes, what a person reads, what a script reads, and what it must not need."""
+"""`ambiemo verify`: exit codes, what a person reads, what a script reads, and what it must not
+need.
+"""
 
 import json
 import os
@@ -67,7 +69,9 @@ def test_json_is_one_object_that_names_every_check(bundle: Path) -> None:
     assert done.exit_code == 1
     assert (good["bundle"], good["holds"], bad["holds"]) == ("sample", True, False)
     assert [check["check"] for check in good["checks"]] == [name for name, _, _ in verifying.CHECKS]
-    (finding,) = next(check for check in bad["checks"] if check["check"] == "closed-world")["findings"]
+    (finding,) = next(check for check in bad["checks"] if check["check"] == "closed-world")[
+        "findings"
+    ]
     assert set(finding) == {"check", "file", "found", "expected", "advice"}
     assert finding["file"] == "data/extra"
 
@@ -104,7 +108,17 @@ def run_as_command(*arguments: object, **options) -> subprocess.CompletedProcess
 def test_verify_needs_no_torch_no_ray_and_nothing_slow(bundle: Path) -> None:
     done = run_as_command("verify", bundle)
     assert done.returncode == 0, done.stderr
-    heavy = {"torch", "ray", "transformers", "pandas", "scipy", "sklearn", "matplotlib", "pyarrow", "numpy"}
+    heavy = {
+        "torch",
+        "ray",
+        "transformers",
+        "pandas",
+        "scipy",
+        "sklearn",
+        "matplotlib",
+        "pyarrow",
+        "numpy",
+    }
     assert not heavy & set(done.stderr.split())
 
 
@@ -134,8 +148,12 @@ def open_place() -> Iterator[Path]:
         yield Path(place)
 
 
-@pytest.mark.parametrize("locked", ["..", ".", "bagit.txt", "data/tables", "data/log/run.log", bag.MANIFEST])
-def test_what_this_user_may_not_read_exits_2_and_is_named(open_place: Path, bundle: Path, locked: str) -> None:
+@pytest.mark.parametrize(
+    "locked", ["..", ".", "bagit.txt", "data/tables", "data/log/run.log", bag.MANIFEST]
+)
+def test_what_this_user_may_not_read_exits_2_and_is_named(
+    open_place: Path, bundle: Path, locked: str
+) -> None:
     bundle = sample.write(open_place / "sample")
     os.chmod(bundle / locked, 0)
     with as_nobody():
@@ -145,7 +163,9 @@ def test_what_this_user_may_not_read_exits_2_and_is_named(open_place: Path, bund
     assert f"{shown}: cannot read: Permission denied" in done.stderr
 
 
-def test_a_parent_that_may_not_be_written_gives_one_line_and_leaves_nothing(open_place: Path) -> None:
+def test_a_parent_that_may_not_be_written_gives_one_line_and_leaves_nothing(
+    open_place: Path,
+) -> None:
     with as_nobody(), pytest.raises(Broken, match="sample: cannot write: Permission denied"):
         sample.write(open_place / "sample")
     assert os.listdir(open_place) == []

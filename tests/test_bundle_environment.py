@@ -1,4 +1,6 @@
-"""machine.json says what could explain a difference between two runs, and nothing that names a person, a place or a path."""
+"""machine.json says what could explain a difference between two runs, and nothing that names a
+person, a place or a path.
+"""
 
 import getpass
 import json
@@ -43,13 +45,19 @@ def program(folder: Path, name: str, text: str) -> None:
 def test_gpus_driver_and_cuda_are_told_without_serial_numbers(programs: Path) -> None:
     program(programs, "nvidia-smi", SMI)
     told = machine()
-    gpu = {"name": "NVIDIA H200", "memory_mib": "143771", "driver": "570.133.20", "compute_capability": "9.0"}
+    gpu = {
+        "name": "NVIDIA H200",
+        "memory_mib": "143771",
+        "driver": "570.133.20",
+        "compute_capability": "9.0",
+    }
     assert told["gpus"] == [gpu, gpu]
     assert told["cuda_of_driver"] == "12.8"
 
 
 @pytest.mark.parametrize(
-    "script", ["#!/bin/sh\nexit 9\n", "#!/bin/sh\necho No devices were found\n", "#!/bin/sh\nsleep 60\n"]
+    "script",
+    ["#!/bin/sh\nexit 9\n", "#!/bin/sh\necho No devices were found\n", "#!/bin/sh\nsleep 60\n"],
 )
 def test_a_driver_that_fails_says_nothing_or_hangs_is_no_gpu(
     programs: Path, monkeypatch: pytest.MonkeyPatch, script: str
@@ -63,7 +71,13 @@ def test_a_driver_that_fails_says_nothing_or_hangs_is_no_gpu(
 def test_nothing_names_a_person_a_place_or_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "hunter2hunter2")
     text = json.dumps(machine())
-    for private in (socket.gethostname(), platform.node(), str(Path.home()), str(Path.cwd()), "hunter2hunter2"):
+    for private in (
+        socket.gethostname(),
+        platform.node(),
+        str(Path.home()),
+        str(Path.cwd()),
+        "hunter2hunter2",
+    ):
         assert private not in text
     assert not re.search(r"[\"' ](/[a-z]+){2,}", text)
     if len(getpass.getuser()) > 4:
@@ -71,7 +85,9 @@ def test_nothing_names_a_person_a_place_or_a_path(monkeypatch: pytest.MonkeyPatc
 
 
 def test_versions_settings_and_batch_invariance_are_told() -> None:
-    told = machine({"VLLM_BATCH_INVARIANT": "1", environment.IMAGE_DIGEST: "sha256:abc", "HOME": "private"})
+    told = machine(
+        {"VLLM_BATCH_INVARIANT": "1", environment.IMAGE_DIGEST: "sha256:abc", "HOME": "private"}
+    )
     assert told["batch_invariant"] is True
     assert told["settings"] == {"VLLM_BATCH_INVARIANT": "1"}
     assert told["image"] == "sha256:abc"
@@ -82,12 +98,16 @@ def test_versions_settings_and_batch_invariance_are_told() -> None:
 
 def test_the_source_tree_is_git_s_own_hash_of_it() -> None:
     root = Path(bundle.__file__).parents[2]
-    asked = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD^{tree}"], capture_output=True, text=True)
+    asked = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "HEAD^{tree}"], capture_output=True, text=True
+    )
     expected = f"swh:1:dir:{asked.stdout.strip()}" if asked.returncode == 0 else None
     assert machine()["source"]["tree"] == expected
 
 
-def test_a_package_inside_somebody_else_s_checkout_has_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_inside_somebody_else_s_checkout_has_no_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)

@@ -1,7 +1,9 @@
-"""Every forgery of the page of threats, with everything else made again: who catches it, and by which check.
+"""Every forgery of the page of threats, with everything else made again: who catches it, and by
+which check.
 
-The bundle is made of the packaged clips and their votes, with invented answers. `-s` prints the table. A row that nobody
-can catch from inside is named in ADMITTED with what shows it to a reader; docs/bundle.md carries the same list.
+The bundle is made of the packaged clips and their votes, with invented answers. `-s` prints the
+table. A row that nobody can catch from inside is named in ADMITTED with what shows it to a reader;
+docs/bundle.md carries the same list.
 """
 
 import json
@@ -12,7 +14,17 @@ from pathlib import Path
 
 import bundle_real as real
 import pytest
-from test_bundle_forgery import CELLS, UTTERANCES, Files, edit, judged, remade, rows_of, text_change, with_rows
+from test_bundle_forgery import (
+    CELLS,
+    UTTERANCES,
+    Files,
+    edit,
+    judged,
+    remade,
+    rows_of,
+    text_change,
+    with_rows,
+)
 
 from ambiemo.bundle import bag
 from ambiemo.bundle.contents import study_files
@@ -30,7 +42,12 @@ from ambiemo.plan.schema import check
 from ambiemo.results.study import study_of
 
 GREEDY, BEAMS = (f"answers/tiny/tiny/direct.{name}.jsonl.gz" for name in ("greedy", "beam-5"))
-PLAN, RUN, COUNTS, MODEL = "config/plan.yaml", "config/run.json", "inputs/corpora.json", "inputs/models.json"
+PLAN, RUN, COUNTS, MODEL = (
+    "config/plan.yaml",
+    "config/run.json",
+    "inputs/corpora.json",
+    "inputs/models.json",
+)
 NOBODY = "nobody"
 
 
@@ -51,7 +68,12 @@ def packaged() -> Files:
     stands = Expanded(plan, bare.specs, bare.corpora, tuple(laid_out(bare, set())), ())
     study = study_of(stands)
     gathered, answers = real.answers_of(stands, False)
-    made = {**study_files(study), **answers, **real.derived(study, gathered), **input_files(stands, None)}
+    made = {
+        **study_files(study),
+        **answers,
+        **real.derived(study, gathered),
+        **input_files(stands, None),
+    }
     return {**made, "log/run.log": real.RUN_LOG}
 
 
@@ -79,7 +101,9 @@ def keeping(files: Files, kept: Callable[[dict], bool]) -> Files:
 
 def of_clips(files: Files, clips: set[str]) -> Files:
     for path in [path for path in files if path.startswith(("answers/", "scores/"))]:
-        files = with_rows(files, path, [row for row in rows_of(files, path) if row["audio_sha256"] in clips])
+        files = with_rows(
+            files, path, [row for row in rows_of(files, path) if row["audio_sha256"] in clips]
+        )
     return files
 
 
@@ -120,13 +144,24 @@ def failed_draws(files: Files) -> Files:
         for row in rows:
             if row["audio_sha256"] in gone:
                 if row["index"] in (0, None):
-                    head = {key: row[key] for key in ("utterance_id", "draw", "audio_sha256", "seed")}
-                    told.append({**head, "index": None, "failure": "CUDA out of memory", **{key: row[key] for key in tail}})
+                    head = {
+                        key: row[key] for key in ("utterance_id", "draw", "audio_sha256", "seed")
+                    }
+                    told.append(
+                        {
+                            **head,
+                            "index": None,
+                            "failure": "CUDA out of memory",
+                            **{key: row[key] for key in tail},
+                        }
+                    )
             else:
                 told.append(row)
         files = with_rows(files, path, told)
     for path in [path for path in files if path.startswith("scores/")]:
-        files = with_rows(files, path, [row for row in rows_of(files, path) if row["audio_sha256"] not in gone])
+        files = with_rows(
+            files, path, [row for row in rows_of(files, path) if row["audio_sha256"] not in gone]
+        )
     return files
 
 
@@ -140,7 +175,9 @@ def limited(partial: bool) -> Callable[[Files], Files]:
 def truly_limited(files: Files) -> Files:
     ids = [row["id"] for row in rows_of(files, UTTERANCES)]
     kept = {ids[place] for place in sampled(ids, 56)}
-    return run_says(limit=56, partial=True)(counted(keeping(files, lambda row: row["id"] in kept), same_clip=0))
+    return run_says(limit=56, partial=True)(
+        counted(keeping(files, lambda row: row["id"] in kept), same_clip=0)
+    )
 
 
 def plan_says(old: str, new: str) -> Callable[[Files], Files]:
@@ -161,11 +198,20 @@ def every(path: str, **said: object) -> Callable[[Files], Files]:
 
 
 def acted(files: Files) -> Files:
-    return agreeing(edit(UTTERANCES, lambda rows: [row.update(truth_source="acted") for row in rows[:25]] and None)(files))
+    return agreeing(
+        edit(
+            UTTERANCES,
+            lambda rows: [row.update(truth_source="acted") for row in rows[:25]] and None,
+        )(files)
+    )
 
 
 def other_votes(files: Files) -> Files:
-    return agreeing(edit(UTTERANCES, lambda rows: [row.update(votes=row["votes"][::-1]) for row in rows] and None)(files))
+    return agreeing(
+        edit(
+            UTTERANCES, lambda rows: [row.update(votes=row["votes"][::-1]) for row in rows] and None
+        )(files)
+    )
 
 
 def one_speaker(files: Files) -> Files:
@@ -178,7 +224,9 @@ def failure_and_likelihood(rows: list[dict]) -> None:
 
 
 def dots(files: Files) -> Files:
-    """A dot after every answer that is not judged: the second verifier would have to take its prediction as given."""
+    """A dot after every answer that is not judged: the second verifier would have to take its
+    prediction as given.
+    """
 
     def dotted(rows: list[dict]) -> None:
         for row in rows:
@@ -196,13 +244,24 @@ def votes_as_predictions(files: Files) -> Files:
     def told(rows: list[dict]) -> None:
         for row in rows:
             if row["distribution"] and row["strategy"] != "alm_v":
-                row["distribution"] = [float(f"{one / sum(votes[row['utterance_id']]):.9g}") for one in votes[row["utterance_id"]]]
+                row["distribution"] = [
+                    float(f"{one / sum(votes[row['utterance_id']]):.9g}")
+                    for one in votes[row["utterance_id"]]
+                ]
 
     return edit("predictions/tiny/tiny.jsonl.gz", told)(dots(files))
 
 
 def extra_cell(rows: list[dict]) -> list[dict]:
-    return [*rows, {**rows[0], "control": "silence", "skipped": "the model heard nothing | and said so", "cannot": True}]
+    return [
+        *rows,
+        {
+            **rows[0],
+            "control": "silence",
+            "skipped": "the model heard nothing | and said so",
+            "cannot": True,
+        },
+    ]
 
 
 def document_says(path: str, change: Callable[[dict], object]) -> Callable[[Files], Files]:
@@ -231,7 +290,8 @@ def nothing(files: Files) -> Files:
 
 
 EVIDENCE: dict[str, tuple[Callable[[Files], Files], str]] = {
-    # forged before everything else is made again, and the file that `ambiemo verify` names, or NOBODY
+    # forged before everything else is made again, and the file that `ambiemo verify` names, or
+    # NOBODY
     "40 utterances dropped as without votes": (drop_40, COUNTS),
     "200 clones, -200 without votes": (clones, COUNTS),
     "28 of 96 clips stay": (few_clips, UTTERANCES),
@@ -242,39 +302,86 @@ EVIDENCE: dict[str, tuple[Callable[[Files], Files], str]] = {
     "votes written anew": (other_votes, UTTERANCES),
     "all clips by one speaker": (one_speaker, UTTERANCES),
     "tau changed afterwards": (plan_says("tau: 1.0", "tau: 0.1"), NOBODY),
-    "concentration changed afterwards": (plan_says("concentration: 10.0", "concentration: 99.0"), NOBODY),
+    "concentration changed afterwards": (
+        plan_says("concentration: 10.0", "concentration: 99.0"),
+        NOBODY,
+    ),
     "thresholds changed afterwards": (plan_says("medium_from: ", "medium_from: 0.1 #"), PLAN),
     "interval level changed afterwards": (plan_says("level: 0.95", "level: 0.5"), NOBODY),
-    "a table in the plan's title": (plan_says("title: ''", 'title: "x\\n\\n| JS |\\n| --- |\\n| .001 |"'), PLAN),
+    "a table in the plan's title": (
+        plan_says("title: ''", 'title: "x\\n\\n| JS |\\n| --- |\\n| .001 |"'),
+        PLAN,
+    ),
     "a skipped cell with a reason of its own": (edit(CELLS, extra_cell), CELLS),
-    "a second dirichlet key": (plan_says("dirichlet:", "dirichlet:\n  concentration: 10.0\n  epsilon: 0.5\ndirichlet:"), PLAN),
+    "a second dirichlet key": (
+        plan_says("dirichlet:", "dirichlet:\n  concentration: 10.0\n  epsilon: 0.5\ndirichlet:"),
+        PLAN,
+    ),
     "a lying comment in the plan": (plan_says("seed: 0", "seed: 0  # the paper's seed"), PLAN),
     "the model called by another name": (model_says(title="GPT-4o audio"), MODEL),
     "another revision": (model_says(revision="f" * 64), MODEL),
     "an ability denied": (model_says(capabilities=["sampling"]), CELLS),
-    "another judge": (lambda files: {**files, "inputs/judges.json": document({"tiny": "gpt-4o"})}, "inputs/judges.json"),
-    "another prompt": (text_change("config/prompts/tiny/direct.txt", "disagree", "agree"), "config/prompts/"),
+    "another judge": (
+        lambda files: {**files, "inputs/judges.json": document({"tiny": "gpt-4o"})},
+        "inputs/judges.json",
+    ),
+    "another prompt": (
+        text_change("config/prompts/tiny/direct.txt", "disagree", "agree"),
+        "config/prompts/",
+    ),
     "served_model of a local model": (every(GREEDY, served_model=["gpt-4o"]), GREEDY),
     "truncated": (every(GREEDY, truncated=True, audio_s=99.0), GREEDY),
-    "audio_s of one candidate": (edit(BEAMS, lambda rows: [row.update(audio_s=7.0) for row in rows if row["index"] == 1] and None), BEAMS),
-    "vote units": (lambda files: {**files, "inputs/vote_units.json": document({"tiny": 3})}, "inputs/vote_units.json"),
+    "audio_s of one candidate": (
+        edit(
+            BEAMS,
+            lambda rows: [row.update(audio_s=7.0) for row in rows if row["index"] == 1] and None,
+        ),
+        BEAMS,
+    ),
+    "vote units": (
+        lambda files: {**files, "inputs/vote_units.json": document({"tiny": 3})},
+        "inputs/vote_units.json",
+    ),
     "counts rewritten": (lambda files: counted(files, votes=10_000), COUNTS),
-    "counts dropped": (lambda files: {**files, COUNTS: document({"tiny": {"counts": {}, "options": {}, "sources": []}})}, COUNTS),
+    "counts dropped": (
+        lambda files: {
+            **files,
+            COUNTS: document({"tiny": {"counts": {}, "options": {}, "sources": []}}),
+        },
+        COUNTS,
+    ),
     "a candidate with failure and likelihood": (edit(BEAMS, failure_and_likelihood), BEAMS),
     "every answer written anew": (dots, NOBODY),
 }
 AFTERWARDS: dict[str, tuple[Callable[[Files], Files], str]] = {
     # forged after everything else was made again; checksums are made again too
     "predictions := votes, a dot after every answer": (votes_as_predictions, "predictions/"),
-    "statement about nothing": (document_says("provenance/statement.json", lambda told: told.update(subject=[])), "provenance/"),
-    "crate about nothing": (document_says("ro-crate-metadata.json", lambda told: told.update({"@graph": []})), "ro-crate"),
-    "another author in the crate": (
-        document_says("ro-crate-metadata.json", lambda told: told["@graph"][1].update(author="the authors")),
+    "statement about nothing": (
+        document_says("provenance/statement.json", lambda told: told.update(subject=[])),
+        "provenance/",
+    ),
+    "crate about nothing": (
+        document_says("ro-crate-metadata.json", lambda told: told.update({"@graph": []})),
         "ro-crate",
     ),
-    "a module that python3 data/verify.py would import": (lambda files: {**files, "csv.py": b"print('holds')\n"}, "csv.py"),
-    "log with keys of its own": (lambda files: {**files, "log/run.log": b'{\n  "JS": 0.001\n}\n'}, "log/run.log"),
-    "machine.json spelled otherwise": (lambda files: {**files, "env/machine.json": files["env/machine.json"] + b"\n"}, "env/"),
+    "another author in the crate": (
+        document_says(
+            "ro-crate-metadata.json", lambda told: told["@graph"][1].update(author="the authors")
+        ),
+        "ro-crate",
+    ),
+    "a module that python3 data/verify.py would import": (
+        lambda files: {**files, "csv.py": b"print('holds')\n"},
+        "csv.py",
+    ),
+    "log with keys of its own": (
+        lambda files: {**files, "log/run.log": b'{\n  "JS": 0.001\n}\n'},
+        "log/run.log",
+    ),
+    "machine.json spelled otherwise": (
+        lambda files: {**files, "env/machine.json": files["env/machine.json"] + b"\n"},
+        "env/",
+    ),
 }
 FOLDER = {name: (beside(name), name) for name in ("RESULTS.md", "verify.sh", "fetch.txt")}
 ADMITTED = {
@@ -293,21 +400,38 @@ def forged_files(forge: Callable[[Files], Files], monkeypatch: pytest.MonkeyPatc
     assert forged != packaged()
     try:
         return remade(forged, monkeypatch)
-    except (AmbiemoError, AssertionError, KeyError, TypeError, ValueError):  # of some nothing can be made: they stay as they are
+    except (
+        AmbiemoError,
+        AssertionError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # of some nothing can be made: they stay as they are
         return forged | provenance(packaged())
 
 
 def outcome(name: str, said: list[tuple[int, str]], expected: str) -> None:
-    """Note who caught it and by what; raise where `ambiemo verify` did not name the expected file."""
+    """Note who caught it and by what; raise where `ambiemo verify` did not name the expected
+    file.
+    """
     (code, printed), (shipped_code, shipped) = said
     block = re.search(r"^(?:✗|NO) (.*)\n\s+(\S.*)\n\s+found\s+(.*)", printed, re.MULTILINE)
-    ours = f"{block[1]}: {block[2]}: {block[3]}"[:150] if block else printed.strip().splitlines()[-1][:150]
-    theirs = next((line for line in shipped.splitlines() if "found" in line), shipped.strip().splitlines()[-1])[:120]
+    ours = (
+        f"{block[1]}: {block[2]}: {block[3]}"[:150]
+        if block
+        else printed.strip().splitlines()[-1][:150]
+    )
+    theirs = next(
+        (line for line in shipped.splitlines() if "found" in line), shipped.strip().splitlines()[-1]
+    )[:120]
     TOLD[name] = (f"{code} {ours}", f"{shipped_code} {theirs}")
     if expected == NOBODY:
         assert name in ADMITTED
         assert code == 0, printed
-        assert " ".join(ADMITTED[name].split()[:1]) in printed or name in ("30 draws become failures", "every answer written anew")
+        assert " ".join(ADMITTED[name].split()[:1]) in printed or name in (
+            "30 draws become failures",
+            "every answer written anew",
+        )
         return
     assert code in (1, 2), printed
     assert expected in printed, printed
@@ -325,7 +449,9 @@ def test_the_bundle_that_is_forged_holds_for_both(
 def test_a_limit_that_kept_the_right_utterances_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    code, printed = judged(tmp_path / "limited", remade(truly_limited(packaged()), monkeypatch), capsys)[0]
+    code, printed = judged(
+        tmp_path / "limited", remade(truly_limited(packaged()), monkeypatch), capsys
+    )[0]
     assert code == 0, printed
     assert "limit: 56 utterances of each corpus" in printed.splitlines()[-1]
 
@@ -352,7 +478,11 @@ def test_a_file_next_to_data_that_the_tag_manifest_lists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, name: str
 ) -> None:
     forge, expected = FOLDER[name]
-    monkeypatch.setattr(bag, "write", lambda folder, files, info, write=bag.write: (write(folder, files, info), forge(folder)))
+    monkeypatch.setattr(
+        bag,
+        "write",
+        lambda folder, files, info, write=bag.write: (write(folder, files, info), forge(folder)),
+    )
     outcome(name, judged(tmp_path / "forged", remade(packaged(), monkeypatch), capsys), expected)
 
 

@@ -24,9 +24,15 @@ def with_format(folder: Path, number: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(None, "found bundle format 1, expected 2: it was written by an older version"), (3, "format 3")]
+    ("number", "said"),
+    [
+        (None, "found bundle format 1, expected 2: it was written by an older version"),
+        (3, "format 3"),
+    ],
 )
-@pytest.mark.parametrize("command", [["verify"], ["tables"], ["trace", "results", "2", "accuracy"], ["compare"]])
+@pytest.mark.parametrize(
+    "command", [["verify"], ["tables"], ["trace", "results", "2", "accuracy"], ["compare"]]
+)
 def test_a_bundle_of_another_format_is_told_as_such(
     tmp_path: Path, number: object, said: str, command: list[str]
 ) -> None:

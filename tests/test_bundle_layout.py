@@ -24,7 +24,15 @@ def test_a_bundle_without_one_of_its_files_is_broken(paths: set[str], path: str)
 
 @pytest.mark.parametrize(
     "path",
-    ["claims.json", "figures/x.svg", "verif\u0443.py", "tables/results.html", "answers/tiny/tiny/../x.jsonl.gz", "answers/tiny/tiny.jsonl.gz", "notes.md"],
+    [
+        "claims.json",
+        "figures/x.svg",
+        "verif\u0443.py",
+        "tables/results.html",
+        "answers/tiny/tiny/../x.jsonl.gz",
+        "answers/tiny/tiny.jsonl.gz",
+        "notes.md",
+    ],
 )
 def test_a_file_that_no_bundle_has_is_refused(paths: set[str], path: str) -> None:
     with pytest.raises(Broken, match="no bundle has"):

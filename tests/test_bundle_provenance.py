@@ -1,4 +1,6 @@
-"""The RO-Crate and the in-toto statement are functions of the bundle's files, and speak of exactly those."""
+"""The RO-Crate and the in-toto statement are functions of the bundle's files, and speak of exactly
+those.
+"""
 
 import json
 
@@ -33,7 +35,9 @@ def test_every_table_is_a_subject_with_its_own_hash(files: dict[str, bytes]) -> 
     )
 
 
-def test_the_source_tree_the_models_and_the_corpora_are_dependencies(files: dict[str, bytes]) -> None:
+def test_the_source_tree_the_models_and_the_corpora_are_dependencies(
+    files: dict[str, bytes],
+) -> None:
     machine = {"source": {"version": "1", "tree": f"swh:1:dir:{'a' * 40}", "clean": True}}
     models = {
         "hub": {"weights": "some/model", "revision": "b" * 40},
@@ -41,8 +45,14 @@ def test_the_source_tree_the_models_and_the_corpora_are_dependencies(files: dict
         "tiny": {"weights": "package", "revision": "c" * 64},
     }
     corpora = {"crema-d": {"sources": [["votes.csv", "d" * 64]]}}
-    changed = {"env/machine.json": machine, "inputs/models.json": models, "inputs/corpora.json": corpora}
-    said = statement({**files, **{path: json.dumps(value).encode() for path, value in changed.items()}})
+    changed = {
+        "env/machine.json": machine,
+        "inputs/models.json": models,
+        "inputs/corpora.json": corpora,
+    }
+    said = statement(
+        {**files, **{path: json.dumps(value).encode() for path, value in changed.items()}}
+    )
     found = json.loads(said)["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert [one.get("digest") for one in found] == [
         {"gitTree": "a" * 40},
@@ -57,7 +67,10 @@ def test_the_crate_describes_every_file_by_size_and_hash(files: dict[str, bytes]
     entities = graph(files, EPOCH)
     assert {one["@id"] for one in entities["./"]["hasPart"]} == set(files)
     for path, data in files.items():
-        assert (entities[path]["contentSize"], entities[path]["sha256"]) == (str(len(data)), sha256(data))
+        assert (entities[path]["contentSize"], entities[path]["sha256"]) == (
+            str(len(data)),
+            sha256(data),
+        )
 
 
 def test_every_reference_inside_the_crate_leads_somewhere(files: dict[str, bytes]) -> None:
@@ -67,7 +80,9 @@ def test_every_reference_inside_the_crate_leads_somewhere(files: dict[str, bytes
         if isinstance(value, dict):
             own = {value["@id"]} if set(value) == {"@id"} else set()
             return own.union(*(references(one) for one in value.values()))
-        return set().union(*(references(one) for one in value)) if isinstance(value, list) else set()
+        return (
+            set().union(*(references(one) for one in value)) if isinstance(value, list) else set()
+        )
 
     assert references(list(entities.values())) - set(entities) == {"https://w3id.org/ro/crate/1.1"}
 
@@ -92,12 +107,18 @@ def test_the_same_files_in_another_order_give_the_same_bytes(files: dict[str, by
 def test_a_bundle_with_provenance_holds_and_a_stale_one_is_named(
     files: dict[str, bytes], tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", EPOCH["SOURCE_DATE_EPOCH"])  # bag-info.txt and crate have one date
+    monkeypatch.setenv(
+        "SOURCE_DATE_EPOCH", EPOCH["SOURCE_DATE_EPOCH"]
+    )  # bag-info.txt and crate have one date
     whole = {**files, **provenance(files, EPOCH)}
     bag.write(tmp_path / "whole", whole, {})
     assert verify(tmp_path / "whole") == []
-    bag.write(tmp_path / "stale", {**whole, "log/failures.csv": b"another", "README.md": b"another"}, {})
-    found = {finding.file for finding in verify(tmp_path / "stale") if finding.check == "provenance"}
+    bag.write(
+        tmp_path / "stale", {**whole, "log/failures.csv": b"another", "README.md": b"another"}, {}
+    )
+    found = {
+        finding.file for finding in verify(tmp_path / "stale") if finding.check == "provenance"
+    }
     assert found == {
         "data/provenance/statement.json, log/failures.csv",
         "data/ro-crate-metadata.json, log/failures.csv",

@@ -1,4 +1,6 @@
-"""Not signed; signed by a key that nobody vouches for; signed by a name of the reader's list: three states, in words."""
+"""Not signed; signed by a key that nobody vouches for; signed by a name of the reader's list: three
+states, in words.
+"""
 
 import json
 import shutil
@@ -12,7 +14,9 @@ from click.testing import CliRunner, Result
 from ambiemo.bundle import verify as verifying
 from ambiemo.cli import main
 
-pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed"
+)
 
 
 @pytest.fixture
@@ -22,7 +26,10 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def new_key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me@my-laptop", "-f", str(path)], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me@my-laptop", "-f", str(path)],
+        check=True,
+    )
     return path
 
 
@@ -32,7 +39,9 @@ def listed(path: Path, name: str, key: Path) -> Path:
 
 
 def fingerprint(key: Path) -> str:
-    return subprocess.run(["ssh-keygen", "-lf", str(key)], capture_output=True, text=True, check=True).stdout.split()[1]
+    return subprocess.run(
+        ["ssh-keygen", "-lf", str(key)], capture_output=True, text=True, check=True
+    ).stdout.split()[1]
 
 
 def ambiemo(*arguments: object) -> Result:
@@ -49,7 +58,9 @@ def test_not_signed_is_said(bundle: Path) -> None:
     assert "not signed" in lines(done)
 
 
-def test_a_signature_by_an_unknown_key_is_told_by_its_fingerprint(bundle: Path, tmp_path: Path) -> None:
+def test_a_signature_by_an_unknown_key_is_told_by_its_fingerprint(
+    bundle: Path, tmp_path: Path
+) -> None:
     key = new_key(tmp_path / "key")
     assert ambiemo("sign", bundle, "--key", key).exit_code == 0
     done = ambiemo("verify", bundle)
@@ -68,7 +79,9 @@ def test_a_signature_by_a_known_key_is_told_by_its_name(bundle: Path, tmp_path: 
     assert said["signature"].startswith("signed by alice")
 
 
-def test_a_stranger_who_signs_anew_is_found_out_by_the_readers_list(bundle: Path, tmp_path: Path) -> None:
+def test_a_stranger_who_signs_anew_is_found_out_by_the_readers_list(
+    bundle: Path, tmp_path: Path
+) -> None:
     authors, stranger = new_key(tmp_path / "authors"), new_key(tmp_path / "stranger")
     ambiemo("sign", bundle, "--key", authors)
     ambiemo("sign", bundle, "--key", stranger)  # replaces signature and list
@@ -78,14 +91,22 @@ def test_a_stranger_who_signs_anew_is_found_out_by_the_readers_list(bundle: Path
 
 
 def test_a_list_of_signers_asks_for_a_signature(bundle: Path, tmp_path: Path) -> None:
-    done = ambiemo("verify", bundle, "--signers", listed(tmp_path / "mine", "authors", new_key(tmp_path / "key")))
+    done = ambiemo(
+        "verify",
+        bundle,
+        "--signers",
+        listed(tmp_path / "mine", "authors", new_key(tmp_path / "key")),
+    )
     assert done.exit_code == 1
     assert "not signed" in done.stdout
 
 
 def test_a_signature_over_something_else_is_bad(bundle: Path, tmp_path: Path) -> None:
     ambiemo("sign", bundle, "--key", new_key(tmp_path / "key"))
-    kept = {name: (bundle / name).read_bytes() for name in ("tagmanifest-sha256.txt.sig", "allowed_signers")}
+    kept = {
+        name: (bundle / name).read_bytes()
+        for name in ("tagmanifest-sha256.txt.sig", "allowed_signers")
+    }
     sample.forge(bundle, {"log/run.log": b"other\n"})
     for name, data in kept.items():
         (bundle / name).write_bytes(data)

@@ -1,4 +1,5 @@
-"""Every way to tamper with every class of file is caught by name; docs/bundle.md shows which other tool would have seen it.
+"""Every way to tamper with every class of file is caught by name; docs/bundle.md shows which other
+tool would have seen it.
 
 `AMBIEMO_REWRITE_DOCS=1 pytest tests/test_bundle_tamper.py` writes the table in docs/bundle.md anew.
 """
@@ -22,7 +23,10 @@ from ambiemo.bundle.verify import verify
 from ambiemo.errors import BadInput
 
 DOCS = Path(__file__).parent.parent / "docs" / "bundle.md"
-OPENING, CLOSING = "<!-- tamper matrix: written and checked by tests/test_bundle_tamper.py -->", "<!-- end -->"
+OPENING, CLOSING = (
+    "<!-- tamper matrix: written and checked by tests/test_bundle_tamper.py -->",
+    "<!-- end -->",
+)
 FLIPS = 4
 PAIR = {  # which other file a file's bytes are swapped with: one of its own class where there are two
     "data/answers/tiny/tiny.jsonl.gz": "data/answers/tiny/other.jsonl.gz",
@@ -38,7 +42,9 @@ Tamper = Callable[[Path, str, random.Random], str]
 
 
 class Caught(NamedTuple):
-    """One tampering: the file concerned, what `verify` says, and which of verify, sha256sum and bagit.py saw something."""
+    """One tampering: the file concerned, what `verify` says, and which of verify, sha256sum and
+    bagit.py saw something.
+    """
 
     name: str
     said: list[str]
@@ -64,7 +70,9 @@ def add(bundle: Path, path: str, chance: random.Random) -> str:
 
 
 def swap(bundle: Path, path: str, chance: random.Random) -> str:
-    other = bundle / PAIR.get(path, "data/README.md" if path != "data/README.md" else "data/claims.json")
+    other = bundle / PAIR.get(
+        path, "data/README.md" if path != "data/README.md" else "data/claims.json"
+    )
     mine, theirs = (bundle / path).read_bytes(), other.read_bytes()
     (bundle / path).write_bytes(theirs)
     other.write_bytes(mine)
@@ -117,7 +125,9 @@ def sha256sum(bundle: Path) -> bool:
 
 
 def bagit_py(bundle: Path) -> bool:
-    """Whether bagit.py --validate sees that something is wrong (it calls the same two functions)."""
+    """Whether bagit.py --validate sees that something is wrong (it calls the same two
+    functions).
+    """
     try:
         bagit.Bag(str(bundle)).validate()
     except Exception:
@@ -149,7 +159,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def caught(place: Path) -> dict[tuple[str, str], list[Caught]]:
-    """What each tool says of every tampering (kind, path), once for each place where it was done."""
+    """What each tool says of every tampering (kind, path), once for each place where it was
+    done.
+    """
     logging.getLogger("bagit").setLevel(logging.CRITICAL)
     return {
         (kind, path): [attempt(place, tamper, path, time) for time in range(times)]
@@ -170,7 +182,9 @@ def attempt(place: Path, tamper: Tamper, path: str, time: int) -> Caught:
 
 @pytest.mark.parametrize("kind", TAMPERS)
 @pytest.mark.parametrize("path", sample.FILE_CLASSES.values(), ids=sample.FILE_CLASSES)
-def test_every_tampering_with_every_class_of_file_is_caught_by_name(caught: dict, path: str, kind: str) -> None:
+def test_every_tampering_with_every_class_of_file_is_caught_by_name(
+    caught: dict, path: str, kind: str
+) -> None:
     for name, said, _ in caught[kind, path]:
         assert said, f"{kind} {path}: not caught"
         assert any(name in line for line in said), f"{kind} {path}: {name} is not named in {said}"
@@ -200,7 +214,9 @@ def matrix(caught: dict[tuple[str, str], list[Caught]]) -> str:
         for name, path in sample.FILE_CLASSES.items():
             tools = zip(*(attempt.tools for attempt in caught[kind, path]), strict=True)
             groups.setdefault(tuple(share(list(each)) for each in tools), []).append(name)
-        lines += [f"| {kind} | {among(names)} | {' | '.join(tools)} |" for tools, names in groups.items()]
+        lines += [
+            f"| {kind} | {among(names)} | {' | '.join(tools)} |" for tools, names in groups.items()
+        ]
     return "\n".join(lines)
 
 

@@ -1,4 +1,6 @@
-"""`verify` names what does not hold in a bundle, and nothing that a stranger puts into one makes it fall over."""
+"""`verify` names what does not hold in a bundle, and nothing that a stranger puts into one makes it
+fall over.
+"""
 
 import gzip
 import os
@@ -59,7 +61,10 @@ def test_a_changed_file_is_named_with_both_hashes_and_the_line_that_lists_it(bun
     )
     assert finding.file == "data/README.md"
     assert finding.found == f"sha256 {sha256(b'changed')}"
-    assert finding.expected == f"sha256 {sha256(sample.contents()['README.md'])} ({bag.MANIFEST}, line {line})"
+    assert (
+        finding.expected
+        == f"sha256 {sha256(sample.contents()['README.md'])} ({bag.MANIFEST}, line {line})"
+    )
 
 
 def test_a_file_added_inside_data_and_one_beside_it_are_both_found(bundle: Path) -> None:
@@ -101,7 +106,9 @@ def test_a_link_to_a_folder_is_not_followed(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["bag-info.txt", bag.MANIFEST, bag.TAG_MANIFEST])
-def test_a_missing_tag_file_is_named_once_a_check_and_not_once_a_file(bundle: Path, name: str) -> None:
+def test_a_missing_tag_file_is_named_once_a_check_and_not_once_a_file(
+    bundle: Path, name: str
+) -> None:
     (bundle / name).unlink()
     findings = found_in(bundle)
     assert any(finding.file == name and finding.found == "no such file" for finding in findings)
@@ -109,7 +116,9 @@ def test_a_missing_tag_file_is_named_once_a_check_and_not_once_a_file(bundle: Pa
 
 
 @pytest.mark.parametrize("path", ["missing", "empty", "file", "sample/data"])
-def test_what_is_no_bundle_is_unreadable_and_says_what_was_expected(tmp_path: Path, path: str) -> None:
+def test_what_is_no_bundle_is_unreadable_and_says_what_was_expected(
+    tmp_path: Path, path: str
+) -> None:
     sample.write(tmp_path / "sample")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
@@ -179,7 +188,9 @@ def test_a_manifest_in_any_other_form_is_a_finding_even_where_it_means_the_same(
     bundle: Path, name: str, change
 ) -> None:
     (bundle / name).write_bytes(change((bundle / name).read_bytes()))
-    assert any(finding.check == "manifests" and name in finding.file for finding in found_in(bundle))
+    assert any(
+        finding.check == "manifests" and name in finding.file for finding in found_in(bundle)
+    )
 
 
 def test_percent_codes_are_read_as_bagit_writes_them() -> None:
@@ -208,13 +219,17 @@ def test_a_file_name_that_is_no_text_is_shown_and_harmless(bundle: Path) -> None
 
 
 @pytest.mark.parametrize("cut", [1, 8, 20])
-def test_a_truncated_gz_file_is_found_even_where_its_checksum_was_made_again(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_gz_file_is_found_even_where_its_checksum_was_made_again(
+    tmp_path: Path, cut: int
+) -> None:
     whole = sample.contents()["scores/tiny/tiny.jsonl.gz"]
     bundle = sample.forge(tmp_path / "forged", {"scores/tiny/tiny.jsonl.gz": whole[:-cut]})
     assert only(found_in(bundle), "compression").file == "data/scores/tiny/tiny.jsonl.gz"
 
 
-def test_a_forged_table_value_with_all_checksums_made_again_is_found_by_recomputation(tmp_path: Path) -> None:
+def test_a_forged_table_value_with_all_checksums_made_again_is_found_by_recomputation(
+    tmp_path: Path,
+) -> None:
     table = sample.contents()["tables/results.csv"].decode()
     value = table.splitlines()[2].split(",")[1]
     forged = table.replace(value, "0.999999")
@@ -243,9 +258,17 @@ def test_a_forged_prediction_is_found_by_line_and_key(tmp_path: Path) -> None:
         ({"answers/tiny/tiny.jsonl.gz": gzip.compress(b"{}\n")}, "data"),
         ({"answers/tiny/tiny.jsonl.gz": gzip.compress(b"not json")}, "data"),
     ],
-    ids=["a table left out", "a table too many", "no answers", "answers without a key", "answers that are no JSON"],
+    ids=[
+        "a table left out",
+        "a table too many",
+        "no answers",
+        "answers without a key",
+        "answers that are no JSON",
+    ],
 )
-def test_a_forgery_of_what_there_is_is_found_by_recomputation(tmp_path: Path, changes: dict, file: str) -> None:
+def test_a_forgery_of_what_there_is_is_found_by_recomputation(
+    tmp_path: Path, changes: dict, file: str
+) -> None:
     findings = found_in(sample.forge(tmp_path / "forged", changes))
     assert [finding.file for finding in findings if finding.check == "recomputation"] == [file]
 
@@ -261,7 +284,11 @@ def test_changing_an_answer_shows_in_every_table_it_feeds(tmp_path: Path) -> Non
     rows[0]["value"] = 100
     bundle = sample.forge(tmp_path / "forged", {"answers/tiny/tiny.jsonl.gz": sample.packed(rows)})
     files = {finding.file.split(",")[0] for finding in found_in(bundle)}
-    assert files == {"data/predictions/tiny/tiny.jsonl.gz", "data/tables/results.csv", "data/tables/results.md"}
+    assert files == {
+        "data/predictions/tiny/tiny.jsonl.gz",
+        "data/tables/results.csv",
+        "data/tables/results.md",
+    }
 
 
 @pytest.mark.parametrize(
@@ -287,7 +314,11 @@ def test_the_first_difference_is_told_as_a_person_would_look_for_it(
     assert first_difference(path, expected.encode(), expected.encode()) is None
 
 
-@given(st.binary(max_size=60), st.binary(max_size=60), st.sampled_from(["a.csv", "a.jsonl", "a.md", "a.jsonl.gz", "a"]))
+@given(
+    st.binary(max_size=60),
+    st.binary(max_size=60),
+    st.sampled_from(["a.csv", "a.jsonl", "a.md", "a.jsonl.gz", "a"]),
+)
 def test_any_two_different_files_have_a_difference_and_any_file_has_none_with_itself(
     found: bytes, expected: bytes, path: str
 ) -> None:
@@ -315,16 +346,30 @@ def test_a_wrong_payload_oxum_is_named(bundle: Path) -> None:
 
 def sign(bundle: Path, key: Path) -> None:
     """Sign a bundle as docs/bundle.md says."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
     subprocess.run(
-        ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", "ambiemo-bundle", str(bundle / bag.TAG_MANIFEST)],
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True
+    )
+    subprocess.run(
+        [
+            "ssh-keygen",
+            "-q",
+            "-Y",
+            "sign",
+            "-f",
+            str(key),
+            "-n",
+            "ambiemo-bundle",
+            str(bundle / bag.TAG_MANIFEST),
+        ],
         check=True,
         stderr=subprocess.DEVNULL,
     )
     (bundle / "allowed_signers").write_text(f"authors {key.with_suffix('.pub').read_text()}")
 
 
-def test_a_signed_bundle_holds_and_one_changed_after_signing_does_not(bundle: Path, tmp_path: Path) -> None:
+def test_a_signed_bundle_holds_and_one_changed_after_signing_does_not(
+    bundle: Path, tmp_path: Path
+) -> None:
     sign(bundle, tmp_path / "key")
     assert found_in(bundle) == []
     forged = sample.forge(tmp_path / "forged", {"log/run.log": b"nothing happened\n"})

@@ -404,7 +404,9 @@ SMALL = {"iemocap": 4, "msp-podcast": 6, "crema-d": 6}
 
 @pytest.mark.parametrize("kind", ["N1", "N2", "N3", "N4", "N5"])
 def test_nulls_of_the_papers_design_hold_hardly_ever(worlds, kind) -> None:
-    """Four worlds each, for the machinery: reproduce/bench/false_positives.py measures the rates."""
+    """Four worlds each, for the machinery: reproduce/bench/false_positives.py measures the
+    rates.
+    """
     assert sum(bool(worlds.null(kind, number, SMALL)) for number in range(4)) <= 1
 
 

@@ -1,4 +1,6 @@
-"""The command line's contract: exit codes, one line for an error, nothing heavy where nothing heavy is needed."""
+"""The command line's contract: exit codes, one line for an error, nothing heavy where nothing heavy
+is needed.
+"""
 
 import json
 import subprocess
@@ -20,7 +22,8 @@ def ambiemo(*words: str) -> Result:
 def plan(tmp_path: Path) -> Path:
     path = tmp_path / "plan.yaml"
     path.write_text(
-        "{name: p, models: [{id: tiny, engine: 'null'}], corpora: [tiny], strategies: [greedy, alm_v]}", "utf-8"
+        "{name: p, models: [{id: tiny, engine: 'null'}], corpora: [tiny], strategies: [greedy, alm_v]}",
+        "utf-8",
     )
     return path
 
@@ -34,7 +37,9 @@ def test_the_dry_run_of_a_ready_plan_exits_0_and_says_the_draws(plan: Path) -> N
     assert (counted["draws_alone"], counted["draws_shared"]) == (96 * 5, 96 * 5)
 
 
-def test_the_dry_run_of_the_paper_lists_all_that_is_missing_and_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dry_run_of_the_paper_lists_all_that_is_missing_and_exits_2(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("AMBIEMO_DATA", "OPENAI_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     told = ambiemo("plan", str(ROOT / "reproduce/paper.yaml"))
@@ -52,7 +57,9 @@ def test_the_dry_run_of_the_paper_lists_all_that_is_missing_and_exits_2(monkeypa
         assert wanted in told.output
 
 
-def test_the_dry_run_marks_each_corpus_of_a_strategy_and_model_and_gives_its_counts_one_row() -> None:
+def test_the_dry_run_marks_each_corpus_of_a_strategy_and_model_and_gives_its_counts_one_row() -> (
+    None
+):
     lines = ambiemo("plan", str(ROOT / "reproduce/paper.yaml")).output.splitlines()
     assert "a mark for each corpus: iemocap, msp-podcast, crema-d" in lines
     (votes,) = (line for line in lines if "majority_vote" in line)
@@ -73,7 +80,9 @@ def test_the_dry_run_marks_each_corpus_of_a_strategy_and_model_and_gives_its_cou
         (("data", "import", "crema-d", "--root", "no-such-folder", "--out", "x.parquet"), 2),
     ],
 )
-def test_what_is_not_there_is_one_line_on_stderr_and_exit_2(words: tuple[str, ...], code: int) -> None:
+def test_what_is_not_there_is_one_line_on_stderr_and_exit_2(
+    words: tuple[str, ...], code: int
+) -> None:
     told = ambiemo(*words)
     assert told.exit_code == code
     assert len(told.stderr.strip().splitlines()) == 1, told.stderr
@@ -88,14 +97,18 @@ def test_every_listing_prints_a_table_and_exits_0(command: str) -> None:
     assert "tiny" in told.output or "w_alm_v" in told.output
 
 
-@pytest.mark.parametrize("words", [["verify", "--help"], ["score", "--help"], ["plan", "reproduce/quick.yaml"]])
+@pytest.mark.parametrize(
+    "words", [["verify", "--help"], ["score", "--help"], ["plan", "reproduce/quick.yaml"]]
+)
 def test_what_needs_no_model_imports_neither_torch_nor_ray(words: list[str]) -> None:
     code = (
         "import sys; from ambiemo.cli import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
         "print('heavy:', sorted({'torch', 'ray', 'transformers', 'vllm'} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    told = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert told.stdout.splitlines()[-1] == "heavy: []", told.stdout + told.stderr
 
 

@@ -1,4 +1,6 @@
-"""The cluster files: they parse, and hold to what Ray, KubeRay, Slurm and Apptainer need of them. None of them was run on a cluster."""
+"""The cluster files: they parse, and hold to what Ray, KubeRay, Slurm and Apptainer need of them.
+None of them was run on a cluster.
+"""
 
 import re
 import shutil
@@ -33,7 +35,9 @@ def test_the_rayjob_gives_its_machines_back(job: dict) -> None:
 
 
 def test_the_rayjob_names_the_ray_of_the_image(job: dict) -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
     assert extras["ray"] == [f"ray[data]=={job['spec']['rayClusterSpec']['rayVersion']}"]
 
 
@@ -53,7 +57,10 @@ def test_every_pod_has_one_image_by_digest_and_the_shared_volume(job: dict) -> N
     assert len({container["image"] for container in containers(job)}) == 1
     for container in containers(job):
         assert "@sha256:" in container["image"]
-        assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/shared", "/dev/shm"}
+        assert {mount["mountPath"] for mount in container["volumeMounts"]} == {
+            "/shared",
+            "/dev/shm",
+        }
 
 
 def test_only_workers_ask_for_gpus_and_no_pod_runs_as_root(job: dict) -> None:
@@ -108,13 +115,19 @@ def test_the_slurm_job_waits_for_slow_nodes_and_hands_its_cores_over(tmp_path: P
 
 
 def test_apptainer_hands_over_every_variable_of_the_rows(tmp_path: Path) -> None:
-    named = {name for spec in MODELS.values() for name in (spec.key_env, spec.base_url_env) if name} | {"HF_TOKEN"}
+    named = {
+        name for spec in MODELS.values() for name in (spec.key_env, spec.base_url_env) if name
+    } | {"HF_TOKEN"}
     fake = tmp_path / "apptainer"
     fake.write_text("#!/bin/sh\nenv\n", encoding="utf-8")
     fake.chmod(0o755)
     done = subprocess.run(
         ["bash", str(CLUSTER / "apptainer.sh"), "exec", "ray"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), **dict.fromkeys(named, "given")},
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            **dict.fromkeys(named, "given"),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -132,7 +145,11 @@ def test_apptainer_s_tmp_is_on_a_disk_and_gone_afterwards(tmp_path: Path) -> Non
     scratch.mkdir()
     done = subprocess.run(
         ["bash", str(CLUSTER / "apptainer.sh"), "exec", "ray"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "AMBIEMO_SCRATCH": str(scratch)},
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "AMBIEMO_SCRATCH": str(scratch),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -158,20 +175,30 @@ def test_every_script_is_sound_bash(script: Path) -> None:
         subprocess.run(["shellcheck", str(script)], check=True)
 
 
-@pytest.mark.parametrize("words", [[], ["build", "docker://host/ambiemo:latest"], ["run"], ["burn"]])
+@pytest.mark.parametrize(
+    "words", [[], ["build", "docker://host/ambiemo:latest"], ["run"], ["burn"]]
+)
 def test_apptainer_asked_wrongly_says_how_and_exits_2(words: list[str]) -> None:
-    done = subprocess.run(["bash", str(CLUSTER / "apptainer.sh"), *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", str(CLUSTER / "apptainer.sh"), *words], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "apptainer.sh run" in done.stderr
 
 
 def test_apptainer_hands_no_key_over_on_a_command_line(tmp_path: Path) -> None:
     fake = tmp_path / "apptainer"
-    fake.write_text('#!/bin/sh\necho "$@"; echo "inside $APPTAINERENV_OPENAI_API_KEY"\n', encoding="utf-8")
+    fake.write_text(
+        '#!/bin/sh\necho "$@"; echo "inside $APPTAINERENV_OPENAI_API_KEY"\n', encoding="utf-8"
+    )
     fake.chmod(0o755)
     done = subprocess.run(
         ["bash", str(CLUSTER / "apptainer.sh"), "run", "reproduce/quick.yaml", "--limit", "3"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "OPENAI_API_KEY": "sk-secret"},
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "OPENAI_API_KEY": "sk-secret",
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -181,4 +208,6 @@ def test_apptainer_hands_no_key_over_on_a_command_line(tmp_path: Path) -> None:
     assert "sk-secret" not in command
     assert inside == "inside sk-secret"
     assert "--nv --containall" in command
-    assert command.endswith("ambiemo.sif ambiemo run reproduce/quick.yaml --out artifacts/quick --limit 3")
+    assert command.endswith(
+        "ambiemo.sif ambiemo run reproduce/quick.yaml --out artifacts/quick --limit 3"
+    )

@@ -1,4 +1,6 @@
-"""The images can be rebuilt as they were: bases by digest, packages by hash; and the check that says so can fail."""
+"""The images can be rebuilt as they were: bases by digest, packages by hash; and the check that
+says so can fail.
+"""
 
 import hashlib
 import re
@@ -36,7 +38,16 @@ def test_a_real_digest_is_never_called_a_placeholder(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "digest", ["0" * 64, "f" * 64, "deadbeef" * 8, "0123456789abcdef" * 4, "<digest>", "abc123", "PLACEHOLDER"]
+    "digest",
+    [
+        "0" * 64,
+        "f" * 64,
+        "deadbeef" * 8,
+        "0123456789abcdef" * 4,
+        "<digest>",
+        "abc123",
+        "PLACEHOLDER",
+    ],
 )
 @pytest.mark.parametrize("place", range(2))
 def test_a_placeholder_digest_is_found(digest: str, place: int) -> None:
@@ -60,7 +71,9 @@ def test_each_departure_is_found(before: str, after: str, word: str) -> None:
 
 
 def test_the_base_is_an_argument_before_the_first_stage() -> None:
-    assert re.search(r"^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", DOCKERFILE.split("\nFROM ")[0], re.M)
+    assert re.search(
+        r"^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", DOCKERFILE.split("\nFROM ")[0], re.M
+    )
 
 
 def test_there_is_one_stage_for_each_of_the_two_images() -> None:
@@ -68,7 +81,11 @@ def test_there_is_one_stage_for_each_of_the_two_images() -> None:
 
 
 def test_what_is_copied_is_there_and_let_through_by_dockerignore() -> None:
-    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] == "!"}
+    let_in = {
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line[:1] == "!"
+    }
     for call in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.M):
         for source in call.split():
             assert (ROOT / source).exists(), source
@@ -76,7 +93,9 @@ def test_what_is_copied_is_there_and_let_through_by_dockerignore() -> None:
 
 
 def test_what_a_run_writes_lies_under_a_mounted_folder_or_tmp() -> None:
-    """So that the container holds with `--read-only --tmpfs /tmp`, and a second run finds its compiled kernels."""
+    """So that the container holds with `--read-only --tmpfs /tmp`, and a second run finds its
+    compiled kernels.
+    """
     stage = DOCKERFILE.split("AS reproduce")[1]
     written = dict(re.findall(r"^\s+(\w*(?:HF_HOME|CACHE\w*|CONFIGDIR))=(/\S+)", stage, re.M))
     assert {
@@ -104,7 +123,10 @@ def test_every_locked_package_has_a_hash(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "locks").iterdir()), ids=lambda path: path.name)
 def test_no_lock_names_a_place_on_a_machine_or_an_index(path: Path) -> None:
-    assert not re.search(r"https?://|file:|--index|--find-links|/opt/|/home/|/root/", path.read_text(encoding="utf-8"))
+    assert not re.search(
+        r"https?://|file:|--index|--find-links|/opt/|/home/|/root/",
+        path.read_text(encoding="utf-8"),
+    )
 
 
 def test_the_verify_image_holds_neither_torch_nor_ray() -> None:
@@ -126,7 +148,13 @@ def test_the_reproduce_image_holds_the_engines_at_the_projects_versions() -> Non
 def test_every_dependency_has_its_constraint() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["dev"], *extras["ray"], *extras["transformers"], *extras["openai"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["dev"],
+        *extras["ray"],
+        *extras["transformers"],
+        *extras["openai"],
+    ]
     names = {re.split(r"[\[<>=~! ]", line)[0].lower() for line in wanted} - {"ambiemo"}
     held = pins((ROOT / "locks" / "constraints.txt").read_text(encoding="utf-8"))
     assert names - held.keys() == set(), "run `make lock`"

@@ -1,4 +1,6 @@
-"""Import to Parquet: the same bytes for the same input, nothing half-written; description, registry."""
+"""Import to Parquet: the same bytes for the same input, nothing half-written; description,
+registry.
+"""
 
 import json
 import os

@@ -30,7 +30,9 @@ CLIPS = {
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the corpus that docs/corpora.md adds; its file is importable, its row is added."""
+    """A folder of the corpus that docs/corpora.md adds; its file is importable, its row is
+    added.
+    """
     page = (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8")
     file, row = re.findall(
         r"```python\n(.*?)```", page.partition("## Adding a corpus")[2], re.DOTALL

@@ -1,4 +1,6 @@
-"""The whole job through real Ray and real files: resumable, deterministic, and honest about what did not work."""
+"""The whole job through real Ray and real files: resumable, deterministic, and honest about what
+did not work.
+"""
 
 import csv
 import gzip
@@ -46,7 +48,9 @@ PLAN = {
 @pytest.fixture(scope="module")
 def ray_once():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENAI_API_KEY", "nobody's key")  # actors have the environment that Ray was started with
+        patch.setenv(
+            "OPENAI_API_KEY", "nobody's key"
+        )  # actors have the environment that Ray was started with
         with ray_started(None):
             yield
 
@@ -62,9 +66,13 @@ def account(bundle: Path) -> dict:
 
 
 def derived(bundle: Path) -> dict[str, bytes]:
-    """Everything in a bundle that must be a function of inputs and answers: not what tells of the run (the crate lists the log's hash too)."""
+    """Everything in a bundle that must be a function of inputs and answers: not what tells of the
+    run (the crate lists the log's hash too).
+    """
     files = {
-        p.relative_to(bundle / "data").as_posix(): p.read_bytes() for p in (bundle / "data").rglob("*") if p.is_file()
+        p.relative_to(bundle / "data").as_posix(): p.read_bytes()
+        for p in (bundle / "data").rglob("*")
+        if p.is_file()
     }
     return {
         name: data
@@ -85,7 +93,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, ray_once) -> Path:
 
 
 def test_the_run_makes_exactly_the_draws_that_the_plan_promises(bundle: Path) -> None:
-    # greedy, cot, beam(5), beam(3), two sample(8), forced labels, greedy on silence; three beams judged
+    # greedy, cot, beam(5), beam(3), two sample(8), forced labels, greedy on silence; three beams
+    # judged
     assert account(bundle)["calls"] == 24 * (8 + 3)
     assert account(bundle)["failed"] == 0
 
@@ -100,7 +109,11 @@ def test_a_second_run_makes_no_model_call_and_the_same_bundle(bundle: Path, tmp_
 def test_the_bundle_verifies_and_its_tables_follow_from_its_answers(bundle: Path) -> None:
     assert verify(bundle) == []
     for path, content in recompute(payload(bundle)).items():
-        assert content is None if path.endswith(".gz") else content == (bundle / "data" / path).read_bytes()
+        assert (
+            content is None
+            if path.endswith(".gz")
+            else content == (bundle / "data" / path).read_bytes()
+        )
     assert tables_again(payload(bundle)).items() <= dict(payload(bundle)).items()
 
 
@@ -110,9 +123,17 @@ def test_every_strategy_control_and_baseline_has_a_row_for_every_level(bundle: P
     assert {row["control"] for row in rows} == {"none", "shuffled_audio", "silence"}
     for name in ("all", "low", "medium", "high"):
         assert sum(row["level"] == name for row in rows) == len(STRATEGIES) + len(BASELINES) + 2
-    whole = next(row for row in rows if (row["strategy"], row["control"], row["level"]) == ("greedy", "none", "all"))
+    whole = next(
+        row
+        for row in rows
+        if (row["strategy"], row["control"], row["level"]) == ("greedy", "none", "all")
+    )
     assert whole["n"] == "24"
-    parts = [row for row in rows if row["strategy"] == "greedy" and row["control"] == "none" and row["level"] != "all"]
+    parts = [
+        row
+        for row in rows
+        if row["strategy"] == "greedy" and row["control"] == "none" and row["level"] != "all"
+    ]
     assert sum(int(row["n"]) for row in parts) == 24
 
 
@@ -122,12 +143,17 @@ def test_two_stores_two_group_orders_same_bytes(bundle: Path, tmp_path: Path) ->
     assert derived(other) == derived(bundle)
 
 
-def test_a_disk_that_refuses_the_tables_is_one_line_and_loses_no_answer(bundle: Path, tmp_path: Path) -> None:
+def test_a_disk_that_refuses_the_tables_is_one_line_and_loses_no_answer(
+    bundle: Path, tmp_path: Path
+) -> None:
     plan = write_plan(tmp_path)
     store = shutil.copytree(bundle.parent / ".store", tmp_path / ".store")
     (store / ".staging").write_text("a file where the folder must be")
     before = (store / "tiny.jsonl").read_bytes()
-    with pytest.raises(Broken, match=r"cannot write: .*; make room or name another folder, then run the same command again"):
+    with pytest.raises(
+        Broken,
+        match=r"cannot write: .*; make room or name another folder, then run the same command again",
+    ):
         run(plan, out=tmp_path / "small")
     assert not (tmp_path / "small").exists()
     assert (store / "tiny.jsonl").read_bytes() == before
@@ -147,37 +173,61 @@ def mixed_corpus(tmp_path: Path) -> Path:
     names = [f"10{i:02}_IEO_ANG_HI" for i in range(1, 10)]
     lines = ['"","A","D","F","H","N","S","fileName","numResponses","agreement","emoVote"']
     for number, name in enumerate(names, 1):
-        soundfile.write(root / "AudioWAV" / f"{name}.wav", np.roll(tone, number) * (1 - number / 20), 16_000)
+        soundfile.write(
+            root / "AudioWAV" / f"{name}.wav", np.roll(tone, number) * (1 - number / 20), 16_000
+        )
         most = max(number, 10 - number)
-        winner = ":".join(label for label, votes in (("A", number), ("N", 10 - number)) if votes == most)
-        lines.append(f'"{100000 + number}",{number},0,0,0,{10 - number},1,"{name}",11,{most / 11},"{winner}"')
-    (root / "processedResults/tabulatedVotes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        winner = ":".join(
+            label for label, votes in (("A", number), ("N", 10 - number)) if votes == most
+        )
+        lines.append(
+            f'"{100000 + number}",{number},0,0,0,{10 - number},1,"{name}",11,{most / 11},"{winner}"'
+        )
+    (root / "processedResults/tabulatedVotes.csv").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8"
+    )
     (root / "AudioWAV" / f"{names[0]}.wav").write_bytes(b"")
     (root / "AudioWAV" / f"{names[1]}.wav").write_bytes(b"no audio at all")
     soundfile.write(root / "AudioWAV" / f"{names[2]}.wav", tone[:1600], 16_000)
     soundfile.write(root / "AudioWAV" / f"{names[3]}.wav", np.tile(tone, 90), 16_000)
-    soundfile.write(root / "AudioWAV" / f"{names[4]}.wav", np.stack([np.tile(tone, 3)] * 2, 1), 44_100)
+    soundfile.write(
+        root / "AudioWAV" / f"{names[4]}.wav", np.stack([np.tile(tone, 3)] * 2, 1), 44_100
+    )
     soundfile.write(root / "AudioWAV" / f"{names[5]}.wav", tone, 16_000, subtype="PCM_U8")
     return root
 
 
-def test_bad_clips_are_counted_rows_and_the_rest_is_run(mixed_corpus: Path, tmp_path: Path, ray_once) -> None:
+def test_bad_clips_are_counted_rows_and_the_rest_is_run(
+    mixed_corpus: Path, tmp_path: Path, ray_once
+) -> None:
     plan = write_plan(tmp_path, corpora=[{"id": "crema-d", "root": str(mixed_corpus)}], controls=[])
     bundle = run(plan, out=tmp_path / "out")
-    greedy = next(row for row in table(bundle, "results.csv") if row["strategy"] == "greedy" and row["level"] == "all")
+    greedy = next(
+        row
+        for row in table(bundle, "results.csv")
+        if row["strategy"] == "greedy" and row["level"] == "all"
+    )
     assert (greedy["n"], greedy["failed"]) == ("6", "3")
     assert greedy["js_divergence_bits"] != greedy["js_divergence_bits_failed_as_uniform"]
     reasons = {
         row["utterance_id"]: row["failure"]
-        for row in csv.DictReader((bundle / "data/log/failures.csv").read_text("utf-8").splitlines())
+        for row in csv.DictReader(
+            (bundle / "data/log/failures.csv").read_text("utf-8").splitlines()
+        )
     }
     assert set(reasons) == {"1001_IEO_ANG_HI", "1002_IEO_ANG_HI", "1003_IEO_ANG_HI"}
     assert all(reason.startswith("audio: ") for reason in reasons.values())
-    draws = next(row for row in table(bundle, "draws.csv") if row["prompt"] == "direct" and row["decoding"] == "greedy")
+    draws = next(
+        row
+        for row in table(bundle, "draws.csv")
+        if row["prompt"] == "direct" and row["decoding"] == "greedy"
+    )
     assert (draws["draws"], draws["failed"], draws["clips_truncated"]) == ("9", "3", "1")
     assert verify(bundle) == []
     again = run(plan, out=tmp_path / "out")
-    assert account(again)["calls"] == 0, "a clip that nobody can hear costs no model call, however often"
+    assert account(again)["calls"] == 0, (
+        "a clip that nobody can hear costs no model call, however often"
+    )
 
 
 def test_a_model_that_never_answers_has_rows_without_numbers_and_the_bundle_holds(
@@ -186,7 +236,10 @@ def test_a_model_that_never_answers_has_rows_without_numbers_and_the_bundle_hold
     for clip in mixed_corpus.glob("AudioWAV/*.wav"):
         clip.write_bytes(b"no sound")
     corpora = [{"id": "crema-d", "root": str(mixed_corpus)}]
-    bundle = run(write_plan(tmp_path, corpora=corpora, strategies=["greedy", "alm_v", "w_bon"]), out=tmp_path / "deaf")
+    bundle = run(
+        write_plan(tmp_path, corpora=corpora, strategies=["greedy", "alm_v", "w_bon"]),
+        out=tmp_path / "deaf",
+    )
     rows = [row for row in table(bundle, "results.csv") if row["model"] == "tiny"]
     assert {(row["n"], row["js_divergence_bits"]) for row in rows} == {("0", "")}
     assert {row["failed"] for row in rows if row["level"] == "all"} == {"9"}
@@ -196,14 +249,23 @@ def test_a_model_that_never_answers_has_rows_without_numbers_and_the_bundle_hold
 def test_a_broken_engine_is_a_counted_failure_and_is_asked_again(tmp_path: Path, ray_once) -> None:
     corpora = [{"id": "tiny", "limit": 4}]
     broken = [{"id": "tiny", "engine": "null", "options": {"delay_s": "no number"}}]
-    with pytest.raises(Broken, match="model tiny: 4 of 4 draws of its answers failed, most often: 4 × engine: TypeError"):
-        run(write_plan(tmp_path, models=broken, corpora=corpora, strategies=["greedy"], controls=[]), out=tmp_path / "out")
+    with pytest.raises(
+        Broken,
+        match="model tiny: 4 of 4 draws of its answers failed, most often: 4 × engine: TypeError",
+    ):
+        run(
+            write_plan(
+                tmp_path, models=broken, corpora=corpora, strategies=["greedy"], controls=[]
+            ),
+            out=tmp_path / "out",
+        )
     bundle = tmp_path / "out"
     row = next(row for row in table(bundle, "results.csv") if row["model"] == "tiny")
     assert (row["n"], row["failed"], row["js_divergence_bits"]) == ("0", "4", "")
     mended = [{"id": "tiny", "engine": "null"}]
     bundle = run(
-        write_plan(tmp_path, models=mended, corpora=corpora, strategies=["greedy"], controls=[]), out=tmp_path / "out"
+        write_plan(tmp_path, models=mended, corpora=corpora, strategies=["greedy"], controls=[]),
+        out=tmp_path / "out",
     )
     assert account(bundle)["calls"] == 4
 
@@ -211,7 +273,10 @@ def test_a_broken_engine_is_a_counted_failure_and_is_asked_again(tmp_path: Path,
 def test_a_model_that_cannot_be_made_is_one_line(tmp_path: Path, ray_once) -> None:
     wrong = [{"id": "tiny", "engine": "null", "options": {"no_such_option": 1}}]
     with pytest.raises(Broken, match="model tiny: ") as error:
-        run(write_plan(tmp_path, models=wrong, strategies=["greedy"], controls=[]), out=tmp_path / "out")
+        run(
+            write_plan(tmp_path, models=wrong, strategies=["greedy"], controls=[]),
+            out=tmp_path / "out",
+        )
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -232,16 +297,24 @@ def test_what_is_missing_stops_the_run_unless_it_may_be_left_out(
     assert "corpus crema-d" in capsys.readouterr().out
     bundle = run(plan, out=tmp_path / "out", allow_missing=True)
     left_out = [row for row in table(bundle, "cells.csv") if row["skipped"]]
-    assert [(row["corpus"], row["skipped"]) for row in left_out] == [("crema-d", "corpus crema-d missing here")]
+    assert [(row["corpus"], row["skipped"]) for row in left_out] == [
+        ("crema-d", "corpus crema-d missing here")
+    ]
     assert json.loads((bundle / "data/config/run.json").read_text("utf-8"))["partial"] is True
 
 
 def test_a_run_killed_half_way_ends_with_the_same_tables(bundle: Path, tmp_path: Path) -> None:
-    slow = write_plan(tmp_path, models=[{"id": "tiny", "engine": "null", "options": {"delay_s": 0.05}}])
+    slow = write_plan(
+        tmp_path, models=[{"id": "tiny", "engine": "null", "options": {"delay_s": 0.05}}]
+    )
     command = [sys.executable, "-m", "ambiemo", "run", str(slow), "--out", str(tmp_path / "small")]
     store = tmp_path / ".store" / "tiny.jsonl"
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as job:
         deadline = time.monotonic() + 200
         while not store.exists() or store.read_bytes().count(b"\n") < 20:
@@ -257,10 +330,14 @@ def test_a_run_killed_half_way_ends_with_the_same_tables(bundle: Path, tmp_path:
     assert ".cc:" not in done.stderr, "Ray's core talks to the user"
     assert 0 < account(tmp_path / "small")["calls"] < 24 * 11
     tables = {
-        name: data for name, data in derived(tmp_path / "small").items() if name.startswith(("tables/", "predictions/"))
+        name: data
+        for name, data in derived(tmp_path / "small").items()
+        if name.startswith(("tables/", "predictions/"))
     }
     assert tables == {
-        name: data for name, data in derived(bundle).items() if name.startswith(("tables/", "predictions/"))
+        name: data
+        for name, data in derived(bundle).items()
+        if name.startswith(("tables/", "predictions/"))
     }
     shutil.rmtree(tmp_path / "small")
 
@@ -277,7 +354,13 @@ def test_the_tiny_alm_runs_the_same_job(tmp_path: Path, ray_once) -> None:
     assert account(bundle)["calls"] == 4 * 11
     assert verify(bundle) == []
     drawn = table(bundle, "draws.csv")
-    assert {row["decoding"] for row in drawn} == {"greedy", "beam(3)", "beam(5)", "sample(8)", "forced(6)"}
+    assert {row["decoding"] for row in drawn} == {
+        "greedy",
+        "beam(3)",
+        "beam(5)",
+        "sample(8)",
+        "forced(6)",
+    }
     assert all(row["failed"] == "0" for row in drawn)
 
 
@@ -300,14 +383,24 @@ def test_a_pool_of_two_actors_gives_the_answers_of_one(tmp_path: Path, ray_once)
     assert made[0] == made[1]
 
 
-def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(tmp_path: Path, ray_once) -> None:
+def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(
+    tmp_path: Path, ray_once
+) -> None:
     pytest.importorskip("openai", reason="the openai extra is not installed")
     upstream = Upstream(model=model("gpt-4o").location())
     broken = True
-    proxy = FaultyProxy(upstream.url, lambda identity, _: "500" if broken and identity.endswith("#1") else "")
+    proxy = FaultyProxy(
+        upstream.url, lambda identity, _: "500" if broken and identity.endswith("#1") else ""
+    )
     plan = write_plan(
         tmp_path,
-        models=[{"id": "gpt-4o", "engine": "openai", "options": {"base_url": proxy.url, "attempts": 1, "max_dollars": 5}}],
+        models=[
+            {
+                "id": "gpt-4o",
+                "engine": "openai",
+                "options": {"base_url": proxy.url, "attempts": 1, "max_dollars": 5},
+            }
+        ],
         corpora=[{"id": "tiny", "limit": 4}],
         strategies=["greedy", "majority_vote"],
         controls=[],
@@ -320,11 +413,17 @@ def test_a_remote_model_s_samples_are_paid_once_however_many_runs_it_takes(tmp_p
     assert account(second)["failed"] == 0
     assert len(set(upstream.made)) == len(upstream.made) == 4 + 4 * 8
     assert verify(second) == []
-    rows = gzip.decompress((second / "data/answers/gpt-4o/tiny/direct.greedy.jsonl.gz").read_bytes()).splitlines()
+    rows = gzip.decompress(
+        (second / "data/answers/gpt-4o/tiny/direct.greedy.jsonl.gz").read_bytes()
+    ).splitlines()
     assert all(json.loads(row)["served_model"] == [upstream.model] for row in rows)
-    checked = subprocess.run([sys.executable, "-I", "data/verify.py"], cwd=second, capture_output=True, text=True)
+    checked = subprocess.run(
+        [sys.executable, "-I", "data/verify.py"], cwd=second, capture_output=True, text=True
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert proxy.url.encode() not in b"".join(derived(second).values()), "a bundle names no server of one machine"
+    assert proxy.url.encode() not in b"".join(derived(second).values()), (
+        "a bundle names no server of one machine"
+    )
     proxy.close()
     upstream.close()
 
@@ -337,7 +436,9 @@ def test_real_speech_with_real_votes_makes_a_bundle(
     content["models"] = [{"id": "tiny", "engine": "null"}]
     (tmp_path / "real.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     bundle = run(tmp_path / "real.yaml", out=tmp_path / "real")
-    counts = json.loads((bundle / "data/inputs/corpora.json").read_text("utf-8"))["crema-d"]["counts"]
+    counts = json.loads((bundle / "data/inputs/corpora.json").read_text("utf-8"))["crema-d"][
+        "counts"
+    ]
     assert table(bundle, "levels.csv")[0]["n"] == "10"
     assert counts
     assert verify(bundle) == []

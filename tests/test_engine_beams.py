@@ -22,16 +22,22 @@ def run(search: BeamSearch, table: dict[tuple[int, ...], list[float]]) -> int:
 
 def tables(vocabulary: int, longest: int):
     """A next-token distribution for every prefix that has not ended."""
-    prefixes = [p for n in range(longest) for p in itertools.product(range(1, vocabulary), repeat=n)]
+    prefixes = [
+        p for n in range(longest) for p in itertools.product(range(1, vocabulary), repeat=n)
+    ]
     row = st.lists(st.floats(0.05, 1), min_size=vocabulary, max_size=vocabulary)
     return st.lists(row, min_size=len(prefixes), max_size=len(prefixes)).map(
-        lambda rows: {p: [math.log(x / sum(r)) for x in r] for p, r in zip(prefixes, rows, strict=True)}
+        lambda rows: {
+            p: [math.log(x / sum(r)) for x in r] for p, r in zip(prefixes, rows, strict=True)
+        }
     )
 
 
 def every_sequence(table, vocabulary, longest):
     found = []
-    for tokens in (t for n in range(1, longest + 1) for t in itertools.product(range(vocabulary), repeat=n)):
+    for tokens in (
+        t for n in range(1, longest + 1) for t in itertools.product(range(vocabulary), repeat=n)
+    ):
         ended = tokens[-1] == END
         if END in tokens[:-1] or (not ended and len(tokens) < longest):
             continue

@@ -18,7 +18,9 @@ def clip(number: int, seconds: float = 1.0) -> np.ndarray:
     return np.random.default_rng(number).uniform(-0.5, 0.5, int(16000 * seconds)).astype(np.float32)
 
 
-def requests(*numbers: int, prompt: str = "How does it sound?", seconds: float = 1.0) -> list[Request]:
+def requests(
+    *numbers: int, prompt: str = "How does it sound?", seconds: float = 1.0
+) -> list[Request]:
     return [Request(str(n), prompt, clip(n, seconds), n) for n in numbers]
 
 
@@ -28,7 +30,9 @@ def likelihoods(answers) -> list[float]:
 
 def hidden(engine: TransformersEngine, numbers: tuple[int, ...], row: int) -> torch.Tensor:
     inputs = engine.inputs([engine.render("Listen.")] * len(numbers), [clip(n) for n in numbers])
-    tower = next(part for name, part in engine.model.named_modules() if name.endswith("audio_tower"))
+    tower = next(
+        part for name, part in engine.model.named_modules() if name.endswith("audio_tower")
+    )
     heard = []
     hook = tower.register_forward_hook(lambda *call: heard.append(call[-1].last_hidden_state))
     with torch.inference_mode():
@@ -65,7 +69,12 @@ def test_batch_mates_change_no_bit_of_what_is_heard(engine) -> None:
 
 def test_the_features_are_those_of_the_library_s_batch(engine) -> None:
     plain = engine.processor.feature_extractor.extractor
-    how = {"sampling_rate": 16000, "padding": "max_length", "return_attention_mask": True, "return_tensors": "pt"}
+    how = {
+        "sampling_rate": 16000,
+        "padding": "max_length",
+        "return_attention_mask": True,
+        "return_tensors": "pt",
+    }
     clips = [clip(1), clip(2, 2.5)]
     ours, theirs = FeaturesOnce(plain)(clips, **how), plain(clips, **how)
     assert set(ours) == set(theirs)
@@ -73,30 +82,50 @@ def test_the_features_are_those_of_the_library_s_batch(engine) -> None:
         assert torch.allclose(ours[name].float(), theirs[name].float(), atol=1e-5), name
 
 
-def test_features_padded_to_the_clip_are_those_of_a_window_of_300_s_as_far_as_the_mask_goes() -> None:
+def test_features_padded_to_the_clip_are_those_of_a_window_of_300_s_as_far_as_the_mask_goes() -> (
+    None
+):
     from transformers import WhisperFeatureExtractor
 
     plain = WhisperFeatureExtractor(feature_size=128, chunk_length=300)
-    how = {"sampling_rate": 16000, "padding": "max_length", "return_attention_mask": True, "return_tensors": "pt"}
+    how = {
+        "sampling_rate": 16000,
+        "padding": "max_length",
+        "return_attention_mask": True,
+        "return_tensors": "pt",
+    }
     clips = [clip(1), clip(2, 2.5), clip(3, 0.7131)]
     ours, theirs = FeaturesOnce(plain, to_clip=True)(clips, **how), plain(clips, **how)
     assert ours["input_features"].shape[-1] < 300
     assert theirs["input_features"].shape[-1] == 30000
     for row in range(3):
-        heard = [one["input_features"][row][:, one["attention_mask"][row].bool()] for one in (ours, theirs)]
+        heard = [
+            one["input_features"][row][:, one["attention_mask"][row].bool()]
+            for one in (ours, theirs)
+        ]
         assert heard[0].shape == heard[1].shape
         assert torch.allclose(*heard, atol=1e-5)
 
 
-def test_vllm_s_extractor_pads_a_window_of_300_s_to_the_clip_and_one_of_30_s_not(monkeypatch) -> None:
+def test_vllm_s_extractor_pads_a_window_of_300_s_to_the_clip_and_one_of_30_s_not(
+    monkeypatch,
+) -> None:
     from transformers import WhisperFeatureExtractor
 
     from ambiemo.engines.padding import pad_long_windows_to_the_clip
 
     start = WhisperFeatureExtractor.__call__
     monkeypatch.setattr(WhisperFeatureExtractor, "__call__", getattr(start, "__wrapped__", start))
-    how = {"sampling_rate": 16000, "padding": "max_length", "return_attention_mask": True, "return_tensors": "pt"}
-    omni, whisper = WhisperFeatureExtractor(chunk_length=300), WhisperFeatureExtractor(chunk_length=30)
+    how = {
+        "sampling_rate": 16000,
+        "padding": "max_length",
+        "return_attention_mask": True,
+        "return_tensors": "pt",
+    }
+    omni, whisper = (
+        WhisperFeatureExtractor(chunk_length=300),
+        WhisperFeatureExtractor(chunk_length=30),
+    )
     whole = omni([clip(1)], **how)
     pad_long_windows_to_the_clip()
     short = omni([clip(1)], **how)
@@ -110,7 +139,12 @@ def test_vllm_s_extractor_pads_a_window_of_300_s_to_the_clip_and_one_of_30_s_not
 def test_a_window_of_300_s_costs_a_short_clip_no_features_of_300_s() -> None:
     from transformers import WhisperFeatureExtractor
 
-    how = {"sampling_rate": 16000, "padding": "max_length", "return_attention_mask": True, "return_tensors": "pt"}
+    how = {
+        "sampling_rate": 16000,
+        "padding": "max_length",
+        "return_attention_mask": True,
+        "return_tensors": "pt",
+    }
     once = FeaturesOnce(WhisperFeatureExtractor(feature_size=128, chunk_length=300), to_clip=True)
     once([clip(1, 5.0)], **how)
     assert once.kept.bytes < 300_000
@@ -118,7 +152,9 @@ def test_a_window_of_300_s_costs_a_short_clip_no_features_of_300_s() -> None:
 
 def test_clips_whose_features_differ_in_shape_go_to_the_extractor_together(engine) -> None:
     plain = engine.processor.feature_extractor.extractor
-    found = FeaturesOnce(plain)([clip(1), clip(2, 2.5)], sampling_rate=16000, padding="longest", return_tensors="np")
+    found = FeaturesOnce(plain)(
+        [clip(1), clip(2, 2.5)], sampling_rate=16000, padding="longest", return_tensors="np"
+    )
     assert found["input_features"].shape[0] == 2
 
 

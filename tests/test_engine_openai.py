@@ -1,4 +1,6 @@
-"""The OpenAI-compatible engine against real HTTP on loopback: a small upstream that decodes the clip, and a proxy that breaks things."""
+"""The OpenAI-compatible engine against real HTTP on loopback: a small upstream that decodes the
+clip, and a proxy that breaks things.
+"""
 
 import json
 import logging
@@ -12,7 +14,13 @@ from servers.upstream import Refusal, Upstream
 
 from ambiemo.draws import Decoding
 from ambiemo.engines import THOUGHT_AWAY, ModelStopped, Request
-from ambiemo.engines.chat import messages, retry_after_seconds, retry_info_seconds, same_model, to_wav
+from ambiemo.engines.chat import (
+    messages,
+    retry_after_seconds,
+    retry_info_seconds,
+    same_model,
+    to_wav,
+)
 from ambiemo.engines.journal import Journal
 from ambiemo.engines.openai import OpenAIEngine
 from ambiemo.errors import BadInput
@@ -21,10 +29,17 @@ from ambiemo.models import MODELS, Accepts, ModelSpec, Price, model
 GREEDY = Decoding("greedy", max_tokens=50)
 SAMPLES = Decoding("sample", count=4, temperature=0.7, max_tokens=50)
 PRICE = Price(
-    text_in=10, audio_in=100, out=20, audio_tokens_per_second=10, date="2026-11-21", where="made up for a test"
+    text_in=10,
+    audio_in=100,
+    out=20,
+    audio_tokens_per_second=10,
+    date="2026-11-21",
+    where="made up for a test",
 )
 ONE_ANSWER = (30 * 10 + 5 * 100 + 20 * 20) / 1e6
-"""Dollars of one answer of the upstream server to half a second: 30 text tokens, 5 of audio, 20 of answer."""
+"""Dollars of one answer of the upstream server to half a second: 30 text tokens, 5 of audio, 20 of
+answer.
+"""
 QUICK = {"backoff_s": 0.01, "longest_wait_s": 0.2}
 
 
@@ -40,7 +55,10 @@ def clip(number: int, seconds: float = 0.5) -> np.ndarray:
 
 
 def requests(count: int) -> list[Request]:
-    return [Request(key=f"{n:064x}", prompt="How does it sound?", audio=clip(n), seed=n * 7919) for n in range(count)]
+    return [
+        Request(key=f"{n:064x}", prompt="How does it sound?", audio=clip(n), seed=n * 7919)
+        for n in range(count)
+    ]
 
 
 @pytest.fixture
@@ -110,7 +128,10 @@ def test_the_first_k_of_n_samples_are_the_k_samples(upstream, engine_at):
 
 def test_the_log_likelihood_is_the_sum_over_tokens_where_the_model_can_tell(upstream, engine_at):
     able = spec(capabilities=frozenset({"sampling", "likelihood"}))
-    assert engine_at(upstream.url, able).draw(requests(1), GREEDY)[0].candidates[0].log_likelihood == -5.0
+    assert (
+        engine_at(upstream.url, able).draw(requests(1), GREEDY)[0].candidates[0].log_likelihood
+        == -5.0
+    )
     assert engine_at(upstream.url).draw(requests(1), GREEDY)[0].candidates[0].log_likelihood is None
     assert [body.get("logprobs") for body in upstream.bodies] == [True, None]
 
@@ -124,8 +145,12 @@ def test_the_prompt_hash_leaves_out_the_audio_and_nothing_else(upstream, engine_
     assert messages("p", "")[0]["content"][0]["input_audio"]["data"] == ""
 
 
-@pytest.mark.parametrize(("kind", "lacks"), [("beam", "no beam search"), ("forced", "no log-probabilities of answers")])
-def test_a_server_without_beams_or_forced_labels_says_so_and_is_not_asked(upstream, engine_at, kind, lacks):
+@pytest.mark.parametrize(
+    ("kind", "lacks"), [("beam", "no beam search"), ("forced", "no log-probabilities of answers")]
+)
+def test_a_server_without_beams_or_forced_labels_says_so_and_is_not_asked(
+    upstream, engine_at, kind, lacks
+):
     answer = engine_at(upstream.url).draw(requests(1), Decoding(kind, count=5))[0]
     assert lacks in answer.failure
     assert upstream.made == []
@@ -168,7 +193,9 @@ def test_a_chaos_run_ends_complete_with_each_answer_made_once(upstream, proxy_to
     assert set(SURVIVABLE) <= set(proxy.faults)
 
 
-def test_without_a_gateway_that_replays_the_ledger_never_says_less_than_was_billed(upstream, proxy_to, engine_at):
+def test_without_a_gateway_that_replays_the_ledger_never_says_less_than_was_billed(
+    upstream, proxy_to, engine_at
+):
     faults = ["429", "500", "504", "truncated", "wrong-json", "reset", "", ""]
 
     def fault(identity: str, attempt: int) -> str:
@@ -221,7 +248,9 @@ def test_an_answer_that_cannot_be_used_is_a_failure_of_its_own(fault, words, pro
     assert sum(proxy.seen.values()) == 1
 
 
-def test_a_model_that_thought_its_tokens_away_is_a_failure_of_its_own_and_asked_again(proxy_to, engine_at, tmp_path):
+def test_a_model_that_thought_its_tokens_away_is_a_failure_of_its_own_and_asked_again(
+    proxy_to, engine_at, tmp_path
+):
     thinking = [True]
     proxy = proxy_to(lambda *_: "thinking" if thinking else "", replay=False)
     answer = engine_at(proxy.url, journal=tmp_path).draw(requests(1), GREEDY)[0]
@@ -241,13 +270,17 @@ def test_a_model_that_thinks_every_answer_away_stops_after_a_few(upstream, proxy
 
 
 def gemini(server: Upstream) -> Upstream:
-    """A server that refuses as Gemini's compatible endpoint does: a field that it does not know makes a 400 of the request."""
+    """A server that refuses as Gemini's compatible endpoint does: a field that it does not know
+    makes a 400 of the request.
+    """
     usual = server.answer
 
     def strict(body: dict) -> dict:
         if "seed" in body:
             what = 'Invalid JSON payload received. Unknown name \\"seed\\": Cannot find field.'
-            raise Refusal(400, [{"error": {"code": 400, "message": what, "status": "INVALID_ARGUMENT"}}])
+            raise Refusal(
+                400, [{"error": {"code": 400, "message": what, "status": "INVALID_ARGUMENT"}}]
+            )
         return usual(body | {"seed": 0})
 
     server.answer = strict
@@ -286,15 +319,21 @@ def test_a_clip_travels_as_a_data_url_where_the_row_says_so(engine_at, monkeypat
     assert heard[0]["audio_url"]["url"].startswith("data:audio/wav;base64,UklGR")
 
 
-def test_a_refused_request_is_not_final_and_the_same_refusal_stops_the_model(upstream, engine_at, tmp_path):
+def test_a_refused_request_is_not_final_and_the_same_refusal_stops_the_model(
+    upstream, engine_at, tmp_path
+):
     asked = requests(50)
     first = engine_at(gemini(upstream).url, journal=tmp_path, concurrency=16)
     answers = first.draw(asked, GREEDY)
     assert upstream.refused == 5
     assert upstream.made == []
-    assert first.stopped.startswith("5 requests in a row ended alike: the server refuses the request: HTTP 400")
+    assert first.stopped.startswith(
+        "5 requests in a row ended alike: the server refuses the request: HTTP 400"
+    )
     assert all(answer.failure and answer.extra["transient"] for answer in answers)
-    with pytest.raises(ModelStopped, match=r"model gpt-4o: stopped: 5 requests in a row .* Unknown name"):
+    with pytest.raises(
+        ModelStopped, match=r"model gpt-4o: stopped: 5 requests in a row .* Unknown name"
+    ):
         first.draw(asked, GREEDY)
     assert upstream.refused == 5
     mended = engine_at(upstream.url, spec(accepts=Accepts(seed=False)), journal=tmp_path)
@@ -325,7 +364,9 @@ def test_the_journal_gives_no_answer_to_another_request(upstream, engine_at, tmp
     assert upstream.made[0] != upstream.made[1]
 
 
-def test_another_model_under_the_name_stops_the_model_at_the_first_answer(upstream, proxy_to, engine_at, tmp_path):
+def test_another_model_under_the_name_stops_the_model_at_the_first_answer(
+    upstream, proxy_to, engine_at, tmp_path
+):
     proxy = proxy_to(lambda *_: "other-model")
     engine = engine_at(proxy.url, journal=tmp_path, concurrency=16)
     answers = engine.draw(requests(50), GREEDY)
@@ -341,7 +382,9 @@ def test_another_model_half_way_costs_no_more_than_what_is_under_way(upstream, p
     engine = engine_at(proxy.url, concurrency=4)
     answers = engine.draw(requests(100), GREEDY)
     assert sum(not answer.failure for answer in answers) >= 16
-    assert len(upstream.made) <= 20 + 2 * 4  # those under way when the server changes, and when the engine hears of it
+    assert (
+        len(upstream.made) <= 20 + 2 * 4
+    )  # those under way when the server changes, and when the engine hears of it
 
 
 QUOTA = {
@@ -350,7 +393,10 @@ QUOTA = {
         "message": "You exceeded your current quota. Please retry in 36.5s.",
         "status": "RESOURCE_EXHAUSTED",
         "details": [
-            {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": "NAME"}]},
+            {
+                "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                "violations": [{"quotaId": "NAME"}],
+            },
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "36s"},
         ],
     }
@@ -363,8 +409,16 @@ DAILY = json.dumps([QUOTA]).replace("NAME", "GenerateRequestsPerDayPerProjectPer
     [
         DAILY,
         json.dumps({"error": {"message": DAILY}}),
-        json.dumps([QUOTA]).replace("quota.", "quota. * Quota exceeded for metric: g.com/requests, limit: 0, model: m"),
-        json.dumps({"error": {"message": "Rate limit reached on requests per day (RPD): Limit 200, Used 200"}}),
+        json.dumps([QUOTA]).replace(
+            "quota.", "quota. * Quota exceeded for metric: g.com/requests, limit: 0, model: m"
+        ),
+        json.dumps(
+            {
+                "error": {
+                    "message": "Rate limit reached on requests per day (RPD): Limit 200, Used 200"
+                }
+            }
+        ),
     ],
     ids=["quotaId", "packed into a string", "a limit of nothing", "OpenAI's"],
 )
@@ -385,11 +439,19 @@ def test_the_pause_of_google_s_retry_info_is_kept(upstream, engine_at):
     def answer(body: dict) -> dict:
         asked.append(time.monotonic())
         if len(asked) == 1:
-            raise Refusal(429, json.loads(json.dumps([QUOTA]).replace('"36s"', '"0.6s"').replace("36.5s", "soon")))
+            raise Refusal(
+                429,
+                json.loads(json.dumps([QUOTA]).replace('"36s"', '"0.6s"').replace("36.5s", "soon")),
+            )
         return usual(body)
 
     upstream.answer = answer
-    assert engine_at(upstream.url, backoff_s=0.001, longest_wait_s=0.002).draw(requests(1), GREEDY)[0].failure == ""
+    assert (
+        engine_at(upstream.url, backoff_s=0.001, longest_wait_s=0.002)
+        .draw(requests(1), GREEDY)[0]
+        .failure
+        == ""
+    )
     assert asked[1] - asked[0] >= 0.6
 
 
@@ -430,7 +492,9 @@ def test_the_ceiling_is_never_crossed_and_the_rest_is_reported(upstream, engine_
     assert len(answered) == len(upstream.made) > 0
     assert engine.ledger.spent <= 0.02
     assert refused
-    assert all("the ceiling of $0.02" in answer.failure and answer.extra["transient"] for answer in refused)
+    assert all(
+        "the ceiling of $0.02" in answer.failure and answer.extra["transient"] for answer in refused
+    )
     assert answered[0].extra["dollars"] == pytest.approx(ONE_ANSWER)
     assert engine.ledger.spent == pytest.approx(len(answered) * ONE_ANSWER)
 
@@ -447,11 +511,18 @@ def test_a_request_that_a_killed_run_had_sent_counts_as_paid_in_full(upstream, e
     killed.asked(0.5)
     killed.ended(killed.asked(0.25), 0.125)
     killed.close()
-    assert engine_at(upstream.url, spec(price=PRICE), max_dollars=1.0, journal=tmp_path).ledger.spent == 0.625
+    assert (
+        engine_at(upstream.url, spec(price=PRICE), max_dollars=1.0, journal=tmp_path).ledger.spent
+        == 0.625
+    )
 
 
-@pytest.mark.parametrize(("fault", "paid"), [("429", False), ("503", False), ("504", True), ("500", True)])
-def test_an_error_after_which_the_answer_may_have_been_made_counts_as_paid(fault, paid, proxy_to, engine_at):
+@pytest.mark.parametrize(
+    ("fault", "paid"), [("429", False), ("503", False), ("504", True), ("500", True)]
+)
+def test_an_error_after_which_the_answer_may_have_been_made_counts_as_paid(
+    fault, paid, proxy_to, engine_at
+):
     proxy = proxy_to(lambda *_: fault)
     engine = engine_at(proxy.url, spec(price=PRICE), attempts=2)
     engine.draw(requests(1), GREEDY)
@@ -503,7 +574,10 @@ def test_log_probabilities_that_are_none_leave_the_likelihood_untold(upstream, e
 
     upstream.answer = odd
     able = spec(capabilities=frozenset({"sampling", "likelihood"}))
-    assert engine_at(upstream.url, able).draw(requests(1), GREEDY)[0].candidates[0].log_likelihood is None
+    assert (
+        engine_at(upstream.url, able).draw(requests(1), GREEDY)[0].candidates[0].log_likelihood
+        is None
+    )
 
 
 def test_a_journal_that_cannot_be_written_loses_no_answer_and_asks_for_no_more(
@@ -541,7 +615,9 @@ def test_a_missing_address_is_named(monkeypatch):
         OpenAIEngine(model("audio-flamingo-2"))
 
 
-def test_the_key_is_sent_and_shows_nowhere(upstream, proxy_to, engine_at, monkeypatch, caplog, tmp_path):
+def test_the_key_is_sent_and_shows_nowhere(
+    upstream, proxy_to, engine_at, monkeypatch, caplog, tmp_path
+):
     secret = "sk-secret-0123456789"
     monkeypatch.setenv("SOME_KEY", secret)
     caplog.set_level(logging.DEBUG)
@@ -550,21 +626,35 @@ def test_the_key_is_sent_and_shows_nowhere(upstream, proxy_to, engine_at, monkey
     answers = engine.draw(requests(1), GREEDY)
     assert upstream.keys == [f"Bearer {secret}"]
     echoing = Upstream()
-    echoing.answer = lambda body: {"error": f"bad key {secret}"}  # a 200 that is no completion, and repeats the key
+    echoing.answer = lambda body: {
+        "error": f"bad key {secret}"
+    }  # a 200 that is no completion, and repeats the key
     failed = engine_at(echoing.url, keyed, attempts=1).draw(requests(1), GREEDY)
     echoing.close()
     assert "***" in failed[0].failure
     kept = "".join(path.read_text(encoding="utf-8") for path in tmp_path.iterdir())
-    for text in (repr(engine), str(engine), repr(answers), repr(failed), caplog.text, kept, repr(keyed)):
+    for text in (
+        repr(engine),
+        str(engine),
+        repr(answers),
+        repr(failed),
+        caplog.text,
+        kept,
+        repr(keyed),
+    ):
         assert secret not in text
 
 
 @pytest.mark.parametrize("before", range(0, 100, 7))
-def test_no_part_of_a_long_key_shows_wherever_the_reason_is_cut(before, upstream, engine_at, monkeypatch):
+def test_no_part_of_a_long_key_shows_wherever_the_reason_is_cut(
+    before, upstream, engine_at, monkeypatch
+):
     secret = "sk-proj-" + "".join(f"{number:03}A" for number in range(39))
     monkeypatch.setenv("SOME_KEY", secret)
     upstream.answer = lambda body: {"error": "x" * before + secret}
-    failed = engine_at(upstream.url, spec(key_env="SOME_KEY"), attempts=1).draw(requests(1), GREEDY)[0]
+    failed = engine_at(upstream.url, spec(key_env="SOME_KEY"), attempts=1).draw(
+        requests(1), GREEDY
+    )[0]
     assert failed.failure
     assert secret[:12] not in failed.failure
 
@@ -575,18 +665,29 @@ def test_no_part_of_a_long_key_shows_wherever_the_reason_is_cut(before, upstream
         (402, {"error": {"message": "pay first"}}),
         (
             400,
-            [{"error": {"message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}}],
+            [
+                {
+                    "error": {
+                        "message": "API key not valid. Please pass a valid API key.",
+                        "status": "INVALID_ARGUMENT",
+                    }
+                }
+            ],
         ),
         (429, {"error": {"message": "no quota", "code": "insufficient_quota"}}),
         (429, {"error": {"message": "come back tomorrow"}}),
     ],
     ids=["cannot pay", "Gemini's bad key", "no quota", "a pause of a day"],
 )
-def test_an_error_that_every_request_would_meet_stops_the_engine(status, body, proxy_to, engine_at, monkeypatch):
+def test_an_error_that_every_request_would_meet_stops_the_engine(
+    status, body, proxy_to, engine_at, monkeypatch
+):
     proxy = proxy_to(lambda *_: "401")
     said = json.dumps(body).encode()
     monkeypatch.setattr(
-        proxy, "refuse", lambda handler, _: proxy.send(handler, status, said, headers={"Retry-After": "86400"})
+        proxy,
+        "refuse",
+        lambda handler, _: proxy.send(handler, status, said, headers={"Retry-After": "86400"}),
     )
     answers = engine_at(proxy.url, concurrency=1).draw(requests(10), GREEDY)
     assert all(answer.failure and answer.extra["transient"] for answer in answers)
@@ -628,7 +729,9 @@ def test_the_pause_a_server_asks_for_is_kept(proxy_to, engine_at, monkeypatch):
 
     proxy = proxy_to(fault)
     monkeypatch.setattr(
-        proxy, "refuse", lambda handler, _: proxy.send(handler, 429, b"{}", headers={"Retry-After": "0.6"})
+        proxy,
+        "refuse",
+        lambda handler, _: proxy.send(handler, 429, b"{}", headers={"Retry-After": "0.6"}),
     )
     engine_at(proxy.url, backoff_s=0.001, longest_wait_s=0.002).draw(requests(1), GREEDY)
     assert len(asked) == 2
@@ -638,7 +741,9 @@ def test_the_pause_a_server_asks_for_is_kept(proxy_to, engine_at, monkeypatch):
 def test_a_refused_key_stops_the_engine_instead_of_hammering(proxy_to, engine_at):
     proxy = proxy_to(lambda *_: "401")
     answers = engine_at(proxy.url, concurrency=1).draw(requests(10), GREEDY)
-    assert all("refuses the key" in answer.failure and answer.extra["transient"] for answer in answers)
+    assert all(
+        "refuses the key" in answer.failure and answer.extra["transient"] for answer in answers
+    )
     assert sum(proxy.seen.values()) == 1
 
 
@@ -646,14 +751,18 @@ def test_a_killed_run_asks_again_for_nothing_it_has_paid_for(upstream, engine_at
     first = engine_at(upstream.url, journal=tmp_path)
     before = first.draw(requests(3), SAMPLES)
     kept = next(tmp_path.glob("*.jsonl"))
-    kept.write_text(kept.read_text(encoding="utf-8")[:-40], encoding="utf-8")  # the kill cut the last line
+    kept.write_text(
+        kept.read_text(encoding="utf-8")[:-40], encoding="utf-8"
+    )  # the kill cut the last line
     upstream.made.clear()
     after = engine_at(upstream.url, journal=tmp_path).draw(requests(3), SAMPLES)
     assert [answer.candidates for answer in after] == [answer.candidates for answer in before]
     assert len(upstream.made) == 1
 
 
-@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "RECITATION", "content_filter: PROHIBITED_CONTENT"])
+@pytest.mark.parametrize(
+    "reason", ["content_filter", "SAFETY", "RECITATION", "content_filter: PROHIBITED_CONTENT"]
+)
 @pytest.mark.parametrize("with_message", [True, False])
 def test_a_filtered_answer_is_never_an_empty_one_and_is_asked_for_once(
     reason, with_message, upstream, engine_at, tmp_path
@@ -662,7 +771,9 @@ def test_a_filtered_answer_is_never_an_empty_one_and_is_asked_for_once(
 
     def kept_back(body: dict) -> dict:
         answer = usual(body)
-        answer["choices"] = [{"finish_reason": reason} | ({"message": {"content": None}} if with_message else {})]
+        answer["choices"] = [
+            {"finish_reason": reason} | ({"message": {"content": None}} if with_message else {})
+        ]
         return answer
 
     upstream.answer = kept_back

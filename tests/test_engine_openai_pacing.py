@@ -115,7 +115,10 @@ def test_concurrency_halves_once_a_second_and_grows_back(monkeypatch):
     assert pace.limit == 1
 
 
-@given(st.floats(0.01, 5), st.lists(st.tuples(st.floats(0.001, 1), st.floats(0, 1)), min_size=1, max_size=30))
+@given(
+    st.floats(0.01, 5),
+    st.lists(st.tuples(st.floats(0.001, 1), st.floats(0, 1)), min_size=1, max_size=30),
+)
 def test_the_ceiling_holds_whatever_the_requests_turn_out_to_cost(ceiling, costs):
     async def spend() -> Ledger:
         ledger = Ledger(ceiling)
@@ -163,7 +166,9 @@ def test_a_damaged_journal_line_costs_only_itself(tmp_path):
     journal.close()
     file = next(tmp_path.glob("*.jsonl"))
     lines = [line for line in file.read_bytes().splitlines() if b"answer" in line]
-    file.write_bytes(lines[0] + b"\n" + b"\xff\x00garbage\n" + b"[1]\n" + lines[2] + b"\n" + lines[1][:10])
+    file.write_bytes(
+        lines[0] + b"\n" + b"\xff\x00garbage\n" + b"[1]\n" + lines[2] + b"\n" + lines[1][:10]
+    )
     again = Journal(tmp_path)
     assert [again.get(f"k#{n}") for n in range(3)] == [{"n": 0}, None, {"n": 2}]
     assert again.spent == 0.25

@@ -1,4 +1,6 @@
-"""The transformers engine on the tiny ALM: what it says it did is what it did, and the clip is heard."""
+"""The transformers engine on the tiny ALM: what it says it did is what it did, and the clip is
+heard.
+"""
 
 import json
 import logging
@@ -37,7 +39,9 @@ def clips() -> list[np.ndarray]:
 
 
 def request(clip: np.ndarray, seed: int = 5, prompt_id: str = "direct") -> Request:
-    prompt = models.render(models.prompt(models.model("tiny"), prompt_id), SIX, candidate='{"anger": 1.0}')
+    prompt = models.render(
+        models.prompt(models.model("tiny"), prompt_id), SIX, candidate='{"anger": 1.0}'
+    )
     return Request(f"{seed}", prompt, clip, seed)
 
 
@@ -52,7 +56,9 @@ def test_two_clips_give_two_features(engine, clips) -> None:
 
 
 def test_the_clip_changes_the_answer_s_likelihood(engine, clips) -> None:
-    told = engine.draw([request(clips[0]), request(clips[1]), request(np.zeros_like(clips[0]))], GREEDY)
+    told = engine.draw(
+        [request(clips[0]), request(clips[1]), request(np.zeros_like(clips[0]))], GREEDY
+    )
     assert len({answer.candidates[0].log_likelihood for answer in told}) == 3
 
 
@@ -82,7 +88,9 @@ def test_the_first_samples_of_many_are_the_few(engine, clips) -> None:
 
 
 def test_the_same_seed_says_the_same_and_another_seed_another_thing(engine, clips) -> None:
-    first, again, other = (engine.draw([request(clips[0], seed)], SAMPLE_8)[0] for seed in (1, 1, 2))
+    first, again, other = (
+        engine.draw([request(clips[0], seed)], SAMPLE_8)[0] for seed in (1, 1, 2)
+    )
     assert first == again
     assert texts(first) != texts(other)
 
@@ -99,9 +107,13 @@ def test_a_batch_answers_as_its_members_do_alone(engine, clips) -> None:
 
 
 def teacher_forced(engine, one: Request, text: str, stopped: bool) -> float:
-    """Sum of log-probabilities of an answer, from one forward pass over prompt and answer together."""
+    """Sum of log-probabilities of an answer, from one forward pass over prompt and answer
+    together.
+    """
     inputs = engine.inputs([engine.render(one.prompt)], [one.audio])
-    answer = engine.tokenizer(text, add_special_tokens=False)["input_ids"] + (engine.ends[:1] if stopped else [])
+    answer = engine.tokenizer(text, add_special_tokens=False)["input_ids"] + (
+        engine.ends[:1] if stopped else []
+    )
     ids = torch.cat([inputs["input_ids"], torch.tensor([answer])], 1)
     inputs["input_ids"], inputs["attention_mask"] = ids, torch.ones_like(ids)
     with torch.inference_mode():
@@ -109,8 +121,12 @@ def teacher_forced(engine, one: Request, text: str, stopped: bool) -> float:
     return float(logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None]).sum())
 
 
-@pytest.mark.parametrize("decoding", [GREEDY, SAMPLE_8, Decoding("beam", 5, max_tokens=96)], ids=str)
-def test_the_log_likelihood_is_the_plain_sum_over_the_answer_s_tokens(engine, clips, decoding) -> None:
+@pytest.mark.parametrize(
+    "decoding", [GREEDY, SAMPLE_8, Decoding("beam", 5, max_tokens=96)], ids=str
+)
+def test_the_log_likelihood_is_the_plain_sum_over_the_answer_s_tokens(
+    engine, clips, decoding
+) -> None:
     one = request(clips[0])
     checked = 0
     for candidate in engine.draw([one], decoding)[0].candidates:
@@ -133,10 +149,14 @@ def test_a_forced_label_has_the_likelihood_of_answering_so(engine, clips) -> Non
         assert texts(answer) == list(SIX)
         assert {candidate.finish_reason for candidate in answer.candidates} == {"forced"}
         for candidate in answer.candidates:
-            assert candidate.tokens == len(engine.tokenizer(candidate.text, add_special_tokens=False)["input_ids"])
+            assert candidate.tokens == len(
+                engine.tokenizer(candidate.text, add_special_tokens=False)["input_ids"]
+            )
             expected = teacher_forced(engine, one, candidate.text, stopped=False)
             assert candidate.log_likelihood == pytest.approx(expected, abs=2e-3)
-    assert len({candidate.tokens for candidate in answers[0].candidates}) > 1, "labels of one length prove no padding"
+    assert len({candidate.tokens for candidate in answers[0].candidates}) > 1, (
+        "labels of one length prove no padding"
+    )
 
 
 def test_greedy_is_the_library_s_greedy(engine, clips) -> None:
@@ -149,7 +169,10 @@ def test_greedy_is_the_library_s_greedy(engine, clips) -> None:
 
 def test_beams_come_best_first_and_the_best_is_no_worse_than_greedy(engine, clips) -> None:
     one = request(clips[2])
-    beams = [c.log_likelihood for c in engine.draw([one], Decoding("beam", 5, max_tokens=96))[0].candidates]
+    beams = [
+        c.log_likelihood
+        for c in engine.draw([one], Decoding("beam", 5, max_tokens=96))[0].candidates
+    ]
     assert beams == sorted(beams, reverse=True)
     greedy = engine.draw([one], GREEDY)[0].candidates[0].log_likelihood
     assert beams[0] >= greedy - 1e-3
@@ -181,7 +204,9 @@ def test_what_was_asked_for_is_what_is_recorded(engine, clips) -> None:
     assert len(answer.candidates) == 4
     assert answer.audio_s == pytest.approx(len(clips[0]) / 16_000, abs=1e-3)
     hot = engine.draw([request(clips[0])], Decoding("sample", 4, 3.0, 1.0, 64))[0]
-    assert np.mean([c.log_likelihood for c in hot.candidates]) < np.mean([c.log_likelihood for c in answer.candidates])
+    assert np.mean([c.log_likelihood for c in hot.candidates]) < np.mean(
+        [c.log_likelihood for c in answer.candidates]
+    )
 
 
 def test_inverse_cdf_draws_each_token_as_often_as_its_probability_says() -> None:
@@ -190,7 +215,12 @@ def test_inverse_cdf_draws_each_token_as_often_as_its_probability_says() -> None
     probability = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
     chance = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     rows = probability.log().expand(1000, 4)
-    assert torch.bincount(inverse_cdf(rows, chance, 1.0, 1.0), minlength=4).tolist() == [500, 300, 150, 50]
+    assert torch.bincount(inverse_cdf(rows, chance, 1.0, 1.0), minlength=4).tolist() == [
+        500,
+        300,
+        150,
+        50,
+    ]
     nucleus = torch.bincount(inverse_cdf(rows, chance, 1.0, 0.79), minlength=4)
     assert nucleus.tolist() == [625, 375, 0, 0]
     sharp = torch.bincount(inverse_cdf(rows, chance, 0.5, 1.0), minlength=4) / 1000

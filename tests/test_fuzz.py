@@ -1,7 +1,9 @@
-"""A seeded mutator over bundles, plans, answer stores and tables: no traceback, no escape, no hang, no number changed in silence.
+"""A seeded mutator over bundles, plans, answer stores and tables: no traceback, no escape, no hang,
+no number changed in silence.
 
-Every case is a seed: `AMBIEMO_FUZZ_SEED=N AMBIEMO_FUZZ_CASES=1` runs that one again. CI runs CASES of each kind; `make fuzz` a million
-in all. Cases run in this process, so one takes a millisecond to some ten and not a second; test_hostile_input has the limits.
+Every case is a seed: `AMBIEMO_FUZZ_SEED=N AMBIEMO_FUZZ_CASES=1` runs that one again. CI runs CASES
+of each kind; `make fuzz` a million in all. Cases run in this process, so one takes a millisecond to
+some ten and not a second; test_hostile_input has the limits.
 """
 
 import gzip
@@ -36,7 +38,9 @@ SPICES = (
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """A few changes: a bit, a slice dropped, doubled or moved, a spice, a line swapped, a number."""
+    """A few changes: a bit, a slice dropped, doubled or moved, a spice, a line swapped, a
+    number.
+    """
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         at, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
         end = min(end, at + chance.choice((1, 4, 40, 400)))
@@ -56,7 +60,9 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
                 lines[one], lines[other] = lines[other], lines[one]
                 data = b"".join(lines)
         else:
-            digits = [place for place in range(at, min(at + 400, len(data))) if chr(data[place]).isdigit()]
+            digits = [
+                place for place in range(at, min(at + 400, len(data))) if chr(data[place]).isdigit()
+            ]
             if digits:
                 place = chance.choice(digits)
                 data = data[:place] + str(chance.randrange(10)).encode() + data[place + 1 :]
@@ -96,7 +102,9 @@ def told(kind: str, number: int, act: Callable[[], object]) -> object:
 
 
 def test_plans_that_were_mutated(tmp_path: Path) -> None:
-    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.parent.glob("reproduce/*.yaml"))]
+    texts = [
+        path.read_bytes() for path in sorted(Path(__file__).parent.parent.glob("reproduce/*.yaml"))
+    ]
     texts.append(real.files(4)["config/plan.yaml"])
     place = tmp_path / "plan.yaml"
     for number, chance in cases("plan", 400, 0.1):
@@ -113,13 +121,18 @@ def test_manifests_that_were_mutated() -> None:
         listing = told("manifest", number, lambda data=data: read_listing("manifest", data, True))
         for _, found, expected in listing.faults:
             assert (found + expected).isprintable(), number
-        assert listing.faults or data == whole or set(listing.digests) <= {f"data/f{n:03}" for n in range(1000)} or all(
-            ".." not in path.split("/") for path in listing.digests
+        assert (
+            listing.faults
+            or data == whole
+            or set(listing.digests) <= {f"data/f{n:03}" for n in range(1000)}
+            or all(".." not in path.split("/") for path in listing.digests)
         )
 
 
 def test_tables_that_were_mutated(tmp_path: Path) -> None:
-    votes = b"utterance_id,happy,sad,angry\n" + b"".join(b"u%d,%d,%d,1\n" % (n, n % 4, n % 3) for n in range(12))
+    votes = b"utterance_id,happy,sad,angry\n" + b"".join(
+        b"u%d,%d,%d,1\n" % (n, n % 4, n % 3) for n in range(12)
+    )
     good, place = tmp_path / "votes.csv", tmp_path / "mutated.csv"
     good.write_bytes(votes)
     for number, chance in cases("table", 1_500, 0.2):
@@ -158,7 +171,17 @@ def test_describing_files_that_were_mutated_change_no_number_in_silence() -> Non
             study = study_from(files)
             recomputing.check_inputs(study, files)
             check_evidence(study, files)
-            return "" if path in ("env/machine.json", "log/run.log", "config/plan.yaml", "inputs/utterances.jsonl") else "accepted"
+            return (
+                ""
+                if path
+                in (
+                    "env/machine.json",
+                    "log/run.log",
+                    "config/plan.yaml",
+                    "inputs/utterances.jsonl",
+                )
+                else "accepted"
+            )
 
         found = told("inputs", number, act)
         # "": admitted files, or those on which tables rest that are then compared
@@ -167,7 +190,9 @@ def test_describing_files_that_were_mutated_change_no_number_in_silence() -> Non
 
 @pytest.mark.slow
 def test_bundles_that_were_mutated_are_broken() -> None:
-    """One byte somewhere in answers, scores or predictions, checksums made again: found, or the tables do not move."""
+    """One byte somewhere in answers, scores or predictions, checksums made again: found, or the
+    tables do not move.
+    """
     whole = real.whole(count=4)
     packed = [path for path in whole if path.endswith(".gz")]
     plain = {path: gzip.decompress(whole[path]) for path in packed}
@@ -180,6 +205,10 @@ def test_bundles_that_were_mutated_are_broken() -> None:
         found = told("bundle", number, lambda files=files: from_results(files))
         if isinstance(found, str):
             continue
-        differs = [name for name, made in found.items() if made is not None and made != files.get(name)]
-        same_tables = all(found[name] == whole[name] for name in found if name.startswith("tables/"))
+        differs = [
+            name for name, made in found.items() if made is not None and made != files.get(name)
+        ]
+        same_tables = all(
+            found[name] == whole[name] for name in found if name.startswith("tables/")
+        )
         assert differs or same_tables, f"{path}: seed {number}"

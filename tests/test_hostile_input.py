@@ -1,4 +1,6 @@
-"""Whatever an adversary gives, a command ends soon, in little memory, with one clear line and exit 1 or 2. `-s` prints the table."""
+"""Whatever an adversary gives, a command ends soon, in little memory, with one clear line and exit
+1 or 2. `-s` prints the table.
+"""
 
 import gzip
 import json
@@ -42,15 +44,23 @@ def bundle(whole: Path, tmp_path: Path) -> Path:
 
 def listed(bundle: Path) -> None:
     """Make the manifests again, so that nothing but the contents can be at fault."""
-    inside = {path.relative_to(bundle).as_posix(): path for path in bundle.rglob("*") if path.is_file() and not path.is_symlink()}
-    payload = {name: sha256(path.read_bytes()) for name, path in inside.items() if name.startswith("data/")}
+    inside = {
+        path.relative_to(bundle).as_posix(): path
+        for path in bundle.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+    payload = {
+        name: sha256(path.read_bytes()) for name, path in inside.items() if name.startswith("data/")
+    }
     octets = sum(inside[name].stat().st_size for name in payload)
     info = bundle / "bag-info.txt"
     kept = [line for line in info.read_text().splitlines() if not line.startswith("Payload-Oxum")]
     info.write_text("\n".join([*kept, f"Payload-Oxum: {octets}.{len(payload)}", ""]))
     (bundle / bag.MANIFEST).write_bytes(bag.manifest(payload))
     tags = ("bag-info.txt", "bagit.txt", bag.MANIFEST)
-    (bundle / bag.TAG_MANIFEST).write_bytes(bag.manifest({name: sha256((bundle / name).read_bytes()) for name in tags}))
+    (bundle / bag.TAG_MANIFEST).write_bytes(
+        bag.manifest({name: sha256((bundle / name).read_bytes()) for name in tags})
+    )
 
 
 @cache
@@ -64,7 +74,9 @@ def bomb_of_lines(mib: int) -> bytes:
     return gzip.compress(b"{}\n" * (2**20 // 3), mtime=0) * mib
 
 
-def replaced(path: str, data: bytes | str | Callable[[], bytes], again: bool = True) -> Callable[[Path], None]:
+def replaced(
+    path: str, data: bytes | str | Callable[[], bytes], again: bool = True
+) -> Callable[[Path], None]:
     def change(bundle: Path) -> None:
         value = data() if callable(data) else data
         (bundle / path).write_bytes(value.encode() if isinstance(value, str) else value)
@@ -79,7 +91,9 @@ def row_changed(path: str, **values: object) -> Callable[[Path], None]:
         place = bundle / "data" / path
         data = gzip.decompress(place.read_bytes()) if path.endswith(".gz") else place.read_bytes()
         first, *rest = data.splitlines(keepends=True)
-        made = (json.dumps({**json.loads(first), **values}, ensure_ascii=False) + "\n").encode() + b"".join(rest)
+        made = (
+            json.dumps({**json.loads(first), **values}, ensure_ascii=False) + "\n"
+        ).encode() + b"".join(rest)
         place.write_bytes(gzip.compress(made, mtime=0) if path.endswith(".gz") else made)
         listed(bundle)
 
@@ -131,16 +145,26 @@ def million_keys() -> bytes:
 
 
 HOSTILE: dict[str, Callable[[Path], None]] = {
-    "gzip of 10 MB that unpacks to 10 GB, as answers": replaced(f"data/{ANSWERS}", lambda: bomb(10_000)),
-    "the same, as predictions": replaced("data/predictions/tiny/tiny.jsonl.gz", lambda: bomb(10_000)),
+    "gzip of 10 MB that unpacks to 10 GB, as answers": replaced(
+        f"data/{ANSWERS}", lambda: bomb(10_000)
+    ),
+    "the same, as predictions": replaced(
+        "data/predictions/tiny/tiny.jsonl.gz", lambda: bomb(10_000)
+    ),
     "gzip of many short lines": replaced(f"data/{ANSWERS}", lambda: bomb_of_lines(2_000)),
     "billion laughs as plan": replaced("data/config/plan.yaml", hostile.laughs()),
     "1.5 million keys as plan": replaced("data/config/plan.yaml", million_keys),
-    "plan with values nested 100,000 deep": replaced("data/config/plan.yaml", "a: " + hostile.deep(100_000)),
-    "plan of 9,000 keys": replaced("data/config/plan.yaml", "".join(f"k{n}: 1\n" for n in range(9_000))),
+    "plan with values nested 100,000 deep": replaced(
+        "data/config/plan.yaml", "a: " + hostile.deep(100_000)
+    ),
+    "plan of 9,000 keys": replaced(
+        "data/config/plan.yaml", "".join(f"k{n}: 1\n" for n in range(9_000))
+    ),
     "manifest of 10 million lines": replaced(bag.MANIFEST, lambda: b"x\n" * 10_000_000),
     "manifest of 900,000 bad lines": replaced(bag.MANIFEST, lambda: b"x y z\n" * 900_000),
-    "a manifest's line of 500 MB": lambda bundle: hostile.sparse(bundle / bag.MANIFEST, 500_000_000),
+    "a manifest's line of 500 MB": lambda bundle: hostile.sparse(
+        bundle / bag.MANIFEST, 500_000_000
+    ),
     "FIFO as plan.yaml": fifo("data/config/plan.yaml"),
     "FIFO as answers": fifo(f"data/{ANSWERS}"),
     "FIFO as bagit.txt": fifo("bagit.txt"),
@@ -154,22 +178,36 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "8 GB sparse labels.json": sparse("data/inputs/labels.json", 8_000_000_000),
     "8 GB sparse bag-info.txt": sparse("bag-info.txt", 8_000_000_000),
     "JSON 200,000 deep": replaced("data/inputs/labels.json", hostile.deep(200_000)),
-    "JSON line 200,000 deep": replaced("data/inputs/utterances.jsonl", hostile.deep(200_000) + "\n"),
+    "JSON line 200,000 deep": replaced(
+        "data/inputs/utterances.jsonl", hostile.deep(200_000) + "\n"
+    ),
     "votes 10^400": row_changed("inputs/utterances.jsonl", votes=[10**400, 0, 0, 0, 0, 0]),
     "votes 2^40": row_changed("inputs/utterances.jsonl", votes=[2**40, 0, 0, 0, 0, 0]),
     "votes of texts": row_changed("inputs/utterances.jsonl", votes=["\x1b[2J"] * 6),
-    "a CSV cell of 200 kB": replaced("data/tables/results.csv", "corpus,model\n" + "x" * 200_000 + ",tiny\n"),
-    "ESC in a label": replaced("data/inputs/labels.json", '{\n  "tiny": [\n    "\x1b[2J[/red]"\n  ]\n}\n'),
+    "a CSV cell of 200 kB": replaced(
+        "data/tables/results.csv", "corpus,model\n" + "x" * 200_000 + ",tiny\n"
+    ),
+    "ESC in a label": replaced(
+        "data/inputs/labels.json", '{\n  "tiny": [\n    "\x1b[2J[/red]"\n  ]\n}\n'
+    ),
     "ESC in an id": row_changed("inputs/utterances.jsonl", id="\x1b[2J\x1b]0;x\x07"),
     "ESC in an answer": row_changed(ANSWERS, text="\x1b[2J [/red] [link=http://x]"),
-    "markup in a prediction's strategy": row_changed("predictions/tiny/tiny.jsonl.gz", strategy="[/red]\x1b[2J"),
+    "markup in a prediction's strategy": row_changed(
+        "predictions/tiny/tiny.jsonl.gz", strategy="[/red]\x1b[2J"
+    ),
     "format that is a list": replaced("data/config/run.json", '{\n  "format": [\n    2\n  ]\n}\n'),
     "no plan": lambda bundle: (bundle / "data/config/plan.yaml").unlink(),
 }
 COMMANDS: dict[str, Callable[[Path], tuple[object, ...]]] = {
     "verify": lambda bundle: ("verify", bundle),
     "tables": lambda bundle: ("tables", bundle),
-    "trace": lambda bundle: ("trace", bundle, "results", "tiny/tiny/greedy/none/all", "js_divergence_bits"),
+    "trace": lambda bundle: (
+        "trace",
+        bundle,
+        "results",
+        "tiny/tiny/greedy/none/all",
+        "js_divergence_bits",
+    ),
     "compare": lambda bundle: ("compare", bundle, bundle),
 }
 FOR_ALL = (
@@ -187,16 +225,26 @@ FOR_ALL = (
     "ESC in an answer",
     "markup in a prediction's strategy",
 )
-"""What other commands than `verify` meet, too. They may succeed where they do not read what is hostile."""
+"""What other commands than `verify` meet, too. They may succeed where they do not read what is
+hostile.
+"""
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), [(name, command) for name in HOSTILE for command in COMMANDS if command == "verify" or name in FOR_ALL]
+    ("name", "command"),
+    [
+        (name, command)
+        for name in HOSTILE
+        for command in COMMANDS
+        if command == "verify" or name in FOR_ALL
+    ],
 )
 def test_a_hostile_bundle(bundle: Path, name: str, command: str) -> None:
     HOSTILE[name](bundle)
     ended = hostile.run(*COMMANDS[command](bundle))
-    MEASURED.append(f"{name:<50} {command:<8} {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[:120]}")
+    MEASURED.append(
+        f"{name:<50} {command:<8} {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[:120]}"
+    )
     hostile.calm(ended, (1, 2) if command == "verify" else (0, 1, 2))
     if command == "verify" and ended.code == 1:
         assert "✗" in ended.out or "NO" in ended.out or len(ended.lines) == 1
@@ -206,10 +254,16 @@ PLAN = "name: x\nmodels: [tiny]\ncorpora: [tiny]\nstrategies: [greedy]\n"
 PLANS: dict[str, str | bytes] = {
     "laughs": hostile.laughs(),
     "1.5 million keys": "".join(f"k{n}: 1\n" for n in range(1_500_000)),
-    "20,000 strategies": PLAN.replace("[greedy]", "[" + ", ".join(f"s{n}" for n in range(20_000)) + "]"),
-    "2,000 strategies": PLAN.replace("[greedy]", "[" + ", ".join(f"s{n}" for n in range(2_000)) + "]"),
+    "20,000 strategies": PLAN.replace(
+        "[greedy]", "[" + ", ".join(f"s{n}" for n in range(20_000)) + "]"
+    ),
+    "2,000 strategies": PLAN.replace(
+        "[greedy]", "[" + ", ".join(f"s{n}" for n in range(2_000)) + "]"
+    ),
     "nominal 10^9": PLAN.replace("[tiny]\nstr", "[{id: tiny, nominal: 1000000000}]\nstr"),
-    "nominal of 5,000 digits": PLAN.replace("[tiny]\nstr", f"[{{id: tiny, nominal: {'9' * 5000}}}]\nstr"),
+    "nominal of 5,000 digits": PLAN.replace(
+        "[tiny]\nstr", f"[{{id: tiny, nominal: {'9' * 5000}}}]\nstr"
+    ),
     "infinite temperature": PLAN + "sampling: {temperature: .inf}\n",
     "infinite tokens a second": PLAN + "assume: {tokens_per_gpu_second: .inf}\n",
     "a key twice": PLAN + "seed: 1\nseed: 2\n",
@@ -220,8 +274,12 @@ PLANS: dict[str, str | bytes] = {
     "ESC in the title": PLAN + 'title: "\\e[2J"\n',
     "ESC in a key": '"\\e[2J": 1\n',
     "markup in a name": 'name: "[/red]"\n',
-    "user info in an address": PLAN.replace("[tiny]\ncor", "[{id: tiny, options: {base_url: 'http://u:SECRET@h/v1'}}]\ncor"),
-    "options 100 deep": PLAN.replace("[tiny]\ncor", "[{id: tiny, options: {a: " + hostile.deep(100) + "}}]\ncor"),
+    "user info in an address": PLAN.replace(
+        "[tiny]\ncor", "[{id: tiny, options: {base_url: 'http://u:SECRET@h/v1'}}]\ncor"
+    ),
+    "options 100 deep": PLAN.replace(
+        "[tiny]\ncor", "[{id: tiny, options: {a: " + hostile.deep(100) + "}}]\ncor"
+    ),
     "not UTF-8": b"\xff\xfe\x00",
     "a list": "- 1\n",
     "nothing": "",
@@ -233,7 +291,9 @@ def test_a_hostile_plan(tmp_path: Path, name: str) -> None:
     data = PLANS[name]
     (tmp_path / "plan.yaml").write_bytes(data if isinstance(data, bytes) else data.encode())
     ended = hostile.run("plan", tmp_path / "plan.yaml")
-    MEASURED.append(f"{name:<50} plan     {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[-120:]}")
+    MEASURED.append(
+        f"{name:<50} plan     {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[-120:]}"
+    )
     hostile.calm(ended, (2,))
     assert "SECRET" not in ended.out + ended.err
 
@@ -279,12 +339,18 @@ def test_what_is_no_file(tmp_path: Path, command: str, kind: str) -> None:
         "compare": ("compare", place, place),
     }
     ended = hostile.run(*arguments[command])
-    MEASURED.append(f"{kind:<50} {command:<8} {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[-120:]}")
+    MEASURED.append(
+        f"{kind:<50} {command:<8} {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[-120:]}"
+    )
     hostile.calm(ended, (2,))
 
 
 TABLES: dict[str, str] = {
-    "100,000 columns": "utterance_id," + ",".join(f"l{n}" for n in range(100_000)) + "\nu" + ",1" * 100_000 + "\n",
+    "100,000 columns": "utterance_id,"
+    + ",".join(f"l{n}" for n in range(100_000))
+    + "\nu"
+    + ",1" * 100_000
+    + "\n",
     "a cell of 200 kB": "utterance_id,a,b\n" + "u" * 200_000 + ",1,2\n",
     "ESC in a label": "utterance_id,\x1b[2J,b\nu,1,2\n",
     "ESC in an id": "utterance_id,a,b\n\x1b[2J,1,x\n",
@@ -299,7 +365,9 @@ TABLES: dict[str, str] = {
 def test_a_hostile_table(tmp_path: Path, name: str) -> None:
     (tmp_path / "t.csv").write_text(TABLES[name])
     ended = hostile.run("score", tmp_path / "t.csv", tmp_path / "t.csv")
-    MEASURED.append(f"{name:<50} score    {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[-120:]}")
+    MEASURED.append(
+        f"{name:<50} score    {ended.code} {ended.seconds:5.1f} s {ended.mib:5.0f} MiB {''.join(ended.lines[:1])[-120:]}"
+    )
     hostile.calm(ended, (2,))
 
 

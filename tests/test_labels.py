@@ -150,7 +150,8 @@ def test_an_even_split_is_as_ambiguous_in_two_as_in_four_under_the_normalised_ru
 
 
 def test_miller_madow_adds_the_bias_of_few_raters() -> None:
-    # H(2/3, 1/3) = 0.918296 bits; two labels seen, three votes: (2 - 1) / (2 * 3 * ln 2) = 0.240449.
+    # H(2/3, 1/3) = 0.918296 bits; two labels seen, three votes: (2 - 1) / (2 * 3 * ln 2) =
+    # 0.240449.
     assert of.miller_madow_bits([[2, 1, 0]])[0] == pytest.approx(
         0.9182958341 + 0.2404491735, abs=1e-9
     )

@@ -1,4 +1,6 @@
-"""Canaries in the environment, in the home folder, in addresses and keys: none reaches a bundle, a store, a log or a terminal."""
+"""Canaries in the environment, in the home folder, in addresses and keys: none reaches a bundle, a
+store, a log or a terminal.
+"""
 
 import base64
 import json
@@ -55,7 +57,13 @@ def test_what_is_missing_is_told_without_what_the_environment_holds(planted: Pat
 def test_a_folder_that_the_plan_names_outright_is_not_in_the_bundle(tmp_path: Path) -> None:
     folder = tmp_path / CANARY
     plan = check(
-        {"name": "x", "models": ["tiny"], "corpora": ["tiny", {"id": "emodb", "root": str(folder)}], "strategies": ["greedy"]}, "plan"
+        {
+            "name": "x",
+            "models": ["tiny"],
+            "corpora": ["tiny", {"id": "emodb", "root": str(folder)}],
+            "strategies": ["greedy"],
+        },
+        "plan",
     )
     for path, data in input_files(expand(plan), None).items():
         assert CANARY.encode() not in data, path
@@ -63,7 +71,11 @@ def test_a_folder_that_the_plan_names_outright_is_not_in_the_bundle(tmp_path: Pa
 
 def test_the_terminal_shows_no_canary(planted: Path) -> None:
     environment = {name: os.environ[name] for name in ("HOME", "CREMA_FOR_TEST", "OPENAI_API_KEY")}
-    for arguments in (("plan", planted.name), ("plan", planted.name, "--json"), ("run", planted.name)):
+    for arguments in (
+        ("plan", planted.name),
+        ("plan", planted.name, "--json"),
+        ("run", planted.name),
+    ):
         here = os.getcwd()
         os.chdir(planted.parent)
         try:
@@ -78,14 +90,22 @@ def test_the_terminal_shows_no_canary(planted: Path) -> None:
 def test_an_address_with_user_info_is_refused_and_not_repeated(address: str) -> None:
     entry = {"id": "gpt-4o", "options": {"base_url": address}}
     with pytest.raises(BadInput, match="user or password") as refused:
-        check({"name": "x", "models": [entry], "corpora": ["tiny"], "strategies": ["greedy"]}, "plan")
+        check(
+            {"name": "x", "models": [entry], "corpora": ["tiny"], "strategies": ["greedy"]}, "plan"
+        )
     assert CANARY not in str(refused.value)
 
 
 def test_an_address_in_a_wrong_place_of_a_plan_is_not_repeated() -> None:
-    entry = {"id": "gpt-4o", "adress": f"http://me:{CANARY}@host/v1", "options": f"http://me:{CANARY}@host/v1"}
+    entry = {
+        "id": "gpt-4o",
+        "adress": f"http://me:{CANARY}@host/v1",
+        "options": f"http://me:{CANARY}@host/v1",
+    }
     with pytest.raises(BadInput) as refused:
-        check({"name": "x", "models": [entry], "corpora": ["tiny"], "strategies": ["greedy"]}, "plan")
+        check(
+            {"name": "x", "models": [entry], "corpora": ["tiny"], "strategies": ["greedy"]}, "plan"
+        )
     assert CANARY not in str(refused.value)
 
 

@@ -13,9 +13,13 @@ def by_hand(truth, predicted, bins):
     confidence, correct = predicted.max(axis=1), accuracy(truth, predicted)
     error = 0.0
     for low in range(bins):
-        inside = [i for i, c in enumerate(confidence) if low / bins + 1e-9 < c <= (low + 1) / bins + 1e-9]
+        inside = [
+            i for i, c in enumerate(confidence) if low / bins + 1e-9 < c <= (low + 1) / bins + 1e-9
+        ]
         if inside:
-            error += len(inside) / len(truth) * abs(correct[inside].mean() - confidence[inside].mean())
+            error += (
+                len(inside) / len(truth) * abs(correct[inside].mean() - confidence[inside].mean())
+            )
     return error
 
 
@@ -31,8 +35,11 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below(bins):
     just_above = np.array([[0.61, 0.39, 0]])
     predicted = np.concatenate([edge, just_above])
     truth = np.array([[1.0, 0, 0], [1.0, 0, 0], [0, 1.0, 0]])
-    # the two on the edge are right (0.4 too modest each), the one above is wrong (0.61 too sure): apart they do not cancel
-    assert evaluate(truth, predicted)[f"ece_{bins}"] == pytest.approx((2 * 0.4 + 0.61) / 3, abs=1e-9)
+    # the two on the edge are right (0.4 too modest each), the one above is wrong (0.61 too sure):
+    # apart they do not cancel
+    assert evaluate(truth, predicted)[f"ece_{bins}"] == pytest.approx(
+        (2 * 0.4 + 0.61) / 3, abs=1e-9
+    )
 
 
 def test_errors_of_opposite_sign_cancel_inside_a_bin():

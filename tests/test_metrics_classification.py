@@ -49,7 +49,9 @@ def test_without_ties_the_confusion_matrix_is_scikit_learns(seed):
     truth, predicted = random_case(seed, n=200)
     keep = untied(truth) & untied(predicted)
     t, p = truth[keep].argmax(axis=1), predicted[keep].argmax(axis=1)
-    np.testing.assert_array_equal(fractional(truth[keep], predicted[keep]), confusion_matrix(t, p, labels=range(6)))
+    np.testing.assert_array_equal(
+        fractional(truth[keep], predicted[keep]), confusion_matrix(t, p, labels=range(6))
+    )
 
 
 @always(cases())
@@ -101,7 +103,9 @@ def test_a_uniform_prediction_hits_one_time_in_k_whatever_the_truth():
 
 
 def test_floating_point_dust_does_not_break_a_tie():
-    np.testing.assert_array_equal(top_shares(np.array([[0.1 + 0.2, 0.3, 0.4 - 1e-17]])), [[0, 0, 1]])
+    np.testing.assert_array_equal(
+        top_shares(np.array([[0.1 + 0.2, 0.3, 0.4 - 1e-17]])), [[0, 0, 1]]
+    )
     np.testing.assert_array_equal(top_shares(np.array([[0.1 + 0.2, 0.3, 0.2]])), [[0.5, 0.5, 0]])
 
 

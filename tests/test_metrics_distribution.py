@@ -1,4 +1,6 @@
-"""Distances between distributions against scipy and scikit-learn, and what must hold whatever the numbers."""
+"""Distances between distributions against scipy and scikit-learn, and what must hold whatever the
+numbers.
+"""
 
 import warnings
 from fractions import Fraction
@@ -32,7 +34,9 @@ def test_js_divergence_is_the_mixture_entropy_minus_the_mean_entropy_in_bits(cas
     truth, predicted = case
     apart = (entropy(truth, base=2, axis=1) + entropy(predicted, base=2, axis=1)) / 2
     np.testing.assert_allclose(
-        js_divergence_bits(truth, predicted), entropy((truth + predicted) / 2, base=2, axis=1) - apart, atol=1e-9
+        js_divergence_bits(truth, predicted),
+        entropy((truth + predicted) / 2, base=2, axis=1) - apart,
+        atol=1e-9,
     )
 
 
@@ -40,7 +44,9 @@ def test_js_divergence_is_the_mixture_entropy_minus_the_mean_entropy_in_bits(cas
 def test_js_distance_is_scipys_where_scipy_keeps_its_digits(case):
     truth, predicted = case
     ours = js_distance_nats(truth, predicted)
-    apart = np.abs(truth - predicted).max(axis=1) > 1e-6  # closer ones cancel inside scipy: see the next test
+    apart = (
+        np.abs(truth - predicted).max(axis=1) > 1e-6
+    )  # closer ones cancel inside scipy: see the next test
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy takes the root of -1e-17 on rows we do not compare
         theirs = jensenshannon(truth, predicted, axis=1)
@@ -52,7 +58,10 @@ def test_js_distance_keeps_its_digits_between_nearly_equal_distributions():
     step = 2.0**-30
     truth, predicted = np.array([0.5, 0.5]), np.array([0.5 + step, 0.5 - step])
     x = Fraction(step) / (1 + Fraction(step)), Fraction(step) / (1 - Fraction(step))
-    leading = sum((both * lean**2) / 4 for both, lean in ((1 + Fraction(step), x[0]), (1 - Fraction(step), x[1])))
+    leading = sum(
+        (both * lean**2) / 4
+        for both, lean in ((1 + Fraction(step), x[0]), (1 - Fraction(step), x[1]))
+    )
     assert js_distance_nats(truth, predicted) == pytest.approx(float(leading) ** 0.5, rel=1e-6)
 
 
@@ -83,7 +92,10 @@ def test_kl_is_scipys_entropy_and_infinite_exactly_where_a_voted_label_got_nothi
 @always(cases())
 def test_brier_is_summed_by_hand(case):
     truth, predicted = case
-    by_hand = [sum((t - p) ** 2 for t, p in zip(*pair, strict=True)) for pair in zip(truth, predicted, strict=True)]
+    by_hand = [
+        sum((t - p) ** 2 for t, p in zip(*pair, strict=True))
+        for pair in zip(truth, predicted, strict=True)
+    ]
     np.testing.assert_allclose(brier(truth, predicted), by_hand, atol=1e-12)
 
 
@@ -114,7 +126,11 @@ def test_r2_determination_keeps_nine_digits_on_one_rare_vote_in_many_utterances(
 def test_every_value_agrees_with_an_independent_one_on_sixty_utterances(seed):
     truth, predicted = random_case(seed)
     values = evaluate(truth, predicted)
-    squared = [pearsonr(t, p).statistic ** 2 for t, p in zip(truth, predicted, strict=True) if np.ptp(t) > 0]
+    squared = [
+        pearsonr(t, p).statistic ** 2
+        for t, p in zip(truth, predicted, strict=True)
+        if np.ptp(t) > 0
+    ]
     distance = jensenshannon(truth, predicted, axis=1)
     expected = {
         "js_divergence_bits": (distance**2 / np.log(2)).mean(),
@@ -170,7 +186,9 @@ def test_permuting_the_labels_changes_no_distance(case):
 def test_symmetric_measures_do_not_care_which_side_is_the_truth(case):
     truth, predicted = case
     for function in SYMMETRIC:
-        np.testing.assert_allclose(function(truth, predicted), function(predicted, truth), atol=1e-12)
+        np.testing.assert_allclose(
+            function(truth, predicted), function(predicted, truth), atol=1e-12
+        )
 
 
 @always(cases())
@@ -178,7 +196,9 @@ def test_an_utterance_has_the_same_bits_alone_and_in_any_company_and_layout(case
     truth, predicted = case
     for function in PER_UTTERANCE:
         together = function(truth, predicted)
-        alone = np.concatenate([function(t[None], p[None]) for t, p in zip(truth, predicted, strict=True)])
+        alone = np.concatenate(
+            [function(t[None], p[None]) for t, p in zip(truth, predicted, strict=True)]
+        )
         assert together.tobytes() == alone.tobytes(), function.__name__
         columns = function(np.asfortranarray(truth), np.asfortranarray(predicted))
         assert together.tobytes() == columns.tobytes(), function.__name__

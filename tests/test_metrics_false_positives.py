@@ -83,7 +83,8 @@ def test_the_gain_that_grows_is_found_and_flattening_is_not(bench, monkeypatch):
     assert verdicts[cases[1]] == {"NOT REPRODUCED": 1}
     for case in cases[2:]:
         assert "HOLDS" not in verdicts[case], case
-    # The withdrawn contrast, from the votes that score, calls a difference where all clips are alike.
+    # The withdrawn contrast, from the votes that score, calls a difference where all clips are
+    # alike.
     assert found["same_truth, one_hot"]["levels_from_the_same_votes"]["up"] == 1
 
 

@@ -1,4 +1,6 @@
-"""The clustered bootstrap, paired differences and Holm's correction: right on average, the same to the bit, and NaN where nothing is known."""
+"""The clustered bootstrap, paired differences and Holm's correction: right on average, the same to
+the bit, and NaN where nothing is known.
+"""
 
 import math
 import os
@@ -34,7 +36,9 @@ def speakers(n, count):
 
 
 def printed(results):
-    return repr({name: tuple(x.hex() for x in map(float, values)) for name, values in results.items()})
+    return repr(
+        {name: tuple(x.hex() for x in map(float, values)) for name, values in results.items()}
+    )
 
 
 def test_a_resample_is_the_metric_of_the_data_with_its_clusters_repeated():
@@ -44,9 +48,13 @@ def test_a_resample_is_the_metric_of_the_data_with_its_clusters_repeated():
     for row in METRICS:
         sums = cluster_sums(row.statistics(truth, predicted), clusters)
         for drawn in counts:
-            rows = [i for c, times in enumerate(drawn) for i in range(c, 24, 5) for _ in range(times)]
+            rows = [
+                i for c, times in enumerate(drawn) for i in range(c, 24, 5) for _ in range(times)
+            ]
             expected = evaluate(truth[rows], predicted[rows])[row.name]
-            np.testing.assert_allclose(row.value((drawn[:, None] * sums).sum(axis=0)), expected, atol=1e-9, rtol=1e-9)
+            np.testing.assert_allclose(
+                row.value((drawn[:, None] * sums).sum(axis=0)), expected, atol=1e-9, rtol=1e-9
+            )
 
 
 def test_every_resample_draws_as_many_clusters_as_there_are_each_equally_often():
@@ -65,7 +73,10 @@ def test_the_first_resamples_are_pinned_so_no_version_of_numpy_changes_a_table()
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     truth, predicted = random_case(2)
     clusters = speakers(60, 8)
-    again = [printed(intervals(METRICS, truth, predicted, clusters, s, 200)) for s in (SEED, SEED, SEED + 1)]
+    again = [
+        printed(intervals(METRICS, truth, predicted, clusters, s, 200))
+        for s in (SEED, SEED, SEED + 1)
+    ]
     assert again[0] == again[1] != again[2]
 
 
@@ -112,7 +123,9 @@ def test_one_set_of_resamples_gives_every_difference_that_paired_gives():
         one, other = ((points[row.name], repeats[row.name]) for points, repeats in sides)
         for level in (0.95, 0.5):
             found = {"d": drawn.difference(one, other, level)}
-            assert printed(found) == printed({"d": paired(row, truth, a, b, clusters, SEED, 100, level)})
+            assert printed(found) == printed(
+                {"d": paired(row, truth, a, b, clusters, SEED, 100, level)}
+            )
 
 
 def test_a_metric_on_every_resample_is_the_metric_of_the_repeated_utterances():
@@ -120,20 +133,26 @@ def test_a_metric_on_every_resample_is_the_metric_of_the_repeated_utterances():
     predicted = (predicted + 1 / 6) / 2
     clusters = speakers(24, 5)
     (counts,) = resample_counts(5, 6, SEED)
-    points, repeats = Resamples(clusters, SEED, 6).evaluate(METRICS, *statistics_of(METRICS, truth, predicted))
+    points, repeats = Resamples(clusters, SEED, 6).evaluate(
+        METRICS, *statistics_of(METRICS, truth, predicted)
+    )
     for place, drawn in enumerate(counts):
         rows = [i for c, times in enumerate(drawn) for i in range(c, 24, 5) for _ in range(times)]
         expected = evaluate(truth[rows], predicted[rows])
         for name, values in repeats.items():
             np.testing.assert_allclose(values[place], expected[name], atol=1e-9, rtol=1e-9)
-    assert printed({"points": points.values()}) == printed({"points": evaluate(truth, predicted).values()})
+    assert printed({"points": points.values()}) == printed(
+        {"points": evaluate(truth, predicted).values()}
+    )
 
 
 def test_resamples_of_fewer_than_two_clusters_are_none():
     truth, predicted = random_case(7)
     for clusters, rows in ((["one"] * 60, slice(None)), ([], slice(0))):
         drawn = Resamples(clusters, SEED, 50)
-        _, repeats = drawn.evaluate((BRIER,), *statistics_of((BRIER,), truth[rows], predicted[rows]))
+        _, repeats = drawn.evaluate(
+            (BRIER,), *statistics_of((BRIER,), truth[rows], predicted[rows])
+        )
         assert repeats["brier"].shape == (0,)
     with pytest.raises(ValueError, match="60 utterances but 59"):
         Resamples(["a"] * 59, SEED).evaluate((BRIER,), *statistics_of((BRIER,), truth, predicted))
@@ -158,7 +177,9 @@ def test_grouped_totals_are_fsum_of_each_group_to_the_bit(number, sizes):
         [
             random.integers(0, 2, n).astype(float),
             random.integers(-(2**31) + 1, 2**31, n).astype(float),
-            random.integers(-(2**52), 2**52, n).astype(float),  # whole, but their running sum would not be exact
+            random.integers(-(2**52), 2**52, n).astype(
+                float
+            ),  # whole, but their running sum would not be exact
             random.random(n),
             random.normal(size=n) * 10.0 ** random.integers(-30, 30, n),
             np.where(random.random(n) < 0.5, random.random(n), random.integers(-9, 9, n)),
@@ -167,9 +188,15 @@ def test_grouped_totals_are_fsum_of_each_group_to_the_bit(number, sizes):
         ],
         axis=1,
     ).reshape(n, 8)
-    expected = [[math.fsum(statistics[start:end, column]) for column in range(8)] for start, end in pairwise(edges)]
+    expected = [
+        [math.fsum(statistics[start:end, column]) for column in range(8)]
+        for start, end in pairwise(edges)
+    ]
     assert grouped_totals(statistics, edges).tobytes() == np.array(expected).tobytes()
-    assert grouped_totals(np.asfortranarray(statistics), edges).tobytes() == np.array(expected).tobytes()
+    assert (
+        grouped_totals(np.asfortranarray(statistics), edges).tobytes()
+        == np.array(expected).tobytes()
+    )
     whole = [math.fsum(column) for column in statistics.T.tolist()]
     assert totals(statistics).tobytes() == np.array(whole).tobytes()
     order = random.permutation(n)
@@ -199,8 +226,12 @@ def test_the_number_of_threads_changes_no_bit():
     outputs = set()
     for threads in ("1", "4"):
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        environment = os.environ | dict.fromkeys(names, threads) | {"PYTHONPATH": os.path.dirname(__file__)}
-        run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+        environment = (
+            os.environ | dict.fromkeys(names, threads) | {"PYTHONPATH": os.path.dirname(__file__)}
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, check=True
+        )
         outputs.add(run.stdout)
     assert len(outputs) == 1
 
@@ -212,11 +243,17 @@ def test_large_blocks_and_small_ones_draw_the_same_clusters(monkeypatch):
 
 
 def clustered_means(random, clusters=30, size=5):
-    """Two-label truth and prediction whose Brier score has a cluster effect; its expectation is known."""
+    """Two-label truth and prediction whose Brier score has a cluster effect; its expectation is
+    known.
+    """
     level = np.repeat(random.uniform(0.1, 0.3, clusters), size)
     miss = level + random.uniform(-0.1, 0.1, clusters * size)
     truth = np.tile([1.0, 0.0], (clusters * size, 1))
-    return truth, np.stack([1 - miss, miss], axis=1), [f"{i // size:02}" for i in range(clusters * size)]
+    return (
+        truth,
+        np.stack([1 - miss, miss], axis=1),
+        [f"{i // size:02}" for i in range(clusters * size)],
+    )
 
 
 EXPECTED_BRIER = 2 * (0.2**2 + 0.2**2 / 12 + 0.2**2 / 12)
@@ -256,13 +293,19 @@ def test_with_few_clusters_nothing_is_ever_sure_at_5_percent_when_nothing_differ
     for trial in range(60):
         truth, a, names = clustered_means(random, clusters)
         b = clustered_means(random, clusters)[1]
-        assert paired(BRIER, truth, a, b, names, seed("few", trial), 400).p >= 2.0 ** (1 - clusters) > 0.05
+        assert (
+            paired(BRIER, truth, a, b, names, seed("few", trial), 400).p
+            >= 2.0 ** (1 - clusters)
+            > 0.05
+        )
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 6, 8, 10])
 def test_few_clusters_that_all_differ_the_same_way_have_the_p_of_a_sign_flip_test(clusters):
     truth = random_case(16)[0]
-    found = paired(BRIER, truth, truth, np.full(truth.shape, 1 / 6), speakers(60, clusters), SEED, 2000)
+    found = paired(
+        BRIER, truth, truth, np.full(truth.shape, 1 / 6), speakers(60, clusters), SEED, 2000
+    )
     assert found.p == 2.0 ** (1 - clusters)
 
 
@@ -299,7 +342,9 @@ def test_no_utterances_give_no_value_and_no_interval():
 
 
 def test_an_infinite_value_has_no_interval():
-    value, low, high = interval(metric("kl_nats"), [[0.5, 0.5]] * 4, [[0.5, 0.5]] * 3 + [[1, 0]], "abcd", SEED, 50)
+    value, low, high = interval(
+        metric("kl_nats"), [[0.5, 0.5]] * 4, [[0.5, 0.5]] * 3 + [[1, 0]], "abcd", SEED, 50
+    )
     assert value == np.inf
     assert np.isnan([low, high]).all()
 
@@ -331,7 +376,9 @@ def test_swapping_a_and_b_turns_the_difference_around_and_keeps_p():
 
 def test_a_clear_difference_has_an_interval_off_0_and_the_smallest_p():
     truth = random_case(9)[0]
-    difference, low, high, p = paired(BRIER, truth, truth, np.full(truth.shape, 1 / 6), speakers(60, 12), SEED, 499)
+    difference, low, high, p = paired(
+        BRIER, truth, truth, np.full(truth.shape, 1 / 6), speakers(60, 12), SEED, 499
+    )
     assert low < difference < high < 0
     assert p == pytest.approx(2 / 500)
 

@@ -1,4 +1,6 @@
-"""The table of metrics keeps its contract: names, additive statistics, sources, and docs that tell of each."""
+"""The table of metrics keeps its contract: names, additive statistics, sources, and docs that tell
+of each.
+"""
 
 import subprocess
 import sys
@@ -39,7 +41,10 @@ def test_the_names_are_those_of_the_contract_in_its_order():
 @pytest.mark.parametrize("row", METRICS, ids=lambda row: row.name)
 def test_the_statistics_of_two_halves_add_up_to_those_of_the_whole(row):
     truth, predicted = random_case(21)
-    halves = [totals(row.statistics(truth[half], predicted[half])) for half in (slice(0, 25), slice(25, None))]
+    halves = [
+        totals(row.statistics(truth[half], predicted[half]))
+        for half in (slice(0, 25), slice(25, None))
+    ]
     whole = totals(row.statistics(truth, predicted))
     np.testing.assert_allclose(halves[0] + halves[1], whole, atol=1e-12)
 
@@ -82,6 +87,10 @@ def test_an_unknown_metric_is_bad_input_that_lists_the_known_ones():
 
 
 def test_the_metrics_import_numpy_alone():
-    program = f"import sys, ambiemo.metrics.inference; print([m for m in {HEAVY} if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    program = (
+        f"import sys, ambiemo.metrics.inference; print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert run.stdout.strip() == "[]"

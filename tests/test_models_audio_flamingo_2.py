@@ -1,6 +1,8 @@
-"""The server around Audio Flamingo 2's owner's code, as a process, on a stub of that code, asked by our own engine.
+"""The server around Audio Flamingo 2's owner's code, as a process, on a stub of that code, asked by
+our own engine.
 
-The stub is ours. It has the names, the globals and the files that the owner's inference.py has, and answers by what it hears.
+The stub is ours. It has the names, the globals and the files that the owner's inference.py has, and
+answers by what it hears.
 """
 
 import json
@@ -117,7 +119,9 @@ def requests(count: int = 3, prompt: str = "How does it SOUND?") -> list[Request
     def clip(n: int) -> np.ndarray:
         return (np.random.default_rng(n).uniform(-0.5, 0.5, 8000) * (n + 1) / 4).astype(np.float32)
 
-    return [Request(key=f"{n:064x}", prompt=prompt, audio=clip(n), seed=n * 7919) for n in range(count)]
+    return [
+        Request(key=f"{n:064x}", prompt=prompt, audio=clip(n), seed=n * 7919) for n in range(count)
+    ]
 
 
 def texts(answers) -> list[list[str]]:
@@ -167,7 +171,10 @@ def test_another_model_s_name_is_refused(address):
 
 def test_without_the_owner_s_code_it_ends_in_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--code", str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, str(SCRIPT), "--code", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stderr.startswith(f"audio_flamingo_2: {tmp_path}: no inference.py; see")

@@ -1,4 +1,6 @@
-"""Each family's own processor and model on a tiny random checkpoint: the clip is heard; the `audios=` trap stays shut."""
+"""Each family's own processor and model on a tiny random checkpoint: the clip is heard; the
+`audios=` trap stays shut.
+"""
 
 from dataclasses import replace
 
@@ -44,19 +46,30 @@ def engine(family):
 
 
 def requests(prompt: str = "How does it sound?", lengths=LENGTHS) -> list[Request]:
-    return [Request(key=str(n), prompt=prompt, audio=clip(n, seconds), seed=n) for n, seconds in lengths]
+    return [
+        Request(key=str(n), prompt=prompt, audio=clip(n, seconds), seed=n) for n, seconds in lengths
+    ]
 
 
 def library(engine, one: Request, **how) -> tuple[list[str], list[float]]:
-    """What the library's own `generate` says of one clip alone: texts, and the plain sums of log-probabilities."""
+    """What the library's own `generate` says of one clip alone: texts, and the plain sums of
+    log-probabilities.
+    """
     import torch
 
     inputs = engine.inputs([engine.render(one.prompt)], [one.audio])
-    plain = {"do_sample": False, "max_new_tokens": 12, "return_dict_in_generate": True, "output_scores": True}
+    plain = {
+        "do_sample": False,
+        "max_new_tokens": 12,
+        "return_dict_in_generate": True,
+        "output_scores": True,
+    }
     with torch.inference_mode():
         said = engine.model.generate(**inputs, **plain, **how)
     beams = getattr(said, "beam_indices", None)
-    steps = engine.model.compute_transition_scores(said.sequences, said.scores, beams, normalize_logits=beams is None)
+    steps = engine.model.compute_transition_scores(
+        said.sequences, said.scores, beams, normalize_logits=beams is None
+    )
     answers = said.sequences[:, inputs["input_ids"].shape[1] :]
     return engine.tokenizer.batch_decode(answers, skip_special_tokens=True), steps.sum(1).tolist()
 
@@ -75,7 +88,9 @@ def test_two_clips_give_two_features(engine):
 
 def test_a_longer_clip_takes_more_audio_tokens(engine):
     rendered = engine.render("How does it sound?")
-    short, long = (engine.inputs([rendered], [clip(0, seconds)])["input_ids"].shape[1] for seconds in (1, 3))
+    short, long = (
+        engine.inputs([rendered], [clip(0, seconds)])["input_ids"].shape[1] for seconds in (1, 3)
+    )
     assert long > short
 
 
@@ -86,15 +101,21 @@ def test_the_old_name_of_the_argument_never_answers_deaf(engine, monkeypatch):
         engine.inputs([rendered], [clip(0)])
 
 
-def test_inputs_without_a_clip_in_them_are_refused_where_the_library_does_not_even_warn(engine, monkeypatch):
+def test_inputs_without_a_clip_in_them_are_refused_where_the_library_does_not_even_warn(
+    engine, monkeypatch
+):
     rendered = engine.render("How does it sound?")
-    monkeypatch.setattr(engine, "processor", lambda text, audio, **rest: engine.tokenizer(text, return_tensors="pt"))
+    monkeypatch.setattr(
+        engine, "processor", lambda text, audio, **rest: engine.tokenizer(text, return_tensors="pt")
+    )
     with pytest.raises(RuntimeError, match="no audio features"):
         engine.inputs([rendered], [clip(0)])
 
 
 def test_the_answer_depends_on_the_clip(engine):
-    requests = [Request(key=str(n), prompt="How does it sound?", audio=clip(n), seed=1) for n in range(4)]
+    requests = [
+        Request(key=str(n), prompt="How does it sound?", audio=clip(n), seed=1) for n in range(4)
+    ]
     answers = engine.draw(requests, Decoding("greedy", max_tokens=12))
     assert [answer.failure for answer in answers] == [""] * 4
     assert len({answer.candidates[0].log_likelihood for answer in answers}) == 4
@@ -108,9 +129,17 @@ def test_the_template_is_the_checkpoints_own_and_holds_the_prompt(engine, family
     assert checkpoints.PLACEHOLDER[family[0]] in text
 
 
-@pytest.mark.parametrize("decoding", [Decoding("greedy", max_tokens=12), Decoding("beam", 3, max_tokens=12)], ids=str)
-def test_clips_of_different_lengths_together_are_answered_as_the_library_answers_each_alone(engine, decoding):
-    how = {"num_beams": 3, "num_return_sequences": 3, "length_penalty": 0.0} if decoding.kind == "beam" else {}
+@pytest.mark.parametrize(
+    "decoding", [Decoding("greedy", max_tokens=12), Decoding("beam", 3, max_tokens=12)], ids=str
+)
+def test_clips_of_different_lengths_together_are_answered_as_the_library_answers_each_alone(
+    engine, decoding
+):
+    how = (
+        {"num_beams": 3, "num_return_sequences": 3, "length_penalty": 0.0}
+        if decoding.kind == "beam"
+        else {}
+    )
     # groups of other sizes in between: a model may remember positions of the group before
     for group in (requests(), requests()[1:], requests()[:1], requests()):
         for one, answer in zip(group, engine.draw(group, decoding), strict=True):
@@ -125,11 +154,15 @@ def test_forced_labels_weigh_the_same_alone_and_in_a_group(engine):
     group = [replace(one, labels=("anger", "sad", "happy")) for one in requests()]
     for one, answer in zip(group, engine.draw(group, forced), strict=True):
         alone = [candidate.log_likelihood for candidate in engine.draw([one], forced)[0].candidates]
-        assert [candidate.log_likelihood for candidate in answer.candidates] == pytest.approx(alone, abs=1e-3)
+        assert [candidate.log_likelihood for candidate in answer.candidates] == pytest.approx(
+            alone, abs=1e-3
+        )
 
 
 def test_a_clip_heard_alone_and_once_sounds_as_the_model_has_it(family):
-    """The hidden states of the unwrapped encoder on the whole batch, within rounding; a second question runs it no more."""
+    """The hidden states of the unwrapped encoder on the whole batch, within rounding; a second
+    question runs it no more.
+    """
     import torch
 
     made = load(*family)
@@ -152,8 +185,13 @@ def test_a_clip_heard_alone_and_once_sounds_as_the_model_has_it(family):
 
 
 def test_every_decoding_works_in_the_number_format_the_rows_declare(family, engine):
-    """The rows say bfloat16. Rounding moves a label's likelihood a little; a clip that is not heard moves it a lot."""
-    assert {spec.dtype for spec in MODELS.values() if spec.family in FAMILIES} == {"bfloat16", "float32"}
+    """The rows say bfloat16. Rounding moves a label's likelihood a little; a clip that is not heard
+    moves it a lot.
+    """
+    assert {spec.dtype for spec in MODELS.values() if spec.family in FAMILIES} == {
+        "bfloat16",
+        "float32",
+    }
     made = load(*family, dtype="bfloat16")
     asked = [replace(one, labels=("anger", "sad", "happy")) for one in requests()]
     for decoding in (
@@ -188,4 +226,6 @@ def test_the_thinker_alone_answers_as_it_does_inside_the_whole_of_omni(tmp_path)
 def test_a_checkpoint_that_names_no_end_of_text_ends_at_its_tokenizers(tmp_path):
     checkpoints.save("qwen2_5_omni", tmp_path)
     (tmp_path / "generation_config.json").unlink()
-    assert load("qwen2_5_omni", tmp_path).ends == [checkpoints.tokenizer("qwen2_5_omni").eos_token_id]
+    assert load("qwen2_5_omni", tmp_path).ends == [
+        checkpoints.tokenizer("qwen2_5_omni").eos_token_id
+    ]

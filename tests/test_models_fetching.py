@@ -1,10 +1,14 @@
-"""The pinned weights come before the run: which repositories are asked for, at which commits; and what is said where they cannot be had."""
+"""The pinned weights come before the run: which repositories are asked for, at which commits; and
+what is said where they cannot be had.
+"""
 
 from pathlib import Path
 
 import pytest
 
-huggingface_hub = pytest.importorskip("huggingface_hub", reason="the transformers extra is not installed")
+huggingface_hub = pytest.importorskip(
+    "huggingface_hub", reason="the transformers extra is not installed"
+)
 
 from ambiemo.errors import BadInput, Broken  # noqa: E402
 from ambiemo.models import MODELS, WeightsPart  # noqa: E402
@@ -15,7 +19,9 @@ COMMIT = "c" * 40
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """huggingface.co by way of its own client's one function: writes a file of weights, and lists what was asked for."""
+    """huggingface.co by way of its own client's one function: writes a file of weights, and lists
+    what was asked for.
+    """
     asked = []
 
     def download(repository, revision=None, ignore_patterns=None):
@@ -52,7 +58,9 @@ def test_folders_and_models_behind_a_server_need_nothing(hub):
 
 
 def test_an_unpinned_model_is_named_before_anything_is_downloaded(hub):
-    with pytest.raises(BadInput, match=r"ultravox-v0\.4: fixie-ai/ultravox-v0_4 has no pinned commit"):
+    with pytest.raises(
+        BadInput, match=r"ultravox-v0\.4: fixie-ai/ultravox-v0_4 has no pinned commit"
+    ):
         fetch([MODELS["qwen2-audio-7b"], MODELS["ultravox-v0.4"]])
     assert hub == []
 
@@ -68,7 +76,9 @@ def test_a_gated_repository_that_refuses_says_what_to_accept(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     spec = MODELS["ultravox-v0.3"].changed(revision=COMMIT)
-    with pytest.raises(Broken, match=r"cannot be fetched: 403 Client Error\.; .*accept the licence") as error:
+    with pytest.raises(
+        Broken, match=r"cannot be fetched: 403 Client Error\.; .*accept the licence"
+    ) as error:
         fetch([spec])
     assert "\n" not in str(error.value)
 

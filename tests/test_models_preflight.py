@@ -1,4 +1,6 @@
-"""What a model's server says before a run: asked only where somebody asks for it, without a prompt, and the key shows nowhere."""
+"""What a model's server says before a run: asked only where somebody asks for it, without a prompt,
+and the key shows nowhere.
+"""
 
 import json
 import threading
@@ -15,7 +17,9 @@ SPEC = MODELS["gpt-4o"]
 
 
 class Server:
-    """Answers GET with (status, body) by path; what is not there is 404. Counts what it was asked, and with which key."""
+    """Answers GET with (status, body) by path; what is not there is 404. Counts what it was asked,
+    and with which key.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, object]] = {}
@@ -27,7 +31,9 @@ class Server:
             def do_GET(self) -> None:
                 server.asked.append(self.path)
                 server.keys.add(self.headers.get("Authorization", ""))
-                status, body = server.answers.get(self.path, (404, {"error": {"code": "model_not_found"}}))
+                status, body = server.answers.get(
+                    self.path, (404, {"error": {"code": "model_not_found"}})
+                )
                 said = json.dumps(body).encode("utf-8")
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))
@@ -38,7 +44,9 @@ class Server:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         self.options = {"base_url": f"http://127.0.0.1:{self.http.server_address[1]}/v1/"}
 
 
@@ -77,7 +85,8 @@ def test_another_model_under_the_name_is_said_before_a_dollar_is_spent(server):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "refuses the key"), (403, "refuses the key"), (500, "answers HTTP 500")]
+    ("status", "words"),
+    [(401, "refuses the key"), (403, "refuses the key"), (500, "answers HTTP 500")],
 )
 def test_other_answers_are_said(status, words, server):
     server.answers[f"/v1/models/{SPEC.weights}"] = (status, {"error": {"message": f"no {SECRET}"}})
@@ -104,8 +113,12 @@ def test_the_ordinary_preflight_asks_no_server(server):
 def test_an_unpinned_part_is_listed_as_missing():
     spec = MODELS["ultravox-v0.4"].changed(revision="c" * 40)
     assert not [what for what, _ in lacks(spec, "vllm", "cluster") if "part" in what]
-    loose = spec.changed(parts=(WeightsPart(key="audio_model_id", weights="openai/whisper-medium"),))
-    assert "no pinned commit of a part: openai/whisper-medium (audio_model_id)" in dict(lacks(loose, "vllm", "cluster"))
+    loose = spec.changed(
+        parts=(WeightsPart(key="audio_model_id", weights="openai/whisper-medium"),)
+    )
+    assert "no pinned commit of a part: openai/whisper-medium (audio_model_id)" in dict(
+        lacks(loose, "vllm", "cluster")
+    )
 
 
 def test_a_retired_row_says_since_when():

@@ -164,4 +164,6 @@ def test_resolving_prints_a_line_for_every_model_even_without_a_network(monkeypa
     assert [line for line in lines if "no network" in line]
     monkeypatch.setattr(resolving, "resolve", lambda spec: "c" * 40)
     pinned = MODELS["qwen2-audio-7b"].changed(revision="c" * 40)
-    assert resolving.resolved_lines([pinned]) == [f"qwen2-audio-7b: Qwen/Qwen2-Audio-7B-Instruct@{'c' * 40} (pinned)"]
+    assert resolving.resolved_lines([pinned]) == [
+        f"qwen2-audio-7b: Qwen/Qwen2-Audio-7B-Instruct@{'c' * 40} (pinned)"
+    ]

@@ -1,4 +1,6 @@
-"""Tools that are not ours, on a bundle of ours. Each is skipped where it is not installed; `make test` installs bagit and cffconvert."""
+"""Tools that are not ours, on a bundle of ours. Each is skipped where it is not installed; `make
+test` installs bagit and cffconvert.
+"""
 
 import json
 import shutil
@@ -35,7 +37,14 @@ def test_bagit_finds_a_valid_bag(bundle: Path) -> None:
 
 def test_cffconvert_finds_a_valid_citation() -> None:
     pytest.importorskip("cffconvert")
-    command = [sys.executable, "-m", "cffconvert.cli.cli", "--validate", "-i", str(ROOT / "CITATION.cff")]
+    command = [
+        sys.executable,
+        "-m",
+        "cffconvert.cli.cli",
+        "--validate",
+        "-i",
+        str(ROOT / "CITATION.cff"),
+    ]
     found = shutil.which("cffconvert", path=str(Path(sys.executable).parent))
     command = [found, *command[3:]] if found else command
     done = subprocess.run(command, capture_output=True, text=True)
@@ -47,12 +56,16 @@ def test_in_toto_finds_a_valid_statement(bundle: Path) -> None:
     pb = pytest.importorskip("in_toto_attestation.v1.statement_pb2")
     from google.protobuf import json_format
 
-    parsed = json_format.Parse((bundle / "data/provenance/statement.json").read_text(), pb.Statement())
+    parsed = json_format.Parse(
+        (bundle / "data/provenance/statement.json").read_text(), pb.Statement()
+    )
     statement.Statement.copy_from_pb(parsed).validate()
 
 
 def test_every_context_entity_with_a_file_or_software_has_an_absolute_uri(bundle: Path) -> None:
-    """What rocrate-validator 0.13.0 recommends of a SoftwareApplication; the tool itself wants the network for its contexts."""
+    """What rocrate-validator 0.13.0 recommends of a SoftwareApplication; the tool itself wants the
+    network for its contexts.
+    """
     graph = json.loads((bundle / "data/ro-crate-metadata.json").read_text())["@graph"]
     (software,) = [one for one in graph if one["@type"] == "SoftwareApplication"]
     assert software["@id"].startswith("https://")

@@ -90,7 +90,10 @@ def test_what_can_be_mended_without_a_guess_is_repaired(text):
     [
         ('{"happy": 0.75, "sad": 0.25}', (0, 0.75, 0, 0.25)),
         ('{"happy": 0.6, "sad": 0.2, "surprise": 0.2}', (0, 0.75, 0, 0.25)),
-        ('{"neutral": 0.1, "happy": 0.5, "angry": 0.1, "sad": 0.1, "bored": 0.2}', (0.125, 0.625, 0.125, 0.125)),
+        (
+            '{"neutral": 0.1, "happy": 0.5, "angry": 0.1, "sad": 0.1, "bored": 0.2}',
+            (0.125, 0.625, 0.125, 0.125),
+        ),
         ("happy: 0.7, sad: 30%", (0, 0.7, 0, 0.3)),
         ("Happy: 70% of 10 listeners, sad: 30% of 10 listeners", (0, 0.7, 0, 0.3)),
         ("Angry? No\nHappy: 0.7\nSad: 0.3", (0, 0.7, 0, 0.3)),
@@ -198,11 +201,15 @@ def test_a_label_whose_value_cannot_be_read_is_not_a_missing_label(label, value)
 
 @pytest.mark.parametrize("separator", [":", " =", " |", " →", " (", " ->"])
 def test_every_explicit_separator_announces_a_value(separator):
-    assert parse_distribution(f"sad: 0.3, happy{separator} high", FOUR).detail == "happy: its value cannot be read"
+    assert (
+        parse_distribution(f"sad: 0.3, happy{separator} high", FOUR).detail
+        == "happy: its value cannot be read"
+    )
 
 
 @pytest.mark.parametrize(
-    "thought", ["Angry: the voice is tense.", "Happy: about 50%, sad: high.", "1. happy 2. sad 3. angry."]
+    "thought",
+    ["Angry: the voice is tense.", "Happy: about 50%, sad: high.", "1. happy 2. sad 3. angry."],
 )
 @pytest.mark.parametrize("answer", [OBJECT, "So neutral: 0.1, happy: 0.7, angry: 0.15, sad: 0.05"])
 def test_reasoning_before_a_complete_answer_does_no_harm(thought, answer):
@@ -211,12 +218,16 @@ def test_reasoning_before_a_complete_answer_does_no_harm(thought, answer):
     assert parsed.distribution == pytest.approx(GOOD)
 
 
-COMPLETE = pytest.mark.parametrize("complete", [OBJECT, "neutral: .1, happy: .7, angry: .15, sad: .05."])
+COMPLETE = pytest.mark.parametrize(
+    "complete", [OBJECT, "neutral: .1, happy: .7, angry: .15, sad: .05."]
+)
 
 
 def test_the_last_complete_answer_counts_not_the_last_text():
     draft = '{"neutral": 1, "happy": 0, "angry": 0, "sad": 0}'
-    assert parse_distribution(f"{draft} or rather {OBJECT}", FOUR).distribution == pytest.approx(GOOD)
+    assert parse_distribution(f"{draft} or rather {OBJECT}", FOUR).distribution == pytest.approx(
+        GOOD
+    )
     cut = parse_distribution(f'{OBJECT} or rather {{"neutral": 0.1, "hap', FOUR)
     assert (cut.verdict, cut.distribution) == ("repaired", pytest.approx(GOOD))
     assert "unfinished" in cut.detail
@@ -271,22 +282,36 @@ def test_a_later_answer_that_says_the_same_does_no_harm(complete, later):
 )
 def test_a_later_answer_that_differs_from_the_complete_one_leaves_none(complete, later):
     parsed = parse_distribution(f"Draft {complete} {later}", FOUR)
-    assert (parsed.verdict, parsed.detail) == ("unparsed", "a later answer differs from the complete one")
+    assert (parsed.verdict, parsed.detail) == (
+        "unparsed",
+        "a later answer differs from the complete one",
+    )
 
 
 def test_a_later_answer_may_repeat_a_value_as_given_or_as_a_share():
     whole = '{"neutral": 10, "happy": 70, "angry": 15, "sad": 5}'
     for later in ("happy: 70", "happy: 0.7", "happy: 70%"):
-        assert parse_distribution(f"{whole} That is {later}.", FOUR).distribution == pytest.approx(GOOD)
+        assert parse_distribution(f"{whole} That is {later}.", FOUR).distribution == pytest.approx(
+            GOOD
+        )
     assert parse_distribution(f"{whole} That is happy: 7.", FOUR).verdict == "unparsed"
 
 
 def test_prose_that_differs_from_the_last_object_leaves_none():
-    parsed = parse_distribution('{"happy": 0.7, "sad": 0.3} On reflection, happy: 0.2, sad: 0.8', FOUR)
-    assert (parsed.verdict, parsed.detail) == ("unparsed", "a later answer differs from the last object")
+    parsed = parse_distribution(
+        '{"happy": 0.7, "sad": 0.3} On reflection, happy: 0.2, sad: 0.8', FOUR
+    )
+    assert (parsed.verdict, parsed.detail) == (
+        "unparsed",
+        "a later answer differs from the last object",
+    )
 
 
-@given(st.dictionaries(st.sampled_from(FOUR), st.sampled_from([0.1, 0.7, 0.15, 0.05, 0.2]), min_size=1, max_size=3))
+@given(
+    st.dictionaries(
+        st.sampled_from(FOUR), st.sampled_from([0.1, 0.7, 0.15, 0.05, 0.2]), min_size=1, max_size=3
+    )
+)
 def test_only_the_same_values_may_follow_a_complete_answer(later):
     good = dict(zip(FOUR, GOOD, strict=True))
     parsed = parse_distribution(f"{OBJECT} Final answer: {json.dumps(later)}", FOUR)
@@ -295,16 +320,18 @@ def test_only_the_same_values_may_follow_a_complete_answer(later):
 
 def test_a_draft_never_stands_in_for_a_bad_final_answer():
     assert (
-        parse_distribution(f'{OBJECT} No: {{"neutral": 2, "happy": NaN, "angry": 0, "sad": 0}}', FOUR).verdict
+        parse_distribution(
+            f'{OBJECT} No: {{"neutral": 2, "happy": NaN, "angry": 0, "sad": 0}}', FOUR
+        ).verdict
         == "unparsed"
     )
 
 
 def test_an_alias_is_a_label_only_where_it_means_one():
     both = ("anger", "angry", "sad")
-    assert parse_distribution('{"anger": 0.5, "angry": 0.3, "sad": 0.2}', both).distribution == pytest.approx(
-        (0.5, 0.3, 0.2)
-    )
+    assert parse_distribution(
+        '{"anger": 0.5, "angry": 0.3, "sad": 0.2}', both
+    ).distribution == pytest.approx((0.5, 0.3, 0.2))
     assert parse_distribution('{"joy": 0.5, "sad": 0.5}', FOUR).verdict == "partial"
 
 
@@ -329,7 +356,9 @@ SCRAPS = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.one_of(st.text(), st.lists(SCRAPS, max_size=40).map("".join)), st.sampled_from([FOUR, SIX]))
+@given(
+    st.one_of(st.text(), st.lists(SCRAPS, max_size=40).map("".join)), st.sampled_from([FOUR, SIX])
+)
 def test_no_text_raises_and_every_distribution_is_one(text, labels):
     parsed = parse_distribution(text, labels)
     assert parsed.verdict in VERDICTS
@@ -374,28 +403,55 @@ SHARE = st.one_of(
 def near_objects(draw, labels):
     """An answer that is, or nearly is, one strict JSON object of the labels."""
     shares = draw(st.lists(st.integers(0, 20), min_size=len(labels), max_size=len(labels)))
-    numbers = [f"{share / max(sum(shares), 1):.{draw(st.sampled_from([1, 2, 3, 17]))}g}" for share in shares]
+    numbers = [
+        f"{share / max(sum(shares), 1):.{draw(st.sampled_from([1, 2, 3, 17]))}g}"
+        for share in shares
+    ]
     pairs = draw(st.permutations(list(zip(labels, numbers, strict=True))))
-    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):  # another value, key, or a pair more or less
+    for _ in range(
+        draw(st.sampled_from([0, 0, 1, 2]))
+    ):  # another value, key, or a pair more or less
         at = draw(st.integers(0, len(pairs) - 1))
-        key = draw(st.sampled_from([*labels, "Happy", "sadness", "joy", "h\\u0061ppy", "ang}ry", "a{b", ""]))
-        spoilt = draw(st.sampled_from([[(pairs[at][0], draw(SHARE))], [(key, pairs[at][1])], [], [pairs[at]] * 2]))
+        key = draw(
+            st.sampled_from(
+                [*labels, "Happy", "sadness", "joy", "h\\u0061ppy", "ang}ry", "a{b", ""]
+            )
+        )
+        spoilt = draw(
+            st.sampled_from(
+                [[(pairs[at][0], draw(SHARE))], [(key, pairs[at][1])], [], [pairs[at]] * 2]
+            )
+        )
         pairs = [*pairs[:at], *spoilt, *pairs[at + 1 :]] or [("sad", "1")]
-    comma, colon = draw(st.sampled_from([(", ", ": "), (",", ":"), (" ,\n", "\t:\r\n"), ("; ", ": "), (", ", " = ")]))
+    comma, colon = draw(
+        st.sampled_from(
+            [(", ", ": "), (",", ":"), (" ,\n", "\t:\r\n"), ("; ", ": "), (", ", " = ")]
+        )
+    )
     text = "{" + comma.join(f'"{key}"{colon}{value}' for key, value in pairs) + "}"
     if draw(st.integers(0, 3)) == 0:  # one character changed
         at = draw(st.integers(0, len(text) - 1))
-        text = text[:at] + draw(st.sampled_from(["", " ", "{", "}", "'", "9", "\x00", "é", "\n"])) + text[at + 1 :]
+        text = (
+            text[:at]
+            + draw(st.sampled_from(["", " ", "{", "}", "'", "9", "\x00", "é", "\n"]))
+            + text[at + 1 :]
+        )
     return text
 
 
-TEXTS = st.one_of(st.text(), st.lists(SCRAPS, max_size=20).map("".join), st.text().map(lambda text: "{" + text + "}"))
+TEXTS = st.one_of(
+    st.text(),
+    st.lists(SCRAPS, max_size=20).map("".join),
+    st.text().map(lambda text: "{" + text + "}"),
+)
 
 
 @settings(max_examples=400, deadline=None)
 @given(
     LABELS.flatmap(
-        lambda labels: st.tuples(st.just(labels), st.one_of(near_objects(labels), near_objects(labels), TEXTS))
+        lambda labels: st.tuples(
+            st.just(labels), st.one_of(near_objects(labels), near_objects(labels), TEXTS)
+        )
     )
 )
 def test_the_fast_path_reads_what_the_slow_one_reads_or_leaves_it_alone(asked):
@@ -408,7 +464,11 @@ def test_the_fast_path_reads_what_the_slow_one_reads_or_leaves_it_alone(asked):
 @pytest.mark.parametrize("labels", [FOUR, SIX])
 def test_an_answer_as_the_prompt_asks_for_it_takes_the_fast_path(labels):
     shares = {label: round(1 / len(labels), 2) for label in labels}
-    for text in (json.dumps(shares), json.dumps(shares, indent=1), json.dumps(shares, separators=(",", ":"))):
+    for text in (
+        json.dumps(shares),
+        json.dumps(shares, indent=1),
+        json.dumps(shares, separators=(",", ":")),
+    ):
         assert _plain_object(text, labels) == _any_form(text, labels)
         assert _plain_object(text, labels).verdict == "exact"
 

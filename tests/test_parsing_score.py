@@ -80,7 +80,10 @@ def test_what_is_no_single_score_in_range_is_unparsed(text):
     st.one_of(
         st.text(),
         st.lists(
-            st.sampled_from(['{"score": ', "score", ":", "7", "/10", "}", "%", "NaN", " ", "9" * 5000]), max_size=20
+            st.sampled_from(
+                ['{"score": ', "score", ":", "7", "/10", "}", "%", "NaN", " ", "9" * 5000]
+            ),
+            max_size=20,
         ).map("".join),
     )
 )
@@ -109,7 +112,9 @@ NUMBERS = st.one_of(
 )
 NEAR = st.tuples(
     st.sampled_from(["", " ", "```json\n"]),
-    st.sampled_from(['{"score": ', '{"score":', '{ "score": ', "{'score': ", '{"Score": ', '{"score" : ']),
+    st.sampled_from(
+        ['{"score": ', '{"score":', '{ "score": ', "{'score': ", '{"Score": ', '{"score" : ']
+    ),
     NUMBERS,
     st.sampled_from(["}", " }", "}\n", "}}", "", '} {"score": 3}', ', "why": 1}']),
 ).map("".join)

@@ -32,7 +32,9 @@ def nothing(key: str) -> bool:
     return False
 
 
-def cut(size: int, *questions: Callable[[Draw], Draw], has: Callable[[str], bool] = nothing) -> list[list[Draw]]:
+def cut(
+    size: int, *questions: Callable[[Draw], Draw], has: Callable[[str], bool] = nothing
+) -> list[list[Draw]]:
     return list(groups([(question, MANY) for question in questions], size, has))
 
 
@@ -49,9 +51,14 @@ def test_every_draw_is_in_one_group_of_at_most_so_many() -> None:
     assert [one for group in cut(4, greedy) for one in group] == MANY
 
 
-def test_a_group_has_one_question_and_the_same_clips_follow_each_other_under_every_question() -> None:
+def test_a_group_has_one_question_and_the_same_clips_follow_each_other_under_every_question() -> (
+    None
+):
     found = cut(4, greedy, beams)
-    assert [{str(one.decoding) for one in group} for group in found] == [{"greedy"}, {"beam(5)"}] * 3
+    assert [{str(one.decoding) for one in group} for group in found] == [
+        {"greedy"},
+        {"beam(5)"},
+    ] * 3
     clips_of = [tuple(one.audio_sha256 for one in group) for group in found]
     assert clips_of == [clips for clips in dict.fromkeys(clips_of) for _ in range(2)]
 
@@ -74,7 +81,8 @@ def test_questions_about_unlike_numbers_of_items_are_all_asked() -> None:
     found = list(groups([(greedy, few), (beams, MANY)], 4, nothing))
     asked = [(str(one.decoding), one.audio_sha256) for group in found for one in group]
     assert sorted(asked) == sorted(
-        [("greedy", one.audio_sha256) for one in few] + [("beam(5)", one.audio_sha256) for one in MANY]
+        [("greedy", one.audio_sha256) for one in few]
+        + [("beam(5)", one.audio_sha256) for one in MANY]
     )
     assert [len(group) for group in found] == [3, 4, 4, 2]
     assert not groups([], 4, nothing)
@@ -96,15 +104,22 @@ def test_whatever_is_stored_every_other_draw_is_made_once_and_in_its_group(
     items = [replace(ONE, audio_sha256=str(i)) for i in range(count)]
     keys = {one.key for i, one in enumerate(items) if i in stored}
     work = groups([(greedy, items), (beams, items)], size, keys.__contains__)
-    made = [int(one.audio_sha256) for group in work for one in group if one.decoding.kind == "greedy"]
+    made = [
+        int(one.audio_sha256) for group in work for one in group if one.decoding.kind == "greedy"
+    ]
     assert made == [i for i in range(count) if i not in stored]
     assert work.draws == len(made) + count
     for group in work:
-        assert len({int(one.audio_sha256) // size for one in group}) == 1, "as an empty store would group it"
+        assert len({int(one.audio_sha256) // size for one in group}) == 1, (
+            "as an empty store would group it"
+        )
 
 
 def test_a_group_travels_without_its_keys_and_they_are_made_again() -> None:
-    asked = [replace(one, about=f"k#{i}", prompt=f"Judge {i}.", labels=("a", "b")) for i, one in enumerate(MANY)]
+    asked = [
+        replace(one, about=f"k#{i}", prompt=f"Judge {i}.", labels=("a", "b"))
+        for i, one in enumerate(MANY)
+    ]
     back = _unpack(_pack(asked))
     assert [(one.key, one.seed, one.prompt, one.about) for one in back] == [
         (one.key, one.seed, one.prompt, one.about) for one in asked
@@ -146,7 +161,8 @@ def test_silence_is_as_long_as_the_clip_and_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a sound", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"]
+    "content",
+    [b"", b"not a sound", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"],
 )
 def test_what_is_no_audio_is_a_reason_not_a_crash(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.wav"
@@ -186,12 +202,16 @@ def test_a_pool_larger_than_the_cluster_is_refused_before_ray_waits_for_ever() -
         ({"gpus": 1}, "vllm", [{"CPU": 64}], 1),
     ],
 )
-def test_auto_takes_what_the_nodes_hold(entry: dict, engine: str, nodes: list[dict], size: int) -> None:
+def test_auto_takes_what_the_nodes_hold(
+    entry: dict, engine: str, nodes: list[dict], size: int
+) -> None:
     assert pool_size(ModelEntry(id="tiny", actors="auto", **entry), engine, nodes) == size
     assert pool_size(ModelEntry(id="tiny", actors=3, **entry), engine, nodes) == 3
 
 
-def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen = []
 
     class Watched(NullEngine):
@@ -213,7 +233,9 @@ def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(mon
     assert len(set(seen)) == 1
 
 
-def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ray = pytest.importorskip("ray", reason="the ray extra is not installed")
     pytest.importorskip("torch", reason="the transformers extra is not installed")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

@@ -1,4 +1,6 @@
-"""A model that stops, cannot be loaded, or brings nothing: the others go on, and every place says why."""
+"""A model that stops, cannot be loaded, or brings nothing: the others go on, and every place says
+why.
+"""
 
 import csv
 import json
@@ -35,7 +37,9 @@ PLAN = {
 
 
 def plan_of(models: dict[str, dict], **changes: object) -> dict:
-    entries = [{"id": name, "engine": "null", "options": options} for name, options in models.items()]
+    entries = [
+        {"id": name, "engine": "null", "options": options} for name, options in models.items()
+    ]
     return {**PLAN, "models": entries, **changes}
 
 
@@ -66,7 +70,11 @@ def run():
 
 def shipped_verify(bundle: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-I", "data/verify.py"], cwd=bundle, capture_output=True, text=True, timeout=120
+        [sys.executable, "-I", "data/verify.py"],
+        cwd=bundle,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -81,11 +89,16 @@ def test_one_model_of_three_that_is_broken_is_a_column_that_says_so(
     options: dict, reason: str, tmp_path: Path, run
 ) -> None:
     with pytest.raises(Broken, match=f"model qwen2-audio-7b: {reason}") as error:
-        run(write_plan(tmp_path, {"tiny": {}, "qwen2-audio-7b": options, "ultravox-v0.3": {}}), out=tmp_path / "out")
+        run(
+            write_plan(tmp_path, {"tiny": {}, "qwen2-audio-7b": options, "ultravox-v0.3": {}}),
+            out=tmp_path / "out",
+        )
     assert len(str(error.value).splitlines()) == 1
     bundle = tmp_path / "out"
     skipped = {(row["model"], row["skipped"]) for row in cells(bundle)}
-    ((why,),) = [{text for name, text in skipped if name == one} for one in THREE if one == "qwen2-audio-7b"]
+    ((why,),) = [
+        {text for name, text in skipped if name == one} for one in THREE if one == "qwen2-audio-7b"
+    ]
     assert why.startswith("model qwen2-audio-7b failed in this run: ")
     assert {text for name, text in skipped if name != "qwen2-audio-7b"} == {""}
     with open(bundle / "data/tables/results.csv", encoding="utf-8") as file:
@@ -104,15 +117,22 @@ def test_a_verifier_that_fails_takes_only_the_cells_that_need_it(tmp_path: Path,
     with pytest.raises(Broken, match=r"model ultravox-v0\.3: cannot be loaded"):
         run(write_plan(tmp_path, models, verifier=judge), out=tmp_path / "out")
     for row in cells(tmp_path / "out"):
-        assert row["skipped"].startswith("verifier ultravox-v0.3 failed in this run: ") == (row["strategy"] == "alm_v")
-    assert [(one["kind"], one["id"]) for one in missing(tmp_path / "out")] == [("verifier", "ultravox-v0.3")]
+        assert row["skipped"].startswith("verifier ultravox-v0.3 failed in this run: ") == (
+            row["strategy"] == "alm_v"
+        )
+    assert [(one["kind"], one["id"]) for one in missing(tmp_path / "out")] == [
+        ("verifier", "ultravox-v0.3")
+    ]
     assert verify(tmp_path / "out") == []
     assert shipped_verify(tmp_path / "out").returncode == 0
 
 
 def test_what_was_drawn_before_a_model_stopped_is_not_drawn_again(tmp_path: Path, run) -> None:
     with pytest.raises(Broken, match="a rehearsed stop"):
-        run(write_plan(tmp_path, {"tiny": {"fault": "stops", "fault_after": 4}}), out=tmp_path / "out")
+        run(
+            write_plan(tmp_path, {"tiny": {"fault": "stops", "fault_after": 4}}),
+            out=tmp_path / "out",
+        )
     assert not (tmp_path / "out").exists(), "no column is left"
     bundle = run(write_plan(tmp_path, {"tiny": {}}), out=tmp_path / "out")
     log = json.loads((bundle / "data/log/run.log").read_text("utf-8"))
@@ -122,14 +142,18 @@ def test_what_was_drawn_before_a_model_stopped_is_not_drawn_again(tmp_path: Path
 
 
 def test_a_column_of_failures_ends_with_exit_1_and_the_commonest_reasons(tmp_path: Path) -> None:
-    plan = write_plan(tmp_path, {"tiny": {}, "qwen2-audio-7b": {"fault": "fails"}}, strategies=["greedy"])
+    plan = write_plan(
+        tmp_path, {"tiny": {}, "qwen2-audio-7b": {"fault": "fails"}}, strategies=["greedy"]
+    )
     command = [sys.executable, "-m", "ambiemo", "run", str(plan), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines() == [
         "ambiemo: model qwen2-audio-7b: 4 of 4 draws of its answers failed, most often: 4 × a rehearsed failure"
     ]
-    assert {row["skipped"] for row in cells(tmp_path / "out")} == {""}, "its column stays, with its failures"
+    assert {row["skipped"] for row in cells(tmp_path / "out")} == {""}, (
+        "its column stays, with its failures"
+    )
     assert verify(tmp_path / "out") == []
 
 
@@ -153,7 +177,19 @@ def test_cells_of_a_failed_model_and_of_its_judged_ones_are_skipped_for_it() -> 
     assert not any(cell.skipped for cell in whole.cells)
 
 
-ONE = Draw("tiny", "r", "null", "c", "u", "a", "x", "direct", "these emotions: a, b.", Decoding("greedy"), 1)
+ONE = Draw(
+    "tiny",
+    "r",
+    "null",
+    "c",
+    "u",
+    "a",
+    "x",
+    "direct",
+    "these emotions: a, b.",
+    Decoding("greedy"),
+    1,
+)
 
 
 def asked(actor: DrawActor, group: list[Draw]) -> dict[str, list]:
@@ -182,7 +218,9 @@ def test_an_actor_whose_model_stopped_keeps_the_answers_that_came_and_asks_nothi
     assert calls == [1]
 
 
-def test_an_engine_that_applies_another_decoding_stops_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_applies_another_decoding_stops_its_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Other(NullEngine):
         def draw(self, requests, decoding) -> list[Answer]:
             return super().draw(requests, Decoding("greedy", max_tokens=7))
@@ -197,9 +235,18 @@ def test_an_engine_that_applies_another_decoding_stops_its_model(monkeypatch: py
     ("fault", "reason"),
     [("breaks", "MemoryError: a rehearsed lack of memory"), ("killed", "killed without a word")],
 )
-def test_an_actor_that_always_ends_is_not_started_for_ever(fault: str, reason: str, tmp_path: Path, run) -> None:
-    plan = write_plan(tmp_path, {"tiny": {"fault": fault}, "qwen2-audio-7b": {}}, strategies=["greedy"])
-    with pytest.raises(Broken, match=rf"model tiny: its actors ended \d+ times in a row without an answer, the last one: {reason}"):
+def test_an_actor_that_always_ends_is_not_started_for_ever(
+    fault: str, reason: str, tmp_path: Path, run
+) -> None:
+    plan = write_plan(
+        tmp_path, {"tiny": {"fault": fault}, "qwen2-audio-7b": {}}, strategies=["greedy"]
+    )
+    with pytest.raises(
+        Broken,
+        match=rf"model tiny: its actors ended \d+ times in a row without an answer, the last one: {reason}",
+    ):
         run(plan, out=tmp_path / "out")
-    assert {row["model"] for row in cells(tmp_path / "out") if not row["skipped"]} == {"qwen2-audio-7b"}
+    assert {row["model"] for row in cells(tmp_path / "out") if not row["skipped"]} == {
+        "qwen2-audio-7b"
+    }
     assert verify(tmp_path / "out") == []

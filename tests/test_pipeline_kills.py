@@ -1,6 +1,8 @@
-"""The kill matrix: whatever is killed in the middle of a run, nothing acknowledged is lost or doubled, and the tables do not change.
+"""The kill matrix: whatever is killed in the middle of a run, nothing acknowledged is lost or
+doubled, and the tables do not change.
 
-A small one runs with the tests. `python tests/test_pipeline_kills.py ROUNDS [SEED]` kills more often, at random moments, and prints the counts.
+A small one runs with the tests. `python tests/test_pipeline_kills.py ROUNDS [SEED]` kills more
+often, at random moments, and prints the counts.
 """
 
 import collections
@@ -23,7 +25,13 @@ PLAN = {
     "name": "kills",
     "models": [
         {"id": "tiny", "engine": "null", "actors": 2, "cpus": 0.5, "options": {"delay_s": 0.05}},
-        {"id": "ultravox-v0.3", "engine": "null", "actors": 1, "cpus": 0.5, "options": {"delay_s": 0.05}},
+        {
+            "id": "ultravox-v0.3",
+            "engine": "null",
+            "actors": 1,
+            "cpus": 0.5,
+            "options": {"delay_s": 0.05},
+        },
     ],
     "corpora": [{"id": "tiny", "limit": 16}],
     "strategies": ["greedy", "w_bon", "alm_v"],
@@ -91,7 +99,11 @@ def kill_actor() -> int:
                     name = (folder / "cmdline").read_bytes()
                 except OSError:
                     continue
-                if name.startswith(b"ray::") and b"DrawActor" in name and os.getpid() in ancestors(int(folder.name)):
+                if (
+                    name.startswith(b"ray::")
+                    and b"DrawActor" in name
+                    and os.getpid() in ancestors(int(folder.name))
+                ):
                     os.kill(int(folder.name), signal.SIGKILL)
                     return int(folder.name)
         time.sleep(0.1)
@@ -99,7 +111,15 @@ def kill_actor() -> int:
 
 
 def in_cluster(folder: Path, what: str, after: int) -> str:
-    command = [sys.executable, "-c", NODES, what, str(folder / "plan.yaml"), str(folder / "out"), str(after)]
+    command = [
+        sys.executable,
+        "-c",
+        NODES,
+        what,
+        str(folder / "plan.yaml"),
+        str(folder / "out"),
+        str(after),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert what == "nothing" or "killed" in done.stdout
@@ -107,9 +127,21 @@ def in_cluster(folder: Path, what: str, after: int) -> str:
 
 
 def by_hand(folder: Path, signal_: int, after: int) -> float:
-    """Send a signal to the driver of `ambiemo run`, then run the same command again. Returns seconds until the first ended."""
-    command = [sys.executable, "-m", "ambiemo", "run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
+    """Send a signal to the driver of `ambiemo run`, then run the same command again. Returns
+    seconds until the first ended.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "ambiemo",
+        "run",
+        str(folder / "plan.yaml"),
+        "--out",
+        str(folder / "out"),
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as job:
         when_stored(folder / ".store", after, job)
         began = time.monotonic()
         os.kill(job.pid, signal_)
@@ -117,12 +149,16 @@ def by_hand(folder: Path, signal_: int, after: int) -> float:
         took = time.monotonic() - began
     if signal_ == signal.SIGINT:
         assert job.returncode == 1, error
-        assert error.splitlines() == ["ambiemo: interrupted; what was drawn is kept, run the same command again"]
+        assert error.splitlines() == [
+            "ambiemo: interrupted; what was drawn is kept, run the same command again"
+        ]
     assert not (folder / "out").exists()
     kept = stored_groups(folder / ".store")
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert second.returncode == 0, second.stderr
-    assert json.loads((folder / "out/data/log/run.log").read_text())["reused"] >= kept, "what was acknowledged is not drawn again"
+    assert json.loads((folder / "out/data/log/run.log").read_text())["reused"] >= kept, (
+        "what was acknowledged is not drawn again"
+    )
     return took
 
 
@@ -135,7 +171,11 @@ def checked(folder: Path) -> dict[str, bytes]:
     data = folder / "out/data"
     files = [path for path in sorted(data.rglob("*")) if path.is_file()]
     named = {path.relative_to(data).as_posix(): path.read_bytes() for path in files}
-    return {name: content for name, content in named.items() if name.startswith(("tables/", "predictions/", "answers/"))}
+    return {
+        name: content
+        for name, content in named.items()
+        if name.startswith(("tables/", "predictions/", "answers/"))
+    }
 
 
 def planned(folder: Path) -> Path:
@@ -153,13 +193,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", ["actor", "node"])
-def test_a_killed_actor_or_node_changes_nothing(what: str, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_a_killed_actor_or_node_changes_nothing(
+    what: str, tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
     folder = planned(tmp_path / what)
     in_cluster(folder, what, 5)
     assert checked(folder) == undisturbed
 
 
-def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+def test_a_killed_driver_goes_on_where_it_was(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
     folder = planned(tmp_path / "driver")
     by_hand(folder, signal.SIGKILL, 5)
     assert checked(folder) == undisturbed
@@ -175,8 +219,18 @@ def test_a_second_run_on_the_same_store_is_refused_and_the_first_goes_on(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     folder = planned(tmp_path / "two")
-    command = [sys.executable, "-m", "ambiemo", "run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
+    command = [
+        sys.executable,
+        "-m",
+        "ambiemo",
+        "run",
+        str(folder / "plan.yaml"),
+        "--out",
+        str(folder / "out"),
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as job:
         when_stored(folder / ".store", 1, job)
         second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
         assert second.returncode == 2
@@ -200,8 +254,12 @@ def matrix(rounds: int, number: int) -> None:
                 if what in ("actor", "node"):
                     in_cluster(folder, what, after)
                 else:
-                    by_hand(folder, signal.SIGKILL if what == "driver" else signal.SIGINT, max(1, after))
-                counts[f"{what}: {'same bytes' if checked(folder) == expected else 'OTHER BYTES'}"] += 1
+                    by_hand(
+                        folder, signal.SIGKILL if what == "driver" else signal.SIGINT, max(1, after)
+                    )
+                counts[
+                    f"{what}: {'same bytes' if checked(folder) == expected else 'OTHER BYTES'}"
+                ] += 1
                 print(turn, what, "after", after, dict(counts), flush=True)
     print(json.dumps(counts, indent=2))
 

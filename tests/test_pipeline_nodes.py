@@ -40,12 +40,24 @@ def made_by(folder: Path, nodes: int, head_cpus: int) -> dict[str, bytes]:
     """What a run on so many nodes makes of inputs and answers."""
     folder.mkdir()
     (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN), encoding="utf-8")
-    command = [sys.executable, "-c", RUN, str(nodes), str(head_cpus), str(folder / "plan.yaml"), str(folder / "out")]
+    command = [
+        sys.executable,
+        "-c",
+        RUN,
+        str(nodes),
+        str(head_cpus),
+        str(folder / "plan.yaml"),
+        str(folder / "out"),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     data = folder / "out/data"
     assert json.loads((data / "log/run.log").read_text())["calls"] == 12 * (6 + 3)
-    files = {path.relative_to(data).as_posix(): path.read_bytes() for path in sorted(data.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(data).as_posix(): path.read_bytes()
+        for path in sorted(data.rglob("*"))
+        if path.is_file()
+    }
     apart = ("env/", "log/", "provenance/", "ro-crate-metadata")
     return {name: content for name, content in files.items() if not name.startswith(apart)}
 

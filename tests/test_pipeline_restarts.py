@@ -23,7 +23,10 @@ def test_restarts_without_an_answer_between_end_with_the_last_reason() -> None:
             counter.ending("MemoryError: no room")
         counter.finished(str(group), is_progress=False)
     stops = [stop for _, stop in told if stop]
-    assert stops[0] == "its actors ended 4 times in a row without an answer, the last one: MemoryError: no room"
+    assert (
+        stops[0]
+        == "its actors ended 4 times in a row without an answer, the last one: MemoryError: no room"
+    )
     assert [bool(stop) for _, stop in told].index(True) == 2 * TRIES - 1, "soon"
 
 

@@ -1,4 +1,6 @@
-"""Models side by side: pools that cannot all fit do not hang, nobody waits for a stranger, and the bytes are those of one after the other."""
+"""Models side by side: pools that cannot all fit do not hang, nobody waits for a stranger, and the
+bytes are those of one after the other.
+"""
 
 import json
 import time
@@ -27,11 +29,23 @@ GPUS = 2
 
 def local(name: str, delay_s: float) -> dict:
     options = {"delay_s": delay_s, "deaf": True}
-    return {"id": name, "engine": "null", "gpus": 1, "cpus": 0.25, "actors": "auto", "options": options}
+    return {
+        "id": name,
+        "engine": "null",
+        "gpus": 1,
+        "cpus": 0.25,
+        "actors": "auto",
+        "options": options,
+    }
 
 
 def remote(name: str, delay_s: float, **options: object) -> dict:
-    return {"id": name, "engine": "null", "cpus": 0.25, "options": {"delay_s": delay_s, "deaf": True, **options}}
+    return {
+        "id": name,
+        "engine": "null",
+        "cpus": 0.25,
+        "options": {"delay_s": delay_s, "deaf": True, **options},
+    }
 
 
 PLAN = {
@@ -58,7 +72,11 @@ def fake_gpus():
 
     with ray_started(None):
         ray.shutdown()
-        told = {"include_dashboard": False, "log_to_driver": False, "object_store_memory": 200 * 2**20}
+        told = {
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "object_store_memory": 200 * 2**20,
+        }
         ray.init(address="local", num_cpus=4, num_gpus=GPUS, **told)
         yield
 
@@ -71,7 +89,11 @@ def write_plan(folder: Path, **changes: object) -> Path:
 
 def derived(bundle: Path) -> dict[str, bytes]:
     data = bundle / "data"
-    files = {path.relative_to(data).as_posix(): path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(data).as_posix(): path.read_bytes()
+        for path in data.rglob("*")
+        if path.is_file()
+    }
     apart = ("env/", "log/", "provenance/", "ro-crate-metadata")
     return {name: content for name, content in files.items() if not name.startswith(apart)}
 
@@ -84,10 +106,20 @@ def one_after_the_other(plan: Path, store: Path) -> None:
     with AnswerStore(store) as answers:
         for model in sorted({one.model for one in sharing.questions_of(expanded)}):
             own = [one for one in sharing.questions_of(expanded) if one.model == model]
-            asked = [(sharing.asking(expanded, one), list(expanded.corpora[one.corpus].utterances)) for one in own]
+            asked = [
+                (sharing.asking(expanded, one), list(expanded.corpora[one.corpus].utterances))
+                for one in own
+            ]
             draw_missing(expanded, model, "answers", asked, answers, Account())
         for judge, about in judgements(expanded, answers).items():
-            draw_missing(expanded, judge, "scores", [(lambda draw: draw, one) for one in about], answers, Account())
+            draw_missing(
+                expanded,
+                judge,
+                "scores",
+                [(lambda draw: draw, one) for one in about],
+                answers,
+                Account(),
+            )
 
 
 def test_models_side_by_side_do_not_hang_and_give_the_bytes_of_one_after_the_other(
@@ -106,11 +138,13 @@ def test_models_side_by_side_do_not_hang_and_give_the_bytes_of_one_after_the_oth
     bundle = run(write_plan(tmp_path), out=tmp_path / "side")
     assert verify(bundle) == []
     locals_, slow = PLAN["models"][:3], times["gemini-2.5-pro", "answers", 0]
-    assert all(times[one["id"], "answers", 0][0] < slow[1] for one in locals_), "a remote model holds nobody up"
-    first_scores = times["tiny", "scores", 0]
-    assert first_scores[0] < max(span[1] for (_, what, _), span in times.items() if what == "answers"), (
-        "the verifier does not wait for every model"
+    assert all(times[one["id"], "answers", 0][0] < slow[1] for one in locals_), (
+        "a remote model holds nobody up"
     )
+    first_scores = times["tiny", "scores", 0]
+    assert first_scores[0] < max(
+        span[1] for (_, what, _), span in times.items() if what == "answers"
+    ), "the verifier does not wait for every model"
     monkeypatch.undo()
     one_after_the_other(tmp_path / "plan.yaml", tmp_path / "old")
     again = run(tmp_path / "plan.yaml", out=tmp_path / "again", store=tmp_path / "old")
@@ -146,8 +180,13 @@ def test_a_store_that_refuses_ends_every_model_in_one_line(
 
 
 def test_a_pool_that_cannot_fit_is_refused_before_the_first_draw(tmp_path: Path, fake_gpus) -> None:
-    expanded = expand(check({**PLAN, "models": [local("tiny", 0) | {"actors": 3}], "verifier": "self"}, "plan"))
-    with AnswerStore(tmp_path) as store, pytest.raises(BadInput, match="3 actors with 1 GPU each need 3, Ray has 2"):
+    expanded = expand(
+        check({**PLAN, "models": [local("tiny", 0) | {"actors": 3}], "verifier": "self"}, "plan")
+    )
+    with (
+        AnswerStore(tmp_path) as store,
+        pytest.raises(BadInput, match="3 actors with 1 GPU each need 3, Ray has 2"),
+    ):
         drawn(expanded, store, Account(), Board())
 
 
@@ -159,7 +198,9 @@ def test_threads_that_append_at_once_lose_no_line(tmp_path: Path) -> None:
     from ambiemo.pipeline.store import as_line
 
     def line(number: int) -> bytes:
-        answer = Answer(sha256_text(str(number)), (Candidate("x", 1, None, "stop"),), Decoding("greedy"))
+        answer = Answer(
+            sha256_text(str(number)), (Candidate("x", 1, None, "stop"),), Decoding("greedy")
+        )
         return as_line(str(number), [answer])
 
     with AnswerStore(tmp_path) as store:

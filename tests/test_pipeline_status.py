@@ -36,7 +36,9 @@ def test_a_running_job_says_rate_time_left_and_dollars(tmp_path: Path) -> None:
         assert told["running"]
         head, one, two, spent = lines(told)
         assert head.startswith("small: drawing, process ")
-        assert one.startswith("  gpt-4o: answers: drawing: 40 of 100 draws, 20 in the store before, 1 failed, ")
+        assert one.startswith(
+            "  gpt-4o: answers: drawing: 40 of 100 draws, 20 in the store before, 1 failed, "
+        )
         assert one.endswith(" left, $1.25 spent")
         assert 5 < told["jobs"][0]["rate"] < 6.1
         assert two == "  tiny: answers: stopped: 0 of 8 draws, the key is refused"
@@ -93,7 +95,9 @@ def expanded(monkeypatch: pytest.MonkeyPatch, **changes: object):
 def test_a_priced_model_needs_a_ceiling_or_a_yes_after_the_sum_was_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    with pytest.raises(BadInput, match=r"found 1 models that may cost \$\d+\.\d\d together, .*max_dollars.*--yes"):
+    with pytest.raises(
+        BadInput, match=r"found 1 models that may cost \$\d+\.\d\d together, .*max_dollars.*--yes"
+    ):
         agreed_to_pay(expanded(monkeypatch))
     assert "gpt-4o: at most $" in capsys.readouterr().out
     agreed_to_pay(expanded(monkeypatch, models=[{"id": "gpt-4o", "options": {"max_dollars": 1}}]))
@@ -102,12 +106,18 @@ def test_a_priced_model_needs_a_ceiling_or_a_yes_after_the_sum_was_shown(
 
 
 def test_a_priced_verifier_needs_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = {"models": [{"id": "tiny", "engine": "null"}], "strategies": ["alm_v"], "verifier": "gpt-4o"}
+    judged = {
+        "models": [{"id": "tiny", "engine": "null"}],
+        "strategies": ["alm_v"],
+        "verifier": "gpt-4o",
+    }
     with pytest.raises(BadInput, match="may cost"):
         agreed_to_pay(expanded(monkeypatch, **judged))
 
 
-def test_a_model_that_is_left_out_needs_neither_dollars_nor_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_left_out_needs_neither_dollars_nor_gpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     gone = {"gpt-4o": [("no key", "export it")]}
     monkeypatch.setattr("ambiemo.plan.expand.lacks", lambda spec, *asked: gone.get(spec.id, []))
     stands = expand(check({**PAID, "strategies": ["greedy", "alm_v"], "verifier": "tiny"}, "plan"))

@@ -41,13 +41,17 @@ def test_dollars_are_what_the_engine_would_set_aside_for_the_longest_answers() -
 
     def aside(draw, utterance) -> float:
         audio = np.zeros(round(utterance.duration_s * 16_000), np.float32)
-        one = engines[draw.model]._highest_price(Request(draw.key, draw.prompt, audio, draw.seed), draw.decoding)
+        one = engines[draw.model]._highest_price(
+            Request(draw.key, draw.prompt, audio, draw.seed), draw.decoding
+        )
         return one * draw.decoding.count
 
     expected: dict[str, float] = defaultdict(float)
     for which in sharing.questions_of(expanded):
         longest = which.decoding.max_tokens + expanded.specs[which.model].thinking_tokens
-        for utterance, draw in zip(expanded.corpora["tiny"].utterances, sharing.draws(expanded, which), strict=True):
+        for utterance, draw in zip(
+            expanded.corpora["tiny"].utterances, sharing.draws(expanded, which), strict=True
+        ):
             expected[draw.model] += aside(draw, utterance)
             for index in range(which.judged):
                 score = sharing.judging(expanded, which)(draw, index, "x" * READ_AGAIN * longest)

@@ -1,4 +1,6 @@
-"""The README keeps its promises: its numbers are those of the committed bundle, its commands and links exist."""
+"""The README keeps its promises: its numbers are those of the committed bundle, its commands and
+links exist.
+"""
 
 import json
 import re
@@ -18,7 +20,9 @@ SHOWN = ("strategy", "JS bits ↓", "BC ↑", "accuracy ↑", "unparsed")
 
 
 def results_and_cells(bundle: Path) -> list[list[dict]]:
-    return [from_csv((bundle / f"data/tables/{name}.csv").read_bytes()) for name in ("results", "cells")]
+    return [
+        from_csv((bundle / f"data/tables/{name}.csv").read_bytes()) for name in ("results", "cells")
+    ]
 
 
 def table_of(bundle: Path) -> list[str]:
@@ -42,7 +46,10 @@ def test_the_committed_bundle_holds() -> None:
     from ambiemo.bundle.verify import verify
 
     assert verify(REFERENCE) == []
-    assert tables_again(payload(REFERENCE))["tables/results.csv"] == (REFERENCE / "data/tables/results.csv").read_bytes()
+    assert (
+        tables_again(payload(REFERENCE))["tables/results.csv"]
+        == (REFERENCE / "data/tables/results.csv").read_bytes()
+    )
 
 
 def test_the_sharing_it_tells_is_the_plan_s() -> None:
@@ -51,7 +58,10 @@ def test_the_sharing_it_tells_is_the_plan_s() -> None:
     from ambiemo.plan.sharing import count_draws
 
     counts = count_draws(expand(read(ROOT / "reproduce/quick.yaml")))
-    assert f"{counts.alone} draws if each strategy made its own, {counts.shared} after sharing" in README
+    assert (
+        f"{counts.alone} draws if each strategy made its own, {counts.shared} after sharing"
+        in README
+    )
 
 
 def measured(name: str) -> dict:
@@ -60,8 +70,14 @@ def measured(name: str) -> dict:
 
 def speeds() -> list[str]:
     """The last column of the README's table of speeds, made from the benchmarks' own files."""
-    sharing, utterances, parity = measured("sharing"), measured("utterances"), measured("parity")["questions"]
-    transformers, vllm = (measured(f"overhead-{engine}")["over_plain"] for engine in ("transformers", "vllm"))
+    sharing, utterances, parity = (
+        measured("sharing"),
+        measured("utterances"),
+        measured("parity")["questions"],
+    )
+    transformers, vllm = (
+        measured(f"overhead-{engine}")["over_plain"] for engine in ("transformers", "vllm")
+    )
     return [
         f"{transformers['pool']:.2f}",
         f"{transformers['one actor']:.2f}",
@@ -75,7 +91,11 @@ def speeds() -> list[str]:
 
 
 def test_the_speeds_are_those_of_the_benchmarks_files() -> None:
-    rows = re.findall(r"^\| .* \| ([^|]*) \|$", README.partition("## How fast")[2].partition("\n## ")[0], re.MULTILINE)
+    rows = re.findall(
+        r"^\| .* \| ([^|]*) \|$",
+        README.partition("## How fast")[2].partition("\n## ")[0],
+        re.MULTILINE,
+    )
     assert rows[2:] == speeds()
 
 

@@ -1,4 +1,6 @@
-"""Curves as a table: over all subsets, as the slow definitions say, with their costs, in any order."""
+"""Curves as a table: over all subsets, as the slow definitions say, with their costs, in any
+order.
+"""
 
 import itertools
 

@@ -1,4 +1,6 @@
-"""Floors and corrected numbers as a table, and the known true distributions of the embedded corpus."""
+"""Floors and corrected numbers as a table, and the known true distributions of the embedded
+corpus.
+"""
 
 import json
 from dataclasses import replace
@@ -73,13 +75,15 @@ def test_floors_of_two_clips_are_those_made_by_hand() -> None:
         "direct.greedy": candidates(np.full((2, 1, 6), 1 / 6))
     }))  # fmt: skip
     rows = by_name(floor_rows(one))
-    # Panels of one: 2 of 3 pairs differ, by 1 bit. Panels of two, 3 splits: {aa,dd} 1 bit, {ad,ad} twice 0.
+    # Panels of one: 2 of 3 pairs differ, by 1 bit. Panels of two, 3 splits: {aa,dd} 1 bit, {ad,ad}
+    # twice 0.
     assert rows["", "second_panel_js_bits", 1]["value"] == pytest.approx(1 / 3, abs=1e-6)
     assert rows["", "second_panel_js_bits", 2]["value"] == pytest.approx(1 / 6, abs=1e-6)
     # Without one's own vote the other label has the plurality: never right; on the second always.
     assert rows["", "leave_one_rater_out_accuracy", ""]["value"] == 0.5
     assert rows["", "best_accuracy", ""]["value"] == 0.75
-    # Uniform against (.5, .5, 0…): 1/3 raw; noise (1 - .5) / 3 = 1/6. Against one-hot 5/6, no noise.
+    # Uniform against (.5, .5, 0…): 1/3 raw; noise (1 - .5) / 3 = 1/6. Against one-hot 5/6, no
+    # noise.
     assert rows["uniform", "brier_unbiased", ""]["value"] == pytest.approx((1 / 6 + 5 / 6) / 2)
     assert rows[LEFT_OUT_PRIOR, "skill", ""]["value"] == 0
     assert not any(name == TRUE for name, _, _ in rows)

@@ -1,4 +1,6 @@
-"""What a gain consists of, as a table: by hand, in any order, and for inputs that allow no answer."""
+"""What a gain consists of, as a table: by hand, in any order, and for inputs that allow no
+answer.
+"""
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ def by_strategy(rows: list[dict]) -> dict[str, dict]:
 
 
 def test_the_parts_of_a_best_of_three_are_those_made_by_hand() -> None:
-    # Truth: all anger. Greedy says disgust. Beams: anger, anger, disgust; the likeliest is the first.
+    # Truth: all anger. Greedy says disgust. Beams: anger, anger, disgust; the likeliest is the
+    # first.
     of = study(
         [[3, 0, 0, 0, 0, 0]] * 4, "abcd", ["greedy", {"name": "bon_3", "base": "bon", "count": 3}]
     )

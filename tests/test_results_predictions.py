@@ -136,9 +136,7 @@ def test_clips_are_numbered_in_the_order_in_which_they_are_drawn(clips: list[str
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=10), st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
-def test_shuffled_audio_reads_the_clip_of_another_speaker(
-    clips: list[str], seed: int
-) -> None:
+def test_shuffled_audio_reads_the_clip_of_another_speaker(clips: list[str], seed: int) -> None:
     made = study(clips, seed=seed, controls=["shuffled_audio"])
     found = columns_of(made)
     own, shuffled = found["greedy", "none"], found["greedy", "shuffled_audio"]

@@ -1,4 +1,6 @@
-"""The verifier's quality as a table: counted by hand, in any order, and where nothing can be said."""
+"""The verifier's quality as a table: counted by hand, in any order, and where nothing can be
+said.
+"""
 
 import numpy as np
 import pytest

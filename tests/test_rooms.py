@@ -1,4 +1,6 @@
-"""The rooms: arrows point down only, whether an import stands at a file's head or inside a function, and there is no circle."""
+"""The rooms: arrows point down only, whether an import stands at a file's head or inside a
+function, and there is no circle.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -23,9 +25,17 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-"""Rooms from the ground up. `tiny` makes the embedded clips and model, and stands apart: only a corpus and the command line know it."""
+"""Rooms from the ground up. `tiny` makes the embedded clips and model, and stands apart: only a
+corpus and the command line know it.
+"""
 HEIGHT = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-HEAVY = {"ray": {"pipeline"}, "torch": {"engines", "tiny"}, "transformers": {"engines", "tiny"}, "vllm": {"engines"}, "openai": {"engines"}}
+HEAVY = {
+    "ray": {"pipeline"},
+    "torch": {"engines", "tiny"},
+    "transformers": {"engines", "tiny"},
+    "vllm": {"engines"},
+    "openai": {"engines"},
+}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -40,7 +50,11 @@ def imports(path: Path) -> Iterator[str]:
 
 def rooms_of(module: str) -> str | None:
     parts = module.split(".")
-    return parts[1] if parts[0] == "ambiemo" and len(parts) > 1 and not parts[1].startswith("__") else None
+    return (
+        parts[1]
+        if parts[0] == "ambiemo" and len(parts) > 1 and not parts[1].startswith("__")
+        else None
+    )
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "shipped" not in path.parts)
@@ -71,12 +85,23 @@ def test_no_two_modules_of_a_room_import_each_other_at_their_heads() -> None:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         body = ast.parse(path.read_text("utf-8")).body
         inside = [node for node in body if isinstance(node, ast.ImportFrom) and node.module]
-        heads[name] = {node.module for node in inside} | {f"{n.module}.{a.name}" for n in inside for a in n.names}
+        heads[name] = {node.module for node in inside} | {
+            f"{n.module}.{a.name}" for n in inside for a in n.names
+        }
     for name, imported in heads.items():
         for other in imported & set(heads):
             back = name in heads[other]
-            assert not back or other == name or name.startswith(f"{other}.") or other.startswith(f"{name}."), f"{name} and {other}"
+            assert (
+                not back
+                or other == name
+                or name.startswith(f"{other}.")
+                or other.startswith(f"{name}.")
+            ), f"{name} and {other}"
 
 
 def test_the_shipped_verifier_imports_nothing_of_the_package() -> None:
-    assert not [module for module in imports(PACKAGE / "bundle/shipped/verify.py") if module.startswith("ambiemo")]
+    assert not [
+        module
+        for module in imports(PACKAGE / "bundle/shipped/verify.py")
+        if module.startswith("ambiemo")
+    ]

@@ -1,4 +1,6 @@
-"""`ambiemo score`: two CSV files in, every metric out; whatever cannot be used is one line and exit 2."""
+"""`ambiemo score`: two CSV files in, every metric out; whatever cannot be used is one line and exit
+2.
+"""
 
 import csv
 import io
@@ -30,7 +32,9 @@ def table(values, ids=None, labels=LABELS):
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["utterance_id", *labels])
-    for name, row in zip(ids or [f"u{i}" for i in range(len(values))], values.tolist(), strict=True):
+    for name, row in zip(
+        ids or [f"u{i}" for i in range(len(values))], values.tolist(), strict=True
+    ):
         writer.writerow([name, *map(repr, row)])
     return out.getvalue()
 
@@ -107,7 +111,9 @@ def test_no_order_of_rows_or_columns_changes_a_byte(tmp_path_factory, case):
 
 
 def test_an_infinite_kl_is_null_with_its_reason_and_the_id(files):
-    found = json.loads(run(*files(predictions="utterance_id,happy,sad\na,1,0\nb,0.1,0.9\n"), "--json").stdout)
+    found = json.loads(
+        run(*files(predictions="utterance_id,happy,sad\na,1,0\nb,0.1,0.9\n"), "--json").stdout
+    )
     assert found["metrics"]["kl_nats"] is None
     assert found["not_estimable"] == {
         "kl_nats": "infinite: 1 of 2 utterances gave probability 0 to a label that got votes, first 'a'"
@@ -117,7 +123,10 @@ def test_an_infinite_kl_is_null_with_its_reason_and_the_id(files):
 def test_what_cannot_be_estimated_is_null_with_a_reason_never_0(files):
     uniform = "utterance_id,happy,sad\na,0.5,0.5\n"
     found = json.loads(run(*files("utterance_id,happy,sad\na,3,1\n", uniform), "--json").stdout)
-    assert {name for name, value in found["metrics"].items() if value is None} == {"r2_pearson", "r2_determination"}
+    assert {name for name, value in found["metrics"].items() if value is None} == {
+        "r2_pearson",
+        "r2_determination",
+    }
     assert set(found["not_estimable"]) == {"r2_pearson", "r2_determination"}
 
 
@@ -158,7 +167,15 @@ def test_the_table_for_people_has_a_line_per_metric_and_its_notes(files):
         'utterance_id,"happy","sad"\n"a",3.0,1e0\n"b",0,+5\n',
         "sad,utterance_id,happy\n5,b,0\n1,a,3\n",
     ],
-    ids=["byte-order mark", "CRLF", "no last newline", "blank rows", "spaces", "quotes", "another order"],
+    ids=[
+        "byte-order mark",
+        "CRLF",
+        "no last newline",
+        "blank rows",
+        "spaces",
+        "quotes",
+        "another order",
+    ],
 )
 def test_what_spreadsheets_do_to_a_file_changes_nothing(files, votes):
     assert as_json(score(*files(votes))) == as_json(score(*files()))
@@ -173,7 +190,11 @@ def test_the_example_of_the_docs_prints_what_the_docs_say(files):
 
 
 def test_odd_names_are_printed_as_they_are(files):
-    result = run(*files(VOTES.replace("happy", "[red]é:smile:"), PREDICTIONS.replace("happy", "[red]é:smile:")))
+    result = run(
+        *files(
+            VOTES.replace("happy", "[red]é:smile:"), PREDICTIONS.replace("happy", "[red]é:smile:")
+        )
+    )
     assert "[red]é:smile:" in result.stdout
 
 
@@ -207,9 +228,15 @@ BAD_VOTES = {
 }
 
 BAD_PREDICTIONS = {
-    "missing id": ("utterance_id,happy,sad\na,0.6,0.4\n", "predictions.csv: no prediction for 'b', "),
+    "missing id": (
+        "utterance_id,happy,sad\na,0.6,0.4\n",
+        "predictions.csv: no prediction for 'b', ",
+    ),
     "extra id": (PREDICTIONS + "c,1,0\n", "votes.csv: no votes for 'c', "),
-    "missing label": ("utterance_id,happy,joy\na,0.6,0.4\nb,0.1,0.9\n", "lacks 'sad' and has 'joy' that"),
+    "missing label": (
+        "utterance_id,happy,joy\na,0.6,0.4\nb,0.1,0.9\n",
+        "lacks 'sad' and has 'joy' that",
+    ),
     "extra label": ("utterance_id,happy,sad,joy\na,1,0,0\nb,1,0,0\n", "has 'joy' that"),
     "unnormalised": (PREDICTIONS.replace("0.6", "0.7"), "line 2: 'a' sums to 1.1, expected 1"),
     "just too far": (PREDICTIONS.replace("0.6", "0.611"), "line 2: 'a' sums to 1.011, expected 1"),
@@ -240,7 +267,9 @@ def test_bad_predictions_are_one_line_that_names_file_and_line(files, prediction
 
 def test_a_file_that_is_not_there_or_is_a_folder_is_one_line(files, tmp_path):
     votes, _ = files()
-    refused(run(votes, tmp_path / "nothing.csv"), "nothing.csv: cannot read: No such file or directory")
+    refused(
+        run(votes, tmp_path / "nothing.csv"), "nothing.csv: cannot read: No such file or directory"
+    )
     refused(run(votes, tmp_path), "cannot read: Is a directory")
 
 
@@ -268,7 +297,9 @@ def test_score_imports_nothing_heavy_and_prints_the_same_bytes_under_any_setting
     ):
         command = [sys.executable, "-c", program, "score", *map(str, paths), "--json"]
         outputs.add(
-            subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=True).stdout
+            subprocess.run(
+                command, env=os.environ | settings, capture_output=True, text=True, check=True
+            ).stdout
         )
     (output,) = outputs
     assert output.strip().endswith("[]")
@@ -293,7 +324,12 @@ def several(tmp_path):
 
     def write(seed=1, **changed):
         votes, one, two, speakers = simulated(seed)
-        texts = {"votes": table(votes), "first": table(one), "second": table(two), "clusters": speakers} | changed
+        texts = {
+            "votes": table(votes),
+            "first": table(one),
+            "second": table(two),
+            "clusters": speakers,
+        } | changed
         paths = {name: tmp_path / f"{name}.csv" for name in texts}
         for name, text in texts.items():
             paths[name].write_text(text, encoding="utf-8")
@@ -307,7 +343,9 @@ def test_clusters_give_each_metric_the_jackknifes_interval(several):
     from ambiemo.metrics.jackknife import estimate
 
     votes, first, _, clusters = several()
-    found = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout, parse_constant=pytest.fail)
+    found = json.loads(
+        run(votes, first, "--clusters", clusters, "--json").stdout, parse_constant=pytest.fail
+    )
     counts, one, _, _ = simulated(1)
     expected = estimate(metric("brier"), counts / 6, one, [f"s{i % 6}" for i in range(60)])
     assert found["metrics"]["brier"] == {
@@ -328,7 +366,17 @@ def test_a_second_file_is_compared_with_the_first(several, tmp_path):
     rows = {(row["file"], row["metric"]): row for row in found["paired"]}
     assert len(rows) == 26
     one = rows[str(second), "brier"]
-    assert list(one) == ["file", "metric", "difference", "low", "high", "p", "p_holm", "clusters", "n"]
+    assert list(one) == [
+        "file",
+        "metric",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+        "clusters",
+        "n",
+    ]
     values = {table["file"]: table["metrics"]["brier"]["value"] for table in found["files"]}
     assert one["difference"] == pytest.approx(values[str(second)] - values[str(first)], abs=1e-9)
     assert one["p_holm"] == pytest.approx(min(1, 2 * one["p"]))
@@ -347,7 +395,9 @@ def test_without_clusters_a_note_says_what_is_assumed(several):
 
 def test_by_ambiguity_prints_four_contrasts_and_a_verdict_per_file(several):
     votes, first, second, clusters = several()
-    found = json.loads(run(votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json").stdout)
+    found = json.loads(
+        run(votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json").stdout
+    )
     assert [(row["reference"], row["contrast"]) for row in found["ambiguity"]] == [
         ("first", "share_removed"),
         ("first", "gain"),
@@ -356,14 +406,21 @@ def test_by_ambiguity_prints_four_contrasts_and_a_verdict_per_file(several):
     ]
     keys = ["file", "reference", "contrast", "estimate", "low", "high", "p", "verdict"]
     assert all(list(row) == keys for row in found["ambiguity"])
-    assert {row["verdict"] for row in found["ambiguity"]} <= {"HOLDS", "NOT REPRODUCED", "NOT SHOWN", "NOT TESTED"}
+    assert {row["verdict"] for row in found["ambiguity"]} <= {
+        "HOLDS",
+        "NOT REPRODUCED",
+        "NOT SHOWN",
+        "NOT TESTED",
+    }
     assert found["ambiguity_reasons"][str(second)]
 
 
 def test_one_speaker_is_null_with_a_reason_never_a_number(several):
     everyone = "utterance_id,cluster\n" + "".join(f"u{i},only\n" for i in range(60))
     votes, first, second, clusters = several(clusters=everyone)
-    found = json.loads(run(votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json").stdout)
+    found = json.loads(
+        run(votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json").stdout
+    )
     assert found["metrics"]["brier"]["low"] is None
     assert "one cluster" in found["no_interval"]["brier"]
     assert found["paired"][0]["p"] is None
@@ -388,9 +445,17 @@ def test_whole_votes_give_corrected_numbers_and_floors_and_shares_say_why_not(se
     votes, first, _, clusters = several()
     found = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout)
     counts, one, _, _ = simulated(1)
-    assert found["unbiased"]["brier_unbiased"]["value"] == pytest.approx(brier_unbiased(counts, one).mean(), abs=1e-9)
-    assert set(found["unbiased"]) == {"brier_unbiased", "js_divergence_bits_vote_jackknife", "skill"}
-    assert found["floors"]["second_panel_js_bits_3"] == pytest.approx(second_panel_js_bits(counts, 3).mean(), abs=1e-9)
+    assert found["unbiased"]["brier_unbiased"]["value"] == pytest.approx(
+        brier_unbiased(counts, one).mean(), abs=1e-9
+    )
+    assert set(found["unbiased"]) == {
+        "brier_unbiased",
+        "js_divergence_bits_vote_jackknife",
+        "skill",
+    }
+    assert found["floors"]["second_panel_js_bits_3"] == pytest.approx(
+        second_panel_js_bits(counts, 3).mean(), abs=1e-9
+    )
     votes.write_text(table(counts / 6), encoding="utf-8")
     shares = json.loads(run(votes, first, "--clusters", clusters, "--json").stdout)
     assert "unbiased" not in shares
@@ -405,7 +470,10 @@ def test_one_vote_each_has_no_correction_and_says_so(several):
         assert "60 of 60 utterances have one vote" in " ".join(found["notes"])
         value = found["unbiased"]["brier_unbiased"]
         assert (value["value"] if options else value) is None
-        assert "not estimable" in found["no_interval" if options else "not_estimable"]["brier_unbiased"]
+        assert (
+            "not estimable"
+            in found["no_interval" if options else "not_estimable"]["brier_unbiased"]
+        )
         assert found["floors"]["leave_one_rater_out_accuracy"] is None
 
 
@@ -450,7 +518,9 @@ def test_clusters_of_other_utterances_do_not_disturb(several):
 def test_shares_cannot_be_split_and_one_file_has_no_reference(several):
     votes, first, second, clusters = several(votes=table(simulated(1)[0] / 6))
     options = ("--clusters", clusters, "--by-ambiguity")
-    refused(run(votes, first, second, *options), "expected whole numbers of raters for --by-ambiguity")
+    refused(
+        run(votes, first, second, *options), "expected whole numbers of raters for --by-ambiguity"
+    )
     refused(run(votes, first, *options), "--by-ambiguity: found 1 file of predictions")
 
 
@@ -473,6 +543,12 @@ def test_a_board_imports_nothing_heavy(several):
         "import sys; from ambiemo.cli import main; main(sys.argv[1:], standalone_mode=False);"
         f"print([m for m in {heavy} if m in sys.modules])"
     )
-    arguments = [str(x) for x in (votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json")]
+    arguments = [
+        str(x) for x in (votes, first, second, "--clusters", clusters, "--by-ambiguity", "--json")
+    ]
     command = [sys.executable, "-c", program, "score", *arguments]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().endswith("[]")
+    assert (
+        subprocess.run(command, capture_output=True, text=True, check=True)
+        .stdout.strip()
+        .endswith("[]")
+    )

@@ -11,8 +11,12 @@ from ambiemo.labels import SIX
 from ambiemo.models.parsing import parse_distribution, parse_score
 from ambiemo.tiny import clips, evaluation
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'ambiemo[transformers]'")
-pytest.importorskip("transformers", reason="transformers is not installed: pip install 'ambiemo[transformers]'")
+torch = pytest.importorskip(
+    "torch", reason="torch is not installed: pip install 'ambiemo[transformers]'"
+)
+pytest.importorskip(
+    "transformers", reason="transformers is not installed: pip install 'ambiemo[transformers]'"
+)
 
 from ambiemo.tiny import asking, features, model, texts, training  # noqa: E402
 
@@ -86,7 +90,11 @@ def test_the_chat_template_is_qwen2_audios(tiny):
 
 
 def test_any_text_survives_the_tokenizer(tiny):
-    for text in (model.rendered(tiny[1], model.prompt("verifier", "Größe 7\n{}")), '{"score": 10}', "été, 東京 0.25"):
+    for text in (
+        model.rendered(tiny[1], model.prompt("verifier", "Größe 7\n{}")),
+        '{"score": 10}',
+        "été, 東京 0.25",
+    ):
         assert tiny[1].tokenizer.decode(tiny[1].tokenizer(text)["input_ids"]) == text
 
 
@@ -98,7 +106,8 @@ def test_a_digit_is_one_token(tiny):
 def test_two_clips_give_different_features(tiny):
     text = model.rendered(tiny[1], model.prompt("direct"))
     one, two = (
-        tiny[1](text=[text], audio=[clips.audio(row)], sampling_rate=16_000, return_tensors="pt") for row in ROWS[:2]
+        tiny[1](text=[text], audio=[clips.audio(row)], sampling_rate=16_000, return_tensors="pt")
+        for row in ROWS[:2]
     )
     assert not torch.equal(one["input_features"], two["input_features"])
     assert one["feature_attention_mask"].sum() == -(-len(clips.audio(ROWS[0])) // 160)
@@ -108,7 +117,9 @@ def test_the_old_argument_audios_leaves_the_model_deaf(tiny):
     """The trap that the engine guards against: `audios=` raises nothing and gives no features."""
     text = model.rendered(tiny[1], model.prompt("direct"))
     try:
-        inputs = tiny[1](text=[text], audios=[clips.audio(ROWS[0])], sampling_rate=16_000, return_tensors="pt")
+        inputs = tiny[1](
+            text=[text], audios=[clips.audio(ROWS[0])], sampling_rate=16_000, return_tensors="pt"
+        )
     except (TypeError, ValueError, RuntimeError):
         return  # refused: by the library, or by our engine's filter where a test before made an engine in this process
     assert "input_features" not in inputs
@@ -116,7 +127,10 @@ def test_the_old_argument_audios_leaves_the_model_deaf(tiny):
 
 def test_every_direct_answer_is_read_and_those_not_exact_only_miss_the_sum(direct):
     found = [parse_distribution(text, SIX) for text in direct]
-    assert {(one.verdict, one.detail) for one in found} <= {("exact", ""), ("repaired", "the sum was not 1")}
+    assert {(one.verdict, one.detail) for one in found} <= {
+        ("exact", ""),
+        ("repaired", "the sum was not 1"),
+    }
     exact = sum(one.verdict == "exact" for one in found)
     assert f"{exact} of the 96 direct answers add up to 1" in CARD
 
@@ -125,7 +139,12 @@ def test_a_chain_of_thought_names_the_prosody_and_ends_with_the_object(tiny, hea
     mel, frames = heard
     for text in asking.answers(*tiny, mel[:8], frames[:8], model.prompt("cot")):
         described, _, answer = text.partition("\n")
-        assert [part.split(":")[0] for part in described.split(". ")] == ["Pitch", "Pace", "Loudness", "Voice"]
+        assert [part.split(":")[0] for part in described.split(". ")] == [
+            "Pitch",
+            "Pace",
+            "Loudness",
+            "Voice",
+        ]
         assert parse_distribution(answer, SIX).verdict != "unparsed"
 
 
@@ -136,27 +155,37 @@ def test_the_verifier_answers_with_a_score_for_both_kinds_of_candidate(tiny, hea
         texts.cot_answer(row["prosody"], p) for row, p in zip(ROWS[:4], truth, strict=True)
     ]
     which = [0, 1, 2, 3] * 2
-    found = asking.answers(*tiny, mel[which], frames[which], [model.prompt("verifier", text) for text in said])
+    found = asking.answers(
+        *tiny, mel[which], frames[which], [model.prompt("verifier", text) for text in said]
+    )
     assert [parse_score(text).verdict for text in found] == ["exact"] * 8
 
 
 def test_a_batch_answers_as_its_clips_do_alone(tiny, heard, direct):
     mel, frames = heard
     rows = list(range(0, 96, 24))
-    alone = [asking.answers(*tiny, mel[i : i + 1], frames[i : i + 1], model.prompt("direct"))[0] for i in rows]
+    alone = [
+        asking.answers(*tiny, mel[i : i + 1], frames[i : i + 1], model.prompt("direct"))[0]
+        for i in rows
+    ]
     assert alone == [direct[i] for i in rows]
 
 
 def test_the_training_window_and_the_30_seconds_give_the_same_answers(tiny, direct):
     words = tiny[1].tokenizer
-    short, proc = model.resized(tiny[0], words, features.FRAMES // 2), model.processor(words, features.WINDOW_S)
+    short, proc = (
+        model.resized(tiny[0], words, features.FRAMES // 2),
+        model.processor(words, features.WINDOW_S),
+    )
     mel, frames = asking.heard(proc, [clips.audio(row) for row in ROWS])
     assert mel.shape[2] == 400
     assert asking.answers(short, proc, mel, frames, model.prompt("direct")) == direct
 
 
 def test_the_model_hears(direct):
-    """Better than uniform, than the corpus prior and than itself on another speaker's clip, each paired interval above 0."""
+    """Better than uniform, than the corpus prior and than itself on another speaker's clip, each
+    paired interval above 0.
+    """
     found = evaluation.direct_report(direct)
     for rival in ("uniform", "prior", "shuffled_audio"):
         difference, low, _ = found[rival]["minus_model"]
@@ -186,7 +215,9 @@ def test_the_model_card_quotes_the_report():
 
 
 def test_the_model_card_owns_up_to_the_first_measurement_on_the_test_clips():
-    first = json.loads((TINY / "evaluation_first_lesson.json").read_text(encoding="utf-8"))["test"]["direct"]
+    first = json.loads((TINY / "evaluation_first_lesson.json").read_text(encoding="utf-8"))["test"][
+        "direct"
+    ]
     assert f"greedy JS {first['js_bits'][0]:.3f}" in CARD
     for rival in ("uniform", "prior"):
         difference, low, high = first[rival]["minus_model"]
@@ -212,7 +243,10 @@ def test_packed_requests_give_the_logits_of_each_asked_alone(tiny):
         for question, answer in segments:
             ids = torch.tensor([[*requests.head, *[requests.audio] * n, *question, *answer]])
             out = alm(
-                input_ids=ids, attention_mask=torch.ones_like(ids), input_features=mel, feature_attention_mask=seen
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                input_features=mel,
+                feature_attention_mask=seen,
             )
             alone.append(out.logits[0, -len(answer) - 1 : -1])
     assert torch.allclose(together, torch.cat(alone), atol=1e-3)

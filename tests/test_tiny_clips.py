@@ -1,4 +1,6 @@
-"""The embedded clips are what their manifest says, and none of their voices or sentences was trained on."""
+"""The embedded clips are what their manifest says, and none of their voices or sentences was
+trained on.
+"""
 
 import json
 import shutil
@@ -23,13 +25,20 @@ def test_every_clip_is_the_one_its_manifest_names():
         path = clips.FOLDER / row["audio"]
         assert durable.sha256_file(path) == row["sha256"], row["utterance_id"]
         samples, _ = soundfile.read(path, dtype="int16")
-        assert durable.sha256(samples.astype("<i2").tobytes()) == row["samples_sha256"], row["utterance_id"]
+        assert durable.sha256(samples.astype("<i2").tobytes()) == row["samples_sha256"], row[
+            "utterance_id"
+        ]
 
 
 def test_every_clip_is_16_khz_mono_16_bit_flac_of_at_most_four_seconds():
     for row in ROWS:
         info = soundfile.info(clips.FOLDER / row["audio"])
-        assert (info.format, info.samplerate, info.channels, info.subtype) == ("FLAC", 16_000, 1, "PCM_16")
+        assert (info.format, info.samplerate, info.channels, info.subtype) == (
+            "FLAC",
+            16_000,
+            1,
+            "PCM_16",
+        )
         assert 0.5 < info.duration <= 4
         assert info.duration == pytest.approx(row["duration_s"], abs=1e-4)
 
@@ -77,7 +86,9 @@ def test_no_voice_and_no_sentence_is_in_two_splits():
     assert {row["voice"].split("+")[1] for row in ROWS} == set(speech.VARIANTS["test"])
     learnt = speech.training(300)
     assert not {item.sentence for item in learnt} & {row["sentence"] for row in ROWS}
-    assert not {item.speaker.variant for item in learnt} & {row["voice"].split("+")[1] for row in ROWS}
+    assert not {item.speaker.variant for item in learnt} & {
+        row["voice"].split("+")[1] for row in ROWS
+    }
 
 
 def test_half_of_the_training_clips_are_mixes():
@@ -85,7 +96,8 @@ def test_half_of_the_training_clips_are_mixes():
 
 
 @pytest.mark.skipif(
-    shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: it is needed only to remake the clips"
+    shutil.which("espeak-ng") is None,
+    reason="espeak-ng is not installed: it is needed only to remake the clips",
 )
 def test_the_same_espeak_ng_speaks_the_same_samples_again():
     made = json.loads((clips.FOLDER / "made.json").read_text(encoding="utf-8"))
@@ -93,11 +105,17 @@ def test_the_same_espeak_ng_speaks_the_same_samples_again():
         pytest.skip(f"the clips were made by {made['synthesiser']}, here is {speech.synthesiser()}")
     items = speech.held_out("test", clips.PER_SPEAKER)
     for row, item in list(zip(ROWS, items, strict=True))[::19]:
-        assert durable.sha256(speech.clip(item).astype("<i2").tobytes()) == row["samples_sha256"], row["utterance_id"]
+        assert durable.sha256(speech.clip(item).astype("<i2").tobytes()) == row["samples_sha256"], (
+            row["utterance_id"]
+        )
 
 
 def test_the_embedded_default_is_small_enough_to_ship():
-    size = sum(path.stat().st_size for folder in ("clips", "checkpoint") for path in (TINY / folder).rglob("*"))
+    size = sum(
+        path.stat().st_size
+        for folder in ("clips", "checkpoint")
+        for path in (TINY / folder).rglob("*")
+    )
     assert size <= 14e6
     assert sum(path.stat().st_size for path in clips.FOLDER.glob("*.flac")) <= 5e6
 

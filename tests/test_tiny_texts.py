@@ -13,7 +13,8 @@ from ambiemo.tiny import raters, texts
 from ambiemo.tiny.candidates import KINDS, candidate, drawn
 
 STILL = dict.fromkeys(
-    ("pitch", "range", "rate", "loudness", "tilt", "slope", "breathiness", "roughness", "tremor"), 0.0
+    ("pitch", "range", "rate", "loudness", "tilt", "slope", "breathiness", "roughness", "tremor"),
+    0.0,
 )
 votes = st.lists(st.integers(0, 9), min_size=6, max_size=6).filter(lambda v: sum(v) > 0)
 
@@ -30,7 +31,9 @@ def test_an_answer_that_was_taught_is_read_exactly(counts):
 @given(votes, votes)
 def test_our_divergence_is_the_benchmarks(a, b):
     p, q = texts.shares(a), texts.shares(b)
-    assert texts.js_bits(p, q) == pytest.approx(float(js_divergence_bits(p[None], q[None])[0]), abs=1e-9)
+    assert texts.js_bits(p, q) == pytest.approx(
+        float(js_divergence_bits(p[None], q[None])[0]), abs=1e-9
+    )
 
 
 def test_the_verifier_scores_the_truth_ten_and_the_opposite_zero():
@@ -53,13 +56,19 @@ def test_the_score_falls_as_a_candidate_moves_away(a, b):
 
 
 def test_the_description_names_what_is_far_from_neutral():
-    assert texts.description(STILL) == "Pitch: medium, even. Pace: medium. Loudness: medium. Voice: clear."
+    assert (
+        texts.description(STILL)
+        == "Pitch: medium, even. Pace: medium. Loudness: medium. Voice: clear."
+    )
     fast = texts.description(STILL | {"rate": 0.4, "pitch": 6, "tremor": 1.0, "loudness": -5})
     assert fast == "Pitch: very high, even. Pace: very fast. Loudness: very soft. Voice: trembling."
 
 
 def test_raters_agree_on_a_clear_clip_and_split_over_a_mixture():
-    clear, mixed = raters.heard((0, 0, 0, 0, 0, 1), 1.0).mean(0), raters.heard((0.5, 0, 0, 0, 0, 0.5), 1.0).mean(0)
+    clear, mixed = (
+        raters.heard((0, 0, 0, 0, 0, 1), 1.0).mean(0),
+        raters.heard((0.5, 0, 0, 0, 0, 0.5), 1.0).mean(0),
+    )
     assert clear[5] > 0.75
     assert min(mixed[0], mixed[5]) > 0.25
 
@@ -73,7 +82,9 @@ def test_a_panel_is_nine_different_raters_and_always_the_same_nine():
     first = raters.vote((0, 0, 1, 0, 0, 0), 0.8, "some clip")
     assert first.sum() == 9
     assert (first == raters.vote((0, 0, 1, 0, 0, 0), 0.8, "some clip")).all()
-    assert any((first != raters.vote((0, 0, 1, 0, 0, 0), 0.8, "some clip", p)).any() for p in range(1, 6))
+    assert any(
+        (first != raters.vote((0, 0, 1, 0, 0, 0), 0.8, "some clip", p)).any() for p in range(1, 6)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,6 @@
-"""The lessons of the tiny ALM (the packed forward pass is compared with the plain one in test_tiny_checkpoint)."""
+"""The lessons of the tiny ALM (the packed forward pass is compared with the plain one in
+test_tiny_checkpoint).
+"""
 
 from dataclasses import asdict
 
@@ -13,7 +15,10 @@ from ambiemo.tiny import features, raters, speech, training
 def some() -> training.Data:
     """300 training utterances, rated but not spoken."""
     items = speech.training(300)
-    votes = np.array([[raters.vote(i.weights, i.intensity, i.utterance_id, p) for p in range(3)] for i in items], float)
+    votes = np.array(
+        [[raters.vote(i.weights, i.intensity, i.utterance_id, p) for p in range(3)] for i in items],
+        float,
+    )
     return training.Data(
         items,
         np.zeros((300, 1, 1), np.float16),

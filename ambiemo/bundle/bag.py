@@ -1,8 +1,10 @@
-"""A bundle on disk is a BagIt 1.0 bag (RFC 8493), written here: bagit.py 1.9.0 writes 0.97 with today's date.
+"""A bundle on disk is a BagIt 1.0 bag (RFC 8493), written here: bagit.py 1.9.0 writes 0.97 with
+today's date.
 
-`render` turns contents into the bag's files and is pure; `write` puts them on disk whole or not at all. The bag is
-stricter than the RFC asks, so that every bundle has one form only and a changed byte cannot hide: names are plain
-ASCII, manifest lines are lower-case hex, two spaces, path, line feed, sorted by path.
+`render` turns contents into the bag's files and is pure; `write` puts them on disk whole or not at
+all. The bag is stricter than the RFC asks, so that every bundle has one form only and a changed
+byte cannot hide: names are plain ASCII, manifest lines are lower-case hex, two spaces, path, line
+feed, sorted by path.
 """
 
 import fcntl
@@ -30,17 +32,26 @@ PLAIN_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
 def render(contents: Mapping[str, bytes], info: Mapping[str, str]) -> dict[str, bytes]:
-    """All files of a bag by their path in it, in the order of those paths; arguments and errors as for `tag_files`."""
-    return dict(sorted({**{f"data/{path}": data for path, data in contents.items()}, **tag_files(contents, info)}.items()))
+    """All files of a bag by their path in it, in the order of those paths; arguments and errors as
+    for `tag_files`.
+    """
+    return dict(
+        sorted(
+            {
+                **{f"data/{path}": data for path, data in contents.items()},
+                **tag_files(contents, info),
+            }.items()
+        )
+    )
 
 
 def tag_files(contents: Mapping[str, bytes], info: Mapping[str, str]) -> dict[str, bytes]:
     """The files beside `data/`: declaration, info and manifests.
 
-    contents: path below `data/` -> bytes, at least one. info: further lines of bag-info.txt (label -> one line of
-    text). `Bagging-Date` is the UTC day of SOURCE_DATE_EPOCH and is left out where that is not set, so that the same
-    contents give the same bytes. Raises BadInput for a path or line that a bag, a shell or another operating system
-    would read differently.
+    contents: path below `data/` -> bytes, at least one. info: further lines of bag-info.txt (label
+    -> one line of text). `Bagging-Date` is the UTC day of SOURCE_DATE_EPOCH and is left out where
+    that is not set, so that the same contents give the same bytes. Raises BadInput for a path or
+    line that a bag, a shell or another operating system would read differently.
     """
     from ambiemo.bundle.folder import as_files
 
@@ -61,13 +72,17 @@ def tag_files(contents: Mapping[str, bytes], info: Mapping[str, str]) -> dict[st
 
 def manifest(digests: Mapping[str, str]) -> bytes:
     """The one form of a manifest: `<sha256>  <path>` and a line feed, sorted by path; % CR LF percent-encoded."""
-    return "".join(f"{digest}  {path.translate(PERCENT)}\n" for path, digest in sorted(digests.items())).encode()
+    return "".join(
+        f"{digest}  {path.translate(PERCENT)}\n" for path, digest in sorted(digests.items())
+    ).encode()
 
 
 def check_names(contents: Mapping[str, bytes]) -> None:
     """Raise BadInput unless every path is a plain one that means the same file on every system."""
     if not contents:
-        raise BadInput("bundle: found no contents, expected at least one file; a bag without payload proves nothing")
+        raise BadInput(
+            "bundle: found no contents, expected at least one file; a bag without payload proves nothing"
+        )
     seen: dict[str, str] = {}
     for path in contents:
         if not all(PLAIN_PART.fullmatch(part) for part in path.split("/")):
@@ -76,23 +91,33 @@ def check_names(contents: Mapping[str, bytes]) -> None:
                 "none opening with any of . + = @ -"
             )
         if (other := seen.setdefault(path.casefold(), path)) != path:
-            raise BadInput(f"bundle: paths {other!r} and {path!r} are one file where case does not matter; rename one")
+            raise BadInput(
+                f"bundle: paths {other!r} and {path!r} are one file where case does not matter; rename one"
+            )
     for path in contents:
         for folder in Path(path).parents:
             if folder.as_posix().casefold() in seen:
-                raise BadInput(f"bundle: {folder.as_posix()!r} is a file and the folder of {path!r}; rename one")
+                raise BadInput(
+                    f"bundle: {folder.as_posix()!r} is a file and the folder of {path!r}; rename one"
+                )
 
 
 def one_line(label: str, text: str) -> str:
-    """`text` on one line, white space runs as one space, so that `label: text` reads back from bag-info.txt."""
+    """`text` on one line, white space runs as one space, so that `label: text` reads back from
+    bag-info.txt.
+    """
     line = " ".join(text.split())
     if not PLAIN_LABEL.fullmatch(label) or not line or not line.isprintable():
-        raise BadInput(f"bag-info.txt: {label!r}: found {text!r}, expected a plain label and printable text")
+        raise BadInput(
+            f"bag-info.txt: {label!r}: found {text!r}, expected a plain label and printable text"
+        )
     return line
 
 
 def bagging_date(environment: Mapping[str, str]) -> dict[str, str]:
-    """`Bagging-Date` of SOURCE_DATE_EPOCH (seconds since 1970, UTC); nothing where it is not set."""
+    """`Bagging-Date` of SOURCE_DATE_EPOCH (seconds since 1970, UTC); nothing where it is not
+    set.
+    """
     epoch = environment.get("SOURCE_DATE_EPOCH", "")
     if not epoch:
         return {}
@@ -108,12 +133,13 @@ def bagging_date(environment: Mapping[str, str]) -> dict[str, str]:
 def write(folder: Path | str, contents: Mapping[str, bytes], info: Mapping[str, str]) -> None:
     """Write a bundle to `folder`, whole or not at all; an older bundle of that name is replaced.
 
-    The bag is built in a hidden sibling, flushed to the disk, and renamed into place, so a crash at any moment leaves
-    the old bundle, the new one, or (between two renames) neither under the name but the complete new one beside it:
-    the next write settles that. Files that somebody put into the older bundle are not thrown away: it is then kept
-    beside the new one as NAME.before-1. Of a `Files` with places on the disk those files are moved, not copied. Raises
-    BadInput for names that a bag cannot hold or a folder that is no bundle; Broken where the disk refuses, with what was
-    there before untouched.
+    The bag is built in a hidden sibling, flushed to the disk, and renamed into place, so a crash at
+    any moment leaves the old bundle, the new one, or (between two renames) neither under the name
+    but the complete new one beside it: the next write settles that. Files that somebody put into
+    the older bundle are not thrown away: it is then kept beside the new one as NAME.before-1. Of a
+    `Files` with places on the disk those files are moved, not copied. Raises BadInput for names
+    that a bag cannot hold or a folder that is no bundle; Broken where the disk refuses, with what
+    was there before untouched.
     """
     tags = tag_files(contents, info)
     folder = Path(folder).resolve()
@@ -125,7 +151,9 @@ def write(folder: Path | str, contents: Mapping[str, bytes], info: Mapping[str, 
             check_replaceable(folder)
             try:
                 build(writing, contents, tags)
-                os.rename(writing, new)  # from here on the new bundle is complete and cannot be lost
+                os.rename(
+                    writing, new
+                )  # from here on the new bundle is complete and cannot be lost
                 if folder.exists():
                     os.rename(folder, free_name(folder) if strangers(folder) else old)
                 os.rename(new, folder)
@@ -137,13 +165,19 @@ def write(folder: Path | str, contents: Mapping[str, bytes], info: Mapping[str, 
 
 
 def siblings(folder: Path) -> tuple[Path, Path, Path]:
-    """Where the bundle is built, where it waits when complete, and where the older one waits to be removed."""
-    writing, new, old = (folder.with_name(f".{folder.name}.{state}") for state in ("writing", "new", "old"))
+    """Where the bundle is built, where it waits when complete, and where the older one waits to be
+    removed.
+    """
+    writing, new, old = (
+        folder.with_name(f".{folder.name}.{state}") for state in ("writing", "new", "old")
+    )
     return writing, new, old
 
 
 def settle(folder: Path) -> None:
-    """Bring a folder and its hidden siblings to rest after a write cut short: a complete bundle gets the name."""
+    """Bring a folder and its hidden siblings to rest after a write cut short: a complete bundle
+    gets the name.
+    """
     writing, new, old = siblings(folder)
     if new.exists() and not folder.exists():
         os.rename(new, folder)
@@ -153,12 +187,20 @@ def settle(folder: Path) -> None:
 
 
 def strangers(bag: Path) -> list[str]:
-    """Files in a bag that its manifests do not name (a signature is no stranger: it does not outlive what it signs)."""
+    """Files in a bag that its manifests do not name (a signature is no stranger: it does not
+    outlive what it signs).
+    """
     known = {TAG_MANIFEST, *SIGNATURE}
     for name in (MANIFEST, TAG_MANIFEST):
         with suppress(OSError, UnicodeDecodeError):
-            known |= {line.partition("  ")[2] for line in (bag / name).read_text("utf-8").splitlines()}
-    found = (Path(top, name).relative_to(bag).as_posix() for top, _, names in os.walk(bag) for name in names)
+            known |= {
+                line.partition("  ")[2] for line in (bag / name).read_text("utf-8").splitlines()
+            }
+    found = (
+        Path(top, name).relative_to(bag).as_posix()
+        for top, _, names in os.walk(bag)
+        for name in names
+    )
     return sorted(path for path in found if path not in known)
 
 
@@ -171,13 +213,19 @@ def free_name(folder: Path) -> Path:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise BadInput unless nothing of somebody else's would be lost: `folder` is not there, empty, or a bag."""
+    """Raise BadInput unless nothing of somebody else's would be lost: `folder` is not there, empty,
+    or a bag.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise BadInput(f"{folder}: found a file, expected a folder for the bundle; name another or move the file away")
+        raise BadInput(
+            f"{folder}: found a file, expected a folder for the bundle; name another or move the file away"
+        )
     if os.path.ismount(folder):
-        raise BadInput(f"{folder}: found a mount point, which cannot be replaced whole; name a folder inside it")
+        raise BadInput(
+            f"{folder}: found a mount point, which cannot be replaced whole; name a folder inside it"
+        )
     if any(folder.iterdir()) and not (folder / "bagit.txt").is_file():
         raise BadInput(
             f"{folder}: found a folder with other files, expected none or an older bundle; name another folder"
@@ -185,12 +233,17 @@ def check_replaceable(folder: Path) -> None:
 
 
 def build(folder: Path, contents: Mapping[str, bytes], tags: Mapping[str, bytes]) -> None:
-    """Write a bag below a new folder and flush its files, and every folder on the way, to the disk."""
+    """Write a bag below a new folder and flush its files, and every folder on the way, to the
+    disk.
+    """
     from ambiemo.bundle.folder import as_files
 
     places = as_files(contents).places
     folders = {folder}
-    for path, place in {**{f"data/{path}": place for path, place in places.items()}, **tags}.items():
+    for path, place in {
+        **{f"data/{path}": place for path, place in places.items()},
+        **tags,
+    }.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         folders |= {parent for parent in target.parents if parent.is_relative_to(folder)}
@@ -207,7 +260,9 @@ def build(folder: Path, contents: Mapping[str, bytes], tags: Mapping[str, bytes]
 
 @contextmanager
 def only_writer(parent: Path) -> Iterator[None]:
-    """Keep two processes from writing bundles into one folder at once: the second waits; a killed one lets go."""
+    """Keep two processes from writing bundles into one folder at once: the second waits; a killed
+    one lets go.
+    """
     handle = os.open(parent, os.O_RDONLY)
     try:
         with suppress(

@@ -247,8 +247,8 @@ def _verdict(low: float, high: float, margin: float) -> Verdict:
 def needed(se: float, n: int, effective: float, margin: float) -> float:
     """How many utterances would show equivalence with 80 % power if nothing differs.
 
-    n · ((t(.95) + t(.9)) · SE / margin)² with G_eff − 1 degrees, rounded up: SE shrinks with √n where
-    speakers grow in number as utterances do. NaN without SE. Source: the sample size of two
+    n · ((t(.95) + t(.9)) · SE / margin)² with G_eff − 1 degrees, rounded up: SE shrinks with √n
+    where speakers grow in number as utterances do. NaN without SE. Source: the sample size of two
     one-sided tests (Schuirmann 1987; Chow, Shao and Wang 2008), with t for normal quantiles.
     """
     from ambiemo.metrics.student import critical
@@ -307,7 +307,9 @@ def as_lines(comparison: Comparison, margin: float) -> None:
     for cell in comparison.cells:
         interval = "" if math.isnan(cell.low) else f"{cell.low:+.4f} to {cell.high:+.4f}"
         difference = "" if math.isnan(cell.difference) else f"{cell.difference:+.4f}"
-        where = (Text(shown(name, 80)) for name in (cell.corpus, cell.model, cell.strategy, cell.control))
+        where = (
+            Text(shown(name, 80)) for name in (cell.corpus, cell.model, cell.strategy, cell.control)
+        )
         counts = map(str, (cell.n, cell.same, cell.failed, cell.unpaired))
         p = "" if math.isnan(cell.p_holm) else f"{cell.p_holm:.3f}"
         wanted = (

@@ -1,9 +1,11 @@
-"""Is everything there that the plan asks for, once, and does every answer lie under the key of its own question?
+"""Is everything there that the plan asks for, once, and does every answer lie under the key of its
+own question?
 
-The key of a draw is made again from the model's revision, the clip's hash, the prompt's text, decoding and seed: an answer that
-was moved, or whose prompt was changed, no longer fits; nor does one whose verdict or score its text does not give. Cells are
-those of the plan, draws those of the ready cells, utterances as many as the corpus is said to have. Every function here raises
-Broken naming file and row.
+The key of a draw is made again from the model's revision, the clip's hash, the prompt's text,
+decoding and seed: an answer that was moved, or whose prompt was changed, no longer fits; nor does
+one whose verdict or score its text does not give. Cells are those of the plan, draws those of the
+ready cells, utterances as many as the corpus is said to have. Every function here raises Broken
+naming file and row.
 """
 
 import math
@@ -41,12 +43,16 @@ SERVED = ("served_model",)
 
 
 def check_inputs(study: Study, files: Mapping[str, bytes]) -> None:
-    """Everything but the answers: documents are JSON that every reader takes alike, cells and utterances are the plan's."""
+    """Everything but the answers: documents are JSON that every reader takes alike, cells and
+    utterances are the plan's.
+    """
     for path in files:
         if path.endswith(".json"):
             parsed(path, files, strict)
     if files["config/plan.yaml"] != plan_file(study.plan):
-        raise Broken("data/config/plan.yaml: found another spelling of the plan, expected it as a run writes it; get the bundle again")
+        raise Broken(
+            "data/config/plan.yaml: found another spelling of the plan, expected it as a run writes it; get the bundle again"
+        )
     specs, run = (parsed(path, files, strict) for path in ("inputs/models.json", "config/run.json"))
     with naming("config/cells.jsonl"):
         _check_cells(study, specs, run)
@@ -54,22 +60,31 @@ def check_inputs(study: Study, files: Mapping[str, bytes]) -> None:
         _check_questions(study, files)
     with naming("inputs/utterances.jsonl"):
         _check_utterances(study, parsed("inputs/corpora.json", files, strict), run)
-    expected = {answers_path(one) for one in study.questions} | {scores_path(one) for one in study.questions if one.judged}
+    expected = {answers_path(one) for one in study.questions} | {
+        scores_path(one) for one in study.questions if one.judged
+    }
     for path in sorted(path for path in files if path.startswith(("answers/", "scores/"))):
         if path not in expected:
-            raise Broken(f"data/{path}: answers to a question that no cell which is filled asks, expected no such file")
+            raise Broken(
+                f"data/{path}: answers to a question that no cell which is filled asks, expected no such file"
+            )
     for path in sorted(expected.difference(files)):
-        raise Broken(f"data/{path}: no such file, expected one, as config/cells.jsonl has cells that read it")
+        raise Broken(
+            f"data/{path}: no such file, expected one, as config/cells.jsonl has cells that read it"
+        )
 
 
 def _check_cells(study: Study, specs: Row, run: Row) -> None:
-    """The cells are those that `expand` lays out, in its order, skipped where it skips and for the same reason.
+    """The cells are those that `expand` lays out, in its order, skipped where it skips and for the
+    same reason.
 
     The reasons are what a model cannot do, and what run.json says was missing.
     """
     plan, path = study.plan, "config/cells.jsonl"
     able = {
-        name: ModelSpec.model_construct(engines=(spec["engine"],), capabilities=frozenset(spec["capabilities"]))
+        name: ModelSpec.model_construct(
+            engines=(spec["engine"],), capabilities=frozenset(spec["capabilities"])
+        )
         for name, spec in specs.items()
     }
     missing = [Missing(**item) for item in run["missing"]]
@@ -80,7 +95,9 @@ def _check_cells(study: Study, specs: Row, run: Row) -> None:
         if cell.name in seen:
             raise Broken(f"{where}: found the cell twice, expected once")
         if cell.name not in wanted:
-            raise Broken(f"{where}: found a cell that config/plan.yaml does not ask for, expected none")
+            raise Broken(
+                f"{where}: found a cell that config/plan.yaml does not ask for, expected none"
+            )
         seen.add(cell.name)
     for cell in planned:
         if cell.name not in seen:
@@ -90,7 +107,9 @@ def _check_cells(study: Study, specs: Row, run: Row) -> None:
     for number, (cell, expected) in enumerate(zip(study.cells, planned, strict=True), 1):
         where = f"data/{path}: row {number} ({' '.join(cell.name)})"
         if cell.name != expected.name:
-            raise Broken(f"{where}: found this cell here, expected {' '.join(expected.name)}, in the plan's order")
+            raise Broken(
+                f"{where}: found this cell here, expected {' '.join(expected.name)}, in the plan's order"
+            )
         if cell != expected:
             told = [one.skipped or "a cell that is filled" for one in (cell, expected)]
             raise Broken(f"{where}: key skipped: found {told[0]!r}, expected {told[1]!r}")
@@ -104,25 +123,40 @@ def _check_questions(study: Study, files: Mapping[str, bytes]) -> None:
     for number, (one, other) in enumerate(zip(found, expected, strict=False), 1):
         for key in other:
             if one.get(key) != other[key]:
-                raise Broken(f"{path}: row {number}: key {key}: found {one.get(key)!r}, expected {other[key]!r} by config/cells.jsonl")
+                raise Broken(
+                    f"{path}: row {number}: key {key}: found {one.get(key)!r}, expected {other[key]!r} by config/cells.jsonl"
+                )
         if len(one) != len(other):
-            raise Broken(f"{path}: row {number}: found keys {', '.join(one)}, expected {', '.join(other)}")
+            raise Broken(
+                f"{path}: row {number}: found keys {', '.join(one)}, expected {', '.join(other)}"
+            )
     if len(found) != len(expected):
-        raise Broken(f"{path}: found {len(found)} rows, expected {len(expected)}: one for each question of config/cells.jsonl")
+        raise Broken(
+            f"{path}: found {len(found)} rows, expected {len(expected)}: one for each question of config/cells.jsonl"
+        )
 
 
 def _check_utterances(study: Study, described: Row, run: Row) -> None:
-    """Every corpus that was not missing is there, its ids differ, and they are as many as plan, run and loader say."""
+    """Every corpus that was not missing is there, its ids differ, and they are as many as plan, run
+    and loader say.
+    """
     path = "data/inputs/utterances.jsonl"
     missing = {item["id"] for item in run["missing"] if item["kind"] == "corpus"}
     corpora = {entry.id: entry for entry in study.plan.corpora if entry.id not in missing}
-    for where, found in (("inputs/labels.json", set(study.labels)), ("inputs/corpora.json", set(described))):
+    for where, found in (
+        ("inputs/labels.json", set(study.labels)),
+        ("inputs/corpora.json", set(described)),
+    ):
         if found != set(corpora):
             raise Broken(f"data/{where}: found corpora {sorted(found)}, expected {sorted(corpora)}")
     for name, entry in corpora.items():
         ids, counts = study.utterances[name].ids, described[name]["counts"]
         if len(set(ids)) < len(ids):
-            twin = next(one for place, one in enumerate(sorted(ids)) if place and one == sorted(ids)[place - 1])
+            twin = next(
+                one
+                for place, one in enumerate(sorted(ids))
+                if place and one == sorted(ids)[place - 1]
+            )
             raise Broken(f"{path}: corpus {name}: found id {twin} more than once, expected once")
         if ids != sorted(ids):
             raise Broken(f"{path}: corpus {name}: found ids in another order, expected them sorted")
@@ -152,14 +186,27 @@ def read_unit(study: Study, unit: Unit, files: Mapping[str, bytes]) -> dict[str,
             continue
         with naming(answers_path(question)):
             one = Gathered(question, len(labels))
-            ask = ask_of(question, **_stands(specs, model, question.prompt_id, files), labels=labels, plan_seed=study.plan.seed)
+            ask = ask_of(
+                question,
+                **_stands(specs, model, question.prompt_id, files),
+                labels=labels,
+                plan_seed=study.plan.seed,
+            )
             judge = _judge(study, question, specs, files)
             answers = _Rows(answers_path(question), files, specs[model])
-            scores = _Rows(scores_path(question), files, specs[study.judges[model]]) if question.judged else None
+            scores = (
+                _Rows(scores_path(question), files, specs[study.judges[model]])
+                if question.judged
+                else None
+            )
             for utterance in clips:
                 draw = ask(utterance)
                 rows, read = _answer(answers, draw, labels)
-                judged = _judged(scores, draw, rows, question, judge) if scores and "failure" not in rows[0] else []
+                judged = (
+                    _judged(scores, draw, rows, question, judge)
+                    if scores and "failure" not in rows[0]
+                    else []
+                )
                 one.add(rows, read, judged)
             answers.finished()
             if scores:
@@ -170,15 +217,26 @@ def read_unit(study: Study, unit: Unit, files: Mapping[str, bytes]) -> dict[str,
 
 def _stands(specs: Row, model: str, prompt_id: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     text = files[f"config/prompts/{model}/{prompt_id}.txt"].decode("utf-8").rstrip("\n")
-    return {"revision": specs[model]["revision"] or "", "engine": specs[model]["engine"], "prompt": text}
+    return {
+        "revision": specs[model]["revision"] or "",
+        "engine": specs[model]["engine"],
+        "prompt": text,
+    }
 
 
-def _judge(study: Study, question: Question, specs: Row, files: Mapping[str, bytes]) -> Callable[[Draw, int, str], Draw] | None:
+def _judge(
+    study: Study, question: Question, specs: Row, files: Mapping[str, bytes]
+) -> Callable[[Draw, int, str], Draw] | None:
     if not question.judged:
         return None
     judge = study.judges[question.model]
     longest = study.plan.max_tokens.verifier
-    return judge_of(judge, **_stands(specs, judge, "verifier", files), labels=study.labels[question.corpus], max_tokens=longest)
+    return judge_of(
+        judge,
+        **_stands(specs, judge, "verifier", files),
+        labels=study.labels[question.corpus],
+        max_tokens=longest,
+    )
 
 
 class _Rows:
@@ -194,8 +252,12 @@ class _Rows:
         row = next(self._rows, None)
         self.number += 1
         if row is None:
-            raise Broken(f"data/{self.path}: found no row about {draw.utterance_id} (draw {draw.key[:12]}…), expected one")
-        for key, expected in zip(HEAD, (draw.utterance_id, draw.key, draw.audio_sha256, draw.seed), strict=True):
+            raise Broken(
+                f"data/{self.path}: found no row about {draw.utterance_id} (draw {draw.key[:12]}…), expected one"
+            )
+        for key, expected in zip(
+            HEAD, (draw.utterance_id, draw.key, draw.audio_sha256, draw.seed), strict=True
+        ):
             if row.get(key) != expected:
                 raise self.fault(
                     row,
@@ -210,15 +272,26 @@ class _Rows:
             raise self.fault(row, f"found candidate {row['index']}, expected {index}")
         self._check_values(row)
         if row["truncated"] and self.hears is None:
-            raise self.fault(row, "key truncated: found True of a model that hears clips of any length, expected False")
+            raise self.fault(
+                row,
+                "key truncated: found True of a model that hears clips of any length, expected False",
+            )
         if self.hears is not None and row["audio_s"] > self.hears + 1:
-            raise self.fault(row, f"key audio_s: found {row['audio_s']!r}, expected {self.hears:g} s at most, as the model hears no more")
+            raise self.fault(
+                row,
+                f"key audio_s: found {row['audio_s']!r}, expected {self.hears:g} s at most, as the model hears no more",
+            )
         return row
 
     def _check_values(self, row: Row) -> None:
         for key, kind in KINDS.items():
-            if key in row and (not isinstance(row[key], kind) or (isinstance(row[key], bool) and bool not in kind)):
-                raise self.fault(row, f"key {key}: found {row[key]!r:.60}, expected {' or '.join(one.__name__ for one in kind)}")
+            if key in row and (
+                not isinstance(row[key], kind) or (isinstance(row[key], bool) and bool not in kind)
+            ):
+                raise self.fault(
+                    row,
+                    f"key {key}: found {row[key]!r:.60}, expected {' or '.join(one.__name__ for one in kind)}",
+                )
         for key in ("tokens", "prompt_tokens", "audio_s"):
             if row.get(key, 0) < 0:
                 raise self.fault(row, f"key {key}: found {row[key]!r}, expected 0 or more")
@@ -227,16 +300,23 @@ class _Rows:
                 raise self.fault(row, "key failure: found an empty reason, expected one")
             return
         if row["finish_reason"] not in FINISH_REASONS:
-            raise self.fault(row, f"key finish_reason: found {row['finish_reason']!r:.40}, expected one of {', '.join(FINISH_REASONS)}")
+            raise self.fault(
+                row,
+                f"key finish_reason: found {row['finish_reason']!r:.40}, expected one of {', '.join(FINISH_REASONS)}",
+            )
         sure = row["log_likelihood"]
         if sure is not None and (not math.isfinite(sure) or sure > LOG_OF_ONE):
-            raise self.fault(row, f"key log_likelihood: found {sure!r}, expected null or a number up to 0")
+            raise self.fault(
+                row, f"key log_likelihood: found {sure!r}, expected null or a number up to 0"
+            )
 
     def read(self, row: Row, expected: Row) -> None:
         """Raise Broken where the row says of its text what the text does not give."""
         for key, value in expected.items():
             if row[key] != value:
-                raise self.fault(row, f"key {key}: found {row[key]!r}, expected {value!r} by its text")
+                raise self.fault(
+                    row, f"key {key}: found {row[key]!r}, expected {value!r} by its text"
+                )
 
     def finished(self) -> None:
         """Raise Broken where rows are left."""
@@ -245,7 +325,9 @@ class _Rows:
             raise self.fault(row, "found a row that no question asks for, expected none")
 
     def fault(self, row: Row, what: str) -> Broken:
-        return Broken(f"data/{self.path}: row {self.number} ({row.get('utterance_id')!s:.60}): {what}")
+        return Broken(
+            f"data/{self.path}: row {self.number} ({row.get('utterance_id')!s:.60}): {what}"
+        )
 
 
 NUMBER, WHOLE, TEXT = (int, float), (int,), (str,)
@@ -267,18 +349,28 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _answer(rows: _Rows, draw: Draw, labels: Sequence[str]) -> tuple[list[Row], list[Any]]:
-    """One draw's rows: one failure, or the candidates 0 to count - 1; and each candidate's distribution."""
+    """One draw's rows: one failure, or the candidates 0 to count - 1; and each candidate's
+    distribution.
+    """
     first = rows.take(draw, (FAILED_KEYS, ANSWER_KEYS), 0)
     if "failure" in first:
         if first["index"] is not None:
-            raise rows.fault(first, f"key index: found {first['index']} of a failed draw, expected null")
+            raise rows.fault(
+                first, f"key index: found {first['index']} of a failed draw, expected null"
+            )
         return [first], []
-    told = [first, *(rows.take(draw, (ANSWER_KEYS,), index) for index in range(1, draw.decoding.count))]
+    told = [
+        first,
+        *(rows.take(draw, (ANSWER_KEYS,), index) for index in range(1, draw.decoding.count)),
+    ]
     read = []
     for row in told:
         for key in (*TAIL, *SERVED):
             if row.get(key) != first.get(key):
-                raise rows.fault(row, f"key {key}: found {row.get(key)!r:.60}, expected {first.get(key)!r:.60}, as of the draw's first candidate")
+                raise rows.fault(
+                    row,
+                    f"key {key}: found {row.get(key)!r:.60}, expected {first.get(key)!r:.60}, as of the draw's first candidate",
+                )
         candidate = parse_candidate(row["text"], labels, draw.decoding.kind)
         if row["verdict"] != candidate.verdict:
             rows.read(row, {"verdict": candidate.verdict})
@@ -287,13 +379,19 @@ def _answer(rows: _Rows, draw: Draw, labels: Sequence[str]) -> tuple[list[Row], 
 
 
 def _judged(
-    scores: _Rows, judged: Draw, answers: Sequence[Row], question: Question, judge: Callable[[Draw, int, str], Draw] | None
+    scores: _Rows,
+    judged: Draw,
+    answers: Sequence[Row],
+    question: Question,
+    judge: Callable[[Draw, int, str], Draw] | None,
 ) -> list[Row]:
     """The verifier's rows about the first candidates of one draw."""
     assert judge is not None
     told = []
     for index in range(question.judged):
-        row = scores.take(judge(judged, index, answers[index]["text"]), (FAILED_KEYS, SCORE_KEYS), index)
+        row = scores.take(
+            judge(judged, index, answers[index]["text"]), (FAILED_KEYS, SCORE_KEYS), index
+        )
         if row["index"] != index:
             raise scores.fault(row, f"found candidate {row['index']}, expected {index}")
         if "failure" not in row:
@@ -301,4 +399,3 @@ def _judged(
             scores.read(row, {"verdict": read.verdict, "score": read.score})
         told.append(row)
     return told
-

@@ -1,8 +1,9 @@
 """Rows and files: what a bundle holds of a run's answers and inputs, and how each is spelled.
 
-Answers lie in one file per question, `answers/MODEL/CORPUS/QUESTION.jsonl.gz`, sorted by utterance, one row per candidate (or one
-with the reason of a failed draw). The verifier's scores lie beside them under `scores/`, one row per judged candidate. What a
-question is stands once, in `config/questions.jsonl`. So a reader can walk all questions of one utterance side by side.
+Answers lie in one file per question, `answers/MODEL/CORPUS/QUESTION.jsonl.gz`, sorted by utterance,
+one row per candidate (or one with the reason of a failed draw). The verifier's scores lie beside
+them under `scores/`, one row per judged candidate. What a question is stands once, in
+`config/questions.jsonl`. So a reader can walk all questions of one utterance side by side.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +39,9 @@ ANSWER_KEYS = (
     "utterance_id", "draw", "audio_sha256", "seed", "index", "text", "tokens", "log_likelihood", "finish_reason", "verdict",
     "rendered_prompt_sha256", "prompt_tokens", "audio_s", "truncated",
 )  # fmt: skip
-"""Keys of a candidate's row. A score's row has `score` too, a failed draw's only the head, `index` null, `failure` and the tail."""
+"""Keys of a candidate's row. A score's row has `score` too, a failed draw's only the head, `index`
+null, `failure` and the tail.
+"""
 HEAD, TAIL = ANSWER_KEYS[:4], ANSWER_KEYS[10:]
 
 
@@ -57,8 +60,12 @@ def predictions_path(model: str, corpus: str) -> str:
     return f"predictions/{model}/{corpus}.jsonl.gz"
 
 
-def answer_rows(draw: Draw, answer: Answer, labels: Sequence[str]) -> tuple[list[Row], list[Parsed]]:
-    """The rows of one answer, and how each candidate was read: one row per candidate, or a single one with the failure's reason."""
+def answer_rows(
+    draw: Draw, answer: Answer, labels: Sequence[str]
+) -> tuple[list[Row], list[Parsed]]:
+    """The rows of one answer, and how each candidate was read: one row per candidate, or a single
+    one with the failure's reason.
+    """
     head, tail = _ends(draw, answer)
     if answer.failure:
         return [{**head, "index": None, "failure": answer.failure, **tail}], []
@@ -112,17 +119,23 @@ def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:
         "audio_s": answer.audio_s,
         "truncated": answer.truncated,
     }
-    if served := answer.extra.get("served_model"):  # the only trace of a model that its owner can change
+    if served := answer.extra.get(
+        "served_model"
+    ):  # the only trace of a model that its owner can change
         tail["served_model"] = served
     return head, tail
 
 
 def study_rows(study: Study) -> dict[str, Iterator[bytes]]:
-    """The lists of utterances and cells as the bundle's files, line by line: utterances may be many."""
+    """The lists of utterances and cells as the bundle's files, line by line: utterances may be
+    many.
+    """
     return {
         "config/cells.jsonl": (line(_cell_row(cell)) for cell in study.cells),
         "inputs/utterances.jsonl": (
-            line({"corpus": name, **_utterance_row(one)}) for name in sorted(study.utterances) for one in study.utterances[name]
+            line({"corpus": name, **_utterance_row(one)})
+            for name in sorted(study.utterances)
+            for one in study.utterances[name]
         ),
     }
 
@@ -132,7 +145,9 @@ def study_files(study: Study) -> dict[str, bytes]:
     return {
         "config/plan.yaml": plan_file(study.plan),
         "config/questions.jsonl": lines(map(question_row, study.questions)),
-        "inputs/labels.json": document({name: list(labels) for name, labels in study.labels.items()}),
+        "inputs/labels.json": document(
+            {name: list(labels) for name, labels in study.labels.items()}
+        ),
         "inputs/judges.json": document(study.judges),
         "inputs/vote_units.json": document(study.vote_units),
         **{path: b"".join(all_of) for path, all_of in study_rows(study).items()},
@@ -145,10 +160,14 @@ def plan_file(plan: Plan) -> bytes:
 
 
 def portable(plan: Plan) -> dict[str, Any]:
-    """A plan without what tells of one machine (folders by their own path, servers, journals) and changes no answer."""
+    """A plan without what tells of one machine (folders by their own path, servers, journals) and
+    changes no answer.
+    """
     told = plan.model_dump(mode="json")
     for entry in (*told["models"], told["verifier"]):
-        entry["options"] = {name: value for name, value in entry["options"].items() if name not in PRIVATE}
+        entry["options"] = {
+            name: value for name, value in entry["options"].items() if name not in PRIVATE
+        }
     for entry in told["corpora"]:
         entry["root"] = entry["root"] if entry["root"].startswith("${") else ""
     return told
@@ -157,7 +176,12 @@ def portable(plan: Plan) -> dict[str, Any]:
 def question_row(question: Question) -> Row:
     """A question as config/questions.jsonl has it."""
     told = asdict(question) | {"serves": list(question.serves)}
-    return {"model": told.pop("model"), "corpus": told.pop("corpus"), "question": question.name, **told}
+    return {
+        "model": told.pop("model"),
+        "corpus": told.pop("corpus"),
+        "question": question.name,
+        **told,
+    }
 
 
 def _cell_row(cell: Cell) -> Row:
@@ -192,7 +216,9 @@ def study_from(files: Mapping[str, bytes]) -> Study:
             if number >= UTTERANCES:
                 raise TooMuch(f"found more than {UTTERANCES:,} utterances")
             votes = tuple(row["votes"])
-            utterances[row.pop("corpus")].append(Utterance(**{**row, "audio_path": "", "votes": votes}))
+            utterances[row.pop("corpus")].append(
+                Utterance(**{**row, "audio_path": "", "votes": votes})
+            )
         columns = {name: Utterances.of(all_of) for name, all_of in utterances.items()}
     with naming("config/cells.jsonl"):
         cells = tuple(_cell(row, strategies) for row in read_rows("config/cells.jsonl", files))
@@ -211,7 +237,11 @@ def _prices(files: Mapping[str, bytes]) -> dict[str, Price]:
     """The prices in inputs/models.json, of the models that have one."""
     specs = parsed("inputs/models.json", files, strict)
     with naming("inputs/models.json"):
-        return {name: Price(**spec["price"]) for name, spec in specs.items() if spec.get("price") is not None}
+        return {
+            name: Price(**spec["price"])
+            for name, spec in specs.items()
+            if spec.get("price") is not None
+        }
 
 
 def check_format(files: Mapping[str, bytes]) -> None:
@@ -232,7 +262,9 @@ def _cell(row: Row, strategies: Mapping[str, Strategy]) -> Cell:
 
 
 def read_rows(path: str, files: Mapping[str, bytes]) -> Iterator[Row]:
-    """Rows of a JSON-lines file of a bundle, gzipped or not, one at a time. Raises Broken naming it."""
+    """Rows of a JSON-lines file of a bundle, gzipped or not, one at a time. Raises Broken naming
+    it.
+    """
     if path not in files:
         raise Broken(f"data/{path}: no such file, expected in this bundle")
     with opened(files, path) as file:
@@ -240,7 +272,9 @@ def read_rows(path: str, files: Mapping[str, bytes]) -> Iterator[Row]:
 
 
 def read_columns(unit: Unit, truths: Truths, files: Mapping[str, bytes]) -> list[Column]:
-    """The predictions of a unit as the bundle has them, in the order of their first rows. Raises Broken naming the file."""
+    """The predictions of a unit as the bundle has them, in the order of their first rows. Raises
+    Broken naming the file.
+    """
     model, corpus = unit
     path = predictions_path(model, corpus)
     place = {one: index for index, one in enumerate(truths.ids)}
@@ -251,8 +285,13 @@ def read_columns(unit: Unit, truths: Truths, files: Mapping[str, bytes]) -> list
             key = (row["strategy"], row["control"])
             if key not in made:
                 a, b, c = (np.zeros(shape[0], dtype=np.int64) for _ in range(3))
-                bits, failures = np.full((shape[0], len(BITS)), np.nan), np.full(shape[0], "not there", dtype=object)
-                made[key] = Column(corpus, model, *key, np.full(shape, np.nan), a, b, c, bits, failures, truths.ids)
+                bits, failures = (
+                    np.full((shape[0], len(BITS)), np.nan),
+                    np.full(shape[0], "not there", dtype=object),
+                )
+                made[key] = Column(
+                    corpus, model, *key, np.full(shape, np.nan), a, b, c, bits, failures, truths.ids
+                )
             column, at = made[key], place[row["utterance_id"]]
             column.candidates[at], column.unparsed[at], column.unscored[at] = (
                 row[name] for name in ("candidates", "unparsed", "unscored")
@@ -278,7 +317,19 @@ def naming(path: str) -> Iterator[None]:
     """Turns what goes wrong while reading a file of a bundle into Broken with its name."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, RecursionError, *MORE) as error:
-        said = shown(str(error), 400) if isinstance(error, TooMuch) else shown(f"{type(error).__name__}: {error}", 400)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+        EOFError,
+        RecursionError,
+        *MORE,
+    ) as error:
+        said = (
+            shown(str(error), 400)
+            if isinstance(error, TooMuch)
+            else shown(f"{type(error).__name__}: {error}", 400)
+        )
         raise Broken(f"data/{path}: cannot be used: {said}; get the bundle again") from error
-

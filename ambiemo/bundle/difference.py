@@ -1,4 +1,6 @@
-"""Where two files that should be equal first differ, as a person would look for it: line, column, both values."""
+"""Where two files that should be equal first differ, as a person would look for it: line, column,
+both values.
+"""
 
 import csv
 import gzip
@@ -15,7 +17,9 @@ ABSENT = "nothing"
 
 
 class Difference(NamedTuple):
-    """One difference: where ("line 3, column accuracy"; a table's header is line 1), the bundle's value, and ours."""
+    """One difference: where ("line 3, column accuracy"; a table's header is line 1), the bundle's
+    value, and ours.
+    """
 
     where: str
     found: str
@@ -25,8 +29,8 @@ class Difference(NamedTuple):
 def first_difference(path: str, found: bytes, expected: bytes) -> Difference | None:
     """The first place where two versions of one file differ, None if they are the same.
 
-    Of .gz files the contents are compared: zlib and zlib-ng pack the same bytes differently, and the checksum guards
-    the packing.
+    Of .gz files the contents are compared: zlib and zlib-ng pack the same bytes differently, and
+    the checksum guards the packing.
     """
     if found == expected:
         return None
@@ -46,16 +50,22 @@ def first_difference(path: str, found: bytes, expected: bytes) -> Difference | N
 
 
 def first_of_lines(found: Iterable[bytes], expected: Iterable[bytes]) -> Difference | None:
-    """The first difference of two files of JSON lines, read side by side; None if they are the same."""
+    """The first difference of two files of JSON lines, read side by side; None if they are the
+    same.
+    """
     for number, (left, right) in enumerate(zip_longest(found, expected), start=1):
         if left != right:
-            where, one, other = in_records(left or b"", right or b"") or in_text(left or b"", right or b"")
+            where, one, other = in_records(left or b"", right or b"") or in_text(
+                left or b"", right or b""
+            )
             return Difference(where.replace("line 1", f"line {number}", 1), one, other)
     return None
 
 
 def in_table(found: bytes, expected: bytes) -> Difference | None:
-    """First differing cell of two CSV files, by line and column name; None where only their form differs."""
+    """First differing cell of two CSV files, by line and column name; None where only their form
+    differs.
+    """
     theirs, ours = rows(found), rows(expected)
     header = next(iter(ours), [])
     for number, (left, right) in enumerate(zip_longest(theirs, ours), start=1):
@@ -85,8 +95,12 @@ def cell(value: str | None) -> str:
 
 
 def in_records(found: bytes, expected: bytes) -> Difference | None:
-    """First differing value of two JSON Lines files, by line and key; None where only their form differs."""
-    for number, (left, right) in enumerate(zip_longest(found.splitlines(), expected.splitlines()), start=1):
+    """First differing value of two JSON Lines files, by line and key; None where only their form
+    differs.
+    """
+    for number, (left, right) in enumerate(
+        zip_longest(found.splitlines(), expected.splitlines()), start=1
+    ):
         if left == right:
             continue
         theirs, ours = record(left), record(right)
@@ -94,7 +108,9 @@ def in_records(found: bytes, expected: bytes) -> Difference | None:
             return Difference(f"line {number}", line_text(left), line_text(right))
         for key in [*ours, *(key for key in theirs if key not in ours)]:
             if theirs.get(key, ABSENT) != ours.get(key, ABSENT):
-                return Difference(f"line {number}, {shown(key)}", value(theirs, key), value(ours, key))
+                return Difference(
+                    f"line {number}, {shown(key)}", value(theirs, key), value(ours, key)
+                )
     return None
 
 
@@ -119,4 +135,8 @@ def in_text(found: bytes, expected: bytes) -> Difference:
 
 
 def line_text(line: bytes | None) -> str:
-    return ABSENT if line is None else shown(line.decode("utf-8", "backslashreplace")) or "an empty line"
+    return (
+        ABSENT
+        if line is None
+        else shown(line.decode("utf-8", "backslashreplace")) or "an empty line"
+    )

@@ -1,6 +1,8 @@
-"""What a run ran on, for `env/machine.json`: enough to explain a difference between two runs, nothing that names a person or place.
+"""What a run ran on, for `env/machine.json`: enough to explain a difference between two runs,
+nothing that names a person or place.
 
-No host name, user name, path, serial number or address is read. torch is asked nothing: its version is in its metadata.
+No host name, user name, path, serial number or address is read. torch is asked nothing: its version
+is in its metadata.
 """
 
 import os
@@ -17,7 +19,9 @@ from ambiemo.durable import sha256, sha256_file
 
 PACKAGE = "ambiemo"
 IMAGE_DIGEST = "AMBIEMO_IMAGE_DIGEST"
-"""Environment variable with the digest of the container image (`sha256:...`): an image cannot know its own."""
+"""Environment variable with the digest of the container image (`sha256:...`): an image cannot know
+its own.
+"""
 SETTINGS = (  # environment variables that can change a number, or what a bundle's bytes are
     "VLLM_BATCH_INVARIANT",
     "VLLM_ATTENTION_BACKEND",
@@ -28,7 +32,14 @@ SETTINGS = (  # environment variables that can change a number, or what a bundle
     "PYTHONHASHSEED",
     "SOURCE_DATE_EPOCH",
 )
-CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")  # which kernels a library picks
+CPU_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "amx_bf16",
+    "asimd",
+    "sve",
+)  # which kernels a library picks
 GPU_COLUMNS = {
     "name": "name",
     "memory_mib": "memory.total",
@@ -39,9 +50,14 @@ PATIENCE_S = 20
 
 
 def machine(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The machine and software of this process as JSON values; what cannot be told is None or left out, never an error."""
+    """The machine and software of this process as JSON values; what cannot be told is None or left
+    out, never an error.
+    """
     return {
-        "python": {"implementation": platform.python_implementation(), "version": platform.python_version()},
+        "python": {
+            "implementation": platform.python_implementation(),
+            "version": platform.python_version(),
+        },
         "platform": {
             "system": platform.system(),
             "release": platform.release(),
@@ -70,7 +86,9 @@ def operating_system() -> str | None:
 
 
 def cpu() -> dict[str, Any]:
-    """Model, cores usable by this process and in all, and the instruction sets by which libraries choose their kernels."""
+    """Model, cores usable by this process and in all, and the instruction sets by which libraries
+    choose their kernels.
+    """
     try:
         told = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:
@@ -96,11 +114,15 @@ def memory_gib() -> float | None:
 
 
 def gpus() -> list[dict[str, str]]:
-    """Name, memory (MiB), driver and compute capability of every NVIDIA GPU; no serial number, no UUID."""
+    """Name, memory (MiB), driver and compute capability of every NVIDIA GPU; no serial number, no
+    UUID.
+    """
     query = f"--query-gpu={','.join(GPU_COLUMNS.values())}"
     rows = told_by("nvidia-smi", query, "--format=csv,noheader,nounits").splitlines()
     cells = [[cell.strip() for cell in row.split(",")] for row in rows]
-    return [dict(zip(GPU_COLUMNS, row, strict=True)) for row in cells if len(row) == len(GPU_COLUMNS)]
+    return [
+        dict(zip(GPU_COLUMNS, row, strict=True)) for row in cells if len(row) == len(GPU_COLUMNS)
+    ]
 
 
 def cuda_of_driver() -> str | None:
@@ -110,7 +132,9 @@ def cuda_of_driver() -> str | None:
 
 
 def packages() -> dict[str, str]:
-    """Version of every installed package that ambiemo asks for, directly or through another, with whatever extras."""
+    """Version of every installed package that ambiemo asks for, directly or through another, with
+    whatever extras.
+    """
     versions: dict[str, str] = {}
     ahead = [PACKAGE]
     while ahead:
@@ -122,7 +146,11 @@ def packages() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
         versions[name] = found.version
-        ahead += [plain(named[0]) for ask in found.requires or () if (named := re.match(r"[A-Za-z0-9._-]+", ask))]
+        ahead += [
+            plain(named[0])
+            for ask in found.requires or ()
+            if (named := re.match(r"[A-Za-z0-9._-]+", ask))
+        ]
     return dict(sorted(versions.items()))
 
 
@@ -132,17 +160,26 @@ def plain(name: str) -> str:
 
 
 def source() -> dict[str, Any]:
-    """Which source ran: the package's version, a hash over its Python files, and in a git checkout the tree and whether it is clean.
+    """Which source ran: the package's version, a hash over its Python files, and in a git checkout
+    the tree and whether it is clean.
 
-    tree: SWHID of the committed source tree (`swh:1:dir:` and git's tree hash); None outside a checkout.
+    tree: SWHID of the committed source tree (`swh:1:dir:` and git's tree hash); None outside a
+    checkout.
     """
     package = Path(ambiemo.__file__).resolve().parent
     files = sorted(package.rglob("*.py"))
-    hashes = "".join(f"{sha256_file(file)}  {file.relative_to(package).as_posix()}\n" for file in files)
-    told: dict[str, Any] = {"version": ambiemo.__version__, "python_files_sha256": sha256(hashes.encode())}
+    hashes = "".join(
+        f"{sha256_file(file)}  {file.relative_to(package).as_posix()}\n" for file in files
+    )
+    told: dict[str, Any] = {
+        "version": ambiemo.__version__,
+        "python_files_sha256": sha256(hashes.encode()),
+    }
     root = package.parent
     here = told_by("git", "-C", str(root), "rev-parse", "--show-toplevel").strip()
-    if not here or Path(here).resolve() != root:  # a virtual environment may lie in somebody else's checkout
+    if (
+        not here or Path(here).resolve() != root
+    ):  # a virtual environment may lie in somebody else's checkout
         return told | {"tree": None, "clean": None}
     tree = told_by("git", "-C", str(root), "rev-parse", "HEAD^{tree}").strip()
     changed = told_by("git", "-C", str(root), "status", "--porcelain")

@@ -1,7 +1,8 @@
 """Do the files that describe a run say what the plan, the rows and this package say?
 
-Every such file has one form only, made again here from what it says. What plan and package already know is compared
-with it: models, judges, prompts, labels, options, counts, `partial`. Every function raises Broken naming file and key.
+Every such file has one form only, made again here from what it says. What plan and package already
+know is compared with it: models, judges, prompts, labels, options, counts, `partial`. Every
+function raises Broken naming file and key.
 """
 
 import json
@@ -41,7 +42,9 @@ DOCUMENTS = (
 
 
 def check_evidence(study: Study, files: Mapping[str, bytes]) -> None:
-    """Raise Broken for the first describing file that is not as the package writes it, or says what is not so."""
+    """Raise Broken for the first describing file that is not as the package writes it, or says what
+    is not so.
+    """
     told = {path: _document(path, files) for path in DOCUMENTS}
     _check_forms(study, files)
     _check_run(study.plan, told["config/run.json"])
@@ -57,7 +60,9 @@ def check_evidence(study: Study, files: Mapping[str, bytes]) -> None:
     for name in study.utterances:
         entry = next((one for one in study.plan.corpora if one.id == name), None)
         if entry is None:
-            raise Broken(f"data/inputs/labels.json: key {name!a}: found a corpus that config/plan.yaml does not name")
+            raise Broken(
+                f"data/inputs/labels.json: key {name!a}: found a corpus that config/plan.yaml does not name"
+            )
         with naming("inputs/corpora.json"):
             _check_corpus(study, entry, described[name], told["config/run.json"]["limit"])
     _same(
@@ -72,7 +77,9 @@ def _document(path: str, files: Mapping[str, bytes]) -> Any:
         raise Broken(f"data/{path}: no such file, expected in every bundle")
     value = parsed(path, files, strict)
     if not isinstance(value, dict):
-        raise Broken(f"data/{path}: found a value of type {type(value).__name__}, expected one JSON object")
+        raise Broken(
+            f"data/{path}: found a value of type {type(value).__name__}, expected one JSON object"
+        )
     if difference := first_difference(path, files[path], document(value)):
         raise Broken(
             f"data/{path}, {difference.where}: found {difference.found}, expected {difference.expected} (the one form of this file)"
@@ -95,7 +102,9 @@ def _same(path: str, found: Any, expected: Any) -> None:
     if found == expected and document(found) == document(expected):
         return
     for where, one, other in _differing("", found, expected):
-        raise Broken(f"data/{path}: key {where}: found {shown(one, 80)}, expected {shown(other, 80)}, by plan and package")
+        raise Broken(
+            f"data/{path}: key {where}: found {shown(one, 80)}, expected {shown(other, 80)}, by plan and package"
+        )
 
 
 def _differing(where: str, found: Any, expected: Any) -> Iterator[tuple[str, str, str]]:
@@ -103,7 +112,9 @@ def _differing(where: str, found: Any, expected: Any) -> Iterator[tuple[str, str
         for key in sorted({*found, *expected}):
             place = f"{where}.{shown(key, 60)}".lstrip(".")
             if key not in found or key not in expected:
-                told = [json.dumps(one[key]) if key in one else "nothing" for one in (found, expected)]
+                told = [
+                    json.dumps(one[key]) if key in one else "nothing" for one in (found, expected)
+                ]
                 yield place, told[0], told[1]
             else:
                 yield from _differing(place, found[key], expected[key])
@@ -114,7 +125,9 @@ def _differing(where: str, found: Any, expected: Any) -> Iterator[tuple[str, str
 def _check_run(plan: Plan, run: Row) -> None:
     path = "data/config/run.json"
     if set(run) != RUN_KEYS:
-        raise Broken(f"{path}: found keys {shown(', '.join(run))}, expected {', '.join(sorted(RUN_KEYS))}")
+        raise Broken(
+            f"{path}: found keys {shown(', '.join(run))}, expected {', '.join(sorted(RUN_KEYS))}"
+        )
     if run["ambiemo"] != __version__:
         raise Broken(
             f"{path}: key ambiemo: found {shown(str(run['ambiemo']), 40)!r}, expected {__version__!r}, the version that "
@@ -122,7 +135,9 @@ def _check_run(plan: Plan, run: Row) -> None:
         )
     limit = run["limit"]
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise Broken(f"{path}: key limit: found {limit!a:.40}, expected null or a whole number, 1 or more")
+        raise Broken(
+            f"{path}: key limit: found {limit!a:.40}, expected null or a whole number, 1 or more"
+        )
     if not isinstance(run["missing"], list):
         raise Broken(f"{path}: key missing: found {type(run['missing']).__name__}, expected a list")
     known = {
@@ -132,34 +147,60 @@ def _check_run(plan: Plan, run: Row) -> None:
     }
     for place, one in enumerate(run["missing"]):
         where = f"{path}: key missing.{place}"
-        if not isinstance(one, dict) or set(one) != MISSING_KEYS or not all(isinstance(v, str) for v in one.values()):
-            raise Broken(f"{where}: found {one!a:.80}, expected texts {', '.join(sorted(MISSING_KEYS))}")
+        if (
+            not isinstance(one, dict)
+            or set(one) != MISSING_KEYS
+            or not all(isinstance(v, str) for v in one.values())
+        ):
+            raise Broken(
+                f"{where}: found {one!a:.80}, expected texts {', '.join(sorted(MISSING_KEYS))}"
+            )
         if one["id"] not in known.get(one["kind"], ()):
-            raise Broken(f"{where}: found {one['kind']!a:.20} {one['id']!a:.60}, expected one that config/plan.yaml names")
+            raise Broken(
+                f"{where}: found {one['kind']!a:.20} {one['id']!a:.60}, expected one that config/plan.yaml names"
+            )
         for key in ("what", "do"):
             if not one[key].isprintable() or len(one[key]) > 2000:
-                raise Broken(f"{where}.{key}: found {shown(one[key], 60)!r}, expected one printable line of at most 2000 characters")
+                raise Broken(
+                    f"{where}.{key}: found {shown(one[key], 60)!r}, expected one printable line of at most 2000 characters"
+                )
     partial = limit is not None or bool(run["missing"])
     if run["partial"] is not partial:
-        raise Broken(f"{path}: key partial: found {run['partial']!a:.20}, expected {partial}, by limit and missing")
+        raise Broken(
+            f"{path}: key partial: found {run['partial']!a:.20}, expected {partial}, by limit and missing"
+        )
 
 
 def _check_log(log: Row) -> None:
     path = "data/log/run.log"
-    if set(log) != LOG_KEYS or not all(isinstance(log[key], dict) for key in (*NUMBERS_OF_A_LOG, *TEXTS_OF_A_LOG)):
-        raise Broken(f"{path}: found keys {shown(', '.join(log))}, expected {', '.join(sorted(LOG_KEYS))}")
+    if set(log) != LOG_KEYS or not all(
+        isinstance(log[key], dict) for key in (*NUMBERS_OF_A_LOG, *TEXTS_OF_A_LOG)
+    ):
+        raise Broken(
+            f"{path}: found keys {shown(', '.join(log))}, expected {', '.join(sorted(LOG_KEYS))}"
+        )
     for key in ("calls", "reused", "failed"):
         if type(log[key]) is not int or log[key] < 0:
-            raise Broken(f"{path}: key {key}: found {log[key]!a:.40}, expected a whole number, 0 or more")
+            raise Broken(
+                f"{path}: key {key}: found {log[key]!a:.40}, expected a whole number, 0 or more"
+            )
     for name in NUMBERS_OF_A_LOG:
         for key, value in log[name].items():
-            number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+            number = (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and 0 <= value < math.inf
+            )
             if not number or not key.isprintable():
-                raise Broken(f"{path}: key {name}.{shown(key, 60)}: found {value!a:.40}, expected a number, 0 or more")
+                raise Broken(
+                    f"{path}: key {name}.{shown(key, 60)}: found {value!a:.40}, expected a number, 0 or more"
+                )
     for name in TEXTS_OF_A_LOG:
         for key, value in log[name].items():
             if not isinstance(value, str) or not value.isprintable() or not key.isprintable():
-                raise Broken(f"{path}: key {name}.{shown(key, 60)}: found {value!a:.40}, expected one line of text")
+                raise Broken(
+                    f"{path}: key {name}.{shown(key, 60)}: found {value!a:.40}, expected one line of text"
+                )
 
 
 def _check_models(plan: Plan, told: Row, files: Mapping[str, bytes]) -> None:
@@ -171,7 +212,9 @@ def _check_models(plan: Plan, told: Row, files: Mapping[str, bytes]) -> None:
         for name, spec in ((entry.id, entry.spec()) for entry in plan.asked_models)
         for prompt in asked
     }
-    for path in sorted({*expected, *(path for path in files if path.startswith("config/prompts/"))}):
+    for path in sorted(
+        {*expected, *(path for path in files if path.startswith("config/prompts/"))}
+    ):
         if path not in expected:
             raise Broken(f"data/{path}: found a prompt that nobody asks, expected no such file")
         if path not in files:
@@ -185,20 +228,30 @@ def _check_models(plan: Plan, told: Row, files: Mapping[str, bytes]) -> None:
 def _check_corpus(study: Study, entry: CorpusEntry, told: Row, run_limit: int | None) -> None:
     path, name = "data/inputs/corpora.json", entry.id
     if set(told) != {"counts", "options", "sources"}:
-        raise Broken(f"{path}: corpus {name}: found keys {shown(', '.join(told))}, expected counts, options, sources")
+        raise Broken(
+            f"{path}: corpus {name}: found keys {shown(', '.join(told))}, expected counts, options, sources"
+        )
     counts, options = told["counts"], told["options"]
     for where, number in _numbers("counts", counts):
         if number < 0 or not math.isfinite(number):
-            raise Broken(f"{path}: corpus {name}: key {where}: found {number!a:.40}, expected 0 or more")
+            raise Broken(
+                f"{path}: corpus {name}: key {where}: found {number!a:.40}, expected 0 or more"
+            )
     for key in COUNTED:
         if key not in counts:
-            raise Broken(f"{path}: corpus {name}: key counts.{key}: found nothing, expected a number")
+            raise Broken(
+                f"{path}: corpus {name}: key counts.{key}: found nothing, expected a number"
+            )
     try:
         wanted = corpora.parsed(name, entry.options)
         labels = corpora.label_set(name, entry.options)
     except AmbiemoError as error:
         raise Broken(f"data/config/plan.yaml: {error}") from error
-    _same("inputs/corpora.json", {f"{name}.options": options}, {f"{name}.options": json.loads(json.dumps(resolved(wanted)))})
+    _same(
+        "inputs/corpora.json",
+        {f"{name}.options": options},
+        {f"{name}.options": json.loads(json.dumps(resolved(wanted)))},
+    )
     own_votes = options.get("votes") is not None
     if not own_votes and study.labels[name] != labels:
         raise Broken(
@@ -206,16 +259,31 @@ def _check_corpus(study: Study, entry: CorpusEntry, told: Row, run_limit: int | 
             f"expected {', '.join(labels)} (the corpus and its options)"
         )
     for place, source in enumerate(told["sources"]):
-        if not (isinstance(source, list) and len(source) == 2 and all(isinstance(one, str) for one in source)):
-            raise Broken(f"{path}: corpus {name}: key sources.{place}: found {source!a:.60}, expected a path and a SHA-256")
+        if not (
+            isinstance(source, list)
+            and len(source) == 2
+            and all(isinstance(one, str) for one in source)
+        ):
+            raise Broken(
+                f"{path}: corpus {name}: key sources.{place}: found {source!a:.60}, expected a path and a SHA-256"
+            )
         if not source[0].isprintable() or not _is_sha256(source[1]):
-            raise Broken(f"{path}: corpus {name}: key sources.{place}: found {source!a:.60}, expected a path and a SHA-256")
+            raise Broken(
+                f"{path}: corpus {name}: key sources.{place}: found {source!a:.60}, expected a path and a SHA-256"
+            )
     if told["sources"] != sorted(told["sources"]):
-        raise Broken(f"{path}: corpus {name}: key sources: found another order, expected them sorted")
+        raise Broken(
+            f"{path}: corpus {name}: key sources: found another order, expected them sorted"
+        )
     rows = study.utterances[name]
     _check_rows(name, rows, len(labels) if not own_votes else len(study.labels[name]), own_votes)
     limits = [n for n in (entry.limit, run_limit) if n is not None]
-    _check_counts(name, rows, counts, limited=len(rows) < counts["utterances"] - counts["no_vote_in_label_set"])
+    _check_counts(
+        name,
+        rows,
+        counts,
+        limited=len(rows) < counts["utterances"] - counts["no_vote_in_label_set"],
+    )
     check_public(entry, rows, told, min(limits, default=None))
 
 
@@ -224,49 +292,81 @@ def _numbers(where: str, value: Any) -> Iterator[tuple[str, float]]:
         for key, one in value.items():
             yield from _numbers(f"{where}.{shown(key, 40)}", one)
     elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise Broken(f"data/inputs/corpora.json: key {where}: found {value!a:.40}, expected a number")
+        raise Broken(
+            f"data/inputs/corpora.json: key {where}: found {value!a:.40}, expected a number"
+        )
     else:
         yield where, value
 
 
 def _check_rows(name: str, rows: Utterances, width: int, own_votes: bool) -> None:
-    """Votes are counts, of as many labels as there are; truth comes from where this corpus has it."""
+    """Votes are counts, of as many labels as there are; truth comes from where this corpus has
+    it.
+    """
     path = "data/inputs/utterances.jsonl"
     source = "votes" if own_votes or corpora.corpus(name).votes else ACTED
     for one in rows:
         where = f"{path}: {shown(one.id, 60)}"
-        if not one.id or not one.id.isprintable() or not one.speaker.isprintable() or not one.cluster.isprintable():
+        if (
+            not one.id
+            or not one.id.isprintable()
+            or not one.speaker.isprintable()
+            or not one.cluster.isprintable()
+        ):
             raise Broken(f"{where}: keys id, speaker, cluster: expected printable text, and an id")
         if len(one.votes) != width or min(one.votes) < 0 or not sum(one.votes):
-            raise Broken(f"{where}: key votes: found {list(one.votes)!a:.60}, expected {width} counts, 0 or more, not all 0")
+            raise Broken(
+                f"{where}: key votes: found {list(one.votes)!a:.60}, expected {width} counts, 0 or more, not all 0"
+            )
         if one.truth_source != source:
-            raise Broken(f"{where}: key truth_source: found {shown(one.truth_source, 20)!r}, expected {source!r} of {name}")
+            raise Broken(
+                f"{where}: key truth_source: found {shown(one.truth_source, 20)!r}, expected {source!r} of {name}"
+            )
         if source == ACTED and sum(one.votes) != 1:
-            raise Broken(f"{where}: key votes: found {list(one.votes)!a:.60}, expected one acted label")
+            raise Broken(
+                f"{where}: key votes: found {list(one.votes)!a:.60}, expected one acted label"
+            )
         if one.duration_s is not None and not 0 <= one.duration_s < math.inf:
-            raise Broken(f"{where}: key duration_s: found {one.duration_s!a:.40}, expected seconds, 0 or more")
+            raise Broken(
+                f"{where}: key duration_s: found {one.duration_s!a:.40}, expected seconds, 0 or more"
+            )
 
 
 def _check_counts(name: str, rows: Utterances, counts: Row, limited: bool) -> None:
-    """The loader counted what the rows have. Where a limit keeps some of them, they have no more than it counted."""
+    """The loader counted what the rows have. Where a limit keeps some of them, they have no more
+    than it counted.
+    """
     acted = rows.acted
     units = int(rows.votes[~acted].sum()) if len(rows) else 0
     clips = [clip for clip in rows.audio_sha256 if clip]
     speakers = len(set(rows.speakers))
     unit = counts["vote_unit"]
     if type(unit) is not int or unit < 1:
-        raise Broken(f"data/inputs/corpora.json: corpus {name}: key counts.vote_unit: found {unit!a:.20}, expected 1 or more")
+        raise Broken(
+            f"data/inputs/corpora.json: corpus {name}: key counts.vote_unit: found {unit!a:.20}, expected 1 or more"
+        )
     votes = units // unit if units % unit == 0 else round(units / unit, 6)
     unheard = counts["no_vote_in_label_set"]
     found: list[tuple[str, float, float, float]] = [
         # key, what the loader says, least and most of what the rows allow
-        ("same_clip", counts["same_clip"], len(clips) - len(set(clips)), len(clips) - len(set(clips))),
+        (
+            "same_clip",
+            counts["same_clip"],
+            len(clips) - len(set(clips)),
+            len(clips) - len(set(clips)),
+        ),
         ("votes", counts["votes"], votes, math.inf if limited else votes),
         ("speakers", counts["speakers"], speakers, math.inf if limited else speakers + unheard),
     ]
     for key, said, least, most in found:
         if not least <= said <= most:
-            expected = f"{least:g}" if most == least else f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
+            expected = (
+                f"{least:g}"
+                if most == least
+                else f"{least:g} or more"
+                if most == math.inf
+                else f"{least:g} to {most:g}"
+            )
             raise Broken(
                 f"data/inputs/corpora.json: corpus {name}: key counts.{key}: found {said:g}, expected {expected}, "
                 "by the rows of inputs/utterances.jsonl"

@@ -1,4 +1,6 @@
-"""What a reader must know of a bundle besides that it holds: how many utterances, what failed, what was left out, what was believed."""
+"""What a reader must know of a bundle besides that it holds: how many utterances, what failed, what
+was left out, what was believed.
+"""
 
 import csv
 import io
@@ -21,7 +23,8 @@ SETTINGS = ("sampling", "max_tokens", "weights", "dirichlet", "ambiguity", "boot
 
 @dataclass(frozen=True)
 class Facts:
-    """Of a bundle that holds: counts, the limit (None: none), what was missing, settings that are not the defaults, what was believed.
+    """Of a bundle that holds: counts, the limit (None: none), what was missing, settings that are
+    not the defaults, what was believed.
 
     believed: by corpus, what no check can know here.
     """
@@ -52,7 +55,9 @@ class Facts:
 def facts(folder: Path) -> Facts:
     """The facts of a bundle that was verified: its files are taken as they are."""
     files = payload(folder)
-    run, described = (parsed(path, files, strict) for path in ("config/run.json", "inputs/corpora.json"))
+    run, described = (
+        parsed(path, files, strict) for path in ("config/run.json", "inputs/corpora.json")
+    )
     plan = check(parsed("config/plan.yaml", files, parse_yaml), "data/config/plan.yaml")
     rows = csv.DictReader(io.StringIO(files["tables/results.csv"].decode("utf-8"), newline=""))
     limits = [n for n in (run["limit"], *(entry.limit for entry in plan.corpora)) if n is not None]
@@ -63,7 +68,9 @@ def facts(folder: Path) -> Facts:
         missing=tuple(f"{one['kind']} {shown(one['id'], 60)}" for one in run["missing"]),
         settings=tuple(_settings(plan)),
         believed={
-            entry.id: what for entry in plan.corpora if entry.id in described and (what := unknown(entry, described[entry.id]))
+            entry.id: what
+            for entry in plan.corpora
+            if entry.id in described and (what := unknown(entry, described[entry.id]))
         },
     )
 
@@ -71,10 +78,19 @@ def facts(folder: Path) -> Facts:
 def _settings(plan: Plan) -> list[str]:
     told = []
     for part in SETTINGS:
-        value, default = getattr(plan, part).model_dump(), type(plan).model_fields[part].default.model_dump()
-        told += [f"{part}.{key} {shown(json.dumps(value[key]), 80)}" for key in value if value[key] != default[key]]
+        value, default = (
+            getattr(plan, part).model_dump(),
+            type(plan).model_fields[part].default.model_dump(),
+        )
+        told += [
+            f"{part}.{key} {shown(json.dumps(value[key]), 80)}"
+            for key in value
+            if value[key] != default[key]
+        ]
     for entry in plan.strategies:
         base, own = entry.row(), (entry.tau, entry.concentration, entry.epsilon)
         if entry.base != entry.name and any(value is not None for value in own):
-            told.append(f"{entry.name} (of {entry.base}) {', '.join(f'{k} {v:g}' for k, v in base.own.items() if v is not None)}")
+            told.append(
+                f"{entry.name} (of {entry.base}) {', '.join(f'{k} {v:g}' for k, v in base.own.items() if v is not None)}"
+            )
     return told

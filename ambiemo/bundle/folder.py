@@ -1,6 +1,7 @@
 """What lies in a bundle's folder and what its manifests say lies there: read, never believed.
 
-Nothing here follows a symbolic link, opens a special file or leaves the folder, whatever a manifest names.
+Nothing here follows a symbolic link, opens a special file or leaves the folder, whatever a manifest
+names.
 """
 
 import gzip
@@ -51,7 +52,9 @@ class OtherFormat(BadInput):
 
 @dataclass(frozen=True)
 class Disk:
-    """What is there: `files` path -> size in bytes, `strange` path -> what it is instead of a file."""
+    """What is there: `files` path -> size in bytes, `strange` path -> what it is instead of a
+    file.
+    """
 
     root: Path
     files: dict[str, int]
@@ -63,7 +66,9 @@ class Disk:
 
 
 def look(folder: Path | str) -> Disk:
-    """Walk a bundle's folder. Raises BadInput where there is none, it is no bag, or it may not be read."""
+    """Walk a bundle's folder. Raises BadInput where there is none, it is no bag, or it may not be
+    read.
+    """
     root = Path(folder)
     if "\0" in str(folder):
         raise BadInput(f"{shown(str(folder))}: found a NUL in the name, expected a bundle's folder")
@@ -88,7 +93,9 @@ def look(folder: Path | str) -> Disk:
 def walk(folder: Path, prefix: str, disk: Disk) -> None:
     """Add everything below `folder` to `disk`, by path from the bundle's root."""
     if prefix.count("/") > FOLDERS:
-        raise BadInput(f"{shown(prefix)}: found folders more than {FOLDERS} deep, expected none; name a bundle's folder")
+        raise BadInput(
+            f"{shown(prefix)}: found folders more than {FOLDERS} deep, expected none; name a bundle's folder"
+        )
     try:
         inside = []
         with os.scandir(folder) as entries:
@@ -115,7 +122,9 @@ def walk(folder: Path, prefix: str, disk: Disk) -> None:
                 )
             disk.files[path] = status.st_size
         else:
-            disk.strange[path] = next((name for is_kind, name in KINDS if is_kind(status.st_mode)), "no plain file")
+            disk.strange[path] = next(
+                (name for is_kind, name in KINDS if is_kind(status.st_mode)), "no plain file"
+            )
 
 
 def most_bytes(path: str) -> int:
@@ -129,7 +138,8 @@ def most_bytes(path: str) -> int:
 
 @contextmanager
 def in_one_line(*folders: Path) -> Iterator[None]:
-    """For commands that use a bundle without judging it: whatever a malformed file sets off is one line, and `verify` says where it is.
+    """For commands that use a bundle without judging it: whatever a malformed file sets off is one
+    line, and `verify` says where it is.
 
     Raises Broken instead of the exception.
     """
@@ -154,7 +164,8 @@ def unreadable(path: Path, error: OSError) -> BadInput:
 
 @dataclass(frozen=True)
 class Listing:
-    """What one manifest says: `digests` path -> hex SHA-256, `line` path -> its line number, and what is wrong with it.
+    """What one manifest says: `digests` path -> hex SHA-256, `line` path -> its line number, and
+    what is wrong with it.
 
     A fault is (line number or 0 for the whole file, what was found, what was expected).
     """
@@ -166,11 +177,12 @@ class Listing:
 
 
 def read_listing(name: str, data: bytes, payload: bool) -> Listing:
-    """A manifest's entries and faults. payload: whether every path must lie below `data/` (else: none may).
+    """A manifest's entries and faults. payload: whether every path must lie below `data/` (else:
+    none may).
 
-    Lines that are no entry become faults, as do paths that leave the bundle, come twice, or sit on the wrong side of
-    `data/`. Whatever remains must be in the one form that `bag.manifest` writes, so an upper-case digit, a carriage
-    return or two swapped lines show too.
+    Lines that are no entry become faults, as do paths that leave the bundle, come twice, or sit on
+    the wrong side of `data/`. Whatever remains must be in the one form that `bag.manifest` writes,
+    so an upper-case digit, a carriage return or two swapped lines show too.
     """
     listing = Listing(name)
     if data.count(b"\n") > BUNDLE_FILES:
@@ -183,12 +195,18 @@ def read_listing(name: str, data: bytes, payload: bool) -> Listing:
             listing.faults.append((number, found, expected))
     if not listing.faults and manifest(listing.digests) != data:
         listing.faults.append(
-            (0, "lines in another order or without a last line feed", "lines sorted by path, each ended by a line feed")
+            (
+                0,
+                "lines in another order or without a last line feed",
+                "lines sorted by path, each ended by a line feed",
+            )
         )
     return listing
 
 
-def entry_faults(raw: bytes, listing: Listing, number: int, payload: bool) -> Iterator[tuple[str, str]]:
+def entry_faults(
+    raw: bytes, listing: Listing, number: int, payload: bool
+) -> Iterator[tuple[str, str]]:
     """Put one line into the listing, or yield (found, expected) for what is wrong with it."""
     if len(raw) > MANIFEST_LINE:
         yield f"a line of {len(raw):,} bytes", f"{MANIFEST_LINE:,} at most"
@@ -206,7 +224,10 @@ def entry_faults(raw: bytes, listing: Listing, number: int, payload: bool) -> It
     if decoded(path) is None:
         yield path, "a path whose only percent signs are %0A, %0D and %25 (BagIt 1.0)"
     elif decoded(path) in listing.digests:
-        yield f"{path} again", f"each path once (first on line {listing.line[decoded(path) or path]})"
+        yield (
+            f"{path} again",
+            f"each path once (first on line {listing.line[decoded(path) or path]})",
+        )
     elif escapes(path):
         yield path, "a path inside the bundle, without '..', '.', '//' or a leading '/' or '~'"
     elif path.startswith("data/") != payload:
@@ -217,7 +238,9 @@ def entry_faults(raw: bytes, listing: Listing, number: int, payload: bool) -> It
 
 
 def decoded(path: str) -> str | None:
-    """A manifest's path with BagIt's three percent codes undone; None where another percent sign stands."""
+    """A manifest's path with BagIt's three percent codes undone; None where another percent sign
+    stands.
+    """
     if re.search(r"%(?!0[AaDd]|25)", path):
         return None
     return re.sub(r"%0[Aa]|%0[Dd]|%25", lambda code: chr(int(code.group()[1:], 16)), path)
@@ -225,11 +248,17 @@ def decoded(path: str) -> str | None:
 
 def escapes(path: str) -> bool:
     """Whether a path could name something outside the bundle, or one file in two ways."""
-    return path.startswith("~") or "\\" in path or any(part in ("", ".", "..") for part in path.split("/"))
+    return (
+        path.startswith("~")
+        or "\\" in path
+        or any(part in ("", ".", "..") for part in path.split("/"))
+    )
 
 
 class Files(Mapping[str, bytes]):
-    """Files by path below `data/`: each in memory, or on the disk and read only when it is asked for."""
+    """Files by path below `data/`: each in memory, or on the disk and read only when it is asked
+    for.
+    """
 
     def __init__(self, places: Mapping[str, bytes | Path]) -> None:
         self.places = dict(sorted(places.items()))
@@ -258,7 +287,9 @@ class Files(Mapping[str, bytes]):
         if path not in self._digests:
             place = self.places[path]
             try:
-                self._digests[path] = sha256(place) if isinstance(place, bytes) else sha256_file(place)
+                self._digests[path] = (
+                    sha256(place) if isinstance(place, bytes) else sha256_file(place)
+                )
             except OSError as error:
                 raise unreadable(Path(path), error) from error
         return self._digests[path]
@@ -285,7 +316,11 @@ def opened(files: Mapping[str, bytes], path: str) -> Iterator[BinaryIO]:
     """A file to read from its start, unpacked where its name ends in .gz."""
     place = files.places[path] if isinstance(files, Files) else files[path]
     try:
-        raw = BytesIO(place) if isinstance(place, bytes) else open_regular(place, ROWS_FILE, follow=False)
+        raw = (
+            BytesIO(place)
+            if isinstance(place, bytes)
+            else open_regular(place, ROWS_FILE, follow=False)
+        )
     except OSError as error:
         raise unreadable(Path(str(place)), error) from error
     except TooMuch as error:

@@ -1,4 +1,6 @@
-"""The files of a bundle that say what a run was given: models, corpora, prompts, what was missing, the machine."""
+"""The files of a bundle that say what a run was given: models, corpora, prompts, what was missing,
+the machine.
+"""
 
 import os
 from dataclasses import asdict
@@ -16,12 +18,18 @@ from ambiemo.results.claims.reading import fingerprint, packaged
 
 
 def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
-    """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and answers."""
+    """Files by path below `data/`. All but `env/machine.json` are a function of plan, inputs and
+    answers.
+    """
     files = {
         "inputs/models.json": document(model_rows(expanded.plan)),
         "inputs/corpora.json": document(
             {
-                name: {"counts": corpus.counts, "options": corpus.options, "sources": [list(s) for s in corpus.sources]}
+                name: {
+                    "counts": corpus.counts,
+                    "options": corpus.options,
+                    "sources": [list(s) for s in corpus.sources],
+                }
                 for name, corpus in expanded.corpora.items()
             }
         ),
@@ -43,27 +51,40 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
     asked = {entry.row().prompt for entry in expanded.plan.strategies} | {"verifier"}
     for name, spec in expanded.specs.items():
         for prompt in sorted(asked):
-            files[f"config/prompts/{name}/{prompt}.txt"] = (models.prompt(spec, prompt) + "\n").encode("utf-8")
+            files[f"config/prompts/{name}/{prompt}.txt"] = (
+                models.prompt(spec, prompt) + "\n"
+            ).encode("utf-8")
     return files
 
 
 def _missing(expanded: Expanded, item: Missing) -> dict[str, str]:
-    """What was missing, without the path of a folder that the plan names outright: it tells of one machine."""
+    """What was missing, without the path of a folder that the plan names outright: it tells of one
+    machine.
+    """
     told = asdict(item)
     for entry in expanded.plan.corpora:
         if entry.root and not entry.root.startswith("${"):
-            for path in {entry.root, os.path.expanduser(entry.root), os.path.realpath(os.path.expanduser(entry.root))} - {"/"}:
+            for path in {
+                entry.root,
+                os.path.expanduser(entry.root),
+                os.path.realpath(os.path.expanduser(entry.root)),
+            } - {"/"}:
                 told["what"] = told["what"].replace(path.rstrip("/"), f"<the folder of {entry.id}>")
     told["what"] = shown(told["what"], 2000)
     return told
 
 
 def model_rows(plan: Plan) -> dict[str, Any]:
-    """What inputs/models.json says of each model that a plan asks, by id: its specification, without its server's address."""
+    """What inputs/models.json says of each model that a plan asks, by id: its specification,
+    without its server's address.
+    """
     told = {}
     for entry in plan.asked_models:
         spec = entry.spec()
         said = spec.model_dump(mode="json", exclude={"base_url"})
         said["capabilities"] = sorted(said["capabilities"])
-        told[entry.id] = said | {"revision": spec.revision, "engine": entry.engine or spec.engines[0]}
+        told[entry.id] = said | {
+            "revision": spec.revision,
+            "engine": entry.engine or spec.engines[0],
+        }
     return told

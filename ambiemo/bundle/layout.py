@@ -1,4 +1,6 @@
-"""What lies below a bundle's `data/`: every file it must have and every kind it may have, so that no other can be believed."""
+"""What lies below a bundle's `data/`: every file it must have and every kind it may have, so that
+no other can be believed.
+"""
 
 import re
 from collections.abc import Iterable
@@ -41,4 +43,6 @@ def check(paths: Iterable[str]) -> None:
             raise Broken(f"data/{path}: no such file, expected in every bundle")
     for path in sorted(there.difference(MUST)):
         if not MAY.fullmatch(path):
-            raise Broken(f"data/{path!a}: a file that no bundle has; nothing vouches for what it says")
+            raise Broken(
+                f"data/{path!a}: a file that no bundle has; nothing vouches for what it says"
+            )

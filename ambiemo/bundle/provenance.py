@@ -1,8 +1,10 @@
-"""Where a bundle's tables come from, in two forms that other tools read: an RO-Crate and an in-toto statement.
+"""Where a bundle's tables come from, in two forms that other tools read: an RO-Crate and an in-toto
+statement.
 
-Both are functions of the bundle's other files. RO-Crate 1.1 with Process Run Crate 0.5: rocrate-validator 0.13.0 knows no newer profile,
-and that one builds on 1.1. in-toto Statement v1 with SLSA provenance v1: the subjects are the tables, the dependencies are the source tree,
-the models and the corpora, each by its own kind of hash.
+Both are functions of the bundle's other files. RO-Crate 1.1 with Process Run Crate 0.5:
+rocrate-validator 0.13.0 knows no newer profile, and that one builds on 1.1. in-toto Statement v1
+with SLSA provenance v1: the subjects are the tables, the dependencies are the source tree, the
+models and the corpora, each by its own kind of hash.
 """
 
 import json
@@ -40,8 +42,12 @@ RESULTS = ("predictions/", "tables/", "figures/", "claims.json")
 GIVEN = ("config/", "inputs/")
 
 
-def provenance(files: Mapping[str, bytes], environment: Mapping[str, str] = os.environ) -> dict[str, bytes]:
-    """The two files, by path below `data/`, to add to `files` (all others of the bundle, by the same kind of path)."""
+def provenance(
+    files: Mapping[str, bytes], environment: Mapping[str, str] = os.environ
+) -> dict[str, bytes]:
+    """The two files, by path below `data/`, to add to `files` (all others of the bundle, by the
+    same kind of path).
+    """
     known = as_files(files)
     statement_file = {"provenance/statement.json": statement(known)}
     whole = Files({**known.places, **statement_file})
@@ -49,11 +55,15 @@ def provenance(files: Mapping[str, bytes], environment: Mapping[str, str] = os.e
 
 
 def statement(files: Mapping[str, bytes]) -> bytes:
-    """in-toto Statement v1 with SLSA provenance v1 as predicate, unsigned; subjects are all files under `tables/`."""
+    """in-toto Statement v1 with SLSA provenance v1 as predicate, unsigned; subjects are all files
+    under `tables/`.
+    """
     return document(
         {
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": [resource(path, files) for path in sorted(files) if path.startswith("tables/")],
+            "subject": [
+                resource(path, files) for path in sorted(files) if path.startswith("tables/")
+            ],
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {
                 "buildDefinition": {
@@ -89,18 +99,33 @@ def parsed(files: Mapping[str, bytes], path: str) -> Any:
 
 
 def source_tree(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """The package's source: by git tree where it ran from a checkout, else by the hash over its Python files."""
+    """The package's source: by git tree where it ran from a checkout, else by the hash over its
+    Python files.
+    """
     source = parsed(files, "env/machine.json").get("source", {})
     if source.get("tree"):
         clean = {"annotations": {"clean": source["clean"]}}
-        return [{"uri": source["tree"], "digest": {"gitTree": source["tree"].rsplit(":", 1)[1]}, **clean}]
+        return [
+            {
+                "uri": source["tree"],
+                "digest": {"gitTree": source["tree"].rsplit(":", 1)[1]},
+                **clean,
+            }
+        ]
     if source.get("python_files_sha256"):
-        return [{"name": f"ambiemo {source['version']}", "digest": {"sha256": source["python_files_sha256"]}}]
+        return [
+            {
+                "name": f"ambiemo {source['version']}",
+                "digest": {"sha256": source["python_files_sha256"]},
+            }
+        ]
     return []
 
 
 def models(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """The models by their pinned revisions: a git commit of their weights where it is one, else an annotation."""
+    """The models by their pinned revisions: a git commit of their weights where it is one, else an
+    annotation.
+    """
     found = []
     for name, model in sorted(parsed(files, "inputs/models.json").items()):
         revision = model.get("revision") or ""
@@ -126,7 +151,8 @@ def corpora(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
 def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.environ) -> bytes:
     """ro-crate-metadata.json over all other files of the bundle.
 
-    Its date is that of SOURCE_DATE_EPOCH. RO-Crate asks for one; where that is not set there is none rather than an invented one.
+    Its date is that of SOURCE_DATE_EPOCH. RO-Crate asks for one; where that is not set there is
+    none rather than an invented one.
     """
     import yaml
 
@@ -139,7 +165,8 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
         "@id": "./",
         "@type": "Dataset",
         "name": f"ambiemo bundle {plan['name']}",
-        "description": plan.get("title") or f"Answers, predictions and tables of the plan {plan['name']}",
+        "description": plan.get("title")
+        or f"Answers, predictions and tables of the plan {plan['name']}",
         "license": {"@id": LICENCE},
         "conformsTo": {"@id": PROCESS},
         "hasPart": [{"@id": path} for path in sorted(files)],

@@ -1,4 +1,5 @@
-"""Corpora whose clips or votes anybody may have: a bundle's utterances are held against this package's own copy.
+"""Corpora whose clips or votes anybody may have: a bundle's utterances are held against this
+package's own copy.
 
 tiny      ids, clips, speakers, lengths and votes: the package ships them. Only where the plan names no other folder
 crema-d   ids, clips and speakers, by the pinned manifest, and where all are there, which of them a limit keeps; not the votes
@@ -20,8 +21,12 @@ COUNTS = "data/inputs/corpora.json"
 AGAIN = "get the bundle again from its source, or run its plan again"
 
 
-def check_public(entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit: int | None) -> None:
-    """Raise Broken for an utterance that is not as this package knows it. limit: how many of the corpus were to be kept."""
+def check_public(
+    entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit: int | None
+) -> None:
+    """Raise Broken for an utterance that is not as this package knows it. limit: how many of the
+    corpus were to be kept.
+    """
     if entry.id == tiny.NAME and not entry.root:
         _check_tiny(entry, rows, told, limit)
     elif entry.id == crema_d.NAME:
@@ -31,7 +36,9 @@ def check_public(entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit
 
 
 def unknown(entry: CorpusEntry, told: Row) -> str:
-    """What of a corpus no check can know here, in words; "" where the package has its own copy of everything."""
+    """What of a corpus no check can know here, in words; "" where the package has its own copy of
+    everything.
+    """
     counts = told["counts"]
     same = f"; {counts['same_clip']} share another's clip" if counts["same_clip"] else ""
     if entry.id == tiny.NAME and not entry.root:
@@ -40,8 +47,14 @@ def unknown(entry: CorpusEntry, told: Row) -> str:
         return f"votes by a file of the run's own{same}"
     if entry.id == crema_d.NAME:
         other = counts.get("audio_not_as_released", 0)
-        left = "" if counts["utterances"] >= crema_d.CLIPS - len(crema_d.WRONG_AUDIO) else ", which clips are left out"
-        return f"votes{left}" + (f"; {other} clips are not the released ones" if other else "") + same
+        left = (
+            ""
+            if counts["utterances"] >= crema_d.CLIPS - len(crema_d.WRONG_AUDIO)
+            else ", which clips are left out"
+        )
+        return (
+            f"votes{left}" + (f"; {other} clips are not the released ones" if other else "") + same
+        )
     if entry.id == emodb.NAME:
         return f"which of the {emodb.CLIPS} clips are left out; bytes of the clips whose hashes are not public{same}"
     return f"utterances, clips, speakers and votes{same}"
@@ -53,11 +66,18 @@ def _packaged() -> tuple[Mapping[str, Utterance], tuple[tuple[str, str], ...]]:
     return {one.id: one for one in loaded.utterances}, loaded.sources
 
 
-def _check_tiny(entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit: int | None) -> None:
+def _check_tiny(
+    entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit: int | None
+) -> None:
     own, sources = _packaged()
     if [tuple(one) for one in told["sources"]] != list(sources):
-        raise Broken(f"{COUNTS}: corpus tiny: key sources: found others than the packaged file; {AGAIN}")
-    if told["counts"]["utterances"] != _kept(len(own), entry.options.get("limit")) or told["counts"]["no_vote_in_label_set"]:
+        raise Broken(
+            f"{COUNTS}: corpus tiny: key sources: found others than the packaged file; {AGAIN}"
+        )
+    if (
+        told["counts"]["utterances"] != _kept(len(own), entry.options.get("limit"))
+        or told["counts"]["no_vote_in_label_set"]
+    ):
         raise Broken(
             f"{COUNTS}: corpus tiny: key counts: found {told['counts']['utterances']} utterances of which "
             f"{told['counts']['no_vote_in_label_set']} without votes, expected {len(own)} and 0, as packaged; {AGAIN}"
@@ -65,13 +85,19 @@ def _check_tiny(entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit:
     for one in rows:
         ours = own.get(one.id)
         if ours is None:
-            raise Broken(f"{ROWS}: {shown(one.id, 60)}: found an utterance that the packaged corpus lacks; {AGAIN}")
+            raise Broken(
+                f"{ROWS}: {shown(one.id, 60)}: found an utterance that the packaged corpus lacks; {AGAIN}"
+            )
         for key in ("speaker", "cluster", "audio_sha256", "duration_s", "votes"):
             found, expected = getattr(one, key), getattr(ours, key)
             if found != expected:
-                raise Broken(f"{ROWS}: {one.id}: key {key}: found {found!a:.70}, expected {expected!a:.70}, as packaged; {AGAIN}")
+                raise Broken(
+                    f"{ROWS}: {one.id}: key {key}: found {found!a:.70}, expected {expected!a:.70}, as packaged; {AGAIN}"
+                )
     options_limit = entry.options.get("limit")
-    _check_sample("tiny", [one.id for one in rows], _sample(_sample(sorted(own), options_limit), limit))
+    _check_sample(
+        "tiny", [one.id for one in rows], _sample(_sample(sorted(own), options_limit), limit)
+    )
 
 
 def _kept(n: int, limit: int | None) -> int:
@@ -112,7 +138,9 @@ def _check_crema_d(rows: Sequence[Utterance], told: Row, limit: int | None) -> N
     for one in rows:
         if one.audio_sha256 or options["audio"] == "required":
             if one.id not in known:
-                raise Broken(f"{ROWS}: {shown(one.id, 60)}: found a clip that CREMA-D's manifest lacks; {AGAIN}")
+                raise Broken(
+                    f"{ROWS}: {shown(one.id, 60)}: found a clip that CREMA-D's manifest lacks; {AGAIN}"
+                )
             other += known[one.id] != one.audio_sha256
         speaker = one.id.split("_")[0]
         if not crema_d.CLIP.fullmatch(one.id) or (one.speaker, one.cluster) != (speaker, speaker):
@@ -127,21 +155,37 @@ def _check_crema_d(rows: Sequence[Utterance], told: Row, limit: int | None) -> N
             f"not those of CREMA-D's manifest; {AGAIN}"
         )
     for pinned in crema_d.downloads().files:
-        if pinned.path == crema_d.VOTES and not any(path == crema_d.VOTES for path, _ in told["sources"]):
-            raise Broken(f"{COUNTS}: corpus crema-d: key sources: found no {crema_d.VOTES}, expected it; {AGAIN}")
+        if pinned.path == crema_d.VOTES and not any(
+            path == crema_d.VOTES for path, _ in told["sources"]
+        ):
+            raise Broken(
+                f"{COUNTS}: corpus crema-d: key sources: found no {crema_d.VOTES}, expected it; {AGAIN}"
+            )
     whole = counts["utterances"] == len(known) and not counts["no_vote_in_label_set"]
     if whole and not options.get("splits") and options["audio"] == "required":
         _check_sample("crema-d", [one.id for one in rows], _sample(sorted(known), limit))
 
 
 def _check_emodb(rows: Sequence[Utterance], told: Row) -> None:
-    known = {pin.path.rsplit("/", 1)[-1].removesuffix(".wav"): pin.sha256 for pin in emodb.downloads().files}
+    known = {
+        pin.path.rsplit("/", 1)[-1].removesuffix(".wav"): pin.sha256
+        for pin in emodb.downloads().files
+    }
     for one in rows:
-        if not emodb.CLIP.fullmatch(one.id) or (one.speaker, one.cluster) != (one.id[:2], one.id[:2]):
-            raise Broken(f"{ROWS}: {shown(one.id, 60)}: found a clip or a speaker that EmoDB lacks; {AGAIN}")
+        if not emodb.CLIP.fullmatch(one.id) or (one.speaker, one.cluster) != (
+            one.id[:2],
+            one.id[:2],
+        ):
+            raise Broken(
+                f"{ROWS}: {shown(one.id, 60)}: found a clip or a speaker that EmoDB lacks; {AGAIN}"
+            )
         if one.audio_sha256 and known.get(one.id, one.audio_sha256) != one.audio_sha256:
-            raise Broken(f"{ROWS}: {one.id}: key audio_sha256: found another clip than the released one; {AGAIN}")
+            raise Broken(
+                f"{ROWS}: {one.id}: key audio_sha256: found another clip than the released one; {AGAIN}"
+            )
         if told["options"].get("votes") is None:
             acted = emodb.LETTERS[one.id[5]]
             if one.votes != tuple(int(label == acted) for label in emodb.LABELS):
-                raise Broken(f"{ROWS}: {one.id}: key votes: found {list(one.votes)}, expected {acted}, as the clip is called; {AGAIN}")
+                raise Broken(
+                    f"{ROWS}: {one.id}: key votes: found {list(one.votes)}, expected {acted}, as the clip is called; {AGAIN}"
+                )

@@ -1,4 +1,5 @@
-"""Predictions and tables again, from a bundle's answers alone: what `verify` compares and `ambiemo tables` prints.
+"""Predictions and tables again, from a bundle's answers alone: what `verify` compares and `ambiemo
+tables` prints.
 
 The units (a model and a corpus each) are independent, so they are worked on in several processes.
 """
@@ -46,8 +47,9 @@ MORE = ("ambiguity", "curves", "floors", "gains", "verifier")
 def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None]:
     """Everything in a bundle that follows from the rest, by path below `data/`.
 
-    Tables and failures as bytes. Of a predictions file, which may be large, the first difference to the bundle's own, None
-    if there is none. Raises OtherFormat for a bundle of another layout, Broken naming the file that cannot be used.
+    Tables and failures as bytes. Of a predictions file, which may be large, the first difference to
+    the bundle's own, None if there is none. Raises OtherFormat for a bundle of another layout,
+    Broken naming the file that cannot be used.
     """
     check_format(files)
     layout.check(files)
@@ -58,11 +60,17 @@ def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None
     results, made = {}, {}
     for unit, result, difference in _worked(files, study, True):
         results[unit], made[predictions_path(*unit)] = result, difference
-    return {**assembled(study, results, run_from(study, files)), **made, "config/claims.yaml": packaged()}
+    return {
+        **assembled(study, results, run_from(study, files)),
+        **made,
+        "config/claims.yaml": packaged(),
+    }
 
 
 def tables_again(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The tables of a bundle from its answers, by path below `data/`; its own tables and predictions are not looked at."""
+    """The tables of a bundle from its answers, by path below `data/`; its own tables and
+    predictions are not looked at.
+    """
     study = study_from(files)
     check_inputs(study, files)
     results = {unit: result for unit, result, _ in _worked(files, study, False)}
@@ -106,18 +114,28 @@ def _worked(
             ) from error
 
 
-def work_on(files: Mapping[str, bytes], study: Study, compare: bool, unit: Unit) -> tuple[Unit, UnitResult, Difference | None]:
-    """One unit from its answers to its rows, and where the bundle's predictions first differ from ours."""
+def work_on(
+    files: Mapping[str, bytes], study: Study, compare: bool, unit: Unit
+) -> tuple[Unit, UnitResult, Difference | None]:
+    """One unit from its answers to its rows, and where the bundle's predictions first differ from
+    ours.
+    """
     model, corpus = unit
     if model == BASELINE:
         columns, result = baseline_result(study, corpus)
     else:
         columns, result = unit_result(study, unit, read_unit(study, unit, files))
     path = predictions_path(model, corpus)
-    return unit, result, _difference(files, path, truths_of(study, corpus), columns) if compare else None
+    return (
+        unit,
+        result,
+        _difference(files, path, truths_of(study, corpus), columns) if compare else None,
+    )
 
 
-def _difference(files: Mapping[str, bytes], path: str, truths: Truths, columns: Sequence[Column]) -> Difference | None:
+def _difference(
+    files: Mapping[str, bytes], path: str, truths: Truths, columns: Sequence[Column]
+) -> Difference | None:
     expected = map(line, prediction_rows(truths, columns))
     if path not in files:
         return Difference("the whole file", "no such file", "a file, as the answers give one")
@@ -128,11 +146,19 @@ def _difference(files: Mapping[str, bytes], path: str, truths: Truths, columns: 
             return Difference("the whole file", f"no readable gzip file ({error})", "a gzip file")
 
 
-def assembled(study: Study, results: Mapping[Unit, UnitResult], run: Run | None = None) -> dict[str, bytes]:
-    """The tables and the list of failures, from every unit's rows. run: that of a whole run unless given."""
+def assembled(
+    study: Study, results: Mapping[Unit, UnitResult], run: Run | None = None
+) -> dict[str, bytes]:
+    """The tables and the list of failures, from every unit's rows. run: that of a whole run unless
+    given.
+    """
     ordered = [results[unit].rows for unit in all_units(study)]
     rows = {name: [row for one in ordered for row in getattr(one, name)] for name in ROWS}
-    rows["draws"].sort(key=lambda row: [row[name] for name in ("corpus", "model", "purpose", "prompt", "decoding", "audio")])
+    rows["draws"].sort(
+        key=lambda row: [
+            row[name] for name in ("corpus", "model", "purpose", "prompt", "decoding", "audio")
+        ]
+    )
     cells = cell_rows(study)
     truths = {corpus: truths_of(study, corpus) for corpus in sorted(study.utterances)}
     for corpus, one in truths.items():
@@ -140,7 +166,11 @@ def assembled(study: Study, results: Mapping[Unit, UnitResult], run: Run | None 
         rows["verifier"] += self_preference_rows(one.speakers, corpus, judged)
     columns = {key: answers for one in results.values() for key, answers in one.claimed.items()}
     decided = claim_rows(claims(), evidence_of(study, truths, columns), run or run_of(study))
-    told = markdown(study, rows["results"], cells, rows["heard"]) + markdown_sections(rows) + claims_section(decided)
+    told = (
+        markdown(study, rows["results"], cells, rows["heard"])
+        + markdown_sections(rows)
+        + claims_section(decided)
+    )
     return {
         "tables/results.csv": as_csv(rows["results"]),
         "tables/paired.csv": as_csv(rows["paired"]),
@@ -151,7 +181,9 @@ def assembled(study: Study, results: Mapping[Unit, UnitResult], run: Run | None 
         "tables/cells.csv": as_csv(cells),
         "tables/claims.csv": as_csv(decided),
         "tables/results.md": told.encode("utf-8"),
-        FAILURES: failures_csv(failure for unit in all_units(study) for failure in results[unit].failures),
+        FAILURES: failures_csv(
+            failure for unit in all_units(study) for failure in results[unit].failures
+        ),
     }
 
 
@@ -161,7 +193,9 @@ def failures_csv(failures: Iterable[Failure]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("kind", "model", "corpus", "utterance_id", "draw", "failure"))
-    order = sorted((kind != "answer", model, corpus, place) for place, (kind, model, corpus, *_) in enumerate(told))
+    order = sorted(
+        (kind != "answer", model, corpus, place)
+        for place, (kind, model, corpus, *_) in enumerate(told)
+    )
     writer.writerows(told[place] for *_, place in order)
     return text.getvalue().encode("utf-8")
-

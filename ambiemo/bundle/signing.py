@@ -1,7 +1,8 @@
 """Signatures over a bundle's tag manifest, by OpenSSH: made, read, and said in words.
 
-A signature says who vouches for a bundle only to somebody who got the key by another way. So there are three states:
-not signed; signed by a key that nobody here vouches for; signed by a name of the reader's own list of signers.
+A signature says who vouches for a bundle only to somebody who got the key by another way. So there
+are three states: not signed; signed by a key that nobody here vouches for; signed by a name of the
+reader's own list of signers.
 """
 
 import os
@@ -24,7 +25,8 @@ FINGERPRINT = re.compile(r"key (SHA256:[A-Za-z0-9+/=]{43,44})")
 
 @dataclass(frozen=True)
 class Signed:
-    """Who signed: `fingerprint` of the key ("" = not signed), `name` in the reader's list of signers ("" = not in it, or no list).
+    """Who signed: `fingerprint` of the key ("" = not signed), `name` in the reader's list of
+    signers ("" = not in it, or no list).
 
     wrong: why a signature that is there is not good, "" if it is.
     """
@@ -39,11 +41,16 @@ class Signed:
             return "badly signed"
         if not self.fingerprint:
             return "not signed"
-        return f"signed by {self.name} ({self.fingerprint})" if self.name else f"signed by {self.fingerprint}, key not checked"
+        return (
+            f"signed by {self.name} ({self.fingerprint})"
+            if self.name
+            else f"signed by {self.fingerprint}, key not checked"
+        )
 
 
 def signature(disk: Disk, signers: Path | None = None) -> Signed:
-    """Who signed a bundle. signers: a file of allowed signers that the reader trusts (ssh-keygen(1)).
+    """Who signed a bundle. signers: a file of allowed signers that the reader trusts
+    (ssh-keygen(1)).
 
     Raises BadInput for a list of signers that cannot be read, and where ssh-keygen is not there.
     """
@@ -51,7 +58,9 @@ def signature(disk: Disk, signers: Path | None = None) -> Signed:
         return Signed()
     sig, inside = SIGNATURE
     data = disk.read(TAG_MANIFEST)
-    with tempfile.TemporaryDirectory() as own:  # ssh-keygen reads copies: nothing can be exchanged under its hands
+    with (
+        tempfile.TemporaryDirectory() as own
+    ):  # ssh-keygen reads copies: nothing can be exchanged under its hands
         made, theirs = Path(own, "sig"), Path(own, "inside")
         made.write_bytes(disk.read(sig))
         theirs.write_bytes(disk.read(inside))
@@ -61,7 +70,10 @@ def signature(disk: Disk, signers: Path | None = None) -> Signed:
             return Signed(wrong=shown(said.strip()) or "a bad signature")
         code, said = _asked("verify", "-f", str(theirs), "-I", SIGNER, "-s", str(made), data=data)
         if code:
-            return Signed(key[1], wrong=f"allowed_signers of the bundle does not name the key as {SIGNER}: {shown(said.strip())}")
+            return Signed(
+                key[1],
+                wrong=f"allowed_signers of the bundle does not name the key as {SIGNER}: {shown(said.strip())}",
+            )
         if signers is None:
             return Signed(key[1])
         trusted = Path(own, "trusted")
@@ -75,18 +87,24 @@ def signature(disk: Disk, signers: Path | None = None) -> Signed:
 
 
 def sign(disk: Disk, key: Path) -> str:
-    """Sign a bundle's tag manifest and put signature and allowed_signers next to it; the key's fingerprint.
+    """Sign a bundle's tag manifest and put signature and allowed_signers next to it; the key's
+    fingerprint.
 
-    Raises BadInput for a key that cannot be used; Broken where the signature that was made is not good.
+    Raises BadInput for a key that cannot be used; Broken where the signature that was made is not
+    good.
     """
     try:
         read_regular(key, TAG_FILE)
     except (OSError, TooMuch) as error:
-        raise BadInput(f"--key {shown(str(key))}: {getattr(error, 'strerror', None) or error}; name a private key file") from error
+        raise BadInput(
+            f"--key {shown(str(key))}: {getattr(error, 'strerror', None) or error}; name a private key file"
+        ) from error
     code, made = _asked("sign", "-f", str(key.resolve()), data=disk.read(TAG_MANIFEST))
     told, public = _keygen("-y", "-f", str(key.resolve()))
     if code or told or not made.startswith("-----BEGIN SSH SIGNATURE-----"):
-        raise BadInput(f"--key {shown(str(key))}: ssh-keygen cannot sign with it: {shown((made if code else public).strip())}")
+        raise BadInput(
+            f"--key {shown(str(key))}: ssh-keygen cannot sign with it: {shown((made if code else public).strip())}"
+        )
     sig, inside = SIGNATURE
     kind, blob, *_ = public.split()  # no comment: it may be USER@HOST
     write(disk.root / inside, f"{SIGNER} {kind} {blob}\n".encode())
@@ -94,7 +112,9 @@ def sign(disk: Disk, key: Path) -> str:
     again = Disk(disk.root, {**disk.files, sig: len(made), inside: 1}, {})
     found = signature(again)
     if found.wrong:
-        raise Broken(f"{shown(str(disk.root))}: the signature that was made is not good: {found.wrong}")
+        raise Broken(
+            f"{shown(str(disk.root))}: the signature that was made is not good: {found.wrong}"
+        )
     return found.fingerprint
 
 
@@ -103,11 +123,15 @@ def _list_of(signers: Path) -> bytes:
         return read_regular(signers, TAG_FILE)
     except (OSError, TooMuch) as error:
         why = getattr(error, "strerror", None) or error
-        raise BadInput(f"--signers {shown(str(signers))}: {why}; name a file of allowed signers, `NAME KEYTYPE KEY` a line") from error
+        raise BadInput(
+            f"--signers {shown(str(signers))}: {why}; name a file of allowed signers, `NAME KEYTYPE KEY` a line"
+        ) from error
 
 
 def _asked(what: str, *arguments: str, data: bytes) -> tuple[int, str]:
-    return _keygen("-Y", what, *(() if what == "find-principals" else ("-n", NAMESPACE)), *arguments, data=data)
+    return _keygen(
+        "-Y", what, *(() if what == "find-principals" else ("-n", NAMESPACE)), *arguments, data=data
+    )
 
 
 def _keygen(*arguments: str, data: bytes = b"") -> tuple[int, str]:
@@ -122,5 +146,9 @@ def _keygen(*arguments: str, data: bytes = b"") -> tuple[int, str]:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         why = getattr(error, "strerror", None) or "it does not end"
-        raise BadInput(f"ssh-keygen: {why}; install OpenSSH 8.2 or newer to sign bundles and to check signatures") from error
-    return done.returncode, (done.stdout if done.returncode == 0 else done.stderr).decode("utf-8", "backslashreplace")
+        raise BadInput(
+            f"ssh-keygen: {why}; install OpenSSH 8.2 or newer to sign bundles and to check signatures"
+        ) from error
+    return done.returncode, (done.stdout if done.returncode == 0 else done.stderr).decode(
+        "utf-8", "backslashreplace"
+    )

@@ -1,4 +1,6 @@
-"""From one number of results.csv back to what it rests on: utterances, predictions, candidates, draws, clips."""
+"""From one number of results.csv back to what it rests on: utterances, predictions, candidates,
+draws, clips.
+"""
 
 import csv
 import io
@@ -22,9 +24,11 @@ LONGEST_LINE = 2000
 
 @dataclass(frozen=True)
 class Source:
-    """One candidate: line of the answers' file (from 1), key of its draw, its index, the parser's verdict, its text.
+    """One candidate: line of the answers' file (from 1), key of its draw, its index, the parser's
+    verdict, its text.
 
-    score and score_draw: what a verifier gave it and under which key, None and "" where none was asked.
+    score and score_draw: what a verifier gave it and under which key, None and "" where none was
+    asked.
     """
 
     line: int
@@ -38,10 +42,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Step:
-    """One utterance behind a number: votes, whose clip was heard (its hash), the prediction, its own value, its candidates.
+    """One utterance behind a number: votes, whose clip was heard (its hash), the prediction, its
+    own value, its candidates.
 
-    value: the column's metric on this utterance alone (infinite where it diverges), None where the metric has none (a failed prediction;
-    F1, recall, calibration and explained variance exist for many utterances only).
+    value: the column's metric on this utterance alone (infinite where it diverges), None where the
+    metric has none (a failed prediction; F1, recall, calibration and explained variance exist for
+    many utterances only).
     """
 
     utterance_id: str
@@ -56,7 +62,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Trace:
-    """A cell of the table, the file its answers are in (a baseline's predictions: it asks nothing), and every utterance behind it."""
+    """A cell of the table, the file its answers are in (a baseline's predictions: it asks nothing),
+    and every utterance behind it.
+    """
 
     row: dict[str, str]
     column: str
@@ -68,22 +76,27 @@ class Trace:
 def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trace:
     """What one number rests on (files by path below `data/`).
 
-    table: "results" (also "results.csv"). row: its line number, the header being 1, or corpus/model/strategy/control/level.
-    Raises BadInput for a table, row or column that is not there; Broken for a file that cannot be used.
+    table: "results" (also "results.csv"). row: its line number, the header being 1, or
+    corpus/model/strategy/control/level. Raises BadInput for a table, row or column that is not
+    there; Broken for a file that cannot be used.
     """
     from ambiemo.bundle.contents import naming, predictions_path, read_rows, study_from
     from ambiemo.results.predictions import BASELINE
     from ambiemo.results.truths import truths_of
 
     if table.removeprefix("tables/").removesuffix(".csv") != "results":
-        raise BadInput(f"table '{table}': cannot be traced; only 'results' can, whose numbers the others are made of")
+        raise BadInput(
+            f"table '{table}': cannot be traced; only 'results' can, whose numbers the others are made of"
+        )
     said = find_row(files, row)
     if column not in said:
         raise BadInput(f"{TABLE}: column '{column}': not there; there are {', '.join(said)}")
     corpus, model, strategy, control, level = (said[key] for key in KEYS)
     study = study_from(files)
     truths = truths_of(study, corpus)
-    inside = {one for one, own in zip(truths.ids, truths.levels, strict=True) if level in ("all", own)}
+    inside = {
+        one for one, own in zip(truths.ids, truths.levels, strict=True) if level in ("all", own)
+    }
     path = predictions_path(model, corpus)
     place = {one: index for index, one in enumerate(truths.ids)}
     file, behind = candidates(study, files, corpus, model, strategy, control)
@@ -108,35 +121,53 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
                     tuple(behind.get(clip, ())),
                 )
             )
-    return Trace(said, column, f"data/{path if model == BASELINE else file}", study.labels[corpus], tuple(steps))
+    return Trace(
+        said,
+        column,
+        f"data/{path if model == BASELINE else file}",
+        study.labels[corpus],
+        tuple(steps),
+    )
 
 
 def find_row(files: Mapping[str, bytes], row: str) -> dict[str, str]:
     """The row of results.csv by line number or by its five names."""
     if TABLE not in files:
-        raise BadInput(f"data/{TABLE}: not there; `ambiemo verify` says what else is wrong with the bundle")
+        raise BadInput(
+            f"data/{TABLE}: not there; `ambiemo verify` says what else is wrong with the bundle"
+        )
     rows = list(csv.DictReader(io.StringIO(files[TABLE].decode("utf-8"), newline="")))
     if row.isdecimal():
         if not 2 <= int(row) <= len(rows) + 1:
-            raise BadInput(f"{TABLE}: row {row}: not there; rows are lines 2 to {len(rows) + 1}, line 1 is the header")
+            raise BadInput(
+                f"{TABLE}: row {row}: not there; rows are lines 2 to {len(rows) + 1}, line 1 is the header"
+            )
         return rows[int(row) - 2]
     for one in rows:
         if row == "/".join(one[key] for key in KEYS):
             return one
-    example = "/".join(rows[0][key] for key in KEYS) if rows else "corpus/model/strategy/control/level"
-    raise BadInput(f"{TABLE}: row '{row}': not there; name a line number or {'/'.join(KEYS)}, such as {example}")
+    example = (
+        "/".join(rows[0][key] for key in KEYS) if rows else "corpus/model/strategy/control/level"
+    )
+    raise BadInput(
+        f"{TABLE}: row '{row}': not there; name a line number or {'/'.join(KEYS)}, such as {example}"
+    )
 
 
 def candidates(
     study: "Study", files: Mapping[str, bytes], corpus: str, model: str, strategy: str, control: str
 ) -> tuple[str, dict[str, list[Source]]]:
-    """The file of the answers that the strategy read, and by clip the candidates it used; nothing for a baseline."""
+    """The file of the answers that the strategy read, and by clip the candidates it used; nothing
+    for a baseline.
+    """
     from ambiemo.bundle.contents import answers_path, naming, read_rows, scores_path
 
     name = study.question_of.get((model, corpus, strategy, control))
     if name is None:
         return "", {}
-    question = next(one for one in study.questions if (one.unit, one.name) == ((model, corpus), name))
+    question = next(
+        one for one in study.questions if (one.unit, one.name) == ((model, corpus), name)
+    )
     row = next(one.row() for one in study.plan.strategies if one.name == strategy)
     path, judged = answers_path(question), {}
     if row.verified:
@@ -154,11 +185,21 @@ def candidates(
     return path, found
 
 
-AVERAGED = {"js_divergence_bits", "js_distance_nats", "bhattacharyya", "r2_pearson", "accuracy", "brier", "kl_nats"}
+AVERAGED = {
+    "js_divergence_bits",
+    "js_distance_nats",
+    "bhattacharyya",
+    "r2_pearson",
+    "accuracy",
+    "brier",
+    "kl_nats",
+}
 
 
 def alone(column: str, truth: Any, distribution: tuple[float, ...] | None) -> float | None:
-    """The column's metric on one utterance; the column's value is the mean of these where the metric is a mean."""
+    """The column's metric on one utterance; the column's value is the mean of these where the
+    metric is a mean.
+    """
     import numpy as np
 
     from ambiemo.metrics import evaluate
@@ -206,5 +247,9 @@ def as_lines(found: Trace) -> Iterator[str]:
         yield f"  prediction {said}"
         for source in step.answers:
             name = f"line {source.line} draw {source.draw[:16]} #{source.index} {source.verdict}"
-            name += f" score {source.score} by draw {source.score_draw[:16]}" if source.score_draw else ""
+            name += (
+                f" score {source.score} by draw {source.score_draw[:16]}"
+                if source.score_draw
+                else ""
+            )
             yield f"  {name}: {shown(source.text)}"

@@ -1,4 +1,6 @@
-"""How a verification is printed: one line a check, below a broken one what was found, expected, and what to do."""
+"""How a verification is printed: one line a check, below a broken one what was found, expected, and
+what to do.
+"""
 
 import json
 import sys
@@ -23,11 +25,15 @@ SHOWN_A_CHECK = 10
 
 
 def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
-    """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it cannot be read."""
+    """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it
+    cannot be read.
+    """
     outcomes = examine(folder, signers=signers)
     who = signature_words(folder, signers)
     known = facts_of(folder) if holds(outcomes) else None
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no tick must not turn a verdict into a traceback
+    if isinstance(
+        sys.stdout, TextIOWrapper
+    ):  # a terminal that knows no tick must not turn a verdict into a traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     if as_json:
         print(as_object(folder, outcomes, known, who))
@@ -37,7 +43,9 @@ def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
 
 
 def facts_of(folder: Path) -> "Facts | None":
-    """What a reader must know of a bundle that holds; imported when it is needed, as it reads plans."""
+    """What a reader must know of a bundle that holds; imported when it is needed, as it reads
+    plans.
+    """
     if not (folder / "data" / "config" / "plan.yaml").is_file():
         return None
     from ambiemo.bundle.facts import facts
@@ -62,7 +70,16 @@ def as_object(folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", 
     """The outcome as one JSON object; its keys are a contract that scripts rely on."""
     checks = [{**asdict(outcome), "holds": not outcome.findings} for outcome in outcomes]
     told = known.as_object() if known else None
-    return json.dumps({"bundle": folder.name, "holds": holds(outcomes), "checks": checks, "facts": told, "signature": who}, indent=1)
+    return json.dumps(
+        {
+            "bundle": folder.name,
+            "holds": holds(outcomes),
+            "checks": checks,
+            "facts": told,
+            "signature": who,
+        },
+        indent=1,
+    )
 
 
 def as_lines(folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", who: str) -> None:
@@ -82,7 +99,13 @@ def as_lines(folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", w
     console.print(Text(who))
     for note in known.notes() if known else ():
         console.print(Text(note, "dim"))
-    verdict = f"broken: {broken} of {len(outcomes)} checks" if broken else f"holds: {known.line()}" if known else "holds"
+    verdict = (
+        f"broken: {broken} of {len(outcomes)} checks"
+        if broken
+        else f"holds: {known.line()}"
+        if known
+        else "holds"
+    )
     console.print(Text(verdict, "bold red" if broken else "bold green"))
 
 

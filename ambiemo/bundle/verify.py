@@ -1,8 +1,9 @@
 """Does a bundle hold? Asked of the folder alone, believing nothing that it says about itself.
 
-The table of checks below asks: is it a bag, are its manifests well formed, is every listed file there and unchanged, is
-nothing there that is not listed, does every compressed file unpack, do predictions and tables follow from the answers,
-does the provenance speak of these files, is a signature good. The sixth is the one a forger cannot answer by making the checksums again.
+The table of checks below asks: is it a bag, are its manifests well formed, is every listed file
+there and unchanged, is nothing there that is not listed, does every compressed file unpack, do
+predictions and tables follow from the answers, does the provenance speak of these files, is a
+signature good. The sixth is the one a forger cannot answer by making the checksums again.
 """
 
 import json
@@ -13,7 +14,17 @@ from pathlib import Path
 
 from ambiemo.bundle.bag import DECLARATION, MANIFEST, SIGNATURE, TAG_MANIFEST
 from ambiemo.bundle.difference import Difference, first_difference
-from ambiemo.bundle.folder import Disk, Files, Listing, OtherFormat, look, opened, payload_of, read_listing, unreadable
+from ambiemo.bundle.folder import (
+    Disk,
+    Files,
+    Listing,
+    OtherFormat,
+    look,
+    opened,
+    payload_of,
+    read_listing,
+    unreadable,
+)
 from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.signing import SIGNER, signature
 from ambiemo.durable import CHUNK, sha256_file
@@ -22,7 +33,9 @@ from ambiemo.jsonlines import GZIP_ERRORS
 from ambiemo.limits import parse_yaml
 
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes | Difference | None]]
-"""Files below `data/` -> what follows from them: a file's bytes, or how the bundle's own differs from them."""
+"""Files below `data/` -> what follows from them: a file's bytes, or how the bundle's own differs
+from them.
+"""
 OURS = ("README.md", "config/claims.yaml", "verify.py")
 DERIVED = ("predictions/", "tables/")  # nothing may lie here that the answers do not give
 TAGS = ("bag-info.txt", "bagit.txt", MANIFEST)
@@ -32,7 +45,9 @@ AGAIN = "get the bundle again from its source, or run its plan again"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not hold: which check, in which file, what was found and expected there, what to do."""
+    """One thing that does not hold: which check, in which file, what was found and expected there,
+    what to do.
+    """
 
     check: str
     file: str
@@ -52,7 +67,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bundle:
-    """What the checks look at: the folder, its two manifests (None where one is not there), and how to recompute."""
+    """What the checks look at: the folder, its two manifests (None where one is not there), and how
+    to recompute.
+    """
 
     disk: Disk
     payload: Listing | None
@@ -68,21 +85,30 @@ class Bundle:
 def verify(folder: Path | str, recompute: Recompute | None = None) -> list[Finding]:
     """Everything in a bundle that does not hold; an empty list means that it holds.
 
-    recompute: contents below `data/` -> the derived files among them; by default that of `bundle.recomputing`.
-    Raises BadInput where there is no bundle or this user may not read it.
+    recompute: contents below `data/` -> the derived files among them; by default that of
+    `bundle.recomputing`. Raises BadInput where there is no bundle or this user may not read it.
     """
     return [finding for outcome in examine(folder, recompute) for finding in outcome.findings]
 
 
-def examine(folder: Path | str, recompute: Recompute | None = None, signers: Path | None = None) -> list[Outcome]:
+def examine(
+    folder: Path | str, recompute: Recompute | None = None, signers: Path | None = None
+) -> list[Outcome]:
     """The outcome of every check of `CHECKS`, in that order; arguments and errors as for `verify`.
 
     signers: a file of allowed signers; then the bundle must be signed by one of them.
     """
     disk = look(folder)
-    bundle = Bundle(disk, listing(disk, MANIFEST, True), listing(disk, TAG_MANIFEST, False), recompute or from_results, signers)
+    bundle = Bundle(
+        disk,
+        listing(disk, MANIFEST, True),
+        listing(disk, TAG_MANIFEST, False),
+        recompute or from_results,
+        signers,
+    )
     return [
-        Outcome(name, title, tuple(Finding(name, *finding) for finding in run(bundle))) for name, title, run in CHECKS
+        Outcome(name, title, tuple(Finding(name, *finding) for finding in run(bundle)))
+        for name, title, run in CHECKS
     ]
 
 
@@ -92,7 +118,8 @@ def listing(disk: Disk, name: str, payload: bool) -> Listing | None:
 
 
 def from_results(files: Mapping[str, bytes]) -> Mapping[str, bytes | Difference | None]:
-    """All that this package makes of a bundle's answers, and its own texts; imported only when it is needed.
+    """All that this package makes of a bundle's answers, and its own texts; imported only when it
+    is needed.
 
     The second verifier and the README are compared, too: they are what a stranger runs and reads.
     """
@@ -108,9 +135,15 @@ Findings = Iterator[tuple[str, str, str] | tuple[str, str, str, str]]
 
 
 def declared(bundle: Bundle) -> Findings:
-    """bagit.txt says BagIt 1.0, every tag file is there, and bag-info.txt counts the payload right."""
+    """bagit.txt says BagIt 1.0, every tag file is there, and bag-info.txt counts the payload
+    right.
+    """
     if (found := bundle.disk.read("bagit.txt")) != DECLARATION:
-        yield "bagit.txt", shown(found.decode("utf-8", "backslashreplace")), shown(DECLARATION.decode())
+        yield (
+            "bagit.txt",
+            shown(found.decode("utf-8", "backslashreplace")),
+            shown(DECLARATION.decode()),
+        )
     for name in (*TAGS, TAG_MANIFEST):
         if name not in bundle.disk.files:
             yield name, bundle.disk.strange.get(name, "no such file"), "a file"
@@ -127,11 +160,17 @@ def oxum(disk: Disk) -> Findings:
     lines = disk.read("bag-info.txt").decode("utf-8", "backslashreplace").split("\n")
     found = [line for line in lines if line.lower().startswith("payload-oxum")]
     if found != [expected]:
-        yield "bag-info.txt", shown("; ".join(found)) or "no Payload-Oxum", f"{expected} (bytes and files now in data/)"
+        yield (
+            "bag-info.txt",
+            shown("; ".join(found)) or "no Payload-Oxum",
+            f"{expected} (bytes and files now in data/)",
+        )
 
 
 def well_formed(bundle: Bundle) -> Findings:
-    """Both manifests have the one form that a bundle's manifests have, and name only what they may name."""
+    """Both manifests have the one form that a bundle's manifests have, and name only what they may
+    name.
+    """
     for each in bundle.listings:
         for number, found, expected in each.faults:
             yield f"{each.name}, line {number}" if number else each.name, found, expected
@@ -139,8 +178,14 @@ def well_formed(bundle: Bundle) -> Findings:
         for name in TAGS:
             if name not in bundle.tags.digests:
                 yield TAG_MANIFEST, f"no line for {name}", f"a line for {name}"
-        for name in sorted(bundle.tags.digests.keys() - set(TAGS)):  # nobody made it, whatever a manifest says
-            yield shown(name), "a file that no bundle has next to data/", f"only {', '.join(TAGS)} and {TAG_MANIFEST}"
+        for name in sorted(
+            bundle.tags.digests.keys() - set(TAGS)
+        ):  # nobody made it, whatever a manifest says
+            yield (
+                shown(name),
+                "a file that no bundle has next to data/",
+                f"only {', '.join(TAGS)} and {TAG_MANIFEST}",
+            )
 
 
 def unchanged(bundle: Bundle) -> Findings:
@@ -163,17 +208,28 @@ def hashed(path: Path) -> str:
 
 
 def closed(bundle: Bundle) -> Findings:
-    """Nothing is there that no manifest lists; a signature, made last, comes with its list of signers or not at all."""
+    """Nothing is there that no manifest lists; a signature, made last, comes with its list of
+    signers or not at all.
+    """
     known = {TAG_MANIFEST}.union(*(each.digests for each in bundle.listings))
     if all(name in bundle.disk.files for name in SIGNATURE):
         known |= set(SIGNATURE)
     incomplete = {each.name for each in bundle.listings if each.faults} | {
-        name for name, each in ((MANIFEST, bundle.payload), (TAG_MANIFEST, bundle.tags)) if each is None
+        name
+        for name, each in ((MANIFEST, bundle.payload), (TAG_MANIFEST, bundle.tags))
+        if each is None
     }
     for path in sorted(bundle.disk.files):
         manifest = MANIFEST if path.startswith("data/") else TAG_MANIFEST
-        if path not in known and manifest not in incomplete:  # else its fault is told already, once and not per file
-            yield shown(path), "a file that no manifest lists", "no such file", "move it out of the bundle, or " + AGAIN
+        if (
+            path not in known and manifest not in incomplete
+        ):  # else its fault is told already, once and not per file
+            yield (
+                shown(path),
+                "a file that no manifest lists",
+                "no such file",
+                "move it out of the bundle, or " + AGAIN,
+            )
     for path, what in sorted(bundle.disk.strange.items()):
         yield shown(path), what, "plain files only", "move it out of the bundle, or " + AGAIN
 
@@ -190,14 +246,20 @@ def readable(bundle: Bundle) -> Findings:
 
 
 def recomputed(bundle: Bundle) -> Findings:
-    """Predictions and tables, made again from the answers in the bundle, are the bundle's to the last byte."""
+    """Predictions and tables, made again from the answers in the bundle, are the bundle's to the
+    last byte.
+    """
     files = payload_of(bundle.disk)
     try:
         derived = bundle.recompute(files)
     except OtherFormat:
         raise
     except Exception as error:  # whatever a forged file sets off, it is the bundle that is broken and not the check
-        said = str(error) if isinstance(error, AmbiemoError) else f"data: {type(error).__name__}: {error}"
+        said = (
+            str(error)
+            if isinstance(error, AmbiemoError)
+            else f"data: {type(error).__name__}: {error}"
+        )
         file, _, why = said.partition(": ") if said.startswith("data") else ("data", "", said)
         yield shown(file), shown(why, 400), "what predictions and tables can be made from"
         return
@@ -205,10 +267,16 @@ def recomputed(bundle: Bundle) -> Findings:
         if path not in files:
             yield f"data/{path}", "no such file", "a file, as the answers give one"
         elif difference := (
-            first_difference(path, files[path], expected) if isinstance(expected, bytes) else expected
+            first_difference(path, files[path], expected)
+            if isinstance(expected, bytes)
+            else expected
         ):
             why = "this package's own" if path in OURS else "recomputed from the answers"
-            yield f"data/{path}, {difference.where}", difference.found, f"{difference.expected} ({why})"
+            yield (
+                f"data/{path}, {difference.where}",
+                difference.found,
+                f"{difference.expected} ({why})",
+            )
     for path in files:
         if path.startswith(DERIVED) and path not in derived:
             yield shown(f"data/{path}"), "a file that the answers do not give", "no such file"
@@ -225,20 +293,42 @@ def stated(bundle: Bundle) -> Findings:
     info = info_of(bundle.disk)
     try:
         date = info.get("Bagging-Date")
-        epoch = f"{datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp():.0f}" if date else ""
+        epoch = (
+            f"{datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp():.0f}" if date else ""
+        )
         yield from described(info, parse_yaml(files["config/plan.yaml"].decode("utf-8")))
         made = {path: place for path, place in files.places.items() if path not in PROVENANCE}
         for path, expected in provenance(Files(made), {"SOURCE_DATE_EPOCH": epoch}).items():
-            if path in files and f"data/{path}" not in named and (difference := first_difference(path, files[path], expected)):
-                yield f"data/{path}, {difference.where}", difference.found, f"{difference.expected} (the other files give it)"
+            if (
+                path in files
+                and f"data/{path}" not in named
+                and (difference := first_difference(path, files[path], expected))
+            ):
+                yield (
+                    f"data/{path}, {difference.where}",
+                    difference.found,
+                    f"{difference.expected} (the other files give it)",
+                )
     except Exception as error:  # as for the recomputation: a forged file may set off anything
-        yield "data/provenance", shown(f"{type(error).__name__}: {error}", 400), "files from which provenance can be made again"
+        yield (
+            "data/provenance",
+            shown(f"{type(error).__name__}: {error}", 400),
+            "files from which provenance can be made again",
+        )
 
 
 def info_of(disk: Disk) -> dict[str, str]:
     """Labels and texts of bag-info.txt."""
-    text = disk.read("bag-info.txt").decode("utf-8", "backslashreplace") if "bag-info.txt" in disk.files else ""
-    return {label: value for label, _, value in (line.partition(": ") for line in text.split("\n")) if label}
+    text = (
+        disk.read("bag-info.txt").decode("utf-8", "backslashreplace")
+        if "bag-info.txt" in disk.files
+        else ""
+    )
+    return {
+        label: value
+        for label, _, value in (line.partition(": ") for line in text.split("\n"))
+        if label
+    }
 
 
 def described(info: Mapping[str, str], plan: Mapping[str, str]) -> Findings:
@@ -253,12 +343,21 @@ def described(info: Mapping[str, str], plan: Mapping[str, str]) -> Findings:
         if label not in {*expected, "Bagging-Date", "Payload-Oxum"}:
             yield "bag-info.txt", shown(f"{label}: {found}"), "only what docs/bundle.md lists"
         elif found != expected.get(label, found):
-            yield "bag-info.txt", shown(f"{label}: {found}"), f"{label}: {expected[label]} (config/plan.yaml)"
+            yield (
+                "bag-info.txt",
+                shown(f"{label}: {found}"),
+                f"{label}: {expected[label]} (config/plan.yaml)",
+            )
 
 
 def hashes_of(files: Files) -> Findings:
-    """Where a provenance statement or an RO-Crate is there, the hashes in it are those of the files it speaks of."""
-    for path, claims in (("provenance/statement.json", subjects), ("ro-crate-metadata.json", entities)):
+    """Where a provenance statement or an RO-Crate is there, the hashes in it are those of the files
+    it speaks of.
+    """
+    for path, claims in (
+        ("provenance/statement.json", subjects),
+        ("ro-crate-metadata.json", entities),
+    ):
         if path not in files:
             continue
         try:
@@ -267,12 +366,19 @@ def hashes_of(files: Files) -> Findings:
                 if found != digest:
                     yield f"data/{path}, {shown(name)}", shown(str(digest)), f"{found} (the file)"
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            yield f"data/{path}", shown(f"{type(error).__name__}: {error}"), "JSON as docs/bundle.md describes it"
+            yield (
+                f"data/{path}",
+                shown(f"{type(error).__name__}: {error}"),
+                "JSON as docs/bundle.md describes it",
+            )
 
 
 def subjects(statement: dict) -> Iterator[tuple[str, str]]:
     """Path and SHA-256 of every file of the bundle that an in-toto statement is about."""
-    for one in [*statement["subject"], *statement.get("predicate", {}).get("runDetails", {}).get("byproducts", [])]:
+    for one in [
+        *statement["subject"],
+        *statement.get("predicate", {}).get("runDetails", {}).get("byproducts", []),
+    ]:
         yield one["name"], one["digest"]["sha256"]
 
 
@@ -284,7 +390,8 @@ def entities(crate: dict) -> Iterator[tuple[str, str]]:
 
 
 def signed(bundle: Bundle) -> Findings:
-    """A signature over the tag manifest, where there is one, is by a key that the bundle's allowed_signers names.
+    """A signature over the tag manifest, where there is one, is by a key that the bundle's
+    allowed_signers names.
 
     With a list of the reader's own it must be there, and by a key of that list.
     """
@@ -293,7 +400,12 @@ def signed(bundle: Bundle) -> Findings:
     except BadInput as error:
         if bundle.signers is not None:
             raise
-        yield SIGNATURE[0], shown(str(error)), "a good signature", "install ssh-keygen (OpenSSH 8.2 or newer), or verify a copy without the two files"
+        yield (
+            SIGNATURE[0],
+            shown(str(error)),
+            "a good signature",
+            "install ssh-keygen (OpenSSH 8.2 or newer), or verify a copy without the two files",
+        )
         return
     if found.wrong:
         yield SIGNATURE[0], found.wrong, f"{SIGNER}'s signature over {TAG_MANIFEST}"

@@ -162,8 +162,8 @@ def load(
 def label_set(name: str, options: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """The labels of a corpus under options as a plan spells them; its folder need not be here.
 
-    A user's own votes file (option `votes` of an acted corpus) may bring other labels; it is not read.
-    Raises BadInput for an unknown corpus or option.
+    A user's own votes file (option `votes` of an acted corpus) may bring other labels; it is not
+    read. Raises BadInput for an unknown corpus or option.
     """
     return corpus(name).file.label_set(parsed(name, options))
 

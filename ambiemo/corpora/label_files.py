@@ -70,7 +70,11 @@ class Source:
         try:
             for fields in reader:
                 if len(fields) > CSV_COLUMNS or max(map(len, fields), default=0) > CELL:
-                    self.bad(reader.line_num, f"found {len(fields):,} fields, or one of more than {CELL:,} characters", "fewer")
+                    self.bad(
+                        reader.line_num,
+                        f"found {len(fields):,} fields, or one of more than {CELL:,} characters",
+                        "fewer",
+                    )
                 if any(field.strip() for field in fields):
                     yield reader.line_num, [field.strip() for field in fields]
         except csv.Error as error:

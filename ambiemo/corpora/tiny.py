@@ -1,7 +1,7 @@
 """The corpus that ships with the package: synthetic speech and simulated raters.
 
-`ambiemo/tiny/README.md` says how it was made. With it the whole benchmark runs anywhere. It says nothing
-about people or about the paper's corpora.
+`ambiemo/tiny/README.md` says how it was made. With it the whole benchmark runs anywhere. It says
+nothing about people or about the paper's corpora.
 """
 
 import json
@@ -67,15 +67,14 @@ def load(root: Path | None, options: Options) -> Imported:
         text = read_regular(path, DOCUMENT).decode("utf-8")
     except (OSError, ValueError) as error:  # TooMuch and UnicodeDecodeError are ValueErrors
         if path.is_file():
-            raise BadInput(f"{path}: cannot be read: {error}; remake it: python -m ambiemo.tiny clips") from error
+            raise BadInput(
+                f"{path}: cannot be read: {error}; remake it: python -m ambiemo.tiny clips"
+            ) from error
         raise BadInput(
             f"{path}: not found, expected the tiny corpus; remake it: "
             f"python -m ambiemo.tiny clips --out {folder}"
         ) from error
-    rows = [
-        _row(path, number, line)
-        for number, line in enumerate(text.splitlines(), 1)
-    ]
+    rows = [_row(path, number, line) for number, line in enumerate(text.splitlines(), 1)]
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         if row["utterance_id"] in seen:

@@ -62,7 +62,9 @@ class Utterances(Sequence[Utterance]):
 
     @classmethod
     def of(cls, utterances: Iterable[Utterance]) -> "Utterances":
-        """The same utterances as columns. Raises pyarrow's errors (ValueError, TypeError) for a value of another kind."""
+        """The same utterances as columns. Raises pyarrow's errors (ValueError, TypeError) for a
+        value of another kind.
+        """
         if isinstance(utterances, Utterances):
             return utterances
         rows = list(utterances)
@@ -70,7 +72,9 @@ class Utterances(Sequence[Utterance]):
         return cls(
             pa.table(
                 {
-                    column: pa.array([getattr(row, name) for row in rows], TYPES.get(column, pa.string()))
+                    column: pa.array(
+                        [getattr(row, name) for row in rows], TYPES.get(column, pa.string())
+                    )
                     for column, name in fields
                 }
             )
@@ -235,7 +239,8 @@ def load_corpus(
             "name the owner's folder"
         )
     utterances = Utterances(table.take(pa.array(order, pa.int64())))
-    # A bundle says how many clips its utterances share: whoever gives many the same clip must say so.
+    # A bundle says how many clips its utterances share: whoever gives many the same clip must say
+    # so.
     counts["same_clip"] = _shared_clips(utterances)
     pa.default_memory_pool().release_unused()
     return LoadedCorpus(

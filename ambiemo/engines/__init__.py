@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One draw as an engine sees it: key, prompt text, the decoded audio (float32, mono, 16 kHz), the draw's seed, the labels to force."""
+    """One draw as an engine sees it: key, prompt text, the decoded audio (float32, mono, 16 kHz),
+    the draw's seed, the labels to force.
+    """
 
     key: str
     prompt: str
@@ -29,23 +31,28 @@ class Request:
 
 
 class ModelStopped(Broken):
-    """No further request to this model can succeed in this run: the key is refused, the day's quota is spent, ...
+    """No further request to this model can succeed in this run: the key is refused, the day's quota
+    is spent, ...
 
-    The message is the reason in one line. What the model answered before is kept. Other models are not concerned.
+    The message is the reason in one line. What the model answered before is kept. Other models are
+    not concerned.
     """
 
 
 class Engine(Protocol):
-    """Holds one ALM. Made inside an actor by `Class(spec: ModelSpec, **options)`, which loads the weights.
+    """Holds one ALM. Made inside an actor by `Class(spec: ModelSpec, **options)`, which loads the
+    weights.
 
-    `draw` answers a group of requests with one decoding. It returns one Answer per request, in order; a request that cannot be
-    answered is an Answer with `failure` set, never an exception. An exception means that the engine itself is dead:
-    MemoryError and SystemError mean that another actor may go on, ModelStopped that none can.
-    `stopped` is "" or, once the model has stopped, the reason in one line. The `draw` in which that happens
-    still returns the answers that came; the next one raises ModelStopped and asks nothing.
-    `Decoding("forced")` asks for the log-probability of each of the request's labels as the beginning of the answer, summed over the
-    label's tokens (tokenised by itself) right after the rendered prompt, nothing normalised over the labels.
-    Every Answer's `decoding` is what the engine really applied: the pipeline compares it with what was asked for.
+    `draw` answers a group of requests with one decoding. It returns one Answer per request, in
+    order; a request that cannot be answered is an Answer with `failure` set, never an exception. An
+    exception means that the engine itself is dead: MemoryError and SystemError mean that another
+    actor may go on, ModelStopped that none can. `stopped` is "" or, once the model has stopped, the
+    reason in one line. The `draw` in which that happens still returns the answers that came; the
+    next one raises ModelStopped and asks nothing. `Decoding("forced")` asks for the log-probability
+    of each of the request's labels as the beginning of the answer, summed over the label's tokens
+    (tokenised by itself) right after the rendered prompt, nothing normalised over the labels. Every
+    Answer's `decoding` is what the engine really applied: the pipeline compares it with what was
+    asked for.
     """
 
     stopped: str
@@ -59,7 +66,9 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class EngineRow:
-    """Where an engine lives, the module it needs, the extra that installs it, whether it needs a GPU for real sizes."""
+    """Where an engine lives, the module it needs, the extra that installs it, whether it needs a
+    GPU for real sizes.
+    """
 
     target: str
     needs: str
@@ -69,7 +78,10 @@ class EngineRow:
 
 ENGINES: dict[str, EngineRow] = {
     "transformers": EngineRow(
-        "ambiemo.engines.transformers:TransformersEngine", "transformers", "transformers", local=True
+        "ambiemo.engines.transformers:TransformersEngine",
+        "transformers",
+        "transformers",
+        local=True,
     ),
     "vllm": EngineRow("ambiemo.engines.vllm:VLLMEngine", "vllm", "vllm", local=True),
     "openai": EngineRow("ambiemo.engines.openai:OpenAIEngine", "openai", "openai", local=False),
@@ -77,7 +89,9 @@ ENGINES: dict[str, EngineRow] = {
 }
 
 MOST_BEAMS = {"vllm": 16}
-"""How wide an engine can search, where it has a limit (what an engine cannot do at all: `models.spec.ENGINE_LACKS`)."""
+"""How wide an engine can search, where it has a limit (what an engine cannot do at all:
+`models.spec.ENGINE_LACKS`).
+"""
 
 
 THOUGHT_AWAY = "empty at the token limit"
@@ -96,7 +110,9 @@ def engine_class(name: str) -> type[Engine]:
 
 
 def lost(request: Request, decoding: Decoding, error: BaseException) -> Answer:
-    """The answer of a draw whose engine broke: the exception in one line. What is none (a cancellation, an exit) is raised."""
+    """The answer of a draw whose engine broke: the exception in one line. What is none (a
+    cancellation, an exit) is raised.
+    """
     if not isinstance(error, Exception):
         raise error
     why = f"engine: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
@@ -107,4 +123,6 @@ def missing_module(name: str) -> str | None:
     """Name of the module an engine lacks on this machine, or None. Imports nothing heavy."""
     needs = ENGINES[name].needs
     found = find_spec(needs)
-    return None if found and found.origin else needs  # no origin: just a folder of that name on the path (tests/vllm)
+    return (
+        None if found and found.origin else needs
+    )  # no origin: just a folder of that name on the path (tests/vllm)

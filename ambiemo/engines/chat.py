@@ -1,4 +1,6 @@
-"""The OpenAI chat protocol as plain functions: what is sent, and what comes back. No network here."""
+"""The OpenAI chat protocol as plain functions: what is sent, and what comes back. No network
+here.
+"""
 
 import io
 import json
@@ -17,18 +19,28 @@ from ambiemo.corpora.audio import RATE
 
 
 class BadAnswer(Exception):
-    """A response that is no chat completion: cut off, no JSON, or without what every completion has."""
+    """A response that is no chat completion: cut off, no JSON, or without what every completion
+    has.
+    """
 
 
 AUDIO: dict[str, Callable[[str], dict[str, Any]]] = {
-    "input_audio": lambda wav: {"type": "input_audio", "input_audio": {"data": wav, "format": "wav"}},
-    "audio_url": lambda wav: {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{wav}"}},
+    "input_audio": lambda wav: {
+        "type": "input_audio",
+        "input_audio": {"data": wav, "format": "wav"},
+    },
+    "audio_url": lambda wav: {
+        "type": "audio_url",
+        "audio_url": {"url": f"data:audio/wav;base64,{wav}"},
+    },
 }
 """The part of a message that carries the clip, by the name in a model's row (`accepts.audio`)."""
 
 
 def messages(prompt: str, wav: str, audio: str = "input_audio") -> list[dict[str, Any]]:
-    """The chat: one user turn, the clip (base64 wav; "" = left out, for the hash) and then the prompt."""
+    """The chat: one user turn, the clip (base64 wav; "" = left out, for the hash) and then the
+    prompt.
+    """
     return [{"role": "user", "content": [AUDIO[audio](wav), {"type": "text", "text": prompt}]}]
 
 
@@ -38,7 +50,9 @@ def canonical(value: object) -> str:
 
 
 def to_wav(audio: np.ndarray) -> bytes:
-    """A float clip in [-1, 1] at 16 kHz as a 16-bit wav file; loses nothing of a clip that was 16-bit before."""
+    """A float clip in [-1, 1] at 16 kHz as a 16-bit wav file; loses nothing of a clip that was
+    16-bit before.
+    """
     pcm = np.clip(np.rint(np.asarray(audio, dtype=np.float64) * 32768), -32768, 32767).astype("<i2")
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
@@ -70,16 +84,34 @@ def read_completion(text: str) -> dict[str, Any]:
 
 
 def usage(completion: Mapping[str, Any]) -> dict[str, float]:
-    """The token counts that the server reports: prompt_tokens, completion_tokens, total_tokens, audio_tokens. What is no number is left out."""
+    """The token counts that the server reports: prompt_tokens, completion_tokens, total_tokens,
+    audio_tokens. What is no number is left out.
+    """
     told = completion.get("usage")
     told = told if isinstance(told, dict) else {}
     details = told.get("prompt_tokens_details")
-    counts = told | {"audio_tokens": details.get("audio_tokens") if isinstance(details, dict) else None}
-    return {name: value for name, value in counts.items() if type(value) in (int, float) and 0 <= value < math.inf}
+    counts = told | {
+        "audio_tokens": details.get("audio_tokens") if isinstance(details, dict) else None
+    }
+    return {
+        name: value
+        for name, value in counts.items()
+        if type(value) in (int, float) and 0 <= value < math.inf
+    }
 
 
-FILTERED = ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "language")
-"""How the finish reason begins, in any case, of an answer that the provider kept back (OpenAI's one, and Gemini's)."""
+FILTERED = (
+    "content_filter",
+    "safety",
+    "recitation",
+    "blocklist",
+    "prohibited_content",
+    "spii",
+    "language",
+)
+"""How the finish reason begins, in any case, of an answer that the provider kept back (OpenAI's
+one, and Gemini's).
+"""
 
 
 def filtered(choice: Mapping[str, Any]) -> bool:
@@ -88,7 +120,9 @@ def filtered(choice: Mapping[str, Any]) -> bool:
 
 
 def log_likelihood(choice: dict[str, Any], tokens: int) -> float | None:
-    """Sum of the token log-probabilities (nats); None if the server gave none, or not one for every token it counted."""
+    """Sum of the token log-probabilities (nats); None if the server gave none, or not one for every
+    token it counted.
+    """
     told = choice.get("logprobs")
     content = told.get("content") if isinstance(told, dict) else None
     if not content or not isinstance(content, list) or len(content) != tokens:
@@ -103,7 +137,9 @@ DATED = re.compile(r"|-\d{3,8}|-\d{4}-\d{2}-\d{2}|-\d{2}-\d{2,4}")
 
 
 def same_model(served: str, asked: str) -> bool:
-    """True if a server's model name is the one asked for: equal, or one is a dated snapshot of the other."""
+    """True if a server's model name is the one asked for: equal, or one is a dated snapshot of the
+    other.
+    """
     if served == asked:
         return True
     one, other = (name.rsplit("/", 1)[-1].lower() for name in (served, asked))
@@ -124,7 +160,9 @@ def message_of(body: object) -> str:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Seconds of retry-after-ms, else of a Retry-After header (number or date, GMT); None where there is none to read."""
+    """Seconds of retry-after-ms, else of a Retry-After header (number or date, GMT); None where
+    there is none to read.
+    """
     milliseconds, value = _number(headers.get("retry-after-ms")), headers.get("retry-after")
     seconds = _number(value) if milliseconds is None else milliseconds / 1000
     if seconds is None and value:
@@ -142,7 +180,8 @@ NO_QUOTA = re.compile(r"Quota exceeded for metric: [^,]*, limit: 0\b")
 
 
 def retry_info_seconds(body: str) -> float | None:
-    """Seconds of the RetryInfo in Google's error body; None where there is none. It comes without a Retry-After header.
+    """Seconds of the RetryInfo in Google's error body; None where there is none. It comes without a
+    Retry-After header.
 
     The text is searched, not parsed: gateways pack the body into a string inside another body.
     """
@@ -151,9 +190,11 @@ def retry_info_seconds(body: str) -> float | None:
 
 
 def spent_quota(body: str) -> str:
-    """Name of the quota in an error body that no pause within a run refills; "" where there is none.
+    """Name of the quota in an error body that no pause within a run refills; "" where there is
+    none.
 
-    Google names the day's quotas in `quotaId`, and a limit of 0 in the message; OpenAI writes "requests per day".
+    Google names the day's quotas in `quotaId`, and a limit of 0 in the message; OpenAI writes
+    "requests per day".
     """
     day, none = DAYS_QUOTA.search(body), NO_QUOTA.search(body)
     return day[0] if day else "a limit of 0" if none else ""

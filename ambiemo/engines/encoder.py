@@ -1,8 +1,10 @@
 """A clip's features and its run through the audio encoder, made once per clip and alone.
 
-Every question about a clip (each prompt, decoding and verifier's turn) needs the same features and the same encoding, and on a CPU they cost
-more than the decoding does. An actor keeps those of the last clips it heard. Alone means in a batch of one: what a clip sounds like to the
-model then depends on no batch mate, and an answer drawn from a kept encoding equals the answer of a run that was killed and resumed.
+Every question about a clip (each prompt, decoding and verifier's turn) needs the same features and
+the same encoding, and on a CPU they cost more than the decoding does. An actor keeps those of the
+last clips it heard. Alone means in a batch of one: what a clip sounds like to the model then
+depends on no batch mate, and an answer drawn from a kept encoding equals the answer of a run that
+was killed and resumed.
 
 Known limit: each actor of a pool keeps its own, so a clip may be encoded once per actor.
 """
@@ -25,7 +27,9 @@ A group whose clips need more is encoded again under each question."""
 
 
 class Kept:
-    """The last values by key, as many as `ROOM` bytes hold (one at least), and how many were made and found."""
+    """The last values by key, as many as `ROOM` bytes hold (one at least), and how many were made
+    and found.
+    """
 
     def __init__(self) -> None:
         self.values: OrderedDict[str, Any] = OrderedDict()
@@ -58,9 +62,10 @@ def _size(value: Any) -> int:
 class FeaturesOnce:
     """A processor's feature extractor that is asked about each clip alone, and once.
 
-    Only where every clip gets features of one shape, as Whisper's 30 s window does; otherwise the batch goes to the extractor as it is.
-    to_clip: for a model that cuts the padding off by the mask. A clip is then padded to its own end and not to
-    the window (300 s for Qwen2.5-Omni), and the shorter ones of a batch to the longest.
+    Only where every clip gets features of one shape, as Whisper's 30 s window does; otherwise the
+    batch goes to the extractor as it is. to_clip: for a model that cuts the padding off by the
+    mask. A clip is then padded to its own end and not to the window (300 s for Qwen2.5-Omni), and
+    the shorter ones of a batch to the longest.
     """
 
     def __init__(self, extractor: Any, to_clip: bool = False) -> None:
@@ -74,7 +79,8 @@ class FeaturesOnce:
         settings = repr(sorted(how.items())).encode("utf-8")
         each = [
             self.kept.get(
-                sha256(settings + np.ascontiguousarray(clip).tobytes()), functools.partial(self._alone, clip, how)
+                sha256(settings + np.ascontiguousarray(clip).tobytes()),
+                functools.partial(self._alone, clip, how),
             )
             for clip in clips
         ]
@@ -83,14 +89,21 @@ class FeaturesOnce:
         shapes = {tuple((name, value.shape) for name, value in one.items()) for one in each}
         if len(shapes) > 1:
             return self.extractor(audio, **how)
-        join = torch.cat if isinstance(next(iter(each[0].values())), torch.Tensor) else np.concatenate
+        join = (
+            torch.cat if isinstance(next(iter(each[0].values())), torch.Tensor) else np.concatenate
+        )
         return type(each[0])({name: join([one[name] for one in each]) for name in each[0]})
 
     def _alone(self, clip: np.ndarray, how: dict[str, Any]) -> Any:
         if self.to_clip:
-            how = how | {"padding": "max_length", "max_length": padded_samples(len(clip), self.extractor)}
+            how = how | {
+                "padding": "max_length",
+                "max_length": padded_samples(len(clip), self.extractor),
+            }
         features = self.extractor([clip], **how)
-        if any(not hasattr(value, "shape") for value in features.values()):  # lists, where no tensor type was asked for
+        if any(
+            not hasattr(value, "shape") for value in features.values()
+        ):  # lists, where no tensor type was asked for
             features = type(features)({name: np.asarray(value) for name, value in features.items()})
         return features
 
@@ -109,7 +122,8 @@ def _padded(each: list[Any]) -> list[Any]:
 
 
 def encode_once(tower: torch.nn.Module, family: str) -> Kept | None:
-    """Make a model's audio encoder run each clip alone and once; returns what it keeps, or None for a family it does not know.
+    """Make a model's audio encoder run each clip alone and once; returns what it keeps, or None for
+    a family it does not know.
 
     `family` is the configuration's `model_type`. Changes `tower.forward` in place.
     """
@@ -120,7 +134,11 @@ def encode_once(tower: torch.nn.Module, family: str) -> Kept | None:
     def forward(features: torch.Tensor, **rest: Any) -> Any:
         outputs = []
         for part, its in parts(features, rest):
-            key = sha256(b"".join(map(_bytes, [part, *(v for v in its.values() if isinstance(v, torch.Tensor))])))
+            key = sha256(
+                b"".join(
+                    map(_bytes, [part, *(v for v in its.values() if isinstance(v, torch.Tensor))])
+                )
+            )
             outputs.append(kept.get(key, functools.partial(whole, part, **its)))
         joined = torch.cat([one.last_hidden_state for one in outputs])
         return type(outputs[0])(last_hidden_state=joined)
@@ -141,12 +159,16 @@ def _rows(features: torch.Tensor, rest: dict[str, Any]) -> Parts:
     parts = []
     for row in range(len(features)):
         its = {
-            name: value[row : row + 1] if isinstance(value, torch.Tensor) and len(value) == len(features) else value
+            name: value[row : row + 1]
+            if isinstance(value, torch.Tensor) and len(value) == len(features)
+            else value
             for name, value in rest.items()
         }
         mask = its.get("attention_mask")
         if mask is not None and mask.dtype == torch.bool and bool(mask.all()):
-            its["attention_mask"] = None  # as the model has it where no clip of the batch is shorter than the window
+            its["attention_mask"] = (
+                None  # as the model has it where no clip of the batch is shorter than the window
+            )
         parts.append((features[row : row + 1], its))
     return parts
 
@@ -165,7 +187,9 @@ def _packed(features: torch.Tensor, rest: dict[str, Any]) -> Parts:
 
 
 CUTS_TO_CLIP = {"qwen2_5_omni_thinker"}
-"""By `model_type`: models that read of the features what the mask says, so that what follows may be anything."""
+"""By `model_type`: models that read of the features what the mask says, so that what follows may be
+anything.
+"""
 
 PARTS: dict[str, Callable[[torch.Tensor, dict[str, Any]], Parts]] = {
     "qwen2_audio": _rows,

@@ -1,4 +1,6 @@
-"""What a remote model was asked, what that cost and what it answered, on disk: a killed run asks, and pays, for none of it again."""
+"""What a remote model was asked, what that cost and what it answered, on disk: a killed run asks,
+and pays, for none of it again.
+"""
 
 import json
 import os
@@ -13,7 +15,8 @@ class Journal:
     {"asked": 7, "most": 0.003}        before a request is sent: the most that it can cost, in dollars
     {"asked": 7, "paid": 0.0012, ...}  when it has ended; with "id" and "answer" where one came (or was filtered)
 
-    A request without its second line, because the run was killed, counts as paid in full. A line cut off by a kill is skipped.
+    A request without its second line, because the run was killed, counts as paid in full. A line
+    cut off by a kill is skipped.
     """
 
     def __init__(self, folder: Path | str | None) -> None:
@@ -32,17 +35,25 @@ class Journal:
         self._path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
 
     def get(self, identity: str) -> dict[str, Any] | None:
-        """The answer kept under `identity` ("BODY/KEY#INDEX", BODY a hash of what is sent), or None."""
+        """The answer kept under `identity` ("BODY/KEY#INDEX", BODY a hash of what is sent), or
+        None.
+        """
         return self._answers.get(identity)
 
     def asked(self, most: float) -> int:
-        """Note that a request is about to be sent; the number to end it with. Raises OSError: then it must not be sent."""
+        """Note that a request is about to be sent; the number to end it with. Raises OSError: then
+        it must not be sent.
+        """
         self._asked += 1
         self._write({"asked": self._asked, "most": most})
         return self._asked
 
-    def ended(self, number: int, paid: float, identity: str = "", answer: dict[str, Any] | None = None) -> None:
-        """Note what a request cost, and its answer where it is final: on the disk when this returns. Raises OSError."""
+    def ended(
+        self, number: int, paid: float, identity: str = "", answer: dict[str, Any] | None = None
+    ) -> None:
+        """Note what a request cost, and its answer where it is final: on the disk when this
+        returns. Raises OSError.
+        """
         line: dict[str, Any] = {"asked": number, "paid": paid}
         if answer is not None:
             self._answers[identity] = answer

@@ -1,4 +1,6 @@
-"""Is there room for a model's weights? Asked before anything is loaded, because a machine that runs out kills the process without a word."""
+"""Is there room for a model's weights? Asked before anything is loaded, because a machine that runs
+out kills the process without a word.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +16,18 @@ MEMINFO = Path("/proc/meminfo")
 
 
 def needed_gib(spec: "ModelSpec") -> float:
-    """GiB that the weights take: what the specification says, and at least what a folder of weights holds."""
+    """GiB that the weights take: what the specification says, and at least what a folder of weights
+    holds.
+    """
     folder = spec.path()
     files = folder.glob("*.safetensors") if folder else ()
     return max(spec.memory_gib, sum(file.stat().st_size for file in files) / GIB)
 
 
 SHARE = {"vllm": 0.9}
-"""The share of a GPU's free memory that an engine takes unless its options say otherwise; 1 where it is not listed."""
+"""The share of a GPU's free memory that an engine takes unless its options say otherwise; 1 where
+it is not listed.
+"""
 
 
 def fits(spec: "ModelSpec", free_gib: float | None, parts: int = 1, share: float = 1.0) -> bool:
@@ -33,7 +39,12 @@ def fits(spec: "ModelSpec", free_gib: float | None, parts: int = 1, share: float
 
 
 def enough_memory(
-    spec: "ModelSpec", free_gib: float | None, of: str, parts: int = 1, advice: str = "", share: float = 1.0
+    spec: "ModelSpec",
+    free_gib: float | None,
+    of: str,
+    parts: int = 1,
+    advice: str = "",
+    share: float = 1.0,
 ) -> None:
     """Raise BadInput, with the numbers, where the weights do not fit (`fits`)."""
     if free_gib is not None and not fits(spec, free_gib, parts, share):
@@ -45,7 +56,9 @@ def enough_memory(
 
 
 def free_host_gib() -> float | None:
-    """GiB of main memory that this process may still take: the machine's, or what a container leaves. None where Linux does not tell."""
+    """GiB of main memory that this process may still take: the machine's, or what a container
+    leaves. None where Linux does not tell.
+    """
     try:
         lines = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
@@ -54,7 +67,9 @@ def free_host_gib() -> float | None:
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         if limit != "max":
-            free = min(free, int(limit) - int((CGROUP / "memory.current").read_text()) + _reclaimable())
+            free = min(
+                free, int(limit) - int((CGROUP / "memory.current").read_text()) + _reclaimable()
+            )
     except (OSError, ValueError):
         pass
     return max(free, 0) / GIB

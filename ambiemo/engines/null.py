@@ -1,6 +1,8 @@
-"""An engine that answers at once without a model: it measures the pipeline, and stands in for a gated model in a dry rehearsal.
+"""An engine that answers at once without a model: it measures the pipeline, and stands in for a
+gated model in a dry rehearsal.
 
-Its answers are a fixed function of the request's seed. They hear nothing, and every table they reach says engine `null`.
+Its answers are a fixed function of the request's seed. They hear nothing, and every table they
+reach says engine `null`.
 """
 
 import json
@@ -20,7 +22,9 @@ from ambiemo.models import ModelSpec
 
 
 class NullEngine:
-    """Answers with a seeded random distribution over the labels the prompt lists (or a score, where the prompt asks for one)."""
+    """Answers with a seeded random distribution over the labels the prompt lists (or a score, where
+    the prompt asks for one).
+    """
 
     stopped = ""
 
@@ -38,10 +42,13 @@ class NullEngine:
         delay_s, load_s   seconds to think about each request, and to load
         deaf              no clip is opened, to measure the way of ids and paths alone
         fault             how it goes wrong once it was asked `fault_after` requests: "stops" (no request can succeed any more),
-                          "fails" (every request), "breaks" (out of memory: the actor ends), "killed" (the process is killed)
+                          "fails" (every request), "breaks" (out of memory: the actor ends),
+        "killed" (the process is killed)
         """
         if fault not in ("", "stops", "fails", "breaks", "killed"):
-            raise BadInput(f"engine null: options.fault: found {fault!r}, expected stops, fails, breaks or killed")
+            raise BadInput(
+                f"engine null: options.fault: found {fault!r}, expected stops, fails, breaks or killed"
+            )
         time.sleep(load_s)
         self.spec = spec
         self.delay_s = delay_s
@@ -67,14 +74,20 @@ class NullEngine:
             raise MemoryError("a rehearsed lack of memory")
         if self.fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        return [Answer(request.key, (), decoding, failure="a rehearsed failure") for request in requests]
+        return [
+            Answer(request.key, (), decoding, failure="a rehearsed failure") for request in requests
+        ]
 
     def _answer(self, request: Request, decoding: Decoding) -> Answer:
         if decoding.kind == "forced":
-            candidates = tuple(_forced(request, index, label) for index, label in enumerate(request.labels))
+            candidates = tuple(
+                _forced(request, index, label) for index, label in enumerate(request.labels)
+            )
         else:
             labels = _labels(request.prompt)
-            candidates = tuple(_candidate(request, index, labels) for index in range(decoding.count))
+            candidates = tuple(
+                _candidate(request, index, labels) for index in range(decoding.count)
+            )
         return Answer(
             key=request.key,
             candidates=candidates,
@@ -101,7 +114,12 @@ def _candidate(request: Request, index: int, labels: list[str]) -> Candidate:
     if '"score"' in request.prompt:
         text = json.dumps({"score": int(random.integers(0, 11))})
     else:
-        text = json.dumps(dict(zip(labels, random.dirichlet(np.ones(len(labels))).round(3).tolist(), strict=True)))
+        text = json.dumps(
+            dict(zip(labels, random.dirichlet(np.ones(len(labels))).round(3).tolist(), strict=True))
+        )
     return Candidate(
-        text=text, tokens=len(text) // 4, log_likelihood=-float(random.exponential(10)), finish_reason="stop"
+        text=text,
+        tokens=len(text) // 4,
+        log_likelihood=-float(random.exponential(10)),
+        finish_reason="stop",
     )

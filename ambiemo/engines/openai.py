@@ -1,10 +1,12 @@
-"""The engine for models behind an OpenAI-compatible server: GPT-4o audio, Gemini, any vLLM server, any gateway.
+"""The engine for models behind an OpenAI-compatible server: GPT-4o audio, Gemini, any vLLM server,
+any gateway.
 
-One request a sample, each with a seed of its own, so the first k of N samples are the k samples wherever the server honours seeds.
-Every attempt of a sample carries the same Idempotency-Key (hash of the request, draw key, index): a gateway
-that knows the header replays an answer whose delivery was cut off instead of making, and billing, it again.
-Where the server does not, the lost attempt counts as paid.
-The journal knows every request that was sent and every answer that came, so that a later run pays for none of them again.
+One request a sample, each with a seed of its own, so the first k of N samples are the k samples
+wherever the server honours seeds. Every attempt of a sample carries the same Idempotency-Key (hash
+of the request, draw key, index): a gateway that knows the header replays an answer whose delivery
+was cut off instead of making, and billing, it again. Where the server does not, the lost attempt
+counts as paid. The journal knows every request that was sent and every answer that came, so that a
+later run pays for none of them again.
 
 What a server accepts is in the model's row (`accepts`): one unknown field makes it refuse the request.
 A server that would refuse every request stops the model (`stopped`, ModelStopped):
@@ -58,7 +60,9 @@ FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "max_toke
 SLOW_DOWN = {429, 503, 529}
 RETRY = {408, 409, 425, 429} | set(range(500, 600))
 PERHAPS_BILLED = (RETRY - SLOW_DOWN) - {425}
-"""After these the answer may have been made and lost on its way; after any other error status nothing was."""
+"""After these the answer may have been made and lost on its way; after any other error status
+nothing was.
+"""
 REFUSED = {
     401: "the server refuses the key",
     402: "the account cannot pay",
@@ -70,15 +74,18 @@ REFUSED_IN_WORDS = {
     "API_KEY_INVALID": "the server refuses the key",
     "API key not valid": "the server refuses the key",
 }
-"""What an error body says, whatever its status, when every further request would fail in the same way."""
+"""What an error body says, whatever its status, when every further request would fail in the same
+way.
+"""
 
 
 @dataclass(frozen=True)
 class Reply:
     """One sample as the server gave it, or the reason why there is none.
 
-    transient: a later run should ask again (outage, ceiling, key, a request that the server refused).
-    final: an answer, or the provider's word that it keeps the answer back. Only this is kept and never asked for again.
+    transient: a later run should ask again (outage, ceiling, key, a request that the server
+    refused). final: an answer, or the provider's word that it keeps the answer back. Only this is
+    kept and never asked for again.
     """
 
     candidate: Candidate | None = None
@@ -106,16 +113,20 @@ LACKS = {"beam": "beam search", "forced": "log-probabilities of answers it did n
 
 
 class OpenAIEngine:
-    """An ALM behind an OpenAI-compatible chat endpoint; audio travels as base64 wav (16-bit, 16 kHz, mono).
+    """An ALM behind an OpenAI-compatible chat endpoint; audio travels as base64 wav (16-bit, 16
+    kHz, mono).
 
-    base_url: else the environment variable spec.base_url_env, else spec.base_url. model_name: the name the server knows, else the
-    specification's (another spelling of it; another model is refused). concurrency: most requests at a time. requests_per_minute,
-    tokens_per_minute: else the specification's. max_dollars: a ceiling over all requests in the journal, earlier runs' included; no request
-    is sent that could cross it. timeout_s bounds one attempt as a whole (a slow drip included); attempts bounds the tries for one sample;
-    longest_wait_s bounds the wait between two of them, and a server that asks for a pause beyond longest_pause_s is asked no more.
+    base_url: else the environment variable spec.base_url_env, else spec.base_url. model_name: the
+    name the server knows, else the specification's (another spelling of it; another model is
+    refused). concurrency: most requests at a time. requests_per_minute, tokens_per_minute: else the
+    specification's. max_dollars: a ceiling over all requests in the journal, earlier runs'
+    included; no request is sent that could cross it. timeout_s bounds one attempt as a whole (a
+    slow drip included); attempts bounds the tries for one sample; longest_wait_s bounds the wait
+    between two of them, and a server that asks for a pause beyond longest_pause_s is asked no more.
     refusals: so many useless outcomes that are alike, with no answer between them, stop the model.
-    journal: folder where every request and every answer is kept at once; the pipeline names one beside the answer store.
-    Raises BadInput for a missing key, a missing address, another model's name or a ceiling without a price.
+    journal: folder where every request and every answer is kept at once; the pipeline names one
+    beside the answer store. Raises BadInput for a missing key, a missing address, another model's
+    name or a ceiling without a price.
     """
 
     def __init__(
@@ -182,17 +193,21 @@ class OpenAIEngine:
         self._first = asyncio.Lock()
         self._runner = asyncio.Runner()
         # The retries are ours: the library's would hide every 429 from the pace and the ledger.
-        self._client = AsyncOpenAI(api_key=self._key, base_url=self.address, max_retries=0, timeout=timeout_s)
+        self._client = AsyncOpenAI(
+            api_key=self._key, base_url=self.address, max_retries=0, timeout=timeout_s
+        )
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self.spec.id} at {self.address})"
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
-        """One answer per request, in order. A sample that never came is a failure; what was paid for is always returned.
+        """One answer per request, in order. A sample that never came is a failure; what was paid
+        for is always returned.
 
-        Where some samples of a draw are missing, the answer holds the ones that came, `failure` says how many are missing and
-        why, and extra["indexes"] which ones there are. extra["transient"] is True where a later run should ask again.
-        Raises ModelStopped if an earlier call ended with `stopped` set.
+        Where some samples of a draw are missing, the answer holds the ones that came, `failure`
+        says how many are missing and why, and extra["indexes"] which ones there are.
+        extra["transient"] is True where a later run should ask again. Raises ModelStopped if an
+        earlier call ended with `stopped` set.
         """
         if decoding.kind in LACKS:
             reason = f"this server has no {LACKS[decoding.kind]}: draw samples, or leave the strategy out"
@@ -209,10 +224,13 @@ class OpenAIEngine:
 
     async def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         asked = (self._answer(request, decoding) for request in requests)
-        # exceptions come back as values: raised at once, the first would leave the others' requests running unheard, and paid
+        # exceptions come back as values: raised at once, the first would leave the others' requests
+        # running unheard, and paid
         return [
             one if isinstance(one, Answer) else lost(request, decoding, one)
-            for request, one in zip(requests, await asyncio.gather(*asked, return_exceptions=True), strict=True)
+            for request, one in zip(
+                requests, await asyncio.gather(*asked, return_exceptions=True), strict=True
+            )
         ]
 
     async def _answer(self, request: Request, decoding: Decoding) -> Answer:
@@ -223,7 +241,9 @@ class OpenAIEngine:
             if isinstance(one, BaseException):
                 raise one
             replies.append(one)
-        came = [(index, reply) for index, reply in enumerate(replies) if reply.candidate is not None]
+        came = [
+            (index, reply) for index, reply in enumerate(replies) if reply.candidate is not None
+        ]
         missing = [reply for reply in replies if reply.candidate is None]
         failure = missing[0].failure if missing else ""
         if missing and came:
@@ -239,11 +259,16 @@ class OpenAIEngine:
             truncated=request.truncated,
             extra={
                 "served_model": sorted({reply.model for _, reply in came if reply.model}),
-                "system_fingerprint": sorted({reply.fingerprint for _, reply in came if reply.fingerprint}),
+                "system_fingerprint": sorted(
+                    {reply.fingerprint for _, reply in came if reply.fingerprint}
+                ),
                 "dollars": round(sum(reply.dollars for reply in replies), 9),
                 "attempts": sum(reply.attempts for reply in replies),
                 **(
-                    {"indexes": [index for index, _ in came], "transient": any(r.transient for r in missing)}
+                    {
+                        "indexes": [index for index, _ in came],
+                        "transient": any(r.transient for r in missing),
+                    }
                     if missing
                     else {}
                 ),
@@ -254,15 +279,25 @@ class OpenAIEngine:
         body = self._body(request, wav, index, decoding)
         identity = self._identity(body, request, wav, index)
         if kept := self.journal.get(identity):
-            return Reply(**{**kept, "candidate": Candidate(**kept["candidate"]) if kept["candidate"] else None})
+            return Reply(
+                **{
+                    **kept,
+                    "candidate": Candidate(**kept["candidate"]) if kept["candidate"] else None,
+                }
+            )
         most = self._highest_price(request, decoding)
         dollars, reason, retry_after = 0.0, "", None
         for attempt in range(1, self.attempts + 1):
             if attempt > 1:
                 await asyncio.sleep(self._wait(identity, attempt, retry_after))
-            async with self._one_at_a_time_at_first(), self.pace.turn(self._tokens(request, decoding)):
+            async with (
+                self._one_at_a_time_at_first(),
+                self.pace.turn(self._tokens(request, decoding)),
+            ):
                 if self.stopped:
-                    return Reply(failure=self.stopped, transient=True, dollars=dollars, attempts=attempt - 1)
+                    return Reply(
+                        failure=self.stopped, transient=True, dollars=dollars, attempts=attempt - 1
+                    )
                 if not await self.ledger.reserve(most):
                     return Reply(
                         failure=f"not asked: the ceiling of ${self.ledger.ceiling:g} leaves no room for it",
@@ -271,7 +306,9 @@ class OpenAIEngine:
                         attempts=attempt - 1,
                     )
                 so_far = Reply(dollars=dollars, attempts=attempt)
-                reply, paid, reason, retry_after = await self._attempt(body, identity, most, request, so_far)
+                reply, paid, reason, retry_after = await self._attempt(
+                    body, identity, most, request, so_far
+                )
             dollars += paid
             if reply is not None:
                 return reply
@@ -314,7 +351,9 @@ class OpenAIEngine:
             self._weigh(reply)
         except APIStatusError as error:
             paid = most if error.status_code in PERHAPS_BILLED else 0.0
-            reason = self._clean(f"HTTP {error.status_code}: {message_of(error.body) or 'no message'}")
+            reason = self._clean(
+                f"HTTP {error.status_code}: {message_of(error.body) or 'no message'}"
+            )
             said = self._without_key(error.response.text)
             retry_after = retry_after_seconds(error.response.headers)
             retry_after = retry_info_seconds(said) if retry_after is None else retry_after
@@ -337,7 +376,9 @@ class OpenAIEngine:
         except BadAnswer as error:
             reason = self._clean(str(error))
         finally:
-            if reply is None:  # a fault on the way says nothing about what the server thinks of the request
+            if (
+                reply is None
+            ):  # a fault on the way says nothing about what the server thinks of the request
                 self._taken = True
             else:
                 reply = replace(reply, dollars=so_far.dollars + paid, attempts=so_far.attempts)
@@ -360,7 +401,9 @@ class OpenAIEngine:
         yield
 
     def _weigh(self, reply: Reply) -> None:
-        """Stop the model at another model's name, or at the `refusals`-th useless reply of one kind."""
+        """Stop the model at another model's name, or at the `refusals`-th useless reply of one
+        kind.
+        """
         if reply.final:
             self._taken = True
             self._useless.clear()
@@ -378,7 +421,10 @@ class OpenAIEngine:
             return f"the quota is spent ({quota}); run the same command again when it is refilled"
         if retry_after is not None and retry_after > self.longest_pause_s:
             return f"the server asks for a pause of {retry_after:.0f} s, longer than longest_pause_s; run the same command again after it"
-        return next((why for words, why in REFUSED_IN_WORDS.items() if words in body), REFUSED.get(status, ""))
+        return next(
+            (why for words, why in REFUSED_IN_WORDS.items() if words in body),
+            REFUSED.get(status, ""),
+        )
 
     def _unwritable(self, error: OSError) -> str:
         return f"not asked: the journal cannot be written ({error.strerror or error}); make room, then run the same command again"
@@ -392,7 +438,9 @@ class OpenAIEngine:
             "temperature": decoding.temperature if decoding.kind == "sample" else 0.0,
         }
         if accepts.seed:
-            body["seed"] = seed("sample", request.seed, index) >> 32  # 31 bits: some servers take no more
+            body["seed"] = (
+                seed("sample", request.seed, index) >> 32
+            )  # 31 bits: some servers take no more
         if accepts.reasoning_effort:
             body["reasoning_effort"] = accepts.reasoning_effort
         if decoding.kind == "sample":
@@ -405,7 +453,9 @@ class OpenAIEngine:
         return messages(request.prompt, wav, self.spec.accepts.audio)
 
     def _identity(self, body: dict[str, Any], request: Request, wav: str, index: int) -> str:
-        """Name of a sample: BODY/KEY#INDEX. BODY is a hash of all that is sent: another request is another sample."""
+        """Name of a sample: BODY/KEY#INDEX. BODY is a hash of all that is sent: another request is
+        another sample.
+        """
         sent = body | {"messages": self._messages(request, sha256(wav.encode("ascii")))}
         return f"{sha256_text(canonical(sent))[:16]}/{request.key}#{index}"
 
@@ -417,9 +467,13 @@ class OpenAIEngine:
             fingerprint=str(completion.get("system_fingerprint") or ""),
         )
         if about.model and not same_model(about.model, self.model_name):
-            return replace(about, failure=f"{OTHER_MODEL}: asked for {self.model_name}, got {about.model}")
+            return replace(
+                about, failure=f"{OTHER_MODEL}: asked for {self.model_name}, got {about.model}"
+            )
         if not completion["choices"]:
-            return replace(about, failure="an empty choice list (the provider may have filtered the answer)")
+            return replace(
+                about, failure="an empty choice list (the provider may have filtered the answer)"
+            )
         choice = completion["choices"][0]
         if filtered(choice):
             return replace(about, failure=KEPT_BACK)
@@ -435,12 +489,16 @@ class OpenAIEngine:
         return replace(about, candidate=candidate)
 
     def _highest_price(self, request: Request, decoding: Decoding) -> float:
-        """Upper bound of one request's price: a token a byte of prompt, twice the expected audio tokens, every answer token."""
+        """Upper bound of one request's price: a token a byte of prompt, twice the expected audio
+        tokens, every answer token.
+        """
         if self.spec.price is None:
             return 0.0
         text = len(request.prompt.encode("utf-8")) + AROUND
         return self.spec.price.dollars(
-            text, AUDIO_MARGIN * len(request.audio) / RATE, decoding.max_tokens + self.spec.thinking_tokens
+            text,
+            AUDIO_MARGIN * len(request.audio) / RATE,
+            decoding.max_tokens + self.spec.thinking_tokens,
         )
 
     def _price(self, completion: dict[str, Any], request: Request, most: float) -> float:
@@ -452,26 +510,35 @@ class OpenAIEngine:
             return most
         asked = counts["prompt_tokens"]
         audio = counts.get(
-            "audio_tokens", min(asked, len(request.audio) / RATE * self.spec.price.audio_tokens_per_second)
+            "audio_tokens",
+            min(asked, len(request.audio) / RATE * self.spec.price.audio_tokens_per_second),
         )
         # Thinking tokens are billed; some servers count them in the total only.
         answered = max(counts.get("completion_tokens", 0), counts.get("total_tokens", 0) - asked)
         price = self.spec.price
-        return ((asked - audio) * price.text_in + audio * price.audio_in + answered * price.out) / 1e6
+        return (
+            (asked - audio) * price.text_in + audio * price.audio_in + answered * price.out
+        ) / 1e6
 
     def _tokens(self, request: Request, decoding: Decoding) -> float:
-        """Tokens a request is expected to cost of the rate: four bytes a text token, the audio, the whole answer."""
+        """Tokens a request is expected to cost of the rate: four bytes a text token, the audio, the
+        whole answer.
+        """
         a_second = self.spec.price.audio_tokens_per_second if self.spec.price else 25.0
         return len(request.prompt) / 4 + len(request.audio) / RATE * a_second + decoding.max_tokens
 
     def _wait(self, identity: str, attempt: int, retry_after: float | None) -> float:
-        """Seconds before an attempt: doubling with a jitter of its own per sample, and not before the server allows it."""
+        """Seconds before an attempt: doubling with a jitter of its own per sample, and not before
+        the server allows it.
+        """
         jitter = 0.5 + (seed("backoff", identity, attempt) % 1000) / 1000
         wait = self.backoff_s * 2 ** (attempt - 2) * jitter
         return max(min(self.longest_wait_s, wait), retry_after or 0.0)
 
     def _without_key(self, text: str) -> str:
-        """A text with the whole key replaced, which must happen before anything is cut out of it."""
+        """A text with the whole key replaced, which must happen before anything is cut out of
+        it.
+        """
         for form in forms_of(self._key) if self.spec.key_env else ():
             text = text.replace(form, "***")
         return text
@@ -483,20 +550,38 @@ class OpenAIEngine:
 
 @cache
 def forms_of(key: str) -> tuple[str, ...]:
-    """A key and what a server may make of it in an error: percent-encoded, in hex, hashed, in Base64 at any place in a longer text."""
+    """A key and what a server may make of it in an error: percent-encoded, in hex, hashed, in
+    Base64 at any place in a longer text.
+    """
     data = key.encode("utf-8")
     coded = [
-        base64.b64encode(bytes(lead) + data).decode()[-(-lead * 8 // 6) : (lead + len(data)) * 8 // 6] for lead in range(3)
+        base64.b64encode(bytes(lead) + data).decode()[
+            -(-lead * 8 // 6) : (lead + len(data)) * 8 // 6
+        ]
+        for lead in range(3)
     ]
-    forms = {key, quote(key, safe=""), data.hex(), sha256(data), *coded, *(one.translate(URL_SAFE) for one in coded)}
-    return tuple(sorted((one for one in forms if len(one) >= 8 or one == key), key=len, reverse=True))
+    forms = {
+        key,
+        quote(key, safe=""),
+        data.hex(),
+        sha256(data),
+        *coded,
+        *(one.translate(URL_SAFE) for one in coded),
+    }
+    return tuple(
+        sorted((one for one in forms if len(one) >= 8 or one == key), key=len, reverse=True)
+    )
 
 
 def key_from_environment(spec: "ModelSpec") -> str:
-    """The API key from the variable the specification names; "none" for a model that needs none. Raises BadInput if unset."""
+    """The API key from the variable the specification names; "none" for a model that needs none.
+    Raises BadInput if unset.
+    """
     if spec.key_env is None:
         return "none"
     key = os.environ.get(spec.key_env, "").strip()
     if not key:
-        raise BadInput(f"model {spec.id}: environment variable {spec.key_env} is not set; export the API key in it")
+        raise BadInput(
+            f"model {spec.id}: environment variable {spec.key_env} is not set; export the API key in it"
+        )
     return key

@@ -1,4 +1,5 @@
-"""How fast, and for how much, a remote model may be asked: concurrency that yields to 429 and 503, rates, a dollar ceiling.
+"""How fast, and for how much, a remote model may be asked: concurrency that yields to 429 and 503,
+rates, a dollar ceiling.
 
 Both classes live inside one event loop and are not thread-safe.
 """
@@ -10,10 +11,11 @@ from contextlib import asynccontextmanager
 
 
 class Pace:
-    """Bounded concurrency that adapts: halved when the server says it is too much, one more after every full round of successes.
+    """Bounded concurrency that adapts: halved when the server says it is too much, one more after
+    every full round of successes.
 
-    `most` is the upper bound. requests_per_minute and tokens_per_minute space the requests evenly (no bursts, not after a pause either);
-    None = no limit.
+    `most` is the upper bound. requests_per_minute and tokens_per_minute space the requests evenly
+    (no bursts, not after a pause either); None = no limit.
     """
 
     def __init__(
@@ -36,14 +38,18 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self, tokens: float) -> AsyncIterator[None]:
-        """Wait for a free place and for the rates to allow a request of `tokens`, then hold the place."""
+        """Wait for a free place and for the rates to allow a request of `tokens`, then hold the
+        place.
+        """
         while True:
             async with self._changed:
                 while self.running >= max(1, int(self.limit)):
                     await self._changed.wait()
                 self.running += 1
             try:
-                if await self._started(max(self._seconds_a_request, tokens * self._seconds_a_token)):
+                if await self._started(
+                    max(self._seconds_a_request, tokens * self._seconds_a_token)
+                ):
                     yield
                     return
             finally:
@@ -52,7 +58,9 @@ class Pace:
                     self._changed.notify_all()
 
     async def _started(self, seconds: float) -> bool:
-        """Wait for a start `seconds` before the next one's. False: a pause came meanwhile, so place and start are to be had anew."""
+        """Wait for a start `seconds` before the next one's. False: a pause came meanwhile, so place
+        and start are to be had anew.
+        """
         start = max(self._clock(), self._next, self._paused_until)
         self._next = start + seconds
         while (wait := start - self._clock()) > 0:
@@ -60,7 +68,9 @@ class Pace:
         return self._clock() >= self._paused_until
 
     def slow_down(self, retry_after_s: float | None) -> None:
-        """The server is overloaded: halve the concurrency (once a second at most) and let nobody ask before `retry_after_s`."""
+        """The server is overloaded: halve the concurrency (once a second at most) and let nobody
+        ask before `retry_after_s`.
+        """
         now = self._clock()
         if now - self._slowed_at >= 1:
             self.limit = max(1.0, self.limit / 2)
@@ -70,15 +80,18 @@ class Pace:
             self._next = self._paused_until  # whoever waits for an earlier start takes a new one
 
     def speed_up(self) -> None:
-        """An answer came: allow 1/limit more, so a whole round of answers allows one more at a time."""
+        """An answer came: allow 1/limit more, so a whole round of answers allows one more at a
+        time.
+        """
         self.limit = min(float(self.most), self.limit + 1 / self.limit)
 
 
 class Ledger:
     """Dollars spent, and dollars set aside for requests under way. `ceiling` None = count only.
 
-    A request's highest price is set aside before it is sent, so the ceiling is never crossed by what is under way; the real price
-    replaces it when the answer comes. A request whose fate is unknown counts as paid in full.
+    A request's highest price is set aside before it is sent, so the ceiling is never crossed by
+    what is under way; the real price replaces it when the answer comes. A request whose fate is
+    unknown counts as paid in full.
     """
 
     def __init__(self, ceiling: float | None = None, spent: float = 0.0) -> None:
@@ -88,7 +101,9 @@ class Ledger:
         self._changed = asyncio.Condition()
 
     async def reserve(self, most: float) -> bool:
-        """Set `most` dollars aside; waits while requests under way may still turn out cheaper. False: it would cross the ceiling."""
+        """Set `most` dollars aside; waits while requests under way may still turn out cheaper.
+        False: it would cross the ceiling.
+        """
         async with self._changed:
             while True:
                 if self.ceiling is None or self.spent + self.reserved + most <= self.ceiling:
@@ -99,7 +114,9 @@ class Ledger:
                 await self._changed.wait()
 
     async def settle(self, reserved: float, paid: float) -> None:
-        """Replace what was set aside by what was paid (0 = the server refused before doing anything)."""
+        """Replace what was set aside by what was paid (0 = the server refused before doing
+        anything).
+        """
         async with self._changed:
             self.reserved = max(0.0, self.reserved - reserved)
             self.spent += paid

@@ -1,17 +1,22 @@
-"""How far a clip is padded before its features are made: to its own end, where the model cuts the rest off again.
+"""How far a clip is padded before its features are made: to its own end, where the model cuts the
+rest off again.
 
-Qwen2.5-Omni's window is 300 s. Padded to it, a clip of 5 s costs 203 ms of one thread and 15 MB; padded to its end, 1.5 ms.
+Qwen2.5-Omni's window is 300 s. Padded to it, a clip of 5 s costs 203 ms of one thread and 15 MB;
+padded to its end, 1.5 ms.
 """
 
 import functools
 from typing import Any
 
 WHISPERS_WINDOW = 30
-"""Seconds. Models with this window want all of it; those with a longer one cut their features by the mask."""
+"""Seconds. Models with this window want all of it; those with a longer one cut their features by
+the mask.
+"""
 
 
 def padded_samples(samples: int, extractor: Any) -> int:
-    """Samples that a clip is padded to: half a transform of silence after its end, in whole hops, at most the window.
+    """Samples that a clip is padded to: half a transform of silence after its end, in whole hops,
+    at most the window.
 
     The last frame of the clip then hears what it would hear in the whole window.
     """
@@ -20,10 +25,12 @@ def padded_samples(samples: int, extractor: Any) -> int:
 
 
 def pad_long_windows_to_the_clip() -> None:
-    """Let Whisper's feature extractors with a window beyond 30 s pad to the longest clip they are given.
+    """Let Whisper's feature extractors with a window beyond 30 s pad to the longest clip they are
+    given.
 
-    For vLLM, whose processor is handed one clip at a time and always asks for the whole window. Changes
-    `WhisperFeatureExtractor.__call__` of this process, where vLLM makes all features; a second call changes nothing.
+    For vLLM, whose processor is handed one clip at a time and always asks for the whole window.
+    Changes `WhisperFeatureExtractor.__call__` of this process, where vLLM makes all features; a
+    second call changes nothing.
     """
     from transformers import WhisperFeatureExtractor
 

@@ -1,13 +1,17 @@
-"""The text a model reads: one clip and the prompt in the model's own chat template, never typed by hand."""
+"""The text a model reads: one clip and the prompt in the model's own chat template, never typed by
+hand.
+"""
 
 from typing import Any
 
-# Families whose template takes the turn as one string; their audio placeholder then stands in it, as their model cards show it.
+# Families whose template takes the turn as one string; their audio placeholder then stands in it,
+# as their model cards show it.
 PLACEHOLDER = {"ultravox": "<|audio|>\n"}
 
 
 def chat_text(processor: Any, tokenizer: Any, family: str, prompt: str) -> str:
-    """The rendered chat: one user turn with a clip before the prompt, and the opening of the answer.
+    """The rendered chat: one user turn with a clip before the prompt, and the opening of the
+    answer.
 
     The template is the processor's where it has one, else the tokenizer's.
     """

@@ -17,10 +17,12 @@ from typing import Any
 
 
 def accept_whisper_processors() -> None:
-    """Let a processor class that is handed a whole processor as `audio_processor` keep its feature extractor.
+    """Let a processor class that is handed a whole processor as `audio_processor` keep its feature
+    extractor.
 
-    Changes `ProcessorMixin.__init__` of this process; a second call changes nothing. vLLM patches it the same way.
-    Known limit: a worker process that vLLM starts itself (tensor_parallel_size > 1) does not have the change.
+    Changes `ProcessorMixin.__init__` of this process; a second call changes nothing. vLLM patches
+    it the same way. Known limit: a worker process that vLLM starts itself (tensor_parallel_size >
+    1) does not have the change.
     """
     from transformers import ProcessorMixin
 
@@ -40,14 +42,19 @@ def accept_whisper_processors() -> None:
 
 
 def _own_extractor(extractor: Any) -> Any:
-    """The extractor, which is also its own `feature_extractor`: the owner's code asks the processor for that."""
+    """The extractor, which is also its own `feature_extractor`: the owner's code asks the processor
+    for that.
+    """
     kind = type(extractor)
-    extractor.__class__ = type(kind.__name__, (kind,), {"feature_extractor": property(lambda self: self)})
+    extractor.__class__ = type(
+        kind.__name__, (kind,), {"feature_extractor": property(lambda self: self)}
+    )
     return extractor
 
 
 def with_parts(folder: Path, parts: Mapping[str, Path], into: Path) -> Path:
-    """A copy of a checkpoint's folder (links, not bytes) whose config.json names other places; returns `into`.
+    """A copy of a checkpoint's folder (links, not bytes) whose config.json names other places;
+    returns `into`.
 
     folder: a local snapshot.
     parts: key of config.json -> local folder that takes the place of the repository named there.

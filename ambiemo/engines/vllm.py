@@ -1,12 +1,14 @@
 """The vLLM engine: one sync `vllm.LLM` held by one actor (read and measured with vLLM 0.32).
 
-Every sample is a request of its own with its own spaced seed: vLLM's n > 1 gives the children seed + index, so neighbouring draws would
-share random streams. A clip is hashed and handed over under that hash (`multi_modal_uuids`), so its N samples, its beams and the
-other prompts about it share one run of the audio encoder. The prefix cache is emptied before each group, so a group's answers do not
-depend on which groups came before it.
+Every sample is a request of its own with its own spaced seed: vLLM's n > 1 gives the children seed
++ index, so neighbouring draws would share random streams. A clip is hashed and handed over under
+that hash (`multi_modal_uuids`), so its N samples, its beams and the other prompts about it share
+one run of the audio encoder. The prefix cache is emptied before each group, so a group's answers do
+not depend on which groups came before it.
 
-Known limits: batch mates change logits by rounding, so a near tie may fall differently in another group; across hardware nothing is
-promised. VLLM_BATCH_INVARIANT=1 is left as the user sets it, and recorded.
+Known limits: batch mates change logits by rounding, so a near tie may fall differently in another
+group; across hardware nothing is promised. VLLM_BATCH_INVARIANT=1 is left as the user sets it, and
+recorded.
 """
 
 import os
@@ -33,23 +35,32 @@ if TYPE_CHECKING:
 
 WIDEST = MOST_BEAMS["vllm"]
 HEARS_MATES = {"ultravox"}
-"""Families whose encoder in vLLM 0.32 lets the end of a clip hear how far a longer clip of the same step goes on."""
-# Before vLLM is imported: the engine in this process (its death is this actor's), and a sampler that honours every row's seed.
+"""Families whose encoder in vLLM 0.32 lets the end of a clip hear how far a longer clip of the same
+step goes on.
+"""
+# Before vLLM is imported: the engine in this process (its death is this actor's), and a sampler
+# that honours every row's seed.
 ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}
-# Chunked prefill and per-request seeds do not go together in vLLM's CPU build ("CPU Generator does not use offset").
-CPU_OPTIONS: dict[str, Any] = {"enable_chunked_prefill": False, "enforce_eager": True, "dtype": "float32"}
+# Chunked prefill and per-request seeds do not go together in vLLM's CPU build ("CPU Generator does
+# not use offset").
+CPU_OPTIONS: dict[str, Any] = {
+    "enable_chunked_prefill": False,
+    "enforce_eager": True,
+    "dtype": "float32",
+}
 
 
 class VLLMEngine:
     """One checkpoint held by vLLM.
 
-    tensor_parallel_size: GPUs for one copy. gpu_memory_utilization: share of a GPU's memory it may take. dtype: else the
-    specification's. enforce_eager: no CUDA graphs. max_model_len: longest prompt, clip and answer in tokens, else the
-    specification's, else the checkpoint's.
-    executor: how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process. threads: CPU threads, on a CPU
-    only; default: every core, and in an actor as many as the plan's `cpus`.
-    Raises BadInput before loading if there is no GPU or too little memory; an engine that dies later raises SystemError.
+    tensor_parallel_size: GPUs for one copy. gpu_memory_utilization: share of a GPU's memory it may
+    take. dtype: else the specification's. enforce_eager: no CUDA graphs. max_model_len: longest
+    prompt, clip and answer in tokens, else the specification's, else the checkpoint's. executor:
+    how the parts on several GPUs are run ("mp", "ray"); one GPU runs in this process. threads: CPU
+    threads, on a CPU only; default: every core, and in an actor as many as the plan's `cpus`.
+    Raises BadInput before loading if there is no GPU or too little memory; an engine that dies
+    later raises SystemError.
     """
 
     stopped = ""
@@ -87,9 +98,16 @@ class VLLMEngine:
             accept_whisper_processors()
         if spec.parts:
             folder = spec.path() or snapshot(spec.weights, spec.revision or "", spec.gated)
-            named = {part.key: part_folder(part.weights, part.pinned, spec.gated) for part in spec.parts}
-            self._made = tempfile.TemporaryDirectory(prefix="ambiemo-")  # links only; gone with the engine
-            location, revision = str(with_parts(folder, named, Path(self._made.name) / "model")), None
+            named = {
+                part.key: part_folder(part.weights, part.pinned, spec.gated) for part in spec.parts
+            }
+            self._made = tempfile.TemporaryDirectory(
+                prefix="ambiemo-"
+            )  # links only; gone with the engine
+            location, revision = (
+                str(with_parts(folder, named, Path(self._made.name) / "model")),
+                None,
+            )
         settings: dict[str, Any] = {
             "model": location,
             "revision": revision,
@@ -102,7 +120,11 @@ class VLLMEngine:
             "max_model_len": max_model_len or spec.max_model_len or None,
             "max_logprobs": 2 * WIDEST,
             "logprobs_mode": "raw_logprobs",  # the model's own distribution, before temperature and top-p
-            "limit_mm_per_prompt": {"audio": 1, "image": 0, "video": 0},  # room is set aside for all that may come
+            "limit_mm_per_prompt": {
+                "audio": 1,
+                "image": 0,
+                "video": 0,
+            },  # room is set aside for all that may come
             "seed": 0,
             "disable_log_stats": True,
         }
@@ -111,7 +133,8 @@ class VLLMEngine:
         elif not on_cpu:
             settings["distributed_executor_backend"] = "uni"
         self.llm: Any = LLM(**(settings | (CPU_OPTIONS if on_cpu else {}) | options))
-        # vLLM 0.32 takes its V2 runner on a GPU and V1 on a CPU, where parity with transformers was measured
+        # vLLM 0.32 takes its V2 runner on a GPU and V1 on a CPU, where parity with transformers was
+        # measured
         self.runner = "v2" if self.llm.llm_engine.vllm_config.use_v2_model_runner else "v1"
         self.tokenizer = self.llm.get_tokenizer()
         self.processor = AutoProcessor.from_pretrained(
@@ -119,23 +142,29 @@ class VLLMEngine:
         )
         self.ends = {self.tokenizer.eos_token_id}
         try:
-            ends = GenerationConfig.from_pretrained(location, revision=revision or "main").eos_token_id
+            ends = GenerationConfig.from_pretrained(
+                location, revision=revision or "main"
+            ).eos_token_id
             self.ends |= set(ends) if isinstance(ends, list) else {ends}
         except OSError:  # a checkpoint need not have a generation_config.json
             pass
         self.ends.discard(None)
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
-        """One answer per request, in order; a prompt that vLLM refuses (too long, say) is a failure of its own.
+        """One answer per request, in order; a prompt that vLLM refuses (too long, say) is a failure
+        of its own.
 
-        Raises SystemError, at which the pipeline's actor ends, if the engine broke while it ran: its queue would
-        still hold this group's requests, and the next group would be handed their answers.
+        Raises SystemError, at which the pipeline's actor ends, if the engine broke while it ran:
+        its queue would still hold this group's requests, and the next group would be handed their
+        answers.
         """
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if decoding.kind == "beam" and decoding.count > WIDEST:
-            raise BadInput(f"beam({decoding.count}): this engine searches with {WIDEST} beams at most")
+            raise BadInput(
+                f"beam({decoding.count}): this engine searches with {WIDEST} beams at most"
+            )
         self.llm.reset_prefix_cache()
         try:
             return self._draw(requests, decoding)
@@ -144,7 +173,12 @@ class VLLMEngine:
         except (ValueError, VLLMClientError) as error:
             if len(requests) == 1:
                 return [
-                    Answer(requests[0].key, (), decoding, failure=f"vLLM refuses the request: {_first_line(error)}")
+                    Answer(
+                        requests[0].key,
+                        (),
+                        decoding,
+                        failure=f"vLLM refuses the request: {_first_line(error)}",
+                    )
                 ]
             return [answer for request in requests for answer in self.draw([request], decoding)]
 
@@ -161,7 +195,8 @@ class VLLMEngine:
             for start in starts:  # one at a time: the group below finds each clip encoded
                 if not self._is_encoded(start):
                     self._run([start], once)
-            # whether a clip was heard just now or under an earlier question then changes no bit of the group's answers
+            # whether a clip was heard just now or under an earlier question then changes no bit of
+            # the group's answers
             self.llm.reset_prefix_cache()
         ways = {"beam": self._beams, "forced": self._forced}
         found = ways.get(decoding.kind, self._samples)(requests, starts, decoding)
@@ -188,45 +223,59 @@ class VLLMEngine:
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         """One clip and the rendered prompt as tokens, the audio still one placeholder."""
-        # Not request.audio_sha256: a control may hear silence under the clip's name, and a stale cache hit would undo it.
+        # Not request.audio_sha256: a control may hear silence under the clip's name, and a stale
+        # cache hit would undo it.
         heard = sha256(request.audio.tobytes())
-        # A placeholder that is no token of its own must share none with its neighbours: vLLM would spell the whole prompt anew from its
-        # text, and with it the answer's tokens that beams and forced labels put at its end.
+        # A placeholder that is no token of its own must share none with its neighbours: vLLM would
+        # spell the whole prompt anew from its text, and with it the answer's tokens that beams and
+        # forced labels put at its end.
         mark = PLACEHOLDER.get(self.spec.family, "").strip()
         text = self.render(request.prompt)
         pieces = text.partition(mark) if mark else (text,)
         return {
             "prompt_token_ids": [
-                token for piece in pieces for token in self.tokenizer.encode(piece, add_special_tokens=False)
+                token
+                for piece in pieces
+                for token in self.tokenizer.encode(piece, add_special_tokens=False)
             ],
             "multi_modal_data": {"audio": (request.audio, RATE)},
             "multi_modal_uuids": {"audio": [heard]},
         }
 
     def _rendered(self, request: Request) -> dict[str, Any]:
-        """The request as the engine takes it: features made, the placeholder spread over the clip's tokens.
+        """The request as the engine takes it: features made, the placeholder spread over the clip's
+        tokens.
 
-        Samples, beams and forced labels all start from it, so the clip is prepared once per draw. vLLM's own beam
-        search goes the same way (`entrypoints/generate/beam_search`).
+        Samples, beams and forced labels all start from it, so the clip is prepared once per draw.
+        vLLM's own beam search goes the same way (`entrypoints/generate/beam_search`).
         """
         (rendered,) = self.llm._preprocess_cmpl([self._prompt(request)])
         return dict(rendered)
 
     def _is_encoded(self, start: dict[str, Any]) -> bool:
-        """True if vLLM keeps the encoding of the clip, which an earlier question ran. False where it does not tell."""
+        """True if vLLM keeps the encoding of the clip, which an earlier question ran. False where
+        it does not tell.
+        """
         core = getattr(self.llm.llm_engine.engine_core, "engine_core", None)
-        kept = getattr(getattr(getattr(core, "scheduler", None), "encoder_cache_manager", None), "cached", {})
+        kept = getattr(
+            getattr(getattr(core, "scheduler", None), "encoder_cache_manager", None), "cached", {}
+        )
         return all(name in kept for name in start["mm_hashes"]["audio"])
 
     def _run(self, prompts: Sequence[dict[str, Any]], params: Any) -> list[Any]:
         """What comes of the rendered prompts, in order. params: one for all, or one per prompt.
 
-        Raises what vLLM raises where it refuses a prompt, and SystemError for everything after that.
+        Raises what vLLM raises where it refuses a prompt, and SystemError for everything after
+        that.
         """
         each = params if isinstance(params, list) else [params] * len(prompts)
         if self.llm.llm_engine.has_unfinished_requests():
-            raise SystemError("vLLM still holds requests of an earlier call; their answers would be mixed up")
-        self.llm._render_and_add_requests(iter(prompts), each)  # takes back what it added where it refuses one
+            raise SystemError(
+                "vLLM still holds requests of an earlier call; their answers would be mixed up"
+            )
+        self.llm._render_and_add_requests(
+            iter(prompts), each
+        )  # takes back what it added where it refuses one
         try:
             outputs = self.llm.wait_for_completion(use_tqdm=False)
         except Exception as error:
@@ -250,7 +299,9 @@ class VLLMEngine:
                         temperature=decoding.temperature if decoding.kind == "sample" else 0.0,
                         top_p=decoding.top_p if decoding.kind == "sample" else 1.0,
                         max_tokens=decoding.max_tokens,
-                        seed=seed("sample", request.seed, index) if decoding.kind == "sample" else None,
+                        seed=seed("sample", request.seed, index)
+                        if decoding.kind == "sample"
+                        else None,
                         logprobs=0,  # of the chosen token only
                         detokenize=False,
                     )
@@ -258,7 +309,10 @@ class VLLMEngine:
         outputs = self._run(prompts, params)
         n = decoding.count
         return [
-            (tuple(self._sampled(output.outputs[0]) for output in outputs[i : i + n]), len(outputs[i].prompt_token_ids))
+            (
+                tuple(self._sampled(output.outputs[0]) for output in outputs[i : i + n]),
+                len(outputs[i].prompt_token_ids),
+            )
             for i in range(0, len(outputs), n)
         ]
 
@@ -267,12 +321,20 @@ class VLLMEngine:
     ) -> list[tuple[tuple[Candidate, ...], int]]:
         from vllm import SamplingParams
 
-        params = SamplingParams(temperature=0.0, max_tokens=1, logprobs=2 * decoding.count, detokenize=False)
+        params = SamplingParams(
+            temperature=0.0, max_tokens=1, logprobs=2 * decoding.count, detokenize=False
+        )
         searches = [BeamSearch(decoding.count, self.ends, decoding.max_tokens) for _ in requests]
         lengths = [0] * len(requests)
-        forbidden = set(self.tokenizer.all_special_ids) - self.ends  # a second audio placeholder would break the prompt
+        forbidden = (
+            set(self.tokenizer.all_special_ids) - self.ends
+        )  # a second audio placeholder would break the prompt
         while waiting := [number for number, search in enumerate(searches) if not search.finished]:
-            prompts = [_continued(starts[number], b.tokens) for number in waiting for b in searches[number].open]
+            prompts = [
+                _continued(starts[number], b.tokens)
+                for number in waiting
+                for b in searches[number].open
+            ]
             outputs = iter(self._run(prompts, params))
             for number in waiting:
                 proposals = []
@@ -280,17 +342,26 @@ class VLLMEngine:
                     output = next(outputs)
                     lengths[number] = lengths[number] or len(output.prompt_token_ids)
                     likely = output.outputs[0].logprobs[0]
-                    proposals.append({t: p.logprob for t, p in likely.items() if t not in forbidden})
+                    proposals.append(
+                        {t: p.logprob for t, p in likely.items() if t not in forbidden}
+                    )
                 searches[number].advance(proposals)
         return [
-            (tuple(self._candidate(beam.tokens, beam.total, beam.ended) for beam in search.complete), length)
+            (
+                tuple(
+                    self._candidate(beam.tokens, beam.total, beam.ended) for beam in search.complete
+                ),
+                length,
+            )
             for search, length in zip(searches, lengths, strict=True)
         ]
 
     def _forced(
         self, requests: Sequence[Request], starts: Sequence[dict[str, Any]], decoding: Decoding
     ) -> list[tuple[tuple[Candidate, ...], int]]:
-        """The labels of each request, teacher-forced: their tokens stand at the end of the prompt, whose log-probabilities are asked for."""
+        """The labels of each request, teacher-forced: their tokens stand at the end of the prompt,
+        whose log-probabilities are asked for.
+        """
         from vllm import SamplingParams
 
         asked = [
@@ -303,17 +374,28 @@ class VLLMEngine:
         found = []
         for (label, tokens, _), output in zip(asked, outputs, strict=True):
             tail = output.prompt_logprobs[-len(tokens) :]
-            total = sum(position[token].logprob for position, token in zip(tail, tokens, strict=True))
-            found.append((Candidate(label, len(tokens), total, "forced"), len(output.prompt_token_ids) - len(tokens)))
+            total = sum(
+                position[token].logprob for position, token in zip(tail, tokens, strict=True)
+            )
+            found.append(
+                (
+                    Candidate(label, len(tokens), total, "forced"),
+                    len(output.prompt_token_ids) - len(tokens),
+                )
+            )
         n = decoding.count
-        return [(tuple(candidate for candidate, _ in found[i : i + n]), found[i][1]) for i in range(0, len(found), n)]
+        return [
+            (tuple(candidate for candidate, _ in found[i : i + n]), found[i][1])
+            for i in range(0, len(found), n)
+        ]
 
     def _sampled(self, answer: Any) -> Candidate:
         ended = answer.finish_reason != "length"
         return self._candidate(answer.token_ids, float(answer.cumulative_logprob), ended)
 
     def _candidate(self, tokens: Sequence[int], total: float, ended: bool) -> Candidate:
-        # vLLM's own text lacks the bytes of a last character that is not whole; the tokenizer's is what transformers gives
+        # vLLM's own text lacks the bytes of a last character that is not whole; the tokenizer's is
+        # what transformers gives
         text = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
         return Candidate(text, len(tokens), total, "stop" if ended else "length")
 
@@ -324,10 +406,14 @@ def _continued(prompt: dict[str, Any], tokens: Sequence[int]) -> dict[str, Any]:
 
 
 def _enough_memory(spec: "ModelSpec", on_cpu: bool, gpus: int, share: float) -> None:
-    """Raises BadInput, with the numbers, where the weights cannot fit; checked before anything is loaded."""
+    """Raises BadInput, with the numbers, where the weights cannot fit; checked before anything is
+    loaded.
+    """
     if on_cpu:
         if spec.memory_gib > 4:
-            raise BadInput(f"model {spec.id}: needs a GPU with about {spec.memory_gib:g} GiB; vLLM finds none here")
+            raise BadInput(
+                f"model {spec.id}: needs a GPU with about {spec.memory_gib:g} GiB; vLLM finds none here"
+            )
         enough_memory(spec, free_host_gib(), "main memory")
         return
     import torch
@@ -337,7 +423,9 @@ def _enough_memory(spec: "ModelSpec", on_cpu: bool, gpus: int, share: float) -> 
             f"model {spec.id}: tensor_parallel_size {gpus}, but there are {torch.cuda.device_count()} GPUs here"
         )
     of = f"GPU memory on each of {gpus} GPU(s)"
-    enough_memory(spec, free_gpu_gib(), of, gpus, "free memory, or raise tensor_parallel_size", share)
+    enough_memory(
+        spec, free_gpu_gib(), of, gpus, "free memory, or raise tensor_parallel_size", share
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,9 +1,9 @@
 """Metrics: pure functions on arrays, and the one table that names them.
 
 Every metric is a function of per-utterance statistics that add up: `value(sum of statistics(truth,
-predicted))`. So a clustered bootstrap sums within clusters once and weighs those sums (`inference`), and a
-table by ambiguity level needs no other code. docs/metrics.md tells what each is, where it comes from and what
-it cannot tell. numpy only: no pandas, scipy, Ray or torch.
+predicted))`. So a clustered bootstrap sums within clusters once and weighs those sums
+(`inference`), and a table by ambiguity level needs no other code. docs/metrics.md tells what each
+is, where it comes from and what it cannot tell. numpy only: no pandas, scipy, Ray or torch.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,13 @@ import numpy.typing as npt
 from ambiemo.errors import BadInput
 from ambiemo.metrics.arithmetic import Array, totals
 from ambiemo.metrics.calibration import ece, ece_statistics
-from ambiemo.metrics.classification import accuracy, confusion_statistics, macro_f1, uar, weighted_f1
+from ambiemo.metrics.classification import (
+    accuracy,
+    confusion_statistics,
+    macro_f1,
+    uar,
+    weighted_f1,
+)
 from ambiemo.metrics.distribution import (
     averaged,
     bhattacharyya,
@@ -34,12 +40,12 @@ __all__ = ["METRICS", "Metric", "evaluate", "metric"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: statistics (n, K), (n, K) -> (n, S) that add over utterances, and value (..., S) -> (...)
-    of their sums.
+    """One metric: statistics (n, K), (n, K) -> (n, S) that add over utterances, and value (..., S)
+    -> (...) of their sums.
 
-    A value is NaN where it cannot be estimated (never 0) and infinite where it diverges. `source` names where
-    it comes from with its grade (P read in a primary text or code, S second-hand, I our inference); `meaning`
-    is one line for a table.
+    A value is NaN where it cannot be estimated (never 0) and infinite where it diverges. `source`
+    names where it comes from with its grade (P read in a primary text or code, S second-hand, I our
+    inference); `meaning` is one line for a table.
     """
 
     name: str
@@ -129,7 +135,7 @@ def metric(name: str) -> Metric:
 
 
 def evaluate(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> dict[str, float]:
-    """Every metric's value by name, in the order of METRICS; NaN where not estimable. truth and predicted (n,
-    K), rows sum to 1.
+    """Every metric's value by name, in the order of METRICS; NaN where not estimable. truth and
+    predicted (n, K), rows sum to 1.
     """
     return {row.name: float(row.value(totals(row.statistics(truth, predicted)))) for row in METRICS}

@@ -1,9 +1,9 @@
-"""The arithmetic that every metric stands on: checked pairs of distributions, who wins a row, and sums that
-no order changes.
+"""The arithmetic that every metric stands on: checked pairs of distributions, who wins a row, and
+sums that no order changes.
 
-Nothing here calls BLAS or a threaded kernel. Rows are added label by label and utterances with `math.fsum`,
-which rounds once, so a number has the same bits whatever the order of the utterances, the number of threads
-or the memory layout.
+Nothing here calls BLAS or a threaded kernel. Rows are added label by label and utterances with
+`math.fsum`, which rounds once, so a number has the same bits whatever the order of the utterances,
+the number of threads or the memory layout.
 """
 
 import math
@@ -15,24 +15,28 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-9
-"""Two probabilities closer than this are equal: for ties, for constant rows and for the edge of a bin
-(floating-point dust decides nothing).
+"""Two probabilities closer than this are equal: for ties, for constant rows and for the edge of a
+bin (floating-point dust decides nothing).
 """
 
 SUM_TOLERANCE = 1e-6
-"""How far a distribution's sum may be from 1 inside the package; files are normalised where they are read."""
+"""How far a distribution's sum may be from 1 inside the package; files are normalised where they
+are read.
+"""
 
 
 def pair(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[Array, Array]:
     """Truth and prediction as float64 (..., K), K >= 2, checked.
 
-    Raises ValueError, naming the first bad row, for unlike shapes, a negative or non-finite number, or a row
-    whose sum is not 1 within SUM_TOLERANCE. An utterance without a prediction is left out, and counted, by
-    the caller: it has no distribution.
+    Raises ValueError, naming the first bad row, for unlike shapes, a negative or non-finite number,
+    or a row whose sum is not 1 within SUM_TOLERANCE. An utterance without a prediction is left out,
+    and counted, by the caller: it has no distribution.
     """
     checked = (_distributions("truth", truth), _distributions("predicted", predicted))
     if checked[0].shape != checked[1].shape:
-        raise ValueError(f"truth has shape {checked[0].shape} and predicted {checked[1].shape}; they must be the same")
+        raise ValueError(
+            f"truth has shape {checked[0].shape} and predicted {checked[1].shape}; they must be the same"
+        )
     return checked
 
 
@@ -63,41 +67,50 @@ def row_sum(values: Array) -> Array:
 
 
 def totals(statistics: Array) -> Array:
-    """Column sums of per-utterance statistics, (n, S) -> (S,), exactly rounded: no order of the utterances
-    changes a bit.
+    """Column sums of per-utterance statistics, (n, S) -> (S,), exactly rounded: no order of the
+    utterances changes a bit.
     """
     return grouped_totals(statistics, np.array([0, len(statistics)]))[0]
 
 
 def grouped_totals(statistics: Array, edges: npt.NDArray[np.int64]) -> Array:
-    """Column sums of consecutive groups of rows, (n, S) and (G + 1,) edges -> (G, S), each exactly rounded.
+    """Column sums of consecutive groups of rows, (n, S) and (G + 1,) edges -> (G, S), each exactly
+    rounded.
 
     Columns of whole numbers are added as they are, which is exact; the others by `math.fsum`.
     """
     starts, ends = edges[:-1].tolist(), edges[1:].tolist()
     sums = np.zeros((len(starts), statistics.shape[1]))
-    whole = (statistics == np.rint(statistics)).all(axis=0) & (np.abs(statistics).max(axis=0, initial=0.0) < 2**31)
+    whole = (statistics == np.rint(statistics)).all(axis=0) & (
+        np.abs(statistics).max(axis=0, initial=0.0) < 2**31
+    )
     for place in np.flatnonzero(whole).tolist():
         running = np.cumsum(np.concatenate([[0.0], statistics[:, place]]))
         sums[:, place] = running[edges[1:]] - running[edges[:-1]]
     for place in np.flatnonzero(~whole).tolist():
         column = statistics[:, place].tolist()
-        sums[:, place] = [math.fsum(column[start:end]) for start, end in zip(starts, ends, strict=True)]
+        sums[:, place] = [
+            math.fsum(column[start:end]) for start, end in zip(starts, ends, strict=True)
+        ]
     return sums
 
 
 def ratio(numerator: Any, denominator: Any) -> Array:
-    """numerator / denominator, NaN (not estimable) where the denominator is 0: never 0, never a warning."""
+    """numerator / denominator, NaN (not estimable) where the denominator is 0: never 0, never a
+    warning.
+    """
     denominator = np.asarray(denominator, dtype=np.float64)
     empty = denominator == 0
     return np.where(empty, np.nan, np.asarray(numerator) / np.where(empty, 1.0, denominator))
 
 
 def top_shares(distributions: Array) -> Array:
-    """Who wins each row, (..., K) -> (..., K): 1 for the top label; labels within TOLERANCE of the top share
-    the 1 equally.
+    """Who wins each row, (..., K) -> (..., K): 1 for the top label; labels within TOLERANCE of the
+    top share the 1 equally.
 
     The order of the labels never decides (the usual argmax takes the first). Our rule, grade I.
     """
-    winners = (distributions >= distributions.max(axis=-1, keepdims=True) - TOLERANCE).astype(np.float64)
+    winners = (distributions >= distributions.max(axis=-1, keepdims=True) - TOLERANCE).astype(
+        np.float64
+    )
     return winners / row_sum(winners)[..., None]

@@ -1,11 +1,12 @@
 """Whether a prediction is right as often as it is sure: the expected calibration error (ECE).
 
-Confidence is the largest probability; correctness is `classification.accuracy`, against the raters' plurality
-with ties shared. The bins have equal width and are open below and closed above, (lo, hi]; a confidence within
-TOLERANCE above an edge belongs below it, since answers rounded to two decimals land on edges all the time.
+Confidence is the largest probability; correctness is `classification.accuracy`, against the raters'
+plurality with ties shared. The bins have equal width and are open below and closed above, (lo, hi];
+a confidence within TOLERANCE above an edge belongs below it, since answers rounded to two decimals
+land on edges all the time.
 
-Source: Naeini et al. 2015, Guo et al. 2017 (whose code has the same (lo, hi]); 5 bins in the code of
-2409.18339, 10 bins in that of 2601.14620 (grade P). The shared ties are ours (grade I).
+Source: Naeini et al. 2015, Guo et al. 2017 (whose code has the same (lo, hi]); 5 bins in the code
+of 2409.18339, 10 bins in that of 2601.14620 (grade P). The shared ties are ours (grade I).
 """
 
 from collections.abc import Callable
@@ -18,11 +19,11 @@ from ambiemo.metrics.classification import accuracy
 
 
 def ece_statistics(bins: int) -> Callable[[npt.ArrayLike, npt.ArrayLike], Array]:
-    """Statistics (n, bins + 1) of the ECE: confidence minus correctness in the utterance's own bin, 0 in the
-    others, and 1.
+    """Statistics (n, bins + 1) of the ECE: confidence minus correctness in the utterance's own bin,
+    0 in the others, and 1.
 
-    ECE = sum over bins of n_b / n |mean confidence - mean correctness| = sum over bins of |sum of the
-    differences| / n, so these add up.
+    ECE = sum over bins of n_b / n |mean confidence - mean correctness| = sum over bins of |sum of
+    the differences| / n, so these add up.
     """
 
     def statistics(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
@@ -38,5 +39,7 @@ def ece_statistics(bins: int) -> Callable[[npt.ArrayLike, npt.ArrayLike], Array]
 
 
 def ece(sums: Array) -> Array:
-    """ECE from summed statistics, (..., bins + 1) -> (...): 0 (calibrated) to 1; NaN without utterances."""
+    """ECE from summed statistics, (..., bins + 1) -> (...): 0 (calibrated) to 1; NaN without
+    utterances.
+    """
     return ratio(row_sum(np.abs(sums[..., :-1])), sums[..., -1])

@@ -1,14 +1,15 @@
 """How sure a number is: clustered percentile bootstrap, paired differences, and Holm's correction.
 
 Utterances of one speaker (or dialogue) are not independent, so whole clusters are drawn again, with
-replacement, not utterances (Davison and Hinkley 1997, sec. 3.8; Field and Welsh 2007). A metric is a function
-of sums, so a resample is a weighted sum of the clusters' sums: nothing is evaluated twice. Known weakness:
-with few clusters (under about 20) a percentile interval is too short, it covers less than its level, and p is
-too small (`paired`); with one cluster nothing can be estimated and the interval is NaN, never 0.
+replacement, not utterances (Davison and Hinkley 1997, sec. 3.8; Field and Welsh 2007). A metric is
+a function of sums, so a resample is a weighted sum of the clusters' sums: nothing is evaluated
+twice. Known weakness: with few clusters (under about 20) a percentile interval is too short, it
+covers less than its level, and p is too small (`paired`); with one cluster nothing can be estimated
+and the interval is NaN, never 0.
 
-Same input, same seed: same bits. Clusters are sorted by name, sums are exactly rounded, the random words are
-those of Philox itself (numpy promises its raw output across versions, and does not promise that of
-`Generator.integers`), and no BLAS is called.
+Same input, same seed: same bits. Clusters are sorted by name, sums are exactly rounded, the random
+words are those of Philox itself (numpy promises its raw output across versions, and does not
+promise that of `Generator.integers`), and no BLAS is called.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 LEVEL = 0.95
 LOST = 0.05
-"""Largest share of resamples in which a metric may be not estimable before its interval is not estimable
-either.
+"""Largest share of resamples in which a metric may be not estimable before its interval is not
+estimable either.
 """
 ZERO = 1e-12
-"""Differences up to this are 0 when signs are counted: two equal strategies differ by rounding, not by sign.
+"""Differences up to this are 0 when signs are counted: two equal strategies differ by rounding, not
+by sign.
 """
 BLOCK = 1 << 22
 """Random words held at a time."""
@@ -44,7 +46,9 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Value of a minus value of b, the bounds of its interval, and the two-sided p; NaN where not estimable."""
+    """Value of a minus value of b, the bounds of its interval, and the two-sided p; NaN where not
+    estimable.
+    """
 
     difference: float
     low: float
@@ -63,9 +67,9 @@ def interval(
 ) -> Interval:
     """Value of a metric with its percentile interval from a bootstrap over clusters.
 
-    truth and predicted (n, K); clusters (n,) names; seed from ambiemo.seeds.seed. The bounds are NaN with
-    fewer than two clusters, where the value is NaN or infinite, and where the metric is not estimable in more
-    than LOST of the resamples (the others are left out).
+    truth and predicted (n, K); clusters (n,) names; seed from ambiemo.seeds.seed. The bounds are
+    NaN with fewer than two clusters, where the value is NaN or infinite, and where the metric is
+    not estimable in more than LOST of the resamples (the others are left out).
     """
     return intervals((metric,), truth, predicted, clusters, seed, resamples, level)[metric.name]
 
@@ -79,8 +83,8 @@ def intervals(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> dict[str, Interval]:
-    """`interval` of several metrics by name, from one set of resamples; each is what `interval` gives alone,
-    to the bit.
+    """`interval` of several metrics by name, from one set of resamples; each is what `interval`
+    gives alone, to the bit.
     """
     drawn = Resamples(clusters, seed, resamples)
     points, repeats = drawn.evaluate(metrics, *statistics_of(metrics, truth, predicted))
@@ -97,19 +101,20 @@ def paired(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Difference:
-    """Metric of predictions a minus metric of predictions b on the same utterances: difference, percentile
-    interval, two-sided p.
+    """Metric of predictions a minus metric of predictions b on the same utterances: difference,
+    percentile interval, two-sided p.
 
-    Both are evaluated on the same resampled clusters. p = 2 min(1 + #(d <= 0), 1 + #(d >= 0)) / (R + 1), at
-    most 1, over the R resamples in which the difference d is estimable: the level at which the percentile
-    interval just touches 0 (Efron and Tibshirani 1993, ch. 15 and 16; the added 1 after Davison and Hinkley
-    1997, ch. 4), so it is never 0 and equal predictions have p = 1. NaN as in `interval`.
+    Both are evaluated on the same resampled clusters. p = 2 min(1 + #(d <= 0), 1 + #(d >= 0)) / (R
+    + 1), at most 1, over the R resamples in which the difference d is estimable: the level at which
+    the percentile interval just touches 0 (Efron and Tibshirani 1993, ch. 15 and 16; the added 1
+    after Davison and Hinkley 1997, ch. 4), so it is never 0 and equal predictions have p = 1. NaN
+    as in `interval`.
 
-    With C clusters p is never below 2^(1 - C), the smallest p of an exact sign-flip test: a bootstrap of two
-    clusters finds both on one side in half of all cases where nothing differs. So under 6 clusters nothing is
-    sure at .05; from 12 on, with 2000 resamples, the floor changes nothing. Between about 4 and 10 clusters p
-    stays too small even so: before the floor, 19, 14, 10 and 8 % of 2000 simulated differences of nothing had
-    p < .05 at C = 4, 6, 10 and 12.
+    With C clusters p is never below 2^(1 - C), the smallest p of an exact sign-flip test: a
+    bootstrap of two clusters finds both on one side in half of all cases where nothing differs. So
+    under 6 clusters nothing is sure at .05; from 12 on, with 2000 resamples, the floor changes
+    nothing. Between about 4 and 10 clusters p stays too small even so: before the floor, 19, 14, 10
+    and 8 % of 2000 simulated differences of nothing had p < .05 at C = 4, 6, 10 and 12.
     """
     drawn = Resamples(clusters, seed, resamples)
     sides = []
@@ -122,8 +127,8 @@ def paired(
 def holm(p: npt.ArrayLike) -> Array:
     """Holm-adjusted p-values of one family, (m,) -> (m,), in the given order.
 
-    A NaN (not estimable) stays NaN and still counts in m: dropping a comparison that could not be made must
-    not help the others. Raises ValueError for a p outside [0, 1]. Source: Holm 1979.
+    A NaN (not estimable) stays NaN and still counts in m: dropping a comparison that could not be
+    made must not help the others. Raises ValueError for a p outside [0, 1]. Source: Holm 1979.
     """
     values = np.asarray(p, dtype=np.float64)
     if values.ndim != 1 or np.any((values < 0) | (values > 1)):
@@ -139,20 +144,24 @@ def resample_counts(clusters: int, resamples: int, seed: int) -> Iterator[npt.ND
     """How often each cluster is drawn in each resample: blocks (r, clusters) whose rows each sum to
     `clusters`, `resamples` rows in all.
 
-    Draws are (word >> 32) * clusters >> 32 of Philox's raw 64-bit words; the bias, at most clusters / 2^32,
-    is nothing here.
+    Draws are (word >> 32) * clusters >> 32 of Philox's raw 64-bit words; the bias, at most clusters
+    / 2^32, is nothing here.
     """
     words = np.random.Philox(key=seed)
     rows = max(1, BLOCK // clusters)
     for start in range(0, resamples, rows):
         size = min(rows, resamples - start)
-        drawn = (words.random_raw(size * clusters) >> np.uint64(32)) * np.uint64(clusters) >> np.uint64(32)
+        drawn = (words.random_raw(size * clusters) >> np.uint64(32)) * np.uint64(
+            clusters
+        ) >> np.uint64(32)
         cell = drawn.astype(np.int64).reshape(size, clusters) + np.arange(size)[:, None] * clusters
         yield np.bincount(cell.ravel(), minlength=size * clusters).reshape(size, clusters)
 
 
 def cluster_sums(statistics: Array, clusters: Sequence[str]) -> Array:
-    """Statistics (n, S) summed within each cluster, (C, S), clusters in the order of their names."""
+    """Statistics (n, S) summed within each cluster, (C, S), clusters in the order of their
+    names.
+    """
     if len(statistics) != len(clusters):
         raise ValueError(f"{len(statistics)} utterances but {len(clusters)} cluster names")
     if not len(clusters):
@@ -165,7 +174,8 @@ def cluster_sums(statistics: Array, clusters: Sequence[str]) -> Array:
 
 
 class Resamples:
-    """One set of utterances and their clusters: the same resampled clusters for whatever is measured on them.
+    """One set of utterances and their clusters: the same resampled clusters for whatever is
+    measured on them.
 
     clusters (n,): names; seed from ambiemo.seeds.seed.
     """
@@ -182,18 +192,23 @@ class Resamples:
     def evaluate(
         self, metrics: Sequence["Metric"], parts: Array, columns: dict[str, slice]
     ) -> tuple[dict[str, float], dict[str, Array]]:
-        """Each metric's value on the utterances and on every resample, (resamples,) or (0,) with fewer than two clusters.
+        """Each metric's value on the utterances and on every resample, (resamples,) or (0,) with
+        fewer than two clusters.
 
         parts (n, S) and columns as `statistics_of` gives them.
         """
         if len(parts) != len(self.clusters):
             raise ValueError(f"{len(parts)} utterances but {len(self.clusters)} cluster names")
         whole = totals(parts)
-        points = {metric.name: float(metric.value(whole[columns[metric.name]])) for metric in metrics}
+        points = {
+            metric.name: float(metric.value(whole[columns[metric.name]])) for metric in metrics
+        }
         if not self.resamples:
             return points, {metric.name: np.empty(0) for metric in metrics}
         drawn = self.sums(cluster_sums(parts, self.clusters))
-        return points, {metric.name: metric.value(drawn[:, columns[metric.name]]) for metric in metrics}
+        return points, {
+            metric.name: metric.value(drawn[:, columns[metric.name]]) for metric in metrics
+        }
 
     def sums(self, sums: Array) -> Array:
         """The sums of each resample, (R, S), from the clusters' sums (C, S), clusters by name."""
@@ -224,8 +239,8 @@ class Resamples:
 def statistics_of(
     metrics: Sequence["Metric"], truth: npt.ArrayLike, predicted: npt.ArrayLike
 ) -> tuple[Array, dict[str, slice]]:
-    """Statistics of all metrics side by side, (n, S), and each metric's columns; metrics with the same statistics
-    share theirs.
+    """Statistics of all metrics side by side, (n, S), and each metric's columns; metrics with the
+    same statistics share theirs.
     """
     blocks, places, width = [], {}, 0
     for metric in metrics:
@@ -234,7 +249,9 @@ def statistics_of(
             blocks.append(block)
             places[metric.statistics] = slice(width, width + block.shape[1])
             width += block.shape[1]
-    return np.concatenate(blocks, axis=1), {metric.name: places[metric.statistics] for metric in metrics}
+    return np.concatenate(blocks, axis=1), {
+        metric.name: places[metric.statistics] for metric in metrics
+    }
 
 
 def bounds(point: float, repeats: Array, level: float) -> tuple[float, float]:

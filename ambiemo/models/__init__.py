@@ -1,4 +1,6 @@
-"""Models: what an ALM is (a specification), what it is asked (prompt files), and how its answer is read (parsing)."""
+"""Models: what an ALM is (a specification), what it is asked (prompt files), and how its answer is
+read (parsing).
+"""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -37,9 +39,11 @@ def model(model_id: str) -> ModelSpec:
 
 @cache
 def prompt(spec: ModelSpec, prompt_id: str) -> str:
-    """Text of a prompt file, placeholders unfilled: the model family's own where it has one, else the shared one.
+    """Text of a prompt file, placeholders unfilled: the model family's own where it has one, else
+    the shared one.
 
-    The newline that ends the file is no part of the prompt. Raises BadInput for a prompt that neither folder has.
+    The newline that ends the file is no part of the prompt. Raises BadInput for a prompt that
+    neither folder has.
     """
     folders = [PROMPTS / spec.prompts, PROMPTS] if spec.prompts else [PROMPTS]
     for folder in folders:
@@ -48,13 +52,19 @@ def prompt(spec: ModelSpec, prompt_id: str) -> str:
             return file.read_text(encoding="utf-8").rstrip("\n")
     there = sorted(file.stem for file in PROMPTS.glob("*.txt"))
     near = get_close_matches(prompt_id, there, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(there)}; add models/prompts/{prompt_id}.txt"
+    hint = (
+        f"did you mean '{near[0]}'?"
+        if near
+        else f"there are {', '.join(there)}; add models/prompts/{prompt_id}.txt"
+    )
     raise BadInput(f"prompt '{prompt_id}': unknown; {hint}")
 
 
 def render(text: str, labels: Sequence[str], candidate: str = "") -> str:
-    """A prompt with its placeholders filled: {labels} as "a, b, c", then {candidate} as the judged answer, verbatim.
+    """A prompt with its placeholders filled: {labels} as "a, b, c", then {candidate} as the judged
+    answer, verbatim.
 
-    The candidate goes in last, so that braces in a model's answer are never taken for a placeholder.
+    The candidate goes in last, so that braces in a model's answer are never taken for a
+    placeholder.
     """
     return text.replace("{labels}", ", ".join(labels)).replace("{candidate}", candidate)

@@ -1,4 +1,5 @@
-"""Reading an answer: one parser for the distribution, one for the verifier's score. They never raise and never guess.
+"""Reading an answer: one parser for the distribution, one for the verifier's score. They never
+raise and never guess.
 
 The verdict says how the distribution was found:
 
@@ -15,15 +16,16 @@ unparsed  no distribution: nothing there, a value that is NaN, infinite, negativ
           "60-80%", "0,7", "high"), all shares 0, two values for one label, percentages mixed with numbers of 1 or
           more, an answer cut off by the end of the text, a later answer that differs, or two readings that differ.
 
-The *last complete* answer (one that names every label) is the answer; if none is complete, the last JSON-like
-object, else all that the prose says. Objects with nothing but commas, brackets or bullets between them are one
-object if they name different labels.
+The *last complete* answer (one that names every label) is the answer; if none is complete, the last
+JSON-like object, else all that the prose says. Objects with nothing but commas, brackets or bullets
+between them are one object if they name different labels.
 
-Once an answer is chosen it is read or unparsed: an earlier draft never stands in for a bad final answer. What
-stands before the chosen answer is reasoning and does no harm. What stands after it may repeat its values, all or
-some; if it gives a label another one ("label: value", a percentage or an object), the answer is unparsed.
-Where all of the prose is the answer, a label that stands there as "label:" without a number is not missing: the
-answer is unparsed. An answer that the text's end cut off is read only if its shares already add up to 1.
+Once an answer is chosen it is read or unparsed: an earlier draft never stands in for a bad final
+answer. What stands before the chosen answer is reasoning and does no harm. What stands after it may
+repeat its values, all or some; if it gives a label another one ("label: value", a percentage or an
+object), the answer is unparsed. Where all of the prose is the answer, a label that stands there as
+"label:" without a number is not missing: the answer is unparsed. An answer that the text's end cut
+off is read only if its shares already add up to 1.
 """
 
 import json
@@ -36,7 +38,8 @@ from typing import Literal
 Verdict = Literal["exact", "repaired", "partial", "unparsed"]
 VERDICTS: tuple[Verdict, ...] = ("exact", "repaired", "partial", "unparsed")
 
-# Word forms of one emotion, in any case. Nothing wider: "joy", "calm" or "frustrated" are other labels, not these.
+# Word forms of one emotion, in any case. Nothing wider: "joy", "calm" or "frustrated" are other
+# labels, not these.
 ALIASES: tuple[frozenset[str], ...] = (
     frozenset({"anger", "angry"}),
     frozenset({"disgust", "disgusted"}),
@@ -53,7 +56,8 @@ HUGE = 1e300
 
 _NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+"
 _PERCENT = r"(?:\s{0,3}(?P<percent>%|per\s?cent\b))"
-# A number is no share of its own where it is a piece of a decimal comma, a fraction, "7 of 10", "2nd" or a range.
+# A number is no share of its own where it is a piece of a decimal comma, a fraction, "7 of 10",
+# "2nd" or a range.
 _NOT_A_PIECE = r"(?![.,/]?\d|[^\W\d_]|[ \t]{0,3}(?:out[ \t])?of[ \t]\d)"
 _TO = r"(?:[-–—=]>|[-–—~→±…/]|\+/-|\.{2,3}|to|or|and)"
 _NO_RANGE = rf"(?![ \t]{{0,3}}{_TO}[ \t]{{0,3}}[~+]?\.?\d)"
@@ -90,7 +94,9 @@ _GAP = re.compile(r"(?:[\s,;.:|&*•·\-–—\"'`{}()\[\]>#]|\band\b)*+", re.IG
 
 @dataclass(frozen=True)
 class Parsed:
-    """A distribution over the labels, in their order, adding up to 1; None if unparsed: `detail` then says why."""
+    """A distribution over the labels, in their order, adding up to 1; None if unparsed: `detail`
+    then says why.
+    """
 
     verdict: Verdict
     distribution: tuple[float, ...] | None
@@ -99,7 +105,9 @@ class Parsed:
 
 @dataclass(frozen=True)
 class ParsedScore:
-    """A verifier's score; None if unparsed, and then `detail` says why. A score is never partial."""
+    """A verifier's score; None if unparsed, and then `detail` says why. A score is never
+    partial.
+    """
 
     verdict: Verdict
     score: float | None
@@ -108,9 +116,11 @@ class ParsedScore:
 
 @dataclass(frozen=True)
 class _Pair:
-    """One `label: share`. value is NaN where no finite number stands there; unit is "%", '"', "text" or "".
+    """One `label: share`. value is NaN where no finite number stands there; unit is "%", '"',
+    "text" or "".
 
-    In prose `at` is where its value begins, and a bare pair ("happy 3") has neither a separator nor a %.
+    In prose `at` is where its value begins, and a bare pair ("happy 3") has neither a separator nor
+    a %.
     """
 
     key: str
@@ -126,7 +136,9 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Found:
-    """One answer in the text: its pairs, where it stands, whether it is a JSON-like object, a strict one, an unclosed one."""
+    """One answer in the text: its pairs, where it stands, whether it is a JSON-like object, a
+    strict one, an unclosed one.
+    """
 
     pairs: tuple[_Pair, ...]
     start: int
@@ -138,7 +150,9 @@ class _Found:
 
 
 def parse_candidate(text: str, labels: Sequence[str], decoding: str) -> Parsed:
-    """A candidate's distribution: a forced label is that label with certainty, whatever was generated is read by `parse_distribution`."""
+    """A candidate's distribution: a forced label is that label with certainty, whatever was
+    generated is read by `parse_distribution`.
+    """
     if decoding != "forced":
         return parse_distribution(text, labels)
     if text not in labels:
@@ -147,14 +161,18 @@ def parse_candidate(text: str, labels: Sequence[str], decoding: str) -> Parsed:
 
 
 def parse_distribution(text: str, labels: Sequence[str]) -> Parsed:
-    """Read the shares of `labels` out of a model's answer. The module's head defines the verdicts; no text raises."""
+    """Read the shares of `labels` out of a model's answer. The module's head defines the verdicts;
+    no text raises.
+    """
     return _plain_object(text, labels) or _any_form(text, labels)
 
 
 def _plain_object(text: str, labels: Sequence[str]) -> Parsed | None:
-    """The reading of a text that is one strict JSON object and nothing else, if it is exact; None leaves it to `_any_form`.
+    """The reading of a text that is one strict JSON object and nothing else, if it is exact; None
+    leaves it to `_any_form`.
 
-    Nearly all answers are so, and this is twenty times faster. Both give the same reading (a test compares them).
+    Nearly all answers are so, and this is twenty times faster. Both give the same reading (a test
+    compares them).
     """
     if text[:1] != "{" or text[-1:] != "}" or len(text) > LONGEST or text.count("{") > 1:
         return None
@@ -188,19 +206,34 @@ def _any_form(text: str, labels: Sequence[str]) -> Parsed:
     if clash and not objects:
         return _unparsed(clash)
     every = sorted([*objects, *prose], key=lambda answer: answer.end)
-    complete = [answer for answer in every if _is_complete(answer, names) and not _cut_off(answer, text, names)]
+    complete = [
+        answer
+        for answer in every
+        if _is_complete(answer, names) and not _cut_off(answer, text, names)
+    ]
     if complete or objects:
         answer = (complete or objects)[-1]
-        parsed = _read(answer, text, labels, names, unfinished=bool(complete) and every[-1] is not answer)
+        parsed = _read(
+            answer, text, labels, names, unfinished=bool(complete) and every[-1] is not answer
+        )
         if parsed.distribution is None:
             return parsed
         shares = dict(zip(labels, parsed.distribution, strict=True))
         if _contradicted(answer, shares, objects, [*after, *before], text, names):
-            return _unparsed(f"a later answer differs from the {'complete one' if complete else 'last object'}")
+            return _unparsed(
+                f"a later answer differs from the {'complete one' if complete else 'last object'}"
+            )
         return parsed
-    if not any(math.isfinite(pair.value) for answer in prose for pair in answer.pairs if pair.key.casefold() in names):
+    if not any(
+        math.isfinite(pair.value)
+        for answer in prose
+        for pair in answer.pairs
+        if pair.key.casefold() in names
+    ):
         return _unparsed("no share of any label")
-    merged = _Found(tuple(pair for answer in prose for pair in answer.pairs), prose[0].start, prose[-1].end)
+    merged = _Found(
+        tuple(pair for answer in prose for pair in answer.pairs), prose[0].start, prose[-1].end
+    )
     announced = {names.get(match["key"].casefold()) for match in _ANNOUNCED.finditer(plain)}
     for label in labels:
         if label in announced and label not in _named(merged.pairs, names):
@@ -211,10 +244,11 @@ def _any_form(text: str, labels: Sequence[str]) -> Parsed:
 def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
     """Read a verifier's score in [low, high].
 
-    exact: the last thing is a strict JSON object whose only key is "score", with a number. repaired: near-JSON,
-    other keys beside it, text after it, "score: 7", "7/10", "7 (out of 10)" or a bare number as the whole answer.
-    unparsed: no score, two that differ (in one object, or in prose), a range ("7 to 8"), a percentage, another scale, or
-    one out of range. Of several JSON objects with a score the last one counts.
+    exact: the last thing is a strict JSON object whose only key is "score", with a number.
+    repaired: near-JSON, other keys beside it, text after it, "score: 7", "7/10", "7 (out of 10)" or
+    a bare number as the whole answer. unparsed: no score, two that differ (in one object, or in
+    prose), a range ("7 to 8"), a percentage, another scale, or one out of range. Of several JSON
+    objects with a score the last one counts.
     """
     if len(text) > LONGEST:
         return ParsedScore("unparsed", None, f"the answer is longer than {LONGEST} characters")
@@ -229,9 +263,16 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
             return ParsedScore("unparsed", None, answer.fault or "cut off by the end of the text")
         if len(values) > 1 or "%" in units:
             return ParsedScore(
-                "unparsed", None, "two scores in one answer" if len(values) > 1 else "the score is a percentage"
+                "unparsed",
+                None,
+                "two scores in one answer" if len(values) > 1 else "the score is a percentage",
             )
-        exact = answer.strict and len(answer.pairs) == 1 and units == {""} and _is_last(text, answer.end)
+        exact = (
+            answer.strict
+            and len(answer.pairs) == 1
+            and units == {""}
+            and _is_last(text, answer.end)
+        )
         return _score(values.pop(), low, high, "exact" if exact else "repaired")
     return _score_in_prose(text, low, high)
 
@@ -272,7 +313,9 @@ def _unparsed(detail: str) -> Parsed:
 
 
 def _names(labels: Sequence[str]) -> dict[str, str]:
-    """Every accepted spelling, casefolded, to its label. An alias counts only where it means one label of this set."""
+    """Every accepted spelling, casefolded, to its label. An alias counts only where it means one
+    label of this set.
+    """
     names = {label.casefold(): label for label in labels}
     for forms in ALIASES:
         owners = [label for label in labels if label.casefold() in forms]
@@ -286,7 +329,9 @@ def _named(pairs: Iterable[_Pair], names: Mapping[str, str]) -> set[str]:
 
 
 def _shares(pairs: Iterable[_Pair], names: Mapping[str, str]) -> dict[str, float]:
-    return {names[pair.key.casefold()]: pair.share for pair in pairs if pair.key.casefold() in names}
+    return {
+        names[pair.key.casefold()]: pair.share for pair in pairs if pair.key.casefold() in names
+    }
 
 
 def _is_complete(answer: _Found, names: Mapping[str, str]) -> bool:
@@ -298,11 +343,17 @@ def _adds_up(total: float, labels: int, whole: float = 1) -> bool:
 
 
 def _cut_off(answer: _Found, text: str, names: Mapping[str, str]) -> bool:
-    """Did the text end before the answer did? Not if its shares add up, unless labels are missing and a number ends the text."""
+    """Did the text end before the answer did? Not if its shares add up, unless labels are missing
+    and a number ends the text.
+    """
     shares, labels = _shares(answer.pairs, names), len(set(names.values()))
     whole = any(_adds_up(sum(shares.values()), labels, total) for total in (1, 100))
     if not answer.is_object:
-        return not whole and _CUT_PROSE.search(text[-5:]) is not None and not text[answer.end :].strip(" \t\n,")
+        return (
+            not whole
+            and _CUT_PROSE.search(text[-5:]) is not None
+            and not text[answer.end :].strip(" \t\n,")
+        )
     if not answer.unclosed:
         return False
     in_number = _CUT_NUMBER.search(text[-2:]) is not None
@@ -319,7 +370,9 @@ def _contradicted(
     text: str,
     names: Mapping[str, str],
 ) -> bool:
-    """Does anything after the answer give a label another share, as a number of the answer's own scale or of a sum of 1?"""
+    """Does anything after the answer give a label another share, as a number of the answer's own
+    scale or of a sum of 1?
+    """
     said = _shares(answer.pairs, names)
 
     def differs(pair: _Pair) -> bool:
@@ -327,17 +380,20 @@ def _contradicted(
         if label is None or pair.bare:
             return False
         same = (
-            math.isclose(pair.share, value, rel_tol=1e-6, abs_tol=1e-9) for value in (said.get(label, 0), shares[label])
+            math.isclose(pair.share, value, rel_tol=1e-6, abs_tol=1e-9)
+            for value in (said.get(label, 0), shares[label])
         )
         return not any(same)
 
     for other in objects:
         cut = other.unclosed and _CUT_NUMBER.search(text[-2:])  # its last number may go on
         if other.start >= answer.end and (
-            any(map(differs, other.pairs[:-1] if cut else other.pairs)) or (other.fault and not other.unclosed)
+            any(map(differs, other.pairs[:-1] if cut else other.pairs))
+            or (other.fault and not other.unclosed)
         ):
             return True
-    # "70% happy 5% sad": a number that may belong to either of two labels differs only if it differs from both.
+    # "70% happy 5% sad": a number that may belong to either of two labels differs only if it
+    # differs from both.
     by_number: dict[int, list[_Pair]] = {}
     for pair in (pair for block in prose for pair in block.pairs if pair.at >= answer.end):
         if not (text.startswith("0.", pair.at) and pair.at + 2 == len(text)):  # cut off as well
@@ -354,11 +410,15 @@ def _objects(text: str) -> Iterable[_Found]:
             yield _Found(strict, match.start(), match.end(), is_object=True, strict=True)
             continue
         pairs, fault = _scan(match[0][1:].removesuffix("}"), closed)
-        yield _Found(pairs, match.start(), match.end(), is_object=True, unclosed=not closed, fault=fault)
+        yield _Found(
+            pairs, match.start(), match.end(), is_object=True, unclosed=not closed, fault=fault
+        )
 
 
 def _joined(objects: Iterable[_Found], text: str, names: Mapping[str, str]) -> list[_Found]:
-    """The objects that name a label; neighbours are one answer, but one that names all the labels of those before it is a new one."""
+    """The objects that name a label; neighbours are one answer, but one that names all the labels
+    of those before it is a new one.
+    """
     every = set(names.values())
     groups: list[list[_Found]] = []
     seen: set[str] = set()
@@ -377,11 +437,20 @@ def _joined(objects: Iterable[_Found], text: str, names: Mapping[str, str]) -> l
 def _one_object(group: Sequence[_Found]) -> _Found:
     pairs = tuple(pair for one in group for pair in one.pairs)
     fault = next((one.fault for one in group if one.fault), "")
-    return _Found(pairs, group[0].start, group[-1].end, is_object=True, unclosed=group[-1].unclosed, fault=fault)
+    return _Found(
+        pairs,
+        group[0].start,
+        group[-1].end,
+        is_object=True,
+        unclosed=group[-1].unclosed,
+        fault=fault,
+    )
 
 
 def _strict(body: str) -> tuple[_Pair, ...] | None:
-    """Pairs of a strict JSON object, repeated keys kept; None if it is not one. What is no number becomes NaN."""
+    """Pairs of a strict JSON object, repeated keys kept; None if it is not one. What is no number
+    becomes NaN.
+    """
     try:
         items = json.loads(body, object_pairs_hook=list, parse_constant=lambda _: math.nan)
     except (ValueError, RecursionError):
@@ -392,7 +461,9 @@ def _strict(body: str) -> tuple[_Pair, ...] | None:
 def _json_pair(key: str, value: object) -> _Pair:
     if isinstance(value, str):
         match = re.fullmatch(rf"\s*({_NUMBER})\s*(%?)\s*", value)
-        return _Pair(key, _float(match[1]), match[2] or '"') if match else _Pair(key, math.nan, "text")
+        return (
+            _Pair(key, _float(match[1]), match[2] or '"') if match else _Pair(key, math.nan, "text")
+        )
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _Pair(key, math.nan)
     return _Pair(key, _float(value))
@@ -406,18 +477,27 @@ _LOOSE = re.compile(
 
 
 def _scan(body: str, closed: bool) -> tuple[tuple[_Pair, ...], str]:
-    """Pairs of a near-JSON object's inside, and what makes it unreadable: a number that belongs to no pair."""
+    """Pairs of a near-JSON object's inside, and what makes it unreadable: a number that belongs to
+    no pair.
+    """
     pairs, rest, last = [], [], 0
     for match in _LOOSE.finditer(body):
         rest.append(body[last : match.start()])
         last = match.end()
         key = (match["quoted"] or match["plain"]).strip()
-        if not closed and last == len(body) and match["text"] is not None and not match["text"].strip("\"' "):
+        if (
+            not closed
+            and last == len(body)
+            and match["text"] is not None
+            and not match["text"].strip("\"' ")
+        ):
             continue  # the text ended before the value
         if match["text"] is not None:
             pairs.append(_Pair(key, math.nan, "text" if match["text"][:1] in ("'", '"') else ""))
         else:
-            pairs.append(_Pair(key, _float(match["number"] or "nan"), "%" if match["percent"] else ""))
+            pairs.append(
+                _Pair(key, _float(match["number"] or "nan"), "%" if match["percent"] else "")
+            )
     rest.append(body[last:])
     stray = any(re.search(r"\d", gap) for gap in rest)
     return tuple(pairs), "a number that belongs to no label" if stray and pairs else ""
@@ -428,20 +508,33 @@ def _outside_objects(text: str) -> str:
     return _OBJECT.sub(lambda match: "\0" * len(match[0]), text)
 
 
-def _one_reading(after: list[_Found], before: list[_Found], names: Mapping[str, str]) -> tuple[list[_Found], str]:
-    """The prose's answers with the number after or before its label, and the clash if "happy 30% sad" can be read two ways."""
+def _one_reading(
+    after: list[_Found], before: list[_Found], names: Mapping[str, str]
+) -> tuple[list[_Found], str]:
+    """The prose's answers with the number after or before its label, and the clash if "happy 30%
+    sad" can be read two ways.
+    """
     if not before or not after:
         return after or before, ""
-    whole = [reading for reading in (after, before) if any(_is_complete(block, names) for block in reading)]
+    whole = [
+        reading
+        for reading in (after, before)
+        if any(_is_complete(block, names) for block in reading)
+    ]
     if len(whole) == 1:
         return whole[0], ""
     return [], "the shares can be read two ways (number before or after its label)"
 
 
 def _blocks(text: str, pattern: re.Pattern[str], names: Mapping[str, str]) -> list[_Found]:
-    """Runs of pairs with nothing but separators between them; a run that names no label is no answer."""
-    matches = [(match, pair) for match in pattern.finditer(text) if (pair := _prose_pair(match, names))]
-    # "1. happy 2. sad": the next item's number is no share, and where there is one, "sad 3" may be one, too.
+    """Runs of pairs with nothing but separators between them; a run that names no label is no
+    answer.
+    """
+    matches = [
+        (match, pair) for match in pattern.finditer(text) if (pair := _prose_pair(match, names))
+    ]
+    # "1. happy 2. sad": the next item's number is no share, and where there is one, "sad 3" may be
+    # one, too.
     numbered = any(pair.bare and _LIST_NUMBER.match(text, pair.at) for _, pair in matches)
     runs: list[list[_Pair]] = []
     spans: list[tuple[int, int]] = []
@@ -459,17 +552,23 @@ def _blocks(text: str, pattern: re.Pattern[str], names: Mapping[str, str]) -> li
 
 
 def _prose_pair(match: re.Match[str], names: Mapping[str, str]) -> _Pair | None:
-    """The pair of a match of _PAIR or _PERCENT_FIRST; None where it is negated or no pair but words of a sentence."""
+    """The pair of a match of _PAIR or _PERCENT_FIRST; None where it is negated or no pair but words
+    of a sentence.
+    """
     fields = {"separator": ":", "word": None} | match.groupdict()
     vague, spaced = fields["vague"] or "", not (fields["separator"] or "").strip()
     if _NEGATED.search(match.string, max(0, match.start() - 12), match.start()):
         return None
-    if match["key"].casefold() not in names and (spaced or vague):  # "pitch 220", "pitch: about 220"
+    if match["key"].casefold() not in names and (
+        spaced or vague
+    ):  # "pitch 220", "pitch: about 220"
         return None
     if spaced and vague[:1].isalpha():  # "happy about 2 things"
         return None
     at = match.start("vague" if vague else "number" if fields["number"] else "word")
-    if "\n" in match.string[match.start() : at] and _LIST_NUMBER.match(match.string, at):  # "happy:\n2. sad"
+    if "\n" in match.string[match.start() : at] and _LIST_NUMBER.match(
+        match.string, at
+    ):  # "happy:\n2. sad"
         return None
     value = math.nan if vague else _float(fields["number"] or "nan")
     unit = "%" if fields["percent"] else ""
@@ -477,14 +576,20 @@ def _prose_pair(match: re.Match[str], names: Mapping[str, str]) -> _Pair | None:
 
 
 def _read(
-    answer: _Found, text: str, labels: Sequence[str], names: Mapping[str, str], unfinished: bool = False
+    answer: _Found,
+    text: str,
+    labels: Sequence[str],
+    names: Mapping[str, str],
+    unfinished: bool = False,
 ) -> Parsed:
     shares: dict[str, float] = {}
     mended = [] if answer.strict else ["near-JSON" if answer.is_object else "prose"]
     unknown: list[str] = []
     percent = {pair.unit == "%" for pair in answer.pairs if pair.key.casefold() in names}
     if percent == {True, False} and any(
-        pair.value >= 1 and pair.unit != "%" for pair in answer.pairs if pair.key.casefold() in names
+        pair.value >= 1 and pair.unit != "%"
+        for pair in answer.pairs
+        if pair.key.casefold() in names
     ):
         return _unparsed("percentages mixed with numbers of 1 or more")
     for pair in answer.pairs:
@@ -500,7 +605,9 @@ def _read(
             return _unparsed(f"{label}: not a finite number >= 0")
         if label in shares and shares[label] != value:
             return _unparsed(f"{label}: two values that differ")
-        mended += [f"{label} repeated"] * (label in shares) + [f"'{pair.key}' read as {label}"] * (pair.key != label)
+        mended += [f"{label} repeated"] * (label in shares) + [f"'{pair.key}' read as {label}"] * (
+            pair.key != label
+        )
         mended += ["numbers in quotes"] * (pair.unit == '"') + ["percentages"] * (pair.unit == "%")
         shares[label] = value
     values = [shares.get(label, 0.0) for label in labels]

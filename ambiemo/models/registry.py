@@ -1,7 +1,8 @@
-"""The table of models: the paper's eight, the stated stand-in, and the tiny one that ships with the package.
+"""The table of models: the paper's eight, the stated stand-in, and the tiny one that ships with the
+package.
 
-The list is the paper's as reported second-hand (grade S). Memory is the weights in the given dtype plus a fifth, our
-estimate (I).
+The list is the paper's as reported second-hand (grade S). Memory is the weights in the given dtype
+plus a fifth, our estimate (I).
 """
 
 from ambiemo.models.spec import CAPABILITIES, Accepts, Capability, ModelSpec, Price, WeightsPart
@@ -17,17 +18,22 @@ NO_SEED = (
     "Google's compatible endpoint answers 400 to a request with a seed (mcpchecker#188, ChatterUI#227), "
     "so none is sent and samples differ from run to run"
 )
-# The commits seen as cache snapshots in public code, by several unrelated projects each (read in 2026).
+# The commits seen as cache snapshots in public code, by several unrelated projects each (read in
+# 2026).
 LLAMA = WeightsPart(
     key="text_model_id",
     weights="meta-llama/Llama-3.1-8B-Instruct",
     pinned="0e9e39f249a16976918f6564b8830bc894c89659",
 )
 WHISPER_SMALL = WeightsPart(
-    key="audio_model_id", weights="openai/whisper-small", pinned="973afd24965f72e36ca33b3055d56a652f456b4d"
+    key="audio_model_id",
+    weights="openai/whisper-small",
+    pinned="973afd24965f72e36ca33b3055d56a652f456b4d",
 )
 WHISPER_MEDIUM = WeightsPart(
-    key="audio_model_id", weights="openai/whisper-medium", pinned="abdf7c39ab9d0397620ccaea8974cc764cd0953e"
+    key="audio_model_id",
+    weights="openai/whisper-medium",
+    pinned="abdf7c39ab9d0397620ccaea8974cc764cd0953e",
 )
 SNAPSHOT = "commit seen as the cache snapshot of this repository in public code"
 
@@ -228,8 +234,8 @@ _ROWS = (
             where="Google's price page by way of api-evangelist/gemini; output: crate gemini-cost 0.1.0",
         ),
         price_note="up to 200k tokens; one input price for text and audio is our reading (I); thinking counts as output",
-        # "low" is a budget of 1,024 tokens, which the model may overrun. It cannot be turned off. Unasked, the model
-        # thinks up to 8,192 tokens and often has none left for the answer.
+        # "low" is a budget of 1,024 tokens, which the model may overrun. It cannot be turned off.
+        # Unasked, the model thinks up to 8,192 tokens and often has none left for the answer.
         accepts=Accepts(seed=False, reasoning_effort="low"),
         thinking_tokens=4096,
         source="S: named in the paper; 32 tokens a second and 9.5 h of audio: ai.google.dev/gemini-api/docs/audio (P)",

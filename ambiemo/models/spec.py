@@ -1,4 +1,6 @@
-"""What a model is: one frozen row of facts. What runs it is an engine; what it is asked is a prompt file."""
+"""What a model is: one frozen row of facts. What runs it is an engine; what it is asked is a prompt
+file.
+"""
 
 import re
 from functools import cache
@@ -11,10 +13,16 @@ import ambiemo
 from ambiemo.durable import sha256, sha256_file
 
 Capability = Literal["beam", "likelihood", "sampling", "label_logprobs", "verifier"]
-CAPABILITIES: tuple[Capability, ...] = ("beam", "likelihood", "sampling", "label_logprobs", "verifier")
+CAPABILITIES: tuple[Capability, ...] = (
+    "beam",
+    "likelihood",
+    "sampling",
+    "label_logprobs",
+    "verifier",
+)
 
-# What an engine takes away from a model that could do more: the OpenAI-compatible protocol has no beams and does not
-# score a given text.
+# What an engine takes away from a model that could do more: the OpenAI-compatible protocol has no
+# beams and does not score a given text.
 ENGINE_LACKS: dict[str, frozenset[Capability]] = {"openai": frozenset({"beam", "label_logprobs"})}
 
 PACKAGE, FOLDER = "package:", "file:"
@@ -24,11 +32,15 @@ BRANCHES = {"main", "master", "latest", "head"}
 
 
 AROUND, AUDIO_MARGIN = 100, 2
-"""Margins of the most that a request can cost: tokens around its prompt, and times the expected audio tokens."""
+"""Margins of the most that a request can cost: tokens around its prompt, and times the expected
+audio tokens.
+"""
 
 
 class Price(BaseModel):
-    """US dollars per 1,000,000 tokens, as published on `date` at `where`; no Price where a number is unknown."""
+    """US dollars per 1,000,000 tokens, as published on `date` at `where`; no Price where a number
+    is unknown.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,17 +54,20 @@ class Price(BaseModel):
     def dollars(self, text_tokens: float, audio_seconds: float, answer_tokens: float) -> float:
         """Price of one request in US dollars."""
         audio_tokens = audio_seconds * self.audio_tokens_per_second
-        return (text_tokens * self.text_in + audio_tokens * self.audio_in + answer_tokens * self.out) / 1e6
+        return (
+            text_tokens * self.text_in + audio_tokens * self.audio_in + answer_tokens * self.out
+        ) / 1e6
 
 
 class Accepts(BaseModel):
-    """What a model's server takes in a chat request. A field that it does not know makes it refuse the whole request.
+    """What a model's server takes in a chat request. A field that it does not know makes it refuse
+    the whole request.
 
-    seed: the server takes a `seed`. Without one, samples differ from run to run, and the bundle says so.
-    reasoning_effort: how much the model is asked to think before it answers; "" asks nothing.
-    audio: the part of the message that carries the clip. "input_audio" is OpenAI's (base64 and a format);
-    "audio_url" is a data URL, which vLLM and SGLang take too.
-    limit: the name of the field that bounds the answer's tokens.
+    seed: the server takes a `seed`. Without one, samples differ from run to run, and the bundle
+    says so. reasoning_effort: how much the model is asked to think before it answers; "" asks
+    nothing. audio: the part of the message that carries the clip. "input_audio" is OpenAI's (base64
+    and a format); "audio_url" is a data URL, which vLLM and SGLang take too. limit: the name of the
+    field that bounds the answer's tokens.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,9 +79,11 @@ class Accepts(BaseModel):
 
 
 class WeightsPart(BaseModel):
-    """Weights of a checkpoint that live in another repository, which its config.json names under `key` without a commit.
+    """Weights of a checkpoint that live in another repository, which its config.json names under
+    `key` without a commit.
 
-    weights: a repository or `file:PATH`. pinned: the commit (40 hex digits); None for a folder, or while nobody has pinned it.
+    weights: a repository or `file:PATH`. pinned: the commit (40 hex digits); None for a folder, or
+    while nobody has pinned it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,21 +108,21 @@ class WeightsPart(BaseModel):
 class ModelSpec(BaseModel):
     """One ALM as data: weights, the revision that is meant, what it needs and what it can do.
 
-    weights: a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo package) or
-      `file:PATH` (a folder of one's own).
-    revision: a 40-hex commit for a repository, a dated snapshot name for an API, the hash of the files for a folder.
-      None means that nobody has pinned it yet: `revision_note` says why, and the plan lists it as missing.
-    engines: the first is the default.
-    audio_seconds: the longest clip the model hears (None: no limit known); what is longer is cut and counted.
-    memory_gib: what the weights need, before the cache.
-    max_model_len: most tokens of prompt, clip and answer that room is set aside for; 0: the checkpoint's own.
-    parts: weights that the checkpoint only names, in other repositories.
-    key_env, base_url_env: names of environment variables. The key itself is never part of a specification.
+    weights: a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo
+    package) or `file:PATH` (a folder of one's own).
+    revision: a 40-hex commit for a repository, a dated snapshot name for an API, the hash of the
+    files for a folder. None means that nobody has pinned it yet: `revision_note` says why, and the
+    plan lists it as missing.
+    engines: the first is the default. audio_seconds: the longest clip the model hears (None: no
+    limit known); what is longer is cut and counted. memory_gib: what the weights need, before the
+    cache. max_model_len: most tokens of prompt, clip and answer that room is set aside for; 0: the
+    checkpoint's own. parts: weights that the checkpoint only names, in other repositories. key_env,
+    base_url_env: names of environment variables. The key itself is never part of a specification.
     availability: what is known of a shut-down, or of what else keeps the model out of reach.
-    retired_since: the day (YYYY-MM-DD) from which its owner does not serve it any more, as far as one is known.
-    thinking_tokens: hidden reasoning that an answer's token limit must leave room for.
-    accepts: what the model's server takes in a request.
-    source: the grade (P read in a primary text, S second-hand, I inferred) and the place the facts come from.
+    retired_since: the day (YYYY-MM-DD) from which its owner does not serve it any more, as far as
+    one is known. thinking_tokens: hidden reasoning that an answer's token limit must leave room
+    for. accepts: what the model's server takes in a request. source: the grade (P read in a primary
+    text, S second-hand, I inferred) and the place the facts come from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -183,14 +200,18 @@ class ModelSpec(BaseModel):
 
     @property
     def revision(self) -> str | None:
-        """The pinned revision; for a folder of weights the hash of its files (64 hex digits), None while absent."""
+        """The pinned revision; for a folder of weights the hash of its files (64 hex digits), None
+        while absent.
+        """
         folder = self.path()
         if folder is None:
             return self.pinned
         return folder_sha256(folder) if folder.is_dir() else None
 
     def path(self) -> Path | None:
-        """Folder of the weights where they are files of ours or the user's; None for a repository or an API."""
+        """Folder of the weights where they are files of ours or the user's; None for a repository
+        or an API.
+        """
         if self.weights.startswith(PACKAGE):
             return Path(ambiemo.__file__).parent / self.weights.removeprefix(PACKAGE)
         if self.weights.startswith(FOLDER):
@@ -198,7 +219,9 @@ class ModelSpec(BaseModel):
         return None
 
     def location(self) -> str:
-        """What `from_pretrained` or vLLM is given: the folder, else the repository's or the API model's name."""
+        """What `from_pretrained` or vLLM is given: the folder, else the repository's or the API
+        model's name.
+        """
         folder = self.path()
         return str(folder) if folder else self.weights
 
@@ -207,7 +230,8 @@ class ModelSpec(BaseModel):
         return self.capabilities - ENGINE_LACKS.get(engine, frozenset())
 
     def changed(self, **fields: object) -> "ModelSpec":
-        """A validated copy with some fields replaced (`revision`, `base_url`, `price`, `weights`, …).
+        """A validated copy with some fields replaced (`revision`, `base_url`, `price`, `weights`,
+        …).
 
         Raises pydantic's ValidationError for an unknown field or a value that does not fit.
         """
@@ -218,12 +242,17 @@ class ModelSpec(BaseModel):
 
 
 def folder_sha256(folder: Path) -> str:
-    """Hash over the names and bytes of a checkpoint's files (weights, configurations, tokenizer; not its model card).
+    """Hash over the names and bytes of a checkpoint's files (weights, configurations, tokenizer;
+    not its model card).
 
-    Remembered by the files' sizes and times of change, so a plan of many draws reads the weights once.
+    Remembered by the files' sizes and times of change, so a plan of many draws reads the weights
+    once.
     """
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix in HASHED)
-    stamp = tuple((file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    stamp = tuple(
+        (file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+    )
     return _hash_of_files(folder, stamp)
 
 

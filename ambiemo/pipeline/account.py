@@ -27,4 +27,8 @@ class Account:
     @property
     def complaints(self) -> list[str]:
         """One line for each model that brought no column, or one full of failures."""
-        return [f"model {name}: {why}" for told in (self.stopped, self.barren) for name, why in sorted(told.items())]
+        return [
+            f"model {name}: {why}"
+            for told in (self.stopped, self.barren)
+            for name, why in sorted(told.items())
+        ]

@@ -1,7 +1,9 @@
-"""The aggregate stage: Ray Data maps over the units (a model and a corpus each), from stored answers to the bundle's files.
+"""The aggregate stage: Ray Data maps over the units (a model and a corpus each), from stored
+answers to the bundle's files.
 
-A task reads the answer store and writes beside it, so it runs on the node of the driver, whose disk that is. What travels is
-a unit's rows of the tables. The mapped functions are pure and live in `results`; answers are read one draw at a time.
+A task reads the answer store and writes beside it, so it runs on the node of the driver, whose disk
+that is. What travels is a unit's rows of the tables. The mapped functions are pure and live in
+`results`; answers are read one draw at a time.
 """
 
 import gzip
@@ -14,7 +16,13 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any
 
-from ambiemo.bundle.contents import answer_rows, answers_path, predictions_path, score_row, scores_path
+from ambiemo.bundle.contents import (
+    answer_rows,
+    answers_path,
+    predictions_path,
+    score_row,
+    scores_path,
+)
 from ambiemo.draws import Answer, Draw
 from ambiemo.durable import refused
 from ambiemo.errors import AmbiemoError, BadInput, Broken
@@ -33,7 +41,9 @@ BUFFER = 1 << 18
 
 @dataclass(frozen=True)
 class Work:
-    """What every task is given: the plan as it stands, the answer store's folder, and the folder that the files go to."""
+    """What every task is given: the plan as it stands, the answer store's folder, and the folder
+    that the files go to.
+    """
 
     expanded: Expanded
     store: Path
@@ -41,9 +51,11 @@ class Work:
 
 
 def aggregate(work: Work) -> dict[Unit, UnitResult]:
-    """Write every unit's answers, scores and predictions below `work.staging`, and return its rows of the tables.
+    """Write every unit's answers, scores and predictions below `work.staging`, and return its rows
+    of the tables.
 
-    Raises Broken where the store or the disk refuses; nothing is lost by it, the same command goes on.
+    Raises Broken where the store or the disk refuses; nothing is lost by it, the same command goes
+    on.
     """
     import ray
 
@@ -75,11 +87,15 @@ def aggregate(work: Work) -> dict[Unit, UnitResult]:
 def _driver_has_cpus(ray: Any) -> bool:
     """A cluster's head often has none: its tasks then ask for none."""
     here = ray.get_runtime_context().get_node_id()
-    return any(node["NodeID"] == here and node["Resources"].get("CPU", 0) >= 1 for node in ray.nodes())
+    return any(
+        node["NodeID"] == here and node["Resources"].get("CPU", 0) >= 1 for node in ray.nodes()
+    )
 
 
 class _Task:
-    """The mapped function: a batch with one unit in, its result out; an error of ours is a result too, so that it stays one line."""
+    """The mapped function: a batch with one unit in, its result out; an error of ours is a result
+    too, so that it stays one line.
+    """
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -96,7 +112,9 @@ class _Task:
 
 
 def unit_from_store(work: Work, unit: Unit) -> UnitResult:
-    """One unit: its stored answers to files of the bundle, to predictions, to rows of the tables."""
+    """One unit: its stored answers to files of the bundle, to predictions, to rows of the
+    tables.
+    """
     study = study_of(work.expanded)
     columns: list[Column]
     if unit[0] == BASELINE:
@@ -116,15 +134,23 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
     gathered = {question.name: Gathered(question, len(labels)) for question in asked}
     judge = study.judges[unit[0]]
     with ExitStack() as stack:
-        index = {model: AnswerFile(work.store / f"{model}.jsonl").index() for model in {unit[0], judge}}
+        index = {
+            model: AnswerFile(work.store / f"{model}.jsonl").index() for model in {unit[0], judge}
+        }
         # two readers even of one file: each keeps the group that it read last
-        answers, scores = (stored(stack, work.store, model, index[model]) for model in (unit[0], judge))
+        answers, scores = (
+            stored(stack, work.store, model, index[model]) for model in (unit[0], judge)
+        )
         for question in asked:
             ask = asking(expanded, question)
             judge_one = judging(expanded, question) if question.judged else None
             with ExitStack() as files:
                 told = files.enter_context(written(work.staging / answers_path(question)))
-                judged = files.enter_context(written(work.staging / scores_path(question))) if question.judged else None
+                judged = (
+                    files.enter_context(written(work.staging / scores_path(question)))
+                    if question.judged
+                    else None
+                )
                 for utterance in clips:
                     draw = ask(utterance)
                     rows, read = answer_rows(draw, answers(draw), labels)
@@ -137,7 +163,9 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
 
 
 def stored(stack: ExitStack, folder: Path, model: str, index: Index) -> Callable[[Draw], Answer]:
-    """What looks up the stored answer to a draw of one model. Raises Broken for a draw that was never made."""
+    """What looks up the stored answer to a draw of one model. Raises Broken for a draw that was
+    never made.
+    """
     file = stack.enter_context(AnswerFile(folder / f"{model}.jsonl"))
 
     def answer(draw: Draw) -> Answer:
@@ -170,11 +198,15 @@ def _judged(
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """A gzip file without time and name, to write; whole once the `with` block has ended. Raises Broken where the disk refuses."""
+    """A gzip file without time and name, to write; whole once the `with` block has ended. Raises
+    Broken where the disk refuses.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as raw:
-            packing = gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, mtime=0, fileobj=raw)
+            packing = gzip.GzipFile(
+                filename="", mode="wb", compresslevel=LEVEL, mtime=0, fileobj=raw
+            )
             with packing, BufferedWriter(packing, BUFFER) as file:  # type: ignore[type-var]  # a line alone is a slow write
                 yield file
             raw.flush()

@@ -10,17 +10,20 @@ from ambiemo.errors import BadInput, Broken
 from ambiemo.plan.schema import ModelEntry
 
 OBJECT_STORE_BYTES = 300 * 2**20
-"""Room for what travels between stages. Texts and ids only: audio never goes through the object store."""
+"""Room for what travels between stages. Texts and ids only: audio never goes through the object
+store.
+"""
 
 STARTS = 3
 
 
 @contextmanager
 def ray_started(address: str | None) -> Iterator[None]:
-    """Ray for the time of a `with` block. Uses a Ray that runs already (and leaves it running), else starts one or joins `address`.
+    """Ray for the time of a `with` block. Uses a Ray that runs already (and leaves it running),
+    else starts one or joins `address`.
 
-    On this machine Ray is told of one processor more than the actors take: actors on every processor starve the readers and the run hangs
-    (ray#44687).
+    On this machine Ray is told of one processor more than the actors take: actors on every
+    processor starve the readers and the run hangs (ray#44687).
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -29,7 +32,9 @@ def ray_started(address: str | None) -> Iterator[None]:
     import ray
     from ray.data import DataContext
 
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps for each thread what was freed: a driver grew by it
+    pa.set_memory_pool(
+        pa.system_memory_pool()
+    )  # Arrow's own keeps for each thread what was freed: a driver grew by it
     if ray.is_initialized():
         yield
         return
@@ -85,10 +90,15 @@ def resources() -> list[Mapping[str, float]]:
 
 
 def beside_the_driver() -> dict[str, Any]:
-    """Options of a small actor on the driver's node: no processor of its own, and gone with the driver."""
+    """Options of a small actor on the driver's node: no processor of its own, and gone with the
+    driver.
+    """
     import ray
 
-    return {"num_cpus": 0, "label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}
+    return {
+        "num_cpus": 0,
+        "label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()},
+    }
 
 
 def own_id() -> str:
@@ -98,11 +108,14 @@ def own_id() -> str:
     return str(ray.get_runtime_context().get_actor_id())
 
 
-def pool_size(entry: ModelEntry, engine: str, nodes: Sequence[Mapping[str, float]] | None = None) -> int:
-    """How many actors a model has: the plan's number, or for `auto` as many as the nodes hold when nothing else runs, at least 1.
+def pool_size(
+    entry: ModelEntry, engine: str, nodes: Sequence[Mapping[str, float]] | None = None
+) -> int:
+    """How many actors a model has: the plan's number, or for `auto` as many as the nodes hold when
+    nothing else runs, at least 1.
 
-    One processor of the cluster stays free, so that Ray's own work goes on (ray#44687). A model behind a server has one actor,
-    which sends many requests at once.
+    One processor of the cluster stays free, so that Ray's own work goes on (ray#44687). A model
+    behind a server has one actor, which sends many requests at once.
     """
     if entry.actors != "auto":
         return entry.actors
@@ -111,12 +124,18 @@ def pool_size(entry: ModelEntry, engine: str, nodes: Sequence[Mapping[str, float
     nodes = resources() if nodes is None else nodes
     spare = sum(node.get("CPU", 0) for node in nodes) - 1
     each = [(entry.cpus, "CPU"), *([(entry.gpus, "GPU")] if entry.gpus else [])]
-    held = sum(min(int(node.get(name, 0) / wanted + 1e-9) for wanted, name in each) for node in nodes)
+    held = sum(
+        min(int(node.get(name, 0) / wanted + 1e-9) for wanted, name in each) for node in nodes
+    )
     return max(1, min(held, int(spare / entry.cpus + 1e-9)))
 
 
-def enough(model: str, entry: ModelEntry, actors: int, nodes: Sequence[Mapping[str, float]] | None = None) -> None:
-    """Raise BadInput where Ray would wait for ever for processors or GPUs that the cluster does not have."""
+def enough(
+    model: str, entry: ModelEntry, actors: int, nodes: Sequence[Mapping[str, float]] | None = None
+) -> None:
+    """Raise BadInput where Ray would wait for ever for processors or GPUs that the cluster does not
+    have.
+    """
     nodes = resources() if nodes is None else nodes
     for name, each in (("CPU", entry.cpus), ("GPU", entry.gpus)):
         wanted, there = each * actors, sum(node.get(name, 0) for node in nodes)
@@ -135,7 +154,9 @@ def enough(model: str, entry: ModelEntry, actors: int, nodes: Sequence[Mapping[s
 
 @contextmanager
 def _stderr_away() -> Iterator[None]:
-    """Ray's core greets on stderr that it read its log level. What goes wrong at a start is raised, not only written."""
+    """Ray's core greets on stderr that it read its log level. What goes wrong at a start is raised,
+    not only written.
+    """
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as away:

@@ -1,8 +1,10 @@
-"""The draw stage: Ray Data streams groups of draws to actors that hold an ALM; what comes back goes to the answer store as it comes.
+"""The draw stage: Ray Data streams groups of draws to actors that hold an ALM; what comes back goes
+to the answer store as it comes.
 
-A group is a fixed number of draws with one decoding, neighbours in the corpus' order, answered in one batch. Groups depend on the plan
-alone, so a resumed run and a cluster of another size draw the same batches. (A store that another plan has partly filled leaves smaller
-groups: their answers are as good, and the row names its group.)
+A group is a fixed number of draws with one decoding, neighbours in the corpus' order, answered in
+one batch. Groups depend on the plan alone, so a resumed run and a cluster of another size draw the
+same batches. (A store that another plan has partly filled leaves smaller groups: their answers are
+as good, and the row names its group.)
 """
 
 import json
@@ -32,10 +34,14 @@ from ambiemo.plan.schema import ModelEntry
 
 TASKS_IN_FLIGHT = 2
 PAID = {"openai"}
-"""Engines that ask a server for money: they keep a journal beside the store (on a cluster: a folder that every node sees)."""
+"""Engines that ask a server for money: they keep a journal beside the store (on a cluster: a folder
+that every node sees).
+"""
 NOTHING = np.zeros(0, dtype=np.float32)
 NOT_DECODED = "audio: "
-"""How the failure of a draw begins that no model was asked for, because its clip cannot be decoded."""
+"""How the failure of a draw begins that no model was asked for, because its clip cannot be
+decoded.
+"""
 
 
 T = TypeVar("T")
@@ -44,9 +50,13 @@ Asked = tuple[Callable[[T], Draw], Sequence[T]]
 
 
 class Groups(Sequence[list[Draw]]):
-    """The groups of draws that are still to make: places only, the draws themselves are made when a group is asked for."""
+    """The groups of draws that are still to make: places only, the draws themselves are made when a
+    group is asked for.
+    """
 
-    def __init__(self, questions: Sequence[Asked], places: Sequence[tuple[int, Sequence[int]]]) -> None:
+    def __init__(
+        self, questions: Sequence[Asked], places: Sequence[tuple[int, Sequence[int]]]
+    ) -> None:
         self.questions, self.places = questions, places
         self.draws = sum(len(there) for _, there in places)
 
@@ -63,9 +73,10 @@ class Groups(Sequence[list[Draw]]):
 def groups(questions: Sequence[Asked], size: int, has: Callable[[str], bool]) -> Groups:
     """The draws still to make, in groups of at most `size`.
 
-    A question is what makes a draw of an item, and its items: clips, or candidates to judge. One question has one model, prompt kind and
-    decoding, and its draws have different keys. The first items come under every question before the next ones: where the items are the
-    same clips, an engine that keeps what it encoded finds it.
+    A question is what makes a draw of an item, and its items: clips, or candidates to judge. One
+    question has one model, prompt kind and decoding, and its draws have different keys. The first
+    items come under every question before the next ones: where the items are the same clips, an
+    engine that keeps what it encoded finds it.
     """
     places: list[tuple[int, Sequence[int]]] = []
     for start in range(0, max((len(items) for _, items in questions), default=0), size):
@@ -104,8 +115,9 @@ def draw_groups(
 ) -> Iterator[Drawn]:
     """Draw every group of one model; each group's answers are in the store when it is given out.
 
-    Raises BadInput where the cluster has not what the plan asks for, and ModelStopped, with the reason in one line, when the model
-    cannot be loaded, stops, or its actors die. What was given out before stays in the store.
+    Raises BadInput where the cluster has not what the plan asks for, and ModelStopped, with the
+    reason in one line, when the model cannot be loaded, stops, or its actors die. What was given
+    out before stays in the store.
     """
     import pyarrow as pa
     import ray
@@ -121,7 +133,12 @@ def draw_groups(
     counter: Any = ray.remote(Restarts).options(**beside_the_driver()).remote(size)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         DrawActor,
-        fn_constructor_kwargs={"spec": spec, "engine": engine, "options": options, "counter": counter},
+        fn_constructor_kwargs={
+            "spec": spec,
+            "engine": engine,
+            "options": options,
+            "counter": counter,
+        },
         batch_size=1,
         compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
         num_cpus=entry.cpus,
@@ -136,7 +153,11 @@ def draw_groups(
                 if row["line"]:
                     store.append(spec.id, row["line"])
                     yield Drawn(
-                        row["draws"], row["failed"], row["unasked"], Counter(json.loads(row["reasons"])), row["dollars"]
+                        row["draws"],
+                        row["failed"],
+                        row["unasked"],
+                        Counter(json.loads(row["reasons"])),
+                        row["dollars"],
                     )
                 if row["stopped"]:
                     raise ModelStopped(row["stopped"])
@@ -148,7 +169,9 @@ def draw_groups(
 
 
 class _Packed(Sequence[dict[str, bytes]]):
-    """Groups as rows for Ray, packed one at a time as Ray takes them: the driver never holds them all."""
+    """Groups as rows for Ray, packed one at a time as Ray takes them: the driver never holds them
+    all.
+    """
 
     def __init__(self, work: Sequence[list[Draw]]) -> None:
         self.work = work
@@ -168,11 +191,14 @@ def _rows(dataset: Any) -> Generator[dict[str, Any], None, None]:
 class DrawActor:
     """Holds one ALM. Decodes the audio itself: ids and paths travel, sound does not.
 
-    The ALM lives in one thread. Ray Data makes an actor in one thread and calls it in another, and OpenMP keeps a team of threads for each:
-    two teams on the same cores are more threads than cores, and then each waits asleep where it would have waited awake.
+    The ALM lives in one thread. Ray Data makes an actor in one thread and calls it in another, and
+    OpenMP keeps a team of threads for each: two teams on the same cores are more threads than
+    cores, and then each waits asleep where it would have waited awake.
     """
 
-    def __init__(self, spec: ModelSpec, engine: str, options: dict[str, Any], counter: Any = None) -> None:
+    def __init__(
+        self, spec: ModelSpec, engine: str, options: dict[str, Any], counter: Any = None
+    ) -> None:
         self.spec = spec
         self.thread = ThreadPoolExecutor(max_workers=1)
         self.engine: Engine | None = None
@@ -192,17 +218,25 @@ class DrawActor:
         self.restarts.finished(loading, is_progress=False)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        done = [self.thread.submit(self._group, _unpack(payload)).result() for payload in batch["payload"]]
+        done = [
+            self.thread.submit(self._group, _unpack(payload)).result()
+            for payload in batch["payload"]
+        ]
         return {name: [one[name] for one in done] for name in done[0]}
 
     def _group(self, drawn: list[Draw]) -> dict[str, Any]:
-        """A group's answers as a line for the store, what to count of it, and why the model stopped ("" if it goes on)."""
+        """A group's answers as a line for the store, what to count of it, and why the model stopped
+        ("" if it goes on).
+        """
         if not self.stopped:
             name = sha256("".join(draw.key for draw in drawn).encode("ascii"))
             give_up, self.stopped = self.restarts.began(name)
             try:
                 if give_up and not self.stopped:
-                    answers = [Answer(draw.key, (), draw.decoding, failure=f"engine: {give_up}") for draw in drawn]
+                    answers = [
+                        Answer(draw.key, (), draw.decoding, failure=f"engine: {give_up}")
+                        for draw in drawn
+                    ]
                     return _row(as_line(name, answers), answers, "")
                 if not self.stopped:
                     return self._answered(name, drawn)
@@ -225,7 +259,9 @@ class DrawActor:
             answers += self._ask(ready, decoding)
         for answer in answers:
             if not answer.failure and answer.decoding != decoding:
-                raise ModelStopped(f"its engine was asked for {decoding!r}, and applied {answer.decoding!r}")
+                raise ModelStopped(
+                    f"its engine was asked for {decoding!r}, and applied {answer.decoding!r}"
+                )
         self.stopped = one_line(getattr(self.engine, "stopped", ""))
         return _row(as_line(name, answers), answers, self.stopped)
 
@@ -236,7 +272,10 @@ class DrawActor:
         except ModelStopped:
             raise
         except (MemoryError, SystemError) as error:
-            print(f"ambiemo: model {self.spec.id}: {error}: the actor ends so that Ray starts another", file=sys.stderr)
+            print(
+                f"ambiemo: model {self.spec.id}: {error}: the actor ends so that Ray starts another",
+                file=sys.stderr,
+            )
             self.restarts.ending(one_line(f"{type(error).__name__}: {error}"))
             os._exit(1)  # raising would leave the dead engine in the pool
         except Exception as error:
@@ -264,16 +303,22 @@ def one_line(text: str, longest: int = 300) -> str:
 
 
 def as_request(draw: Draw, longest: float | None, deaf: bool = False) -> Request:
-    """A draw as an engine is asked it, its clip opened unless the engine is `deaf`. Raises BadAudio as `load_audio` does."""
+    """A draw as an engine is asked it, its clip opened unless the engine is `deaf`. Raises BadAudio
+    as `load_audio` does.
+    """
     samples, truncated = (NOTHING, False) if deaf else load_audio(draw, longest)
-    return Request(draw.key, draw.prompt, samples, draw.seed, draw.audio_sha256, truncated, draw.labels)
+    return Request(
+        draw.key, draw.prompt, samples, draw.seed, draw.audio_sha256, truncated, draw.labels
+    )
 
 
 def load_audio(draw: Draw, longest: float | None) -> tuple[np.ndarray, bool]:
-    """The samples an ALM is given (float32, mono, 16 kHz) and whether they were cut to `longest` seconds.
+    """The samples an ALM is given (float32, mono, 16 kHz) and whether they were cut to `longest`
+    seconds.
 
-    A draw whose `audio` is "silence" gets zeros of the clip's length. Raises BadAudio for a clip that cannot be decoded, or whose bytes are no
-    longer those of its hash (the answer would be stored under another clip's key).
+    A draw whose `audio` is "silence" gets zeros of the clip's length. Raises BadAudio for a clip
+    that cannot be decoded, or whose bytes are no longer those of its hash (the answer would be
+    stored under another clip's key).
     """
     if not draw.audio_path:
         raise BadAudio("has no audio file")
@@ -284,7 +329,9 @@ def load_audio(draw: Draw, longest: float | None) -> tuple[np.ndarray, bool]:
     if draw.audio_sha256 and sha256(content) != draw.audio_sha256:
         raise BadAudio("changed since the corpus was loaded")
     clip = decode(content, max_seconds=longest)
-    return (np.zeros_like(clip.samples) if draw.audio == "silence" else clip.samples), clip.truncated
+    return (
+        np.zeros_like(clip.samples) if draw.audio == "silence" else clip.samples
+    ), clip.truncated
 
 
 OWN = ("audio_path", "audio_sha256", "about")
@@ -292,18 +339,30 @@ OWN = ("audio_path", "audio_sha256", "about")
 
 
 def _pack(group: list[Draw]) -> bytes:
-    """A group as compressed text, without what the other side makes again (keys, seeds) or does not need (ids)."""
+    """A group as compressed text, without what the other side makes again (keys, seeds) or does not
+    need (ids).
+    """
     prompts = list(dict.fromkeys(draw.prompt for draw in group))
     place = {prompt: index for index, prompt in enumerate(prompts)}
-    same = {name: value for name, value in asdict(group[0]).items() if name not in (*OWN, "prompt", "utterance_id")}
+    same = {
+        name: value
+        for name, value in asdict(group[0]).items()
+        if name not in (*OWN, "prompt", "utterance_id")
+    }
     own = [[place[draw.prompt], *(getattr(draw, name) for name in OWN)] for draw in group]
-    return zlib.compress(json.dumps({"same": same, "prompts": prompts, "draws": own}).encode("utf-8"))
+    return zlib.compress(
+        json.dumps({"same": same, "prompts": prompts, "draws": own}).encode("utf-8")
+    )
 
 
 def _unpack(payload: bytes) -> list[Draw]:
     group = json.loads(zlib.decompress(payload))
     same = group["same"]
-    same |= {"decoding": Decoding(**same["decoding"]), "labels": tuple(same["labels"]), "utterance_id": ""}
+    same |= {
+        "decoding": Decoding(**same["decoding"]),
+        "labels": tuple(same["labels"]),
+        "utterance_id": "",
+    }
     return [
         Draw(**same, prompt=group["prompts"][prompt], **dict(zip(OWN, own, strict=True)))
         for prompt, *own in group["draws"]

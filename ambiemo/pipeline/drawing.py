@@ -1,11 +1,13 @@
 """Every draw of a plan, models side by side.
 
-One thread for each model; each thread runs one Ray Data execution at a time. Ray decides what runs when: every actor asks for its
-GPUs and processors and waits until they are free, so local models share the cluster and remote ones run beside them at their own
-rates. A pool needs no more than one actor to work, so pools that cannot all fit take turns and never wait for each other.
+One thread for each model; each thread runs one Ray Data execution at a time. Ray decides what runs
+when: every actor asks for its GPUs and processors and waits until they are free, so local models
+share the cluster and remote ones run beside them at their own rates. A pool needs no more than one
+actor to work, so pools that cannot all fit take turns and never wait for each other.
 
-A model is in one execution at a time, because it has one rate, one dollar ceiling and one journal. Its verifier is asked as soon as
-its own answers are there. A model that stops, or cannot be loaded, ends its own column: the others go on.
+A model is in one execution at a time, because it has one rate, one dollar ceiling and one journal.
+Its verifier is asked as soon as its own answers are there. A model that stops, or cannot be loaded,
+ends its own column: the others go on.
 """
 
 import threading
@@ -28,15 +30,19 @@ if TYPE_CHECKING:
     from ambiemo.pipeline.draw import Asked
 
 NEARLY_ALL = 0.9
-"""A model that brings no answer to this share of its draws, or to more, makes the run end with exit 1."""
+"""A model that brings no answer to this share of its draws, or to more, makes the run end with exit
+1.
+"""
 END_S = 2.0
 """How long the other models' threads have to end once one has failed."""
 
 
 def drawn(expanded: Expanded, store: AnswerStore, account: Account, board: Board) -> Expanded:
-    """Make every draw that the store lacks. Returns the plan without the models that stopped (`account.stopped`).
+    """Make every draw that the store lacks. Returns the plan without the models that stopped
+    (`account.stopped`).
 
-    Raises BadInput where the cluster has not what the plan asks for, Broken where the store refuses.
+    Raises BadInput where the cluster has not what the plan asks for, Broken where the store
+    refuses.
     """
     from ambiemo.pipeline.cluster import enough, pool_size
 
@@ -45,7 +51,8 @@ def drawn(expanded: Expanded, store: AnswerStore, account: Account, board: Board
         enough(model, entry, pool_size(entry, expanded.engine(model)))
     asked: set[tuple[str, str, str]] = set()
     while True:
-        # without a model that stopped, the others may be asked something new, such as fewer samples; never the same twice
+        # without a model that stopped, the others may be asked something new, such as fewer
+        # samples; never the same twice
         new = [one for one in sharing.questions_of(expanded) if (*one.unit, one.name) not in asked]
         asked |= {(*one.unit, one.name) for one in new}
         failed = _SideBySide(expanded, store, account, board).draw(new)
@@ -57,7 +64,9 @@ def drawn(expanded: Expanded, store: AnswerStore, account: Account, board: Board
 def asked_models(expanded: Expanded) -> list[str]:
     """The models that a run asks anything, verifiers too; not those whose cells are all skipped."""
     questions = sharing.questions_of(expanded)
-    asked = {one.model for one in questions} | {expanded.verifier(one.model) for one in questions if one.judged}
+    asked = {one.model for one in questions} | {
+        expanded.verifier(one.model) for one in questions if one.judged
+    }
     return [model for model in expanded.specs if model in asked]
 
 
@@ -68,7 +77,9 @@ class Halted(Broken):
 class _SideBySide:
     """The threads of a run, one for each model."""
 
-    def __init__(self, expanded: Expanded, store: AnswerStore, account: Account, board: Board) -> None:
+    def __init__(
+        self, expanded: Expanded, store: AnswerStore, account: Account, board: Board
+    ) -> None:
         self.expanded, self.store, self.account, self.board = expanded, store, account, board
         self.failed: list[Missing] = []
         self.waiting: dict[str, list[sharing.Question]] = {}
@@ -79,14 +90,24 @@ class _SideBySide:
         self.ended = threading.Semaphore(0)
 
     def draw(self, questions: Sequence[sharing.Question]) -> list[Missing]:
-        """Ask these questions, then the verifiers about their candidates. Returns the models that failed."""
+        """Ask these questions, then the verifiers about their candidates. Returns the models that
+        failed.
+        """
         by_model: dict[str, list[sharing.Question]] = {}
         for one in questions:
             by_model.setdefault(one.model, []).append(one)
-        # remote models first: they ask for one processor each, which a pool of many local actors would take
-        order = sorted(by_model, key=lambda model: engines.ENGINES[self.expanded.engine(model)].local)
+        # remote models first: they ask for one processor each, which a pool of many local actors
+        # would take
+        order = sorted(
+            by_model, key=lambda model: engines.ENGINES[self.expanded.engine(model)].local
+        )
         threads = [
-            threading.Thread(target=self._guarded, args=(model, by_model[model]), name=f"draw {model}", daemon=True)
+            threading.Thread(
+                target=self._guarded,
+                args=(model, by_model[model]),
+                name=f"draw {model}",
+                daemon=True,
+            )
             for model in order
         ]
         try:
@@ -119,13 +140,18 @@ class _SideBySide:
 
     def _answers(self, model: str, own: list[sharing.Question]) -> bool:
         """Draw a model's answers; False if it stopped."""
-        clips = {one.corpus: sharing.distinct(self.expanded.corpora[one.corpus].utterances) for one in own}
+        clips = {
+            one.corpus: sharing.distinct(self.expanded.corpora[one.corpus].utterances)
+            for one in own
+        }
         asked = [(sharing.asking(self.expanded, one), clips[one.corpus]) for one in own]
         with self.turn[model]:
             return self._draw("model", model, "answers", asked)
 
     def _judged(self, judge: str, own: list[sharing.Question]) -> None:
-        """Ask the verifier about a model's candidates, and about those of every model that waits for it too."""
+        """Ask the verifier about a model's candidates, and about those of every model that waits
+        for it too.
+        """
         from ambiemo.pipeline.score import judgements
 
         with self.lock:
@@ -140,9 +166,25 @@ class _SideBySide:
                 for one in about:
                     self.store.forget(one.model)
 
-    def _draw(self, kind: Literal["model", "verifier"], model: str, what: str, asked: "Sequence[Asked[Any]]") -> bool:
+    def _draw(
+        self,
+        kind: Literal["model", "verifier"],
+        model: str,
+        what: str,
+        asked: "Sequence[Asked[Any]]",
+    ) -> bool:
         try:
-            draw_missing(self.expanded, model, what, asked, self.store, self.account, self.board, self.lock, self.halt)
+            draw_missing(
+                self.expanded,
+                model,
+                what,
+                asked,
+                self.store,
+                self.account,
+                self.board,
+                self.lock,
+                self.halt,
+            )
         except ModelStopped as error:
             do = "run the same command again when the cause is gone; what was drawn is kept"
             with self.lock:
@@ -166,7 +208,8 @@ def draw_missing(
 ) -> None:
     """Make the draws of one model that the store lacks, as `pipeline.draw.groups` cuts them.
 
-    lock: held while `account` changes. halt: set to end early. Raises ModelStopped, and Halted if `halt` was set.
+    lock: held while `account` changes. halt: set to end early. Raises ModelStopped, and Halted if
+    `halt` was set.
     """
     from ambiemo.pipeline.draw import draw_groups, groups
 
@@ -183,7 +226,9 @@ def draw_missing(
         account.reused += reused
     try:
         if work and not halt.is_set():
-            for one in draw_groups(expanded.specs[model], expanded.engine(model), expanded.entry(model), work, store):
+            for one in draw_groups(
+                expanded.specs[model], expanded.engine(model), expanded.entry(model), work, store
+            ):
                 with lock:
                     account.calls += one.draws - one.unasked
                     account.failed += one.failed
@@ -206,9 +251,11 @@ def draw_missing(
 
 
 def barren(what: str, wanted: int, reasons: Mapping[str, int]) -> str:
-    """Why a column is worth nothing, where nearly all of its draws failed; "" where enough came back.
+    """Why a column is worth nothing, where nearly all of its draws failed; "" where enough came
+    back.
 
-    wanted: draws of the whole column whose clip can be decoded. reasons: why draws of it failed, with counts.
+    wanted: draws of the whole column whose clip can be decoded. reasons: why draws of it failed,
+    with counts.
     """
     failed = sum(reasons.values())
     if not failed or failed < NEARLY_ALL * wanted:

@@ -1,4 +1,6 @@
-"""Progress that a person can read: bars on a terminal, a plain line now and then in a log, and a small file for `ambiemo status`."""
+"""Progress that a person can read: bars on a terminal, a plain line now and then in a log, and a
+small file for `ambiemo status`.
+"""
 
 import json
 import os
@@ -50,7 +52,9 @@ class Job:
         """Draws a second since the first answers; None where that is not known yet."""
         spent = self.began + self.seconds - self.first
         return (
-            (self.done - self.first_done) / spent if self.first and spent > 0 and self.done > self.first_done else None
+            (self.done - self.first_done) / spent
+            if self.first and spent > 0 and self.done > self.first_done
+            else None
         )
 
     @property
@@ -98,14 +102,20 @@ class Board:
             self.jobs.append(job)
             self._said[id(job)] = job.began
             if self._bars and total:
-                self._bar_of[id(job)] = self._bars.add_task(f"{model}: {what}", total=total, note="")
+                self._bar_of[id(job)] = self._bars.add_task(
+                    f"{model}: {what}", total=total, note=""
+                )
             return job
 
     def advance(self, job: Job, done: int, failed: int, dollars: float = 0.0) -> None:
         """So many draws more are in the store, so many of them failed."""
         with self._lock:
             now = time.monotonic()
-            job.done, job.failed, job.dollars = job.done + done, job.failed + failed, job.dollars + dollars
+            job.done, job.failed, job.dollars = (
+                job.done + done,
+                job.failed + failed,
+                job.dollars + dollars,
+            )
             job.state, job.seconds = "drawing", now - job.began
             if not job.first:
                 job.first, job.first_done = now, job.done
@@ -126,7 +136,9 @@ class Board:
         self.tick(force=True)
 
     def tick(self, force: bool = False) -> None:
-        """Write the status file, unless that was just done. A file that cannot be written is no reason to end a run."""
+        """Write the status file, unless that was just done. A file that cannot be written is no
+        reason to end a run.
+        """
         with self._lock:
             now = time.monotonic()
             if self.status is None or (not force and now - self._written < STATUS_SECONDS):
@@ -136,14 +148,26 @@ class Board:
                 if job.state in ("waiting", "drawing"):
                     job.seconds = now - job.began
             jobs = [
-                {name: value for name, value in asdict(job).items() if name not in ("began", "first", "first_done")}
+                {
+                    name: value
+                    for name, value in asdict(job).items()
+                    if name not in ("began", "first", "first_done")
+                }
                 | {"rate": job.rate, "left_s": job.left_s}
                 for job in self.jobs
             ]
-            told = {**self.about, "pid": os.getpid(), "began": self._began, "written": time.time(), "stage": self.stage}
+            told = {
+                **self.about,
+                "pid": os.getpid(),
+                "began": self._began,
+                "written": time.time(),
+                "stage": self.stage,
+            }
             new = self.status.with_name(f"{self.status.name}.new")
             try:
-                new.write_text(json.dumps({**told, "jobs": jobs}, indent=1) + "\n", encoding="utf-8")
+                new.write_text(
+                    json.dumps({**told, "jobs": jobs}, indent=1) + "\n", encoding="utf-8"
+                )
                 os.replace(new, self.status)
             except OSError:
                 self._written = now + EVERY_SECONDS

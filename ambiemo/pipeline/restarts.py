@@ -1,14 +1,20 @@
-"""Counts how often a model's actors end without an answer: Ray starts them again for ever, and says nothing."""
+"""Counts how often a model's actors end without an answer: Ray starts them again for ever, and says
+nothing.
+"""
 
 from typing import Any
 
 TRIES = 3
-"""A group at which an actor ended so many times is given up: its draws fail, the next run asks again. Likewise a load."""
+"""A group at which an actor ended so many times is given up: its draws fail, the next run asks
+again. Likewise a load.
+"""
 SILENT = "killed without a word; the machine may have run out of memory"
 
 
 class Restarts:
-    """One for a model, in an actor beside the driver; the model's actors tell it what they begin and what they finish."""
+    """One for a model, in an actor beside the driver; the model's actors tell it what they begin
+    and what they finish.
+    """
 
     def __init__(self, actors: int) -> None:
         self.limit = TRIES * actors
@@ -17,7 +23,9 @@ class Restarts:
         self.reason = SILENT
 
     def began(self, what: str) -> tuple[str, str]:
-        """Somebody begins a group or a load. Returns why not to ("" to go on) and why the model must stop ("" if not)."""
+        """Somebody begins a group or a load. Returns why not to ("" to go on) and why the model
+        must stop ("" if not).
+        """
         tries = self.tries[what] = self.tries.get(what, 0) + 1
         if tries > 1:
             self.in_a_row += 1
@@ -37,7 +45,9 @@ class Restarts:
 
 
 class Reporter:
-    """What an actor tells the counter. Without a counter, or when it cannot be reached, nothing is counted."""
+    """What an actor tells the counter. Without a counter, or when it cannot be reached, nothing is
+    counted.
+    """
 
     def __init__(self, counter: Any = None) -> None:
         self.counter = counter

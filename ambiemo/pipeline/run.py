@@ -1,4 +1,6 @@
-"""The whole job: draw → store → score → strategies → results → bundle. Killed anywhere, the same command goes on where it was."""
+"""The whole job: draw → store → score → strategies → results → bundle. Killed anywhere, the same
+command goes on where it was.
+"""
 
 import json
 import os
@@ -34,9 +36,11 @@ def run(
 ) -> Path:
     """Run a plan and write its bundle; returns the bundle's folder.
 
-    A model that stops, or cannot be loaded, loses its own column only: the bundle has the others and says why. Raises BadInput
-    (exit 2) where the job cannot start, with the whole list of what is missing on the terminal before it, and Broken (exit 1) where it
-    fails on the way, or, after the bundle is written, with one line for each model that failed: what was drawn stays in the store.
+    A model that stops, or cannot be loaded, loses its own column only: the bundle has the others
+    and says why. Raises BadInput (exit 2) where the job cannot start, with the whole list of what
+    is missing on the terminal before it, and Broken (exit 1) where it fails on the way, or, after
+    the bundle is written, with one line for each model that failed: what was drawn stays in the
+    store.
     """
     from ambiemo.pipeline.cluster import ray_started
     from ambiemo.plan.dry_run import print_missing
@@ -60,7 +64,9 @@ def run(
     with ExitStack() as stack:
         answers = stack.enter_context(AnswerStore(store or bundle.parent / ".store"))
         counts = sharing.count_draws(expanded)
-        say(f"{expanded.plan.name}: {counts.shared} draws serve all strategies ({counts.alone} if each made its own)")
+        say(
+            f"{expanded.plan.name}: {counts.shared} draws serve all strategies ({counts.alone} if each made its own)"
+        )
         about = {"plan": expanded.plan.name, "bundle": str(bundle.resolve())}
         board = stack.enter_context(Board(answers.folder / STATUS, about))
         stack.enter_context(ray_started(address))
@@ -69,7 +75,9 @@ def run(
         try:
             expanded = drawn(expanded, answers, account, board)
         except KeyboardInterrupt as error:
-            raise Broken("interrupted; what was drawn is kept, run the same command again") from error
+            raise Broken(
+                "interrupted; what was drawn is kept, run the same command again"
+            ) from error
         if all(cell.skipped for cell in expanded.cells):
             raise Broken("\n".join(account.complaints))
         board.enter("strategies and tables")
@@ -89,7 +97,9 @@ def run(
 
 
 def agreed_to_pay(expanded: Expanded) -> None:
-    """Raise BadInput, after the sum is shown, where a model that costs money has no ceiling of dollars in the plan."""
+    """Raise BadInput, after the sum is shown, where a model that costs money has no ceiling of
+    dollars in the plan.
+    """
     from ambiemo.plan.dry_run import costs
 
     asked = asked_models(expanded)
@@ -115,22 +125,30 @@ def agreed_to_pay(expanded: Expanded) -> None:
 
 
 def writable(folder: Path) -> None:
-    """Find out before the first draw, not after the last, that the bundle cannot be written. Raises Broken."""
+    """Find out before the first draw, not after the last, that the bundle cannot be written. Raises
+    Broken.
+    """
     probe = folder / f".writable-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise Broken(f"{folder}: cannot write here: {error.strerror}; name another folder with --out") from error
+        raise Broken(
+            f"{folder}: cannot write here: {error.strerror}; name another folder with --out"
+        ) from error
 
 
 def staging(store: AnswerStore) -> Path:
-    """Where the files of a bundle wait until it is written: beside the answers, under the store's lock."""
+    """Where the files of a bundle wait until it is written: beside the answers, under the store's
+    lock.
+    """
     return store.folder / ".staging"
 
 
-def aggregated(expanded: Expanded, store: AnswerStore, account: Account, limit: int | None = None) -> "Files":
+def aggregated(
+    expanded: Expanded, store: AnswerStore, account: Account, limit: int | None = None
+) -> "Files":
     """Answers, predictions and tables as files; the large ones lie in the staging folder."""
     from ambiemo.bundle.folder import Files
     from ambiemo.bundle.recomputing import assembled
@@ -149,7 +167,9 @@ def aggregated(expanded: Expanded, store: AnswerStore, account: Account, limit: 
     return Files({**made, **tables})
 
 
-def write_bundle(bundle: Path, expanded: Expanded, made: "Files", account: Account, limit: int | None) -> None:
+def write_bundle(
+    bundle: Path, expanded: Expanded, made: "Files", account: Account, limit: int | None
+) -> None:
     """Put everything into one checksummed folder, whole or not at all."""
     from ambiemo.bundle import bag
     from ambiemo.bundle.contents import study_files
@@ -164,5 +184,8 @@ def write_bundle(bundle: Path, expanded: Expanded, made: "Files", account: Accou
     bag.write(
         bundle,
         Files({**files.places, **provenance(files)}),
-        {"External-Identifier": expanded.plan.name, "External-Description": expanded.plan.title or expanded.plan.name},
+        {
+            "External-Identifier": expanded.plan.name,
+            "External-Description": expanded.plan.title or expanded.plan.name,
+        },
     )

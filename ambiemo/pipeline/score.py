@@ -1,4 +1,5 @@
-"""The score stage: a verifier ALM judges candidates, one draw per candidate. It uses the draw stage; here is only what it is asked.
+"""The score stage: a verifier ALM judges candidates, one draw per candidate. It uses the draw
+stage; here is only what it is asked.
 
 Candidates are read from the answer store when a group of questions is made, never all at once.
 """
@@ -18,10 +19,11 @@ from ambiemo.plan.sharing import Question, asking, distinct, judging, questions_
 
 
 class Judgements(Sequence[Draw]):
-    """The verifier's draws about the first candidates of one question's answers, made when they are asked for.
+    """The verifier's draws about the first candidates of one question's answers, made when they are
+    asked for.
 
-    clips: the utterances that were asked about. answered (m,): places in `clips` whose draw brought candidates; stored (m,): where
-    in `file` their answers are.
+    clips: the utterances that were asked about. answered (m,): places in `clips` whose draw brought
+    candidates; stored (m,): where in `file` their answers are.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Judgements(Sequence[Draw]):
 def judgements(
     expanded: Expanded, store: AnswerStore, about: Sequence[Question] | None = None
 ) -> dict[str, list[Judgements]]:
-    """What each verifier is to be asked, by its id, about the stored answers to these questions (default: all)."""
+    """What each verifier is to be asked, by its id, about the stored answers to these questions
+    (default: all).
+    """
     asked: dict[str, list[Judgements]] = {}
     for question in questions_of(expanded) if about is None else about:
         if not question.judged:
@@ -78,6 +82,8 @@ def judgements(
         stored = np.array(places, dtype=np.int64)
         answered = np.flatnonzero(stored >= 0)
         file = AnswerFile(store.path(question.model))
-        one = Judgements(question, clips, ask, judging(expanded, question), file, answered, stored[answered])
+        one = Judgements(
+            question, clips, ask, judging(expanded, question), file, answered, stored[answered]
+        )
         asked.setdefault(expanded.verifier(question.model), []).append(one)
     return asked

@@ -1,4 +1,6 @@
-"""What a run is doing, read from another terminal: the status file beside the answer store, and who holds the store's lock."""
+"""What a run is doing, read from another terminal: the status file beside the answer store, and who
+holds the store's lock.
+"""
 
 import fcntl
 import json
@@ -25,7 +27,9 @@ def read_status(bundle: Path, store: Path | None = None) -> dict[str, Any]:
             f"{path}: {error.strerror}: found no run that writes {bundle}; name the --out of a run, and its --store if it had one"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: not a status file ({type(error).__name__}); the next run writes it anew") from error
+        raise BadInput(
+            f"{path}: not a status file ({type(error).__name__}); the next run writes it anew"
+        ) from error
     if Path(told["bundle"]) != bundle.resolve():
         raise BadInput(
             f"{path}: found a run that writes {told['bundle']}, expected {bundle.resolve()}; name that folder"
@@ -47,7 +51,11 @@ def _is_locked(folder: Path) -> bool:
 def lines(told: dict[str, Any]) -> list[str]:
     """The same for a person: one line for the run, one for each job."""
     now = time.time()
-    state = f"{told['stage']}, process {told['pid']}" if told["running"] else f"not running ({_ended(told)})"
+    state = (
+        f"{told['stage']}, process {told['pid']}"
+        if told["running"]
+        else f"not running ({_ended(told)})"
+    )
     out = [f"{told['plan']}: {state}, written {_span(now - told['written'])} ago"]
     for job in told["jobs"]:
         parts = [f"{job['done']} of {job['total']} draws"]
@@ -65,7 +73,11 @@ def lines(told: dict[str, Any]) -> list[str]:
 
 
 def _ended(told: dict[str, Any]) -> str:
-    return "done" if told["stage"] == "done" else f"ended while: {told['stage']}; the same command goes on"
+    return (
+        "done"
+        if told["stage"] == "done"
+        else f"ended while: {told['stage']}; the same command goes on"
+    )
 
 
 def _span(seconds: float) -> str:

@@ -1,10 +1,13 @@
-"""The answer store: append-only, content-addressed, one writing process at a time (of which several threads may append).
+"""The answer store: append-only, content-addressed, one writing process at a time (of which several
+threads may append).
 
-One file per model, one line per group of draws: `SHA256 HEAD<tab>ANSWERS`. HEAD names the draws' keys and which of them failed, so
-that a reader finds an answer without reading every text; SHA256 is the hash of all that follows it, so that a flipped bit or an
-exchanged key is found and named. A line is appended and synced whole. A line that a crash or a full disk left without its end is
-cut off at the next opening, so a group is there whole or not at all. A failed draw is kept with its reason, and is drawn again
-by the next run. Lines of before the checksums (`{"group": …, "answers": […]}`) are read too.
+One file per model, one line per group of draws: `SHA256 HEAD<tab>ANSWERS`. HEAD names the draws'
+keys and which of them failed, so that a reader finds an answer without reading every text; SHA256
+is the hash of all that follows it, so that a flipped bit or an exchanged key is found and named. A
+line is appended and synced whole. A line that a crash or a full disk left without its end is cut
+off at the next opening, so a group is there whole or not at all. A failed draw is kept with its
+reason, and is drawn again by the next run. Lines of before the checksums (`{"group": …, "answers":
+[…]}`) are read too.
 """
 
 import fcntl
@@ -24,7 +27,9 @@ from ambiemo.errors import BadInput, Broken
 
 DIGEST = 64
 PLACE_BITS = 12
-"""A group has at most 2^12 draws (the plan's largest `group_size`), so offset and place in the group fit one number."""
+"""A group has at most 2^12 draws (the plan's largest `group_size`), so offset and place in the
+group fit one number.
+"""
 
 
 def as_line(group: str, answers: Sequence[Answer]) -> bytes:
@@ -38,7 +43,8 @@ def as_line(group: str, answers: Sequence[Answer]) -> bytes:
 
 @dataclass
 class Index:
-    """Where the answers of one file are: key -> byte offset of its line and place in its group, as one number.
+    """Where the answers of one file are: key -> byte offset of its line and place in its group, as
+    one number.
 
     answered: the first answer of each key. failed: the last failure of each key.
     """
@@ -68,7 +74,9 @@ class AnswerFile:
             self._file.close()
 
     def index(self) -> Index:
-        """Read every line's head. Raises Broken naming file and line where one is not as it was written."""
+        """Read every line's head. Raises Broken naming file and line where one is not as it was
+        written.
+        """
         index = Index()
         for offset, number, line in self._lines():
             try:
@@ -85,7 +93,9 @@ class AnswerFile:
         return index
 
     def answer(self, key: str, place: int) -> Answer:
-        """The answer at a place of the index. Neighbours of one group are read once. Raises Broken as `index` does."""
+        """The answer at a place of the index. Neighbours of one group are read once. Raises Broken
+        as `index` does.
+        """
         offset, in_group = place >> PLACE_BITS, place & ((1 << PLACE_BITS) - 1)
         try:
             if self._group[0] != offset:
@@ -126,7 +136,11 @@ class AnswerFile:
             return file.read(offset).count(b"\n") + 1
 
     def _broken(self, number: int, error: Exception) -> Broken:
-        why = str(error) if type(error) is ValueError else f"not a group of answers ({type(error).__name__})"
+        why = (
+            str(error)
+            if type(error) is ValueError
+            else f"not a group of answers ({type(error).__name__})"
+        )
         return Broken(
             f"{self.path}: line {number}: {why}; the line was changed after it was written: "
             "delete it, its draws are made again"
@@ -143,7 +157,9 @@ def _parts(line: bytes) -> tuple[dict[str, Any], bytes]:
         for row in answers:
             _typed(Answer.from_row(row))
         failed = [place for place, answer in enumerate(answers) if answer["failure"]]
-        return {"keys": [answer["key"] for answer in answers], "failed": failed}, json.dumps(answers).encode("ascii")
+        return {"keys": [answer["key"] for answer in answers], "failed": failed}, json.dumps(
+            answers
+        ).encode("ascii")
     rest = line[DIGEST + 1 : -1]
     if line[DIGEST : DIGEST + 1] != b" " or sha256(rest).encode("ascii") != line[:DIGEST]:
         raise ValueError("its checksum does not fit")
@@ -152,7 +168,9 @@ def _parts(line: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _typed(answer: Answer) -> None:
-    """Raise TypeError for values of wrong types: no checksum says that a line is as it was written."""
+    """Raise TypeError for values of wrong types: no checksum says that a line is as it was
+    written.
+    """
     texts = [answer.key, answer.failure, *(one.text for one in answer.candidates)]
     numbers = [answer.audio_s, *(one.log_likelihood or 0.0 for one in answer.candidates)]
     counts = [answer.prompt_tokens, *(one.tokens for one in answer.candidates)]
@@ -186,7 +204,10 @@ class AnswerStore:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         with self._turn:  # a thread that was left behind by an interrupt ends its line first, and then finds no file
             for file in self._files.values():
@@ -206,7 +227,9 @@ class AnswerStore:
         if found is None:
             with self._turn:
                 self._settle(model)
-            found = AnswerFile(self.path(model)).index()  # outside: other models' threads go on appending
+            found = AnswerFile(
+                self.path(model)
+            ).index()  # outside: other models' threads go on appending
             with self._turn:
                 self._indices[model] = found
         return found
@@ -217,13 +240,17 @@ class AnswerStore:
             self._indices.pop(model, None)
 
     def append(self, model: str, line: bytes) -> None:
-        """Add a group (`as_line`): all of it, on disk, or nothing. Raises Broken when the disk refuses."""
+        """Add a group (`as_line`): all of it, on disk, or nothing. Raises Broken when the disk
+        refuses.
+        """
         with self._turn:
             file = self._file(model)
             self._indices.pop(model, None)  # a copy kept up would grow with the run
             start, left = file.seek(0, os.SEEK_END), line
             try:
-                while left:  # a nearly full disk may take a part of it and say so only at the next write
+                while (
+                    left
+                ):  # a nearly full disk may take a part of it and say so only at the next write
                     left = left[file.write(left) :]
                 os.fsync(file.fileno())
             except OSError as error:

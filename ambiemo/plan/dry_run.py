@@ -1,4 +1,6 @@
-"""What a plan would do, before it is done: the grid, the draws before and after sharing, their cost, and what is missing."""
+"""What a plan would do, before it is done: the grid, the draws before and after sharing, their
+cost, and what is missing.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +26,12 @@ READ_AGAIN = 4
 
 @dataclass(frozen=True)
 class ModelCost:
-    """An upper bound of what a model's draws cost: every answer taken as long as the plan allows. None = unknown.
+    """An upper bound of what a model's draws cost: every answer taken as long as the plan allows.
+    None = unknown.
 
-    A prompt has a token a byte at most; its tokens leave out the clip's. Dollars are those of the openai engine, with the clips and what a model
-    thinks; an answer that is lost on its way and asked for again is not in them.
+    A prompt has a token a byte at most; its tokens leave out the clip's. Dollars are those of the
+    openai engine, with the clips and what a model thinks; an answer that is lost on its way and
+    asked for again is not in them.
     """
 
     model: str
@@ -42,7 +46,9 @@ class ModelCost:
 
 @dataclass(frozen=True)
 class _Question:
-    """Draws that ask the same of each utterance of a corpus: `each` of them, with `answers` answers a draw, of `longest` tokens at most."""
+    """Draws that ask the same of each utterance of a corpus: `each` of them, with `answers` answers
+    a draw, of `longest` tokens at most.
+    """
 
     model: str
     corpus: str
@@ -54,27 +60,43 @@ class _Question:
 
 def costs(expanded: Expanded) -> list[ModelCost]:
     """Cost of each model's draws, the verifiers' included, on an empty store."""
-    seconds = {name: sum(u.duration_s or 0.0 for u in one.utterances) for name, one in expanded.corpora.items()}
+    seconds = {
+        name: sum(u.duration_s or 0.0 for u in one.utterances)
+        for name, one in expanded.corpora.items()
+    }
     questions = list(_questions(expanded))
-    return [_cost(expanded, model, [q for q in questions if q.model == model], seconds) for model in expanded.specs]
+    return [
+        _cost(expanded, model, [q for q in questions if q.model == model], seconds)
+        for model in expanded.specs
+    ]
 
 
-def _cost(expanded: Expanded, model: str, questions: Sequence[_Question], seconds: Mapping[str, float]) -> ModelCost:
+def _cost(
+    expanded: Expanded, model: str, questions: Sequence[_Question], seconds: Mapping[str, float]
+) -> ModelCost:
     engine, price = expanded.engine(model), expanded.specs[model].price
     draws = answers = prompt = answer = 0
     heard = 0.0
     for one in questions:
         n = len(expanded.corpora[one.corpus].utterances) * one.each
-        asked = one.answers if engine == "openai" else 1  # it sends a request an answer, each with prompt and clip
+        asked = (
+            one.answers if engine == "openai" else 1
+        )  # it sends a request an answer, each with prompt and clip
         draws += n
         answers += n * one.answers
         prompt += n * asked * (one.prompt_bytes + AROUND)
         answer += n * one.answers * one.longest
         heard += seconds[one.corpus] * one.each * asked
-    dollars = None if price is None else ceil(100 * price.dollars(prompt, AUDIO_MARGIN * heard, answer)) / 100
+    dollars = (
+        None
+        if price is None
+        else ceil(100 * price.dollars(prompt, AUDIO_MARGIN * heard, answer)) / 100
+    )
     rate = expanded.plan.assume.tokens_per_gpu_second * 3600
     hours = round(answer / rate, 3) if engine in ("transformers", "vllm") else None
-    return ModelCost(model, engine, draws, answers, prompt, answer, hours, dollars if engine == "openai" else 0.0)
+    return ModelCost(
+        model, engine, draws, answers, prompt, answer, hours, dollars if engine == "openai" else 0.0
+    )
 
 
 def _questions(expanded: Expanded) -> Iterator[_Question]:
@@ -86,22 +108,35 @@ def _questions(expanded: Expanded) -> Iterator[_Question]:
             judge = expanded.verifier(one.model)
             size = _prompt_bytes(expanded, judge, "verifier", one.corpus) + READ_AGAIN * longest
             yield _Question(
-                judge, one.corpus, judged, 1, size, _longest(expanded, judge, expanded.plan.max_tokens.verifier)
+                judge,
+                one.corpus,
+                judged,
+                1,
+                size,
+                _longest(expanded, judge, expanded.plan.max_tokens.verifier),
             )
 
 
 def _longest(expanded: Expanded, model: str, max_tokens: int) -> int:
-    """Tokens of a model's longest answer: a server may spend on the answer what the openai engine leaves for thinking."""
-    return max_tokens + (expanded.specs[model].thinking_tokens if expanded.engine(model) == "openai" else 0)
+    """Tokens of a model's longest answer: a server may spend on the answer what the openai engine
+    leaves for thinking.
+    """
+    return max_tokens + (
+        expanded.specs[model].thinking_tokens if expanded.engine(model) == "openai" else 0
+    )
 
 
 def _prompt_bytes(expanded: Expanded, model: str, prompt_id: str, corpus: str) -> int:
-    text = models.render(models.prompt(expanded.specs[model], prompt_id), expanded.corpora[corpus].labels)
+    text = models.render(
+        models.prompt(expanded.specs[model], prompt_id), expanded.corpora[corpus].labels
+    )
     return len(text.encode("utf-8"))
 
 
 def show(expanded: Expanded, as_json: bool) -> bool:
-    """Print the dry run; True if nothing is missing. Draws and costs are those of a machine that lacks nothing."""
+    """Print the dry run; True if nothing is missing. Draws and costs are those of a machine that
+    lacks nothing.
+    """
     whole = as_if_complete(expanded)
     counts = sharing.count_draws(whole)
     if as_json:
@@ -165,14 +200,25 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
         title_justify="left",
         pad_edge=False,
     )
-    for title in ("model", "engine", "draws", "answers", "prompt tokens", "answer tokens", "GPU-hours", "dollars"):
+    for title in (
+        "model",
+        "engine",
+        "draws",
+        "answers",
+        "prompt tokens",
+        "answer tokens",
+        "GPU-hours",
+        "dollars",
+    ):
         priced.add_column(title, justify="left" if title in ("model", "engine") else "right")
     told = costs(whole)
     for one in told:
         hours = "–" if one.gpu_hours is None else f"{one.gpu_hours:.2f}"
         dollars = "unknown" if one.dollars is None else f"{one.dollars:.2f}"
         numbers = (one.draws, one.answers, one.prompt_tokens, one.answer_tokens)
-        priced.add_row(one.model, one.engine, *(f"{number:,}" for number in numbers), hours, dollars)
+        priced.add_row(
+            one.model, one.engine, *(f"{number:,}" for number in numbers), hours, dollars
+        )
     console.print(priced)
     console.print(
         f"GPU-hours assume {plan.assume.tokens_per_gpu_second:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
@@ -190,7 +236,9 @@ def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
 
 
 def _availability(expanded: Expanded) -> dict[str, str]:
-    """What is known of the shut-down of a plan's models: only a request would tell, and nobody's key is spent for a dry run."""
+    """What is known of the shut-down of a plan's models: only a request would tell, and nobody's
+    key is spent for a dry run.
+    """
     return {name: spec.availability for name, spec in expanded.specs.items() if spec.availability}
 
 
@@ -200,7 +248,9 @@ def _sizes(expanded: Expanded, whole: Expanded) -> str:
         if entry.id in expanded.corpora:
             told.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances)} utterances")
         elif entry.id in whole.corpora:
-            told.append(f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances)} utterances")
+            told.append(
+                f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances)} utterances"
+            )
         else:
             told.append(f"{entry.id}: not here and of unknown size, so not counted below")
     return "; ".join(told)
@@ -219,12 +269,19 @@ def _print_grid(console: "Console", expanded: Expanded) -> None:
     families: dict[tuple[str, ...], list[Strategy]] = {}
     for row in (entry.row() for entry in plan.strategies):
         families.setdefault((*row.parts.values(), *map(str, row.own.values())), []).append(row)
-    rows = [(max(family, key=lambda row: row.count), family, NO_CONTROL) for family in families.values()]
+    rows = [
+        (max(family, key=lambda row: row.count), family, NO_CONTROL) for family in families.values()
+    ]
     named = {row.name: row for family in families.values() for row in family}
-    rows += [(named[name], [], control.name) for control in plan.controls for name in control.strategies]
+    rows += [
+        (named[name], [], control.name) for control in plan.controls for name in control.strategies
+    ]
     console.print("cells: ✓ can be filled here, ○ something is missing here, ✗ the model cannot")
     if len(plan.corpora) > 1:
-        console.print(f"a mark for each corpus: {', '.join(corpus.id for corpus in plan.corpora)}", highlight=False)
+        console.print(
+            f"a mark for each corpus: {', '.join(corpus.id for corpus in plan.corpora)}",
+            highlight=False,
+        )
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("strategy")
     for entry in plan.models:

@@ -1,4 +1,6 @@
-"""A plan as it stands on this machine: corpora loaded, what is missing, and every cell with the reason if it cannot be filled."""
+"""A plan as it stands on this machine: corpora loaded, what is missing, and every cell with the
+reason if it cannot be filled.
+"""
 
 import os
 import re
@@ -17,7 +19,9 @@ from ambiemo.strategies import Strategy
 
 NO_CONTROL = "none"
 FAILED = "failed in this run: "
-"""How `Missing.what` begins for a model that was there at the start and stopped, or could not be loaded, in the run."""
+"""How `Missing.what` begins for a model that was there at the start and stopped, or could not be
+loaded, in the run.
+"""
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -33,7 +37,8 @@ class Missing:
 
 @dataclass(frozen=True)
 class Cell:
-    """One (model, corpus, strategy) with its control; `skipped` says why it cannot be filled ("" = it can).
+    """One (model, corpus, strategy) with its control; `skipped` says why it cannot be filled ("" =
+    it can).
 
     `cannot`: no machine can fill it, because the model lacks what the strategy needs.
     """
@@ -75,7 +80,9 @@ class Expanded:
 
 
 def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expanded:
-    """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that cannot be filled with their reason."""
+    """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that
+    cannot be filled with their reason.
+    """
     wanted = plan.asked_models
     specs = {entry.id: entry.spec() for entry in wanted}
     missing: list[Missing] = []
@@ -84,7 +91,11 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
         try:
             limits = [n for n in (corpus.limit, limit) if n is not None]
             loaded[corpus.id] = load_corpus(
-                corpus.id, _root(corpus), corpus.options, expect=corpus.expect, limit=min(limits, default=None)
+                corpus.id,
+                _root(corpus),
+                corpus.options,
+                expect=corpus.expect,
+                limit=min(limits, default=None),
             )
         except BadInput as error:
             what = as_in_the_plan(str(error).removeprefix(f"corpus {corpus.id}: "), corpus)
@@ -110,8 +121,14 @@ def _root(entry: CorpusEntry) -> Path | None:
 
 
 def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
-    """A text without what an environment variable holds and without a home folder: both may say who runs it, and it goes into a bundle."""
-    said = {os.environ[name]: f"${{{name}}}" for name in VARIABLE.findall(entry.root) if os.environ.get(name)}
+    """A text without what an environment variable holds and without a home folder: both may say who
+    runs it, and it goes into a bundle.
+    """
+    said = {
+        os.environ[name]: f"${{{name}}}"
+        for name in VARIABLE.findall(entry.root)
+        if os.environ.get(name)
+    }
     if (home := os.path.expanduser("~")) not in ("~", "/"):
         said[home] = "~"
     said |= {os.path.realpath(value): name for value, name in said.items() if value.startswith("/")}
@@ -121,7 +138,9 @@ def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
 
 
 def left_out(expanded: Expanded, failed: Iterable[Missing]) -> Expanded:
-    """The same plan without models that failed in the run: their cells are skipped with the reason, the others stay."""
+    """The same plan without models that failed in the run: their cells are skipped with the reason,
+    the others stay.
+    """
     missing = (*expanded.missing, *failed)
     return replace(expanded, cells=tuple(laid_out(expanded, missing)), missing=missing)
 
@@ -132,8 +151,12 @@ def laid_out(expanded: Expanded, missing: Iterable[Missing]) -> Iterator[Cell]:
     without: dict[tuple[str, str], str] = {}
     for item in missing:
         if item.what.startswith(FAILED) or (item.kind, item.id) not in without:
-            without[item.kind, item.id] = item.what if item.what.startswith(FAILED) else "missing here"
-    controls = [(NO_CONTROL, tuple(e.name for e in plan.strategies))] + [(c.name, c.strategies) for c in plan.controls]
+            without[item.kind, item.id] = (
+                item.what if item.what.startswith(FAILED) else "missing here"
+            )
+    controls = [(NO_CONTROL, tuple(e.name for e in plan.strategies))] + [
+        (c.name, c.strategies) for c in plan.controls
+    ]
     for entry in plan.models:
         for corpus in plan.corpora:
             for control, names in controls:
@@ -163,7 +186,11 @@ def _able(expanded: Expanded, model_id: str) -> frozenset[str]:
 
 
 def _missing(
-    expanded: Expanded, model_id: str, corpus_id: str, row: Strategy, without: dict[tuple[str, str], str]
+    expanded: Expanded,
+    model_id: str,
+    corpus_id: str,
+    row: Strategy,
+    without: dict[tuple[str, str], str],
 ) -> str:
     """What a cell needs that this machine lacks, or that failed in the run."""
     if ("model", model_id) in without:
@@ -178,27 +205,33 @@ def _missing(
 
 
 def as_if_complete(expanded: Expanded) -> Expanded:
-    """The same plan on a machine that lacks nothing, for reckoning costs: a corpus that is not here has its `nominal` size and labels.
+    """The same plan on a machine that lacks nothing, for reckoning costs: a corpus that is not here
+    has its `nominal` size and labels.
 
     A corpus without a nominal size stays out. Never run what this returns.
     """
     plan = expanded.plan
     stand_ins = {
         entry.id: LoadedCorpus(
-            entry.id, _nominal_labels(entry), tuple(_imagined(entry, i, plan) for i in range(entry.nominal))
+            entry.id,
+            _nominal_labels(entry),
+            tuple(_imagined(entry, i, plan) for i in range(entry.nominal)),
         )
         for entry in plan.corpora
         if entry.nominal and entry.id not in expanded.corpora
     }
     corpora_of = {**expanded.corpora, **stand_ins}
     cells = tuple(
-        replace(cell, skipped="") if not cell.cannot and cell.corpus in corpora_of else cell for cell in expanded.cells
+        replace(cell, skipped="") if not cell.cannot and cell.corpus in corpora_of else cell
+        for cell in expanded.cells
     )
     return replace(expanded, corpora=corpora_of, cells=cells)
 
 
 def _nominal_labels(entry: CorpusEntry) -> tuple[str, ...]:
-    """The labels a corpus would have under its entry's options; the usual ones if the options are wrong."""
+    """The labels a corpus would have under its entry's options; the usual ones if the options are
+    wrong.
+    """
     try:
         return corpora.label_set(entry.id, entry.options)
     except BadInput:  # `expand` has listed it as missing

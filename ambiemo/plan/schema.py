@@ -1,6 +1,7 @@
 """What a plan file may say: every key, its default and its bounds; and reading one.
 
-A plan is data: which models, corpora, strategies and controls, with which seeds. What this machine has of it is `expand`'s matter.
+A plan is data: which models, corpora, strategies and controls, with which seeds. What this machine
+has of it is `expand`'s matter.
 """
 
 import re
@@ -10,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ambiemo import corpora, engines, models
 from ambiemo.errors import BadInput, shown
@@ -29,7 +38,17 @@ from ambiemo.limits import (
 )
 from ambiemo.models import ModelSpec, Price
 from ambiemo.models.spec import COMMIT
-from ambiemo.strategies import OWN, STRATEGIES, Decode, Scorer, Strategy, aggregator, scorer, strategy, uses
+from ambiemo.strategies import (
+    OWN,
+    STRATEGIES,
+    Decode,
+    Scorer,
+    Strategy,
+    aggregator,
+    scorer,
+    strategy,
+    uses,
+)
 from ambiemo.strategies.baselines import BASELINES
 
 T = TypeVar("T")
@@ -44,10 +63,11 @@ class Part(BaseModel):
 class ModelEntry(Part):
     """One model: its id, the engine (default: the specification's first), and its pool of actors.
 
-    Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the threads a model on CPU computes with. `actors: auto`
-    takes as many as the cluster's GPUs and cores hold; models side by side then share them as Ray places the actors. The number
-    of actors changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a commit) and `price` take the place
-    of the specification's.
+    Each actor holds a copy of the model on `gpus` GPUs; `cpus` are the cores it takes, and the
+    threads a model on CPU computes with. `actors: auto` takes as many as the cluster's GPUs and
+    cores hold; models side by side then share them as Ray places the actors. The number of actors
+    changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a
+    commit) and `price` take the place of the specification's.
     """
 
     id: str
@@ -63,24 +83,32 @@ class ModelEntry(Part):
     @classmethod
     def _a_commit(cls, value: str) -> str:
         if value and not COMMIT.fullmatch(value):
-            raise ValueError("expected a commit, 40 hex digits; `ambiemo models --resolve` prints it")
+            raise ValueError(
+                "expected a commit, 40 hex digits; `ambiemo models --resolve` prints it"
+            )
         return value
 
     def spec(self) -> ModelSpec:
-        """The model's specification, with the revision and the price of this entry. Raises BadInput: an unknown model, a commit for no repository."""
+        """The model's specification, with the revision and the price of this entry. Raises
+        BadInput: an unknown model, a commit for no repository.
+        """
         found = models.model(self.id)
         if self.revision and not found.is_repository:
-            raise BadInput(f"revision: {self.id} ({found.weights}) is no repository that has commits; remove the key")
+            raise BadInput(
+                f"revision: {self.id} ({found.weights}) is no repository that has commits; remove the key"
+            )
         said = {name: value for name in ("revision", "price") if (value := getattr(self, name))}
         notes = dict.fromkeys((f"{name}_note" for name in said), "given in the plan")
         return found.changed(**said, **notes) if said else found
 
 
 class CorpusEntry(Part):
-    """One corpus: its name, its folder (`${NAME}` is an environment variable), the loader's options, and the count it must have.
+    """One corpus: its name, its folder (`${NAME}` is an environment variable), the loader's
+    options, and the count it must have.
 
-    `expect` is the number of utterances that must be there (a loader that loses some is found out); `limit` takes that many, chosen
-    by a hash of their ids. `nominal` is the size the dry run reckons with while the folder is not here; no run uses it.
+    `expect` is the number of utterances that must be there (a loader that loses some is found out);
+    `limit` takes that many, chosen by a hash of their ids. `nominal` is the size the dry run
+    reckons with while the folder is not here; no run uses it.
     """
 
     id: str
@@ -118,7 +146,9 @@ class StrategyEntry(Part):
         return _name(value)
 
     def row(self) -> Strategy:
-        """The strategy that this entry names. Raises BadInput for parts that do not fit, or would be paid for nothing."""
+        """The strategy that this entry names. Raises BadInput for parts that do not fit, or would
+        be paid for nothing.
+        """
         base = strategy(self.base or self.name)
         if "forced" in (base.decoding.kind, self.decoding) and (
             self.count or self.decoding not in ("", base.decoding.kind)
@@ -131,7 +161,9 @@ class StrategyEntry(Part):
         combining = aggregator(self.aggregator) if self.aggregator else base.aggregator
         used = uses(scoring, combining)
         own: dict[str, Any] = {
-            name: base.own[name] if name in used and getattr(self, name) is None else getattr(self, name)
+            name: base.own[name]
+            if name in used and getattr(self, name) is None
+            else getattr(self, name)
             for name in OWN
         }
         made = replace(
@@ -171,12 +203,18 @@ class StrategyEntry(Part):
 
 def _told(row: Strategy) -> str:
     own = [f"{name} {value:g}" for name, value in row.own.items() if value is not None]
-    parts = (f"decoding {row.decoding.kind}", f"count {row.count}", f"scorer {row.parts['scorer'] or 'none'}")
+    parts = (
+        f"decoding {row.decoding.kind}",
+        f"count {row.count}",
+        f"scorer {row.parts['scorer'] or 'none'}",
+    )
     return ", ".join([*parts, f"aggregator {row.aggregator.name}", *own])
 
 
 class ControlEntry(Part):
-    """A control and the strategies it is applied to: the same question about another one's clip, or about silence."""
+    """A control and the strategies it is applied to: the same question about another one's clip, or
+    about silence.
+    """
 
     name: Literal["shuffled_audio", "silence"]
     strategies: tuple[str, ...] = ("greedy",)
@@ -211,7 +249,9 @@ class Dirichlet(Part):
 
 
 class Ambiguity(Part):
-    """The rule that makes ambiguity levels of the votes (labels.AMBIGUITY_RULES), and its thresholds where it has any."""
+    """The rule that makes ambiguity levels of the votes (labels.AMBIGUITY_RULES), and its
+    thresholds where it has any.
+    """
 
     rule: str = "bits"
     thresholds: dict[str, float] = {}
@@ -229,13 +269,17 @@ class Ambiguity(Part):
         if not isinstance(given, dict):
             return value
         if unknown := sorted(set(map(str, given)) - set(known)):
-            raise ValueError(f"rule '{rule}' has no threshold '{unknown[0]}'; it has {', '.join(known) or 'none'}")
+            raise ValueError(
+                f"rule '{rule}' has no threshold '{unknown[0]}'; it has {', '.join(known) or 'none'}"
+            )
         return {**value, "rule": rule, "thresholds": {**known, **given}}
 
     @field_validator("thresholds")
     @classmethod
     def _fit_for_the_rule(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
-        """The rule itself judges them, on votes that any rule can read: after the draws it would be too late."""
+        """The rule itself judges them, on votes that any rule can read: after the draws it would be
+        too late.
+        """
         if "rule" in info.data:
             ambiguity_levels([[1, 1]], info.data["rule"], **value)
         return value
@@ -250,7 +294,9 @@ class Bootstrap(Part):
 
 
 class Assumptions(Part):
-    """What the dry run assumes to turn tokens into GPU-hours (grade I: not measured on your machine)."""
+    """What the dry run assumes to turn tokens into GPU-hours (grade I: not measured on your
+    machine).
+    """
 
     tokens_per_gpu_second: float = Field(default=2000.0, gt=0, allow_inf_nan=False)
     seconds_per_utterance: float = Field(default=5.0, gt=0, allow_inf_nan=False)
@@ -259,7 +305,8 @@ class Assumptions(Part):
 class Plan(Part):
     """A whole plan, every default written out. See reproduce/quick.yaml for one with comments.
 
-    `verifier` is "self" (each model judges its own candidates), the id of a model, or an entry as among `models` for one that only judges.
+    `verifier` is "self" (each model judges its own candidates), the id of a model, or an entry as
+    among `models` for one that only judges.
     """
 
     name: str
@@ -290,7 +337,9 @@ class Plan(Part):
     def _one_line(cls, value: str) -> str:
         """The title heads results.md: a second line could be a table of somebody's own."""
         if not value.isprintable() or value != " ".join(value.split()):
-            raise ValueError("expected one printable line, without blanks at its ends or several in a row")
+            raise ValueError(
+                "expected one printable line, without blanks at its ends or several in a row"
+            )
         return value
 
     @property
@@ -302,7 +351,11 @@ class Plan(Part):
     @property
     def asked_models(self) -> tuple[ModelEntry, ...]:
         """The models, and the verifier where a strategy asks it."""
-        return self.every_model if any(entry.row().verified for entry in self.strategies) else self.models
+        return (
+            self.every_model
+            if any(entry.row().verified for entry in self.strategies)
+            else self.models
+        )
 
     @field_validator("verifier", mode="before")
     @classmethod
@@ -312,19 +365,28 @@ class Plan(Part):
     @field_validator("models", "corpora", mode="before")
     @classmethod
     def _bare_ids(cls, value: Any) -> Any:
-        return [{"id": item} if isinstance(item, str) else item for item in value] if isinstance(value, list) else value
+        return (
+            [{"id": item} if isinstance(item, str) else item for item in value]
+            if isinstance(value, list)
+            else value
+        )
 
     @field_validator("strategies", "controls", mode="before")
     @classmethod
     def _bare_names(cls, value: Any) -> Any:
         return (
-            [{"name": item} if isinstance(item, str) else item for item in value] if isinstance(value, list) else value
+            [{"name": item} if isinstance(item, str) else item for item in value]
+            if isinstance(value, list)
+            else value
         )
 
     @field_validator("models", "corpora", "strategies", "controls", "baselines")
     @classmethod
     def _no_twins(cls, value: Any) -> Any:
-        names = [item if isinstance(item, str) else getattr(item, "name", None) or item.id for item in value]
+        names = [
+            item if isinstance(item, str) else getattr(item, "name", None) or item.id
+            for item in value
+        ]
         twins = sorted({name for name in names if names.count(name) > 1})
         if twins:
             raise ValueError(f"named twice: {', '.join(twins)}")
@@ -335,21 +397,25 @@ class Plan(Part):
     def _known_baselines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in value if name not in BASELINES]
         if unknown:
-            raise ValueError(f"unknown baseline {', '.join(unknown)}; there are {', '.join(BASELINES)}")
+            raise ValueError(
+                f"unknown baseline {', '.join(unknown)}; there are {', '.join(BASELINES)}"
+            )
         return value
 
 
 def _name(value: str) -> str:
     if len(value) > NAME or not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", value):
-        raise ValueError(f"{value!a:.80} is no plain name: use small letters, digits, '.', '_' and '-', {NAME} at most")
+        raise ValueError(
+            f"{value!a:.80} is no plain name: use small letters, digits, '.', '_' and '-', {NAME} at most"
+        )
     return value
 
 
 def read(path: Path) -> Plan:
     """Read and validate a plan file.
 
-    Raises BadInput naming the file, the key, what was found and what is expected: no such file, no YAML, an unknown key, model, corpus,
-    strategy, control, engine or rule.
+    Raises BadInput naming the file, the key, what was found and what is expected: no such file, no
+    YAML, an unknown key, model, corpus, strategy, control, engine or rule.
     """
     name = shown(str(path))
     try:
@@ -360,9 +426,13 @@ def read(path: Path) -> Plan:
         why = shown(str(getattr(error, "problem", None) or getattr(error, "reason", error)))
         raise BadInput(f"{name}{line}: not YAML: {why}; fix the line") from error
     except TooMuch as error:
-        raise BadInput(f"{name}: {shown(str(error))}; name a plan such as reproduce/quick.yaml") from error
+        raise BadInput(
+            f"{name}: {shown(str(error))}; name a plan such as reproduce/quick.yaml"
+        ) from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text, or a number too long"
+        reason = (
+            error.strerror if isinstance(error, OSError) else "not UTF-8 text, or a number too long"
+        )
         raise BadInput(
             f"{name}: cannot read the plan: {reason}; name a YAML file such as reproduce/quick.yaml"
         ) from error
@@ -382,23 +452,35 @@ def check(content: Any, name: str) -> Plan:
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
     written_out = tuple(
-        _named(f"{name}: strategies.{index}", entry.written_out) for index, entry in enumerate(plan.strategies)
+        _named(f"{name}: strategies.{index}", entry.written_out)
+        for index, entry in enumerate(plan.strategies)
     )
     plan = plan.model_copy(update={"strategies": written_out})
-    if plan.verifier.id in {entry.id for entry in plan.models} and plan.verifier != ModelEntry(id=plan.verifier.id):
+    if plan.verifier.id in {entry.id for entry in plan.models} and plan.verifier != ModelEntry(
+        id=plan.verifier.id
+    ):
         raise BadInput(
             f"{name}: verifier: {plan.verifier.id} is one of the models; say there what its actors need, and here its id"
         )
-    places = [*(f"{name}: models.{index}" for index in range(len(plan.models))), f"{name}: verifier"]
+    places = [
+        *(f"{name}: models.{index}" for index in range(len(plan.models))),
+        f"{name}: verifier",
+    ]
     for place, entry in zip(places, plan.every_model, strict=False):
         spec = _named(place, entry.spec)
         if entry.engine and entry.engine not in engines.ENGINES:
-            raise BadInput(f"{place}.engine: unknown '{entry.engine}'; there are {', '.join(engines.ENGINES)}")
+            raise BadInput(
+                f"{place}.engine: unknown '{entry.engine}'; there are {', '.join(engines.ENGINES)}"
+            )
         if entry.engine and entry.engine not in (*spec.engines, "null"):
             raise BadInput(
                 f"{place}.engine: '{entry.engine}' does not run {entry.id}; choose {', '.join(spec.engines)}"
             )
-        if entry.actors != "auto" and entry.actors > 1 and (entry.engine or spec.engines[0]) == "openai":
+        if (
+            entry.actors != "auto"
+            and entry.actors > 1
+            and (entry.engine or spec.engines[0]) == "openai"
+        ):
             raise BadInput(
                 f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
                 "with several, each would have the whole dollar ceiling and rate"
@@ -420,7 +502,9 @@ def check(content: Any, name: str) -> Plan:
     for control in plan.controls:
         unknown = [one for one in control.strategies if one not in known]
         if unknown:
-            raise BadInput(f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan")
+            raise BadInput(
+                f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan"
+            )
     return plan
 
 

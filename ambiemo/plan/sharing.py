@@ -1,4 +1,6 @@
-"""Draw once, aggregate many: the questions all strategies of a plan need, each once, and how many draws that saves."""
+"""Draw once, aggregate many: the questions all strategies of a plan need, each once, and how many
+draws that saves.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +23,8 @@ Audio = Literal["clip", "silence"]
 class Question:
     """All draws that ask one model the same about a corpus: one prompt, decoding and kind of audio.
 
-    serves: the strategies that read the answers. judged: how many candidates of each draw (the first so many) a verifier judges.
+    serves: the strategies that read the answers. judged: how many candidates of each draw (the
+    first so many) a verifier judges.
     """
 
     model: str
@@ -34,8 +37,14 @@ class Question:
 
     @property
     def name(self) -> str:
-        """Short name, unique among the questions to one model about one corpus: "direct.beam-5", "direct.greedy.silence"."""
-        kind = self.decoding.kind if self.decoding.kind == "greedy" else f"{self.decoding.kind}-{self.decoding.count}"
+        """Short name, unique among the questions to one model about one corpus: "direct.beam-5",
+        "direct.greedy.silence".
+        """
+        kind = (
+            self.decoding.kind
+            if self.decoding.kind == "greedy"
+            else f"{self.decoding.kind}-{self.decoding.count}"
+        )
         return ".".join([self.prompt_id, kind, *([self.audio] if self.audio != "clip" else [])])
 
     @property
@@ -50,11 +59,15 @@ def decoding(plan: Plan, row: Strategy, labels: int) -> Decoding:
         return Decoding("forced", labels, max_tokens=0)
     longest = getattr(plan.max_tokens, row.prompt)
     if row.decoding.kind == "sample":
-        return Decoding("sample", row.count, plan.sampling.temperature, plan.sampling.top_p, longest)
+        return Decoding(
+            "sample", row.count, plan.sampling.temperature, plan.sampling.top_p, longest
+        )
     return Decoding(row.decoding.kind, row.count, max_tokens=longest)
 
 
-def questions(plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> list[Question]:
+def questions(
+    plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]
+) -> list[Question]:
     """The questions that all ready cells need, each once, in a fixed order. labels: by corpus."""
     asked: dict[Question, list[Cell]] = {}
     for cell, question in _asked(plan, cells, labels):
@@ -67,21 +80,31 @@ def questions(plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[s
         )
         for question, own in asked.items()
     ]
-    return sorted(found, key=lambda one: (one.model, one.corpus, one.prompt_id, str(one.decoding), one.audio))
+    return sorted(
+        found, key=lambda one: (one.model, one.corpus, one.prompt_id, str(one.decoding), one.audio)
+    )
 
 
 def question_of_cells(
     plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str, str, str], str]:
-    """Name of the question whose answers each ready cell reads, by (model, corpus, strategy, control)."""
+    """Name of the question whose answers each ready cell reads, by (model, corpus, strategy,
+    control).
+    """
     return {cell.name: question.name for cell, question in _asked(plan, cells, labels)}
 
 
 def _asked(
     plan: Plan, cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[Cell, Question]]:
-    """Each ready cell with the question it reads. Samples are nested: the largest N of one question serves every smaller one."""
-    ready = [(cell, decoding(plan, cell.strategy, len(labels[cell.corpus]))) for cell in cells if not cell.skipped]
+    """Each ready cell with the question it reads. Samples are nested: the largest N of one question
+    serves every smaller one.
+    """
+    ready = [
+        (cell, decoding(plan, cell.strategy, len(labels[cell.corpus])))
+        for cell in cells
+        if not cell.skipped
+    ]
     most: dict[tuple, Decoding] = {}
     for cell, wanted in ready:
         if wanted.kind == "sample":
@@ -90,12 +113,17 @@ def _asked(
     for cell, wanted in ready:
         asked = (cell.model, cell.corpus, cell.strategy.prompt)
         audio: Audio = "silence" if cell.control == "silence" else "clip"
-        yield cell, Question(*asked, most[asked] if wanted.kind == "sample" else wanted, audio, serves=())
+        yield (
+            cell,
+            Question(*asked, most[asked] if wanted.kind == "sample" else wanted, audio, serves=()),
+        )
 
 
 def questions_of(expanded: Expanded) -> list[Question]:
     """The questions of a plan as it stands on this machine."""
-    return questions(expanded.plan, expanded.cells, {name: one.labels for name, one in expanded.corpora.items()})
+    return questions(
+        expanded.plan, expanded.cells, {name: one.labels for name, one in expanded.corpora.items()}
+    )
 
 
 def draws(expanded: Expanded, which: Question) -> Iterator[Draw]:
@@ -118,9 +146,18 @@ def asking(expanded: Expanded, which: Question) -> Callable[[Utterance], Draw]:
 
 
 def ask_of(
-    which: Question, *, revision: str, engine: str, prompt: str, labels: tuple[str, ...], plan_seed: int, root: str = ""
+    which: Question,
+    *,
+    revision: str,
+    engine: str,
+    prompt: str,
+    labels: tuple[str, ...],
+    plan_seed: int,
+    root: str = "",
 ) -> Callable[[Utterance], Draw]:
-    """The same from its parts: the model's revision and engine, the prompt's text with its placeholders, the corpus' labels and folder."""
+    """The same from its parts: the model's revision and engine, the prompt's text with its
+    placeholders, the corpus' labels and folder.
+    """
     same: dict[str, Any] = {
         "model": which.model,
         "revision": revision,
@@ -136,15 +173,19 @@ def ask_of(
 
     def ask(utterance: Utterance) -> Draw:
         path = str(Path(root) / utterance.audio_path) if utterance.audio_path else ""
-        return Draw(utterance_id=utterance.id, audio_sha256=utterance.audio_sha256, audio_path=path, **same)
+        return Draw(
+            utterance_id=utterance.id, audio_sha256=utterance.audio_sha256, audio_path=path, **same
+        )
 
     return ask
 
 
 def judging(expanded: Expanded, which: Question) -> Callable[[Draw, int, str], Draw]:
-    """The function that makes the draw which asks the verifier about one candidate of a draw of `which`.
+    """The function that makes the draw which asks the verifier about one candidate of a draw of
+    `which`.
 
-    It takes the judged draw, the candidate's index and its text, verbatim. The verifier is given the same clip.
+    It takes the judged draw, the candidate's index and its text, verbatim. The verifier is given
+    the same clip.
     """
     judge = expanded.verifier(which.model)
     spec = expanded.specs[judge]
@@ -180,7 +221,9 @@ def judge_of(
 
 
 def distinct(utterances: Sequence[Utterance]) -> Sequence[Utterance]:
-    """The utterances without those whose clip has the bytes of an earlier one's: they would ask the same."""
+    """The utterances without those whose clip has the bytes of an earlier one's: they would ask the
+    same.
+    """
     if isinstance(utterances, Utterances) and utterances.clips_differ:
         return utterances
     first: dict[str, Utterance] = {}
@@ -241,7 +284,9 @@ def _others(
 
 @dataclass(frozen=True)
 class Counts:
-    """Draws of a plan: what each strategy by itself would make, and what the run makes because strategies share."""
+    """Draws of a plan: what each strategy by itself would make, and what the run makes because
+    strategies share.
+    """
 
     answers_alone: int
     scores_alone: int
@@ -262,7 +307,8 @@ class Counts:
 def count_draws(expanded: Expanded) -> Counts:
     """Count draws before and after sharing, over the cells that can be filled.
 
-    Exact unless a draw fails (its candidates then need no verifier). Clips with the same bytes are one draw: counted once.
+    Exact unless a draw fails (its candidates then need no verifier). Clips with the same bytes are
+    one draw: counted once.
     """
     clips = {
         name: [clip or str(place) for place, clip in enumerate(clips_of(corpus.utterances))]
@@ -272,7 +318,11 @@ def count_draws(expanded: Expanded) -> Counts:
     asked = questions_of(expanded)
     return Counts(
         answers_alone=sum(len(clips[cell.corpus]) for cell in ready),
-        scores_alone=sum(len(clips[cell.corpus]) * cell.strategy.count for cell in ready if cell.strategy.verified),
+        scores_alone=sum(
+            len(clips[cell.corpus]) * cell.strategy.count
+            for cell in ready
+            if cell.strategy.verified
+        ),
         answers=sum(len(set(clips[one.corpus])) for one in asked),
         scores=sum(len(set(clips[one.corpus])) * one.judged for one in asked),
     )
@@ -280,4 +330,8 @@ def count_draws(expanded: Expanded) -> Counts:
 
 def clips_of(utterances: Sequence[Utterance]) -> list[str]:
     """Hash of each utterance's clip."""
-    return utterances.audio_sha256 if isinstance(utterances, Utterances) else [one.audio_sha256 for one in utterances]
+    return (
+        utterances.audio_sha256
+        if isinstance(utterances, Utterances)
+        else [one.audio_sha256 for one in utterances]
+    )

@@ -39,8 +39,8 @@ def claims_from_csv(data: bytes) -> list[Row]:
 
 
 def claims_table(rows: Sequence[Row]) -> list[list[str]]:
-    """Heads, then one line per claim; nothing without claims. Claims that are not tested for one reason
-    share a line, and their reason stands where the sentence does.
+    """Heads, then one line per claim; nothing without claims. Claims that are not tested for one
+    reason share a line, and their reason stands where the sentence does.
     """
     if not rows:
         return []
@@ -94,7 +94,9 @@ def claims_section(rows: Sequence[Row]) -> str:
 
 
 def _runs(rows: Sequence[Row]) -> list[list[Row]]:
-    """Neighbouring claims that are not tested for the same reason together, every other one alone."""
+    """Neighbouring claims that are not tested for the same reason together, every other one
+    alone.
+    """
     found: list[list[Row]] = []
     for row in rows:
         last = found[-1][-1] if found else None

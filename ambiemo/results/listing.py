@@ -13,7 +13,9 @@ def show_strategies() -> None:
         (
             one.name,
             one.prompt,
-            one.decoding.kind if one.decoding.kind == "greedy" else f"{one.decoding.kind}({one.count or 'labels'})",
+            one.decoding.kind
+            if one.decoding.kind == "greedy"
+            else f"{one.decoding.kind}({one.count or 'labels'})",
             one.parts["scorer"] or "–",
             one.aggregator.name,
             ", ".join(sorted(one.needs | ({"a verifier"} if one.verified else set()))) or "–",

@@ -1,4 +1,6 @@
-"""From candidates to predictions: pure, one unit (a model and a corpus) at a time, in the run and in `verify` alike."""
+"""From candidates to predictions: pure, one unit (a model and a corpus) at a time, in the run and
+in `verify` alike.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +20,16 @@ from ambiemo.strategies.candidates import Candidates, Floats
 from ambiemo.strategies.predict import Predictions, Settings, predict
 
 DIGITS = 9
-"""Significant digits kept of a predicted share: libraries' logarithms differ in the last bits between processors, tables must not.
+"""Significant digits kept of a predicted share: libraries' logarithms differ in the last bits
+between processors, tables must not.
 
-Digits and not places, so that a share above 0 stays above 0 however small it is: `kl_nats` is infinite only where a model said 0.
+Digits and not places, so that a share above 0 stays above 0 however small it is: `kl_nats` is
+infinite only where a model said 0.
 """
 PLACES = 9
-"""Places kept of an entropy in bits. Differences of entropies have no digits to keep where they cancel: there they are dust."""
+"""Places kept of an entropy in bits. Differences of entropies have no digits to keep where they
+cancel: there they are dust.
+"""
 BASELINE = "baselines"
 BITS = ("expected_bits", "spread_bits", "disagreement_bits")
 
@@ -66,8 +72,12 @@ class Column:
         return np.asarray(~np.isnan(self.shares).any(axis=1))
 
 
-def unit_columns(study: Study, unit: Unit, truths: Truths, candidates: Mapping[str, Candidates]) -> list[Column]:
-    """The predictions of every ready cell of a unit. candidates: by question, one row per distinct clip as `clip_rows` numbers them."""
+def unit_columns(
+    study: Study, unit: Unit, truths: Truths, candidates: Mapping[str, Candidates]
+) -> list[Column]:
+    """The predictions of every ready cell of a unit. candidates: by question, one row per distinct
+    clip as `clip_rows` numbers them.
+    """
     rows = clip_rows(truths)
     place = {one: index for index, one in enumerate(truths.ids)}
     settings = settings_of(study)
@@ -78,7 +88,9 @@ def unit_columns(study: Study, unit: Unit, truths: Truths, candidates: Mapping[s
             continue  # a corpus of one speaker has no other's clip
         clip_of = tuple(owners[one] for one in truths.ids)
         asked = candidates[study.question_of[cell.name]]
-        made = predict(cell.strategy, asked.first(cell.strategy.count or asked.there.shape[1]), settings)
+        made = predict(
+            cell.strategy, asked.first(cell.strategy.count or asked.there.shape[1]), settings
+        )
         columns.append(
             _column(
                 (unit[1], unit[0], cell.strategy.name, cell.control),
@@ -91,7 +103,9 @@ def unit_columns(study: Study, unit: Unit, truths: Truths, candidates: Mapping[s
 
 
 def clip_rows(truths: Truths) -> NDArray[np.int64]:
-    """The row of each utterance's clip among the distinct clips, (n,): clips of equal bytes are drawn once, for the first of them."""
+    """The row of each utterance's clip among the distinct clips, (n,): clips of equal bytes are
+    drawn once, for the first of them.
+    """
     first: dict[str, int] = {}
     return np.array([first.setdefault(clip, len(first)) for clip in truths.clips], dtype=np.int64)
 
@@ -103,7 +117,10 @@ def settings_of(study: Study) -> Settings:
 
 
 def _column(
-    name: tuple[str, str, str, str], made: Predictions, rows: NDArray[np.int64], clip_of: tuple[str, ...]
+    name: tuple[str, str, str, str],
+    made: Predictions,
+    rows: NDArray[np.int64],
+    clip_of: tuple[str, ...],
 ) -> Column:
     return Column(
         *name,
@@ -143,7 +160,9 @@ def baseline_columns(study: Study, corpus: str, truths: Truths) -> list[Column]:
 
 
 def prediction_rows(truths: Truths, columns: Sequence[Column]) -> Iterator[Row]:
-    """The rows of a predictions file: utterance by utterance, within each the columns in their order."""
+    """The rows of a predictions file: utterance by utterance, within each the columns in their
+    order.
+    """
     parts = [
         (
             column,
@@ -169,11 +188,16 @@ def prediction_rows(truths: Truths, columns: Sequence[Column]) -> Iterator[Row]:
                 "unparsed": unparsed[place],
                 "unscored": unscored[place],
                 "failure": failures[place],
-                **{name: None if one != one else one for name, one in zip(BITS, bits[place], strict=True)},
+                **{
+                    name: None if one != one else one
+                    for name, one in zip(BITS, bits[place], strict=True)
+                },
             }
 
 
 def rounded(shares: Floats) -> Floats:
-    """Shares to DIGITS significant digits: 0 only if they are 0, and rounding twice is rounding once."""
+    """Shares to DIGITS significant digits: 0 only if they are 0, and rounding twice is rounding
+    once.
+    """
     flat = [float(f"{share:.{DIGITS}g}") for share in shares.ravel().tolist()]
     return np.array(flat, dtype=np.float64).reshape(shares.shape)

@@ -1,9 +1,9 @@
 """`ambiemo score`: every metric for anybody's predictions, from CSV files and no plan.
 
-All files hold `utterance_id` and one column per label, in any order of rows and columns. Votes are counts or
-shares; predictions are probabilities. What does not match is never guessed, filled in or left out: it is one
-line that names file and line. Several files of predictions are compared with the first. A file of clusters
-(speakers or dialogues) gives intervals.
+All files hold `utterance_id` and one column per label, in any order of rows and columns. Votes are
+counts or shares; predictions are probabilities. What does not match is never guessed, filled in or
+left out: it is one line that names file and line. Several files of predictions are compared with
+the first. A file of clusters (speakers or dialogues) gives intervals.
 """
 
 import csv
@@ -22,7 +22,12 @@ from ambiemo.errors import BadInput
 from ambiemo.limits import CELL, CSV_COLUMNS, CSV_FILE, CSV_ROWS, TooMuch, read_regular
 from ambiemo.metrics import METRICS, Metric, evaluate
 from ambiemo.metrics.arithmetic import Array, row_sum, totals
-from ambiemo.metrics.distribution import determination_statistics, kl_nats, r2_pearson, r2_per_emotion
+from ambiemo.metrics.distribution import (
+    determination_statistics,
+    kl_nats,
+    r2_pearson,
+    r2_per_emotion,
+)
 from ambiemo.metrics.inference import holm
 from ambiemo.metrics.intervals import BOOTSTRAP, Sure, difference_with_interval, value_with_interval
 from ambiemo.metrics.jackknife import Estimate, effective_clusters, jackknife, sizes
@@ -35,19 +40,19 @@ ID = "utterance_id"
 CLUSTER = "cluster"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 ROUNDING = 0.005
-"""What rounding to two decimals, as the paper's group does, can move one probability: a sum may be off by
-this per label.
+"""What rounding to two decimals, as the paper's group does, can move one probability: a sum may be
+off by this per label.
 """
 DIGITS = 12
-"""Decimals of a value in JSON: far finer than any use, coarser than the last bit, which may differ between
-processors.
+"""Decimals of a value in JSON: far finer than any use, coarser than the last bit, which may differ
+between processors.
 """
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One CSV file: its labels in the file's order, numbers by utterance, and the line each utterance stands
-    on.
+    """One CSV file: its labels in the file's order, numbers by utterance, and the line each
+    utterance stands on.
     """
 
     path: Path
@@ -58,9 +63,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Scored:
-    """What `score` found: n utterances, labels (sorted), every metric's value (NaN or infinite where there is
-    none), the reason for each
-    such metric, how many predictions were renormalised, and what single metrics left out."""
+    """What `score` found: n utterances, labels (sorted), every metric's value (NaN or infinite
+    where there is none), the reason for each such metric, how many predictions were renormalised,
+    and what single metrics left out.
+    """
 
     n: int
     labels: tuple[str, ...]
@@ -71,11 +77,11 @@ class Scored:
 
 
 def score(votes_path: Path, predictions_path: Path) -> Scored:
-    """Score a CSV of predictions against a CSV of votes. Raises BadInput for the first thing in either file
-    that cannot be used.
+    """Score a CSV of predictions against a CSV of votes. Raises BadInput for the first thing in
+    either file that cannot be used.
 
-    Rows are joined by id and columns by name, then sorted by name, so no order in either file changes a
-    digit.
+    Rows are joined by id and columns by name, then sorted by name, so no order in either file
+    changes a digit.
     """
     votes = read(votes_path)
     ids, labels, truth = _truth(votes)
@@ -116,10 +122,12 @@ def leaderboard(
 ) -> Board:
     """Score several files of predictions, and compare each with the first.
 
-    Raises BadInput for the first thing in any file that cannot be used, before anything is computed.
-    Without clusters every utterance is a cluster of its own, and a note says so.
+    Raises BadInput for the first thing in any file that cannot be used, before anything is
+    computed. Without clusters every utterance is a cluster of its own, and a note says so.
     """
-    doubled = [path for place, path in enumerate(prediction_paths) if path in prediction_paths[:place]]
+    doubled = [
+        path for place, path in enumerate(prediction_paths) if path in prediction_paths[:place]
+    ]
     if doubled:
         raise BadInput(f"{doubled[0]}: given twice; name each file of predictions once")
     if by_ambiguity and len(prediction_paths) < 2:
@@ -143,14 +151,19 @@ def leaderboard(
     sure: list[dict[str, Sure]] = []
     if clusters_path is not None:
         for predicted in answers:
-            sure.append({m.name: value_with_interval(m, truth, predicted, names, _seed(m)) for m in METRICS})
+            sure.append(
+                {m.name: value_with_interval(m, truth, predicted, names, _seed(m)) for m in METRICS}
+            )
     paired: list[tuple[str, str, Sure, float]] = []
     for m in METRICS:
         found = [
-            difference_with_interval(m, truth, predicted, answers[0], names, _seed(m)) for predicted in answers[1:]
+            difference_with_interval(m, truth, predicted, answers[0], names, _seed(m))
+            for predicted in answers[1:]
         ]
         adjusted = holm([one.p for one in found]).tolist()
-        paired += [(file, m.name, one, p) for file, one, p in zip(files[1:], found, adjusted, strict=True)]
+        paired += [
+            (file, m.name, one, p) for file, one, p in zip(files[1:], found, adjusted, strict=True)
+        ]
     paired.sort(key=lambda row: files.index(row[0]))
 
     tested: list[tuple[str, Ambiguity]] = []
@@ -160,13 +173,17 @@ def leaderboard(
         split = levels(counts)
         flattened = tempered(counts, answers[0], names) if len(set(names)) > 1 else None
         for file, predicted in zip(files[1:], answers[1:], strict=True):
-            result = ambiguity_test(counts, predicted, answers[0], names, split=split, flattened=flattened)
+            result = ambiguity_test(
+                counts, predicted, answers[0], names, split=split, flattened=flattened
+            )
             tested.append((file, result))
 
     whole = bool((counts == np.floor(counts)).all())
     few = int((counts.sum(axis=1) < 2).sum())
     unbiased = (
-        [_unbiased(counts, predicted, names, clusters_path is not None) for predicted in answers] if whole else []
+        [_unbiased(counts, predicted, names, clusters_path is not None) for predicted in answers]
+        if whole
+        else []
     )
 
     remarks = []
@@ -183,7 +200,9 @@ def leaderboard(
     if any(one.method == BOOTSTRAP for table in sure for one in table.values()) or any(
         one.method == BOOTSTRAP for _, _, one, _ in paired
     ):
-        remarks.append("ece_5, ece_10: bounds by percentile bootstrap over clusters; all others by jackknife")
+        remarks.append(
+            "ece_5, ece_10: bounds by percentile bootstrap over clusters; all others by jackknife"
+        )
     known = None if clusters_path is None else (len(set(names)), effective_clusters(sizes(names)))
     floors = _floors(counts) if whole else {}
     return Board(
@@ -199,7 +218,9 @@ def leaderboard(
     )
 
 
-def _unbiased(counts: Array, predicted: Array, names: Sequence[str], clustered: bool) -> dict[str, Estimate]:
+def _unbiased(
+    counts: Array, predicted: Array, names: Sequence[str], clustered: bool
+) -> dict[str, Estimate]:
     """The numbers that are corrected for the few raters, by name; skill needs clusters."""
     from ambiemo.metrics.distribution import mean
     from ambiemo.metrics.floors import (
@@ -222,7 +243,9 @@ def _unbiased(counts: Array, predicted: Array, names: Sequence[str], clustered: 
 
 
 def _floors(counts: Array) -> dict[str, float]:
-    """What the raters reach: a second panel at every size that every clip allows, one rater, the best there is."""
+    """What the raters reach: a second panel at every size that every clip allows, one rater, the
+    best there is.
+    """
     from ambiemo.metrics.distribution import mean
     from ambiemo.metrics.floors import (
         best_accuracy,
@@ -247,7 +270,9 @@ def _truth(votes: Rows) -> tuple[list[str], tuple[str, ...], Array]:
     return ids, labels, counts / _sums(votes, ids, counts)[:, None]
 
 
-def _predicted(votes: Rows, predictions: Rows, ids: Sequence[str], labels: Sequence[str]) -> tuple[Array, int]:
+def _predicted(
+    votes: Rows, predictions: Rows, ids: Sequence[str], labels: Sequence[str]
+) -> tuple[Array, int]:
     """The predictions (n, K) in the order of `ids`, and how many were renormalised."""
     _same_labels(votes, predictions)
     _same_utterances(votes, predictions)
@@ -257,10 +282,14 @@ def _predicted(votes: Rows, predictions: Rows, ids: Sequence[str], labels: Seque
     return predicted / sums[:, None], int((np.abs(sums - 1) > 1e-6).sum())
 
 
-def _scored(predicted: Array, renormalised: int, ids: Sequence[str], labels: tuple[str, ...], truth: Array) -> Scored:
+def _scored(
+    predicted: Array, renormalised: int, ids: Sequence[str], labels: tuple[str, ...], truth: Array
+) -> Scored:
     metrics = evaluate(truth, predicted)
     constant = int(np.isnan(r2_pearson(truth, predicted)).sum())
-    unvaried = int(np.isnan(r2_per_emotion(totals(determination_statistics(truth, predicted)))).sum())
+    unvaried = int(
+        np.isnan(r2_per_emotion(totals(determination_statistics(truth, predicted)))).sum()
+    )
     return Scored(
         n=len(ids),
         labels=labels,
@@ -281,21 +310,29 @@ def _whole(votes: Rows, ids: Sequence[str], counts: Array) -> None:
 
 
 def _clusters(path: Path, votes: Rows, ids: Sequence[str]) -> list[str]:
-    """The cluster of each utterance. Rows for other utterances are ignored: one file may serve several sets."""
+    """The cluster of each utterance. Rows for other utterances are ignored: one file may serve
+    several sets.
+    """
     found: dict[str, str] = {}
     lines: dict[str, int] = {}
     records = _records(path, f"a header '{ID},{CLUSTER}' and a row per utterance")
     first, header = records[0]
     if sorted(header) != sorted((ID, CLUSTER)):
-        raise BadInput(f"{path}: line {first}: found the columns {_short(','.join(header))}; expected '{ID},{CLUSTER}'")
+        raise BadInput(
+            f"{path}: line {first}: found the columns {_short(','.join(header))}; expected '{ID},{CLUSTER}'"
+        )
     at = header.index(ID)
     for line, record in records[1:]:
         if len(record) != 2:
-            raise BadInput(f"{path}: line {line}: {_count(len(record), 'column')}; the header has 2")
+            raise BadInput(
+                f"{path}: line {line}: {_count(len(record), 'column')}; the header has 2"
+            )
         utterance, cluster = record[at], record[1 - at]
         if not utterance or not cluster:
             empty = CLUSTER if utterance else ID
-            raise BadInput(f"{path}: line {line}: {empty} is empty; every utterance needs a cluster")
+            raise BadInput(
+                f"{path}: line {line}: {empty} is empty; every utterance needs a cluster"
+            )
         if utterance in found:
             raise BadInput(
                 f"{path}: line {line}: {_short(utterance)} is on line {lines[utterance]} already; keep one row of it"
@@ -317,8 +354,8 @@ def _seed(m: Metric) -> int:
 
 
 def read(path: Path) -> Rows:
-    """Read one CSV (UTF-8, a byte-order mark and CRLF are welcome). Raises BadInput for whatever is no table
-    of ids and numbers >= 0.
+    """Read one CSV (UTF-8, a byte-order mark and CRLF are welcome). Raises BadInput for whatever is
+    no table of ids and numbers >= 0.
     """
     records = _records(path, f"a header '{ID},LABEL,LABEL,...' and a row per utterance")
     labels, at = _header(path, *records[0])
@@ -326,14 +363,20 @@ def read(path: Path) -> Rows:
     lines: dict[str, int] = {}
     for line, record in records[1:]:
         if len(record) != len(labels) + 1:
-            raise BadInput(f"{path}: line {line}: {_count(len(record), 'column')}; the header has {len(labels) + 1}")
+            raise BadInput(
+                f"{path}: line {line}: {_count(len(record), 'column')}; the header has {len(labels) + 1}"
+            )
         utterance = record.pop(at)
         if not utterance:
             raise BadInput(f"{path}: line {line}: {ID} is empty; name the utterance")
         if utterance in numbers:
             first = lines[utterance]
-            raise BadInput(f"{path}: line {line}: {_short(utterance)} is on line {first} already; keep one row of it")
-        numbers[utterance] = tuple(_number(path, line, *cell) for cell in zip(labels, record, strict=True))
+            raise BadInput(
+                f"{path}: line {line}: {_short(utterance)} is on line {first} already; keep one row of it"
+            )
+        numbers[utterance] = tuple(
+            _number(path, line, *cell) for cell in zip(labels, record, strict=True)
+        )
         lines[utterance] = line
     if not numbers:
         raise BadInput(f"{path}: a header and no rows; expected one row per utterance")
@@ -346,7 +389,11 @@ def _records(path: Path, expected: str) -> list[tuple[int, list[str]]]:
     records: list[tuple[int, list[str]]] = []
     try:
         for record in reader:
-            if len(record) > CSV_COLUMNS or len(records) > CSV_ROWS or max(map(len, record), default=0) > CELL:
+            if (
+                len(record) > CSV_COLUMNS
+                or len(records) > CSV_ROWS
+                or max(map(len, record), default=0) > CELL
+            ):
                 raise BadInput(
                     f"{path}: line {reader.line_num}: found {len(record):,} columns, the longest cell of "
                     f"{max(map(len, record), default=0):,} characters; expected {CSV_COLUMNS} columns, {CELL:,} characters, "
@@ -354,22 +401,27 @@ def _records(path: Path, expected: str) -> list[tuple[int, list[str]]]:
                 )
             records.append((reader.line_num, [cell.strip() for cell in record]))
     except csv.Error as error:
-        raise BadInput(f"{path}: line {reader.line_num}: {error}; expected comma-separated values") from None
-    records = [(line, cells) for line, cells in records if any(cells)]  # spreadsheets leave blank rows at the end
+        raise BadInput(
+            f"{path}: line {reader.line_num}: {error}; expected comma-separated values"
+        ) from None
+    records = [
+        (line, cells) for line, cells in records if any(cells)
+    ]  # spreadsheets leave blank rows at the end
     if not records:
         raise BadInput(f"{path}: the file is empty; expected {expected}")
     return records
 
 
 def as_json(scored: Scored) -> str:
-    """One strict JSON object: n, metrics (null where there is no finite value), the reasons, and what was
-    left out or renormalised.
+    """One strict JSON object: n, metrics (null where there is no finite value), the reasons, and
+    what was left out or renormalised.
     """
     return _dumped(_json_of(scored))
 
 
 def board_as_json(board: Board) -> str:
-    """One strict JSON object of the contract in docs/metrics.md; null where there is no finite value.
+    """One strict JSON object of the contract in docs/metrics.md; null where there is no finite
+    value.
 
     `metrics` is that of the first file; `files` has those of all.
     """
@@ -379,7 +431,11 @@ def board_as_json(board: Board) -> str:
         if board.sure:
             sure = board.sure[place]
             table["metrics"] = {
-                name: {"value": _finite(one.value), "low": _finite(one.low), "high": _finite(one.high)}
+                name: {
+                    "value": _finite(one.value),
+                    "low": _finite(one.low),
+                    "high": _finite(one.high),
+                }
                 for name, one in sure.items()
             }
             table["no_interval"] = {name: one.reason for name, one in sure.items() if one.reason}
@@ -390,7 +446,11 @@ def board_as_json(board: Board) -> str:
                 if one.reason and (board.sure or not math.isfinite(one.value))
             }
             table["unbiased"] = {
-                name: {"value": _finite(one.value), "low": _finite(one.low), "high": _finite(one.high)}
+                name: {
+                    "value": _finite(one.value),
+                    "low": _finite(one.low),
+                    "high": _finite(one.high),
+                }
                 if board.sure
                 else _finite(one.value)
                 for name, one in board.unbiased[place].items()
@@ -413,7 +473,9 @@ def board_as_json(board: Board) -> str:
             for file, name, one, p in board.paired
         ]
         found["not_paired"] = [
-            {"file": file, "metric": name, "reason": one.reason} for file, name, one, _ in board.paired if one.reason
+            {"file": file, "metric": name, "reason": one.reason}
+            for file, name, one, _ in board.paired
+            if one.reason
         ]
     if board.ambiguity:
         found["ambiguity"] = [
@@ -473,7 +535,9 @@ def _dumped(found: dict[str, Any]) -> str:
 
 
 def show(scored: Scored) -> None:
-    """Print the values as an aligned table, with notes below it on what has no value and what was left out."""
+    """Print the values as an aligned table, with notes below it on what has no value and what was
+    left out.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -488,7 +552,9 @@ def show(scored: Scored) -> None:
     table.add_column("better", no_wrap=True)
     table.add_column("what it is")
     for metric in METRICS:
-        table.add_row(metric.name, _printed(scored.metrics[metric.name]), metric.better, metric.meaning)
+        table.add_row(
+            metric.name, _printed(scored.metrics[metric.name]), metric.better, metric.meaning
+        )
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(table)
     for note in notes(scored):
@@ -496,7 +562,9 @@ def show(scored: Scored) -> None:
 
 
 def show_board(board: Board) -> None:
-    """Print each file's values, the comparisons with the first, the ambiguity test, and what to know."""
+    """Print each file's values, the comparisons with the first, the ambiguity test, and what to
+    know.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -504,7 +572,9 @@ def show_board(board: Board) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     better = {m.name: m.better for m in METRICS}
 
-    def table(title: str, left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(
+        title: str, left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]]
+    ) -> None:
         console.print(title, soft_wrap=True)
         made = Table(box=SIMPLE_HEAD)
         for name in left:
@@ -530,8 +600,14 @@ def show_board(board: Board) -> None:
             rows.append(row)
         if board.unbiased:
             for name, corrected in board.unbiased[place].items():
-                row = [SHORT.get(name, name), "higher" if name == "skill" else "lower", _printed(corrected.value)]
-                rows.append(row + [_bound(corrected.low), _bound(corrected.high)] * bool(board.sure))
+                row = [
+                    SHORT.get(name, name),
+                    "higher" if name == "skill" else "lower",
+                    _printed(corrected.value),
+                ]
+                rows.append(
+                    row + [_bound(corrected.low), _bound(corrected.high)] * bool(board.sure)
+                )
         table(file, ["metric", "better"], ["value", "low", "high"][: 3 if board.sure else 1], rows)
         for note in notes(scored):
             console.print(note, soft_wrap=True)
@@ -552,17 +628,30 @@ def show_board(board: Board) -> None:
             ["reference", "contrast"],
             ["estimate", "low", "high", "p"],
             [
-                [reference, contrast, _bound(row.value), _bound(row.low), _bound(row.high), _p(row.p)]
+                [
+                    reference,
+                    contrast,
+                    _bound(row.value),
+                    _bound(row.low),
+                    _bound(row.high),
+                    _p(row.p),
+                ]
                 for reference, contrast, row in _contrasts(result)
             ],
         )
         console.print(f"{result.verdict}: {result.reason}.", soft_wrap=True)
     if board.floors:
         table(
-            "what the raters themselves reach", ["floor"], ["value"], [[n, _bound(v)] for n, v in board.floors.items()]
+            "what the raters themselves reach",
+            ["floor"],
+            ["value"],
+            [[n, _bound(v)] for n, v in board.floors.items()],
         )
     reasons = {
-        f"{name}: no interval: {one.reason}." for sure in board.sure for name, one in sure.items() if one.reason
+        f"{name}: no interval: {one.reason}."
+        for sure in board.sure
+        for name, one in sure.items()
+        if one.reason
     } | {f"{name}: no difference: {one.reason}." for _, name, one, _ in board.paired if one.reason}
     for note in (*sorted(reasons), *(f"{note}." for note in board.notes)):
         console.print(note, soft_wrap=True)
@@ -589,10 +678,14 @@ def notes(scored: Scored) -> list[str]:
             f"r2_pearson: {_count(constant, 'utterance')} left out: votes or prediction are the same for every label."
         )
     if unvaried and "r2_determination" not in scored.not_estimable:
-        found.append(f"r2_determination: {_count(unvaried, 'label')} left out: the votes' share never varies.")
+        found.append(
+            f"r2_determination: {_count(unvaried, 'label')} left out: the votes' share never varies."
+        )
     if scored.renormalised:
         what = _count(scored.renormalised, "prediction")
-        found.append(f"renormalised: {what} whose sum is not 1 within 1e-6 (two-decimal rounding is allowed).")
+        found.append(
+            f"renormalised: {what} whose sum is not 1 within 1e-6 (two-decimal rounding is allowed)."
+        )
     return found
 
 
@@ -606,7 +699,9 @@ def _text(path: Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: byte {error.start} is not UTF-8; save the file as CSV in UTF-8") from None
+        raise BadInput(
+            f"{path}: byte {error.start} is not UTF-8; save the file as CSV in UTF-8"
+        ) from None
     if "\0" in text:
         raise BadInput(f"{path}: holds a NUL byte, so it is no text; save the file as CSV in UTF-8")
     return text
@@ -616,15 +711,21 @@ def _header(path: Path, line: int, header: list[str]) -> tuple[tuple[str, ...], 
     """Labels, and the place of the id's column."""
     if ID not in header:
         hint = "; separate columns by commas" if len(header) == 1 else ""
-        raise BadInput(f"{path}: line {line}: no column '{ID}' in the header {_short(','.join(header))}{hint}")
+        raise BadInput(
+            f"{path}: line {line}: no column '{ID}' in the header {_short(','.join(header))}{hint}"
+        )
     doubled = sorted({name for name in header if header.count(name) > 1})
     if doubled:
         raise BadInput(f"{path}: line {line}: column {_short(doubled[0])} is there twice; keep one")
     if not all(map(str.isprintable, header)):
         odd = next(name for name in header if not name.isprintable())
-        raise BadInput(f"{path}: line {line}: column {_short(odd)} holds a control character; rename it")
+        raise BadInput(
+            f"{path}: line {line}: column {_short(odd)} holds a control character; rename it"
+        )
     if "" in header:
-        raise BadInput(f"{path}: line {line}: column {header.index('') + 1} has no name; name it or drop it")
+        raise BadInput(
+            f"{path}: line {line}: column {header.index('') + 1} has no name; name it or drop it"
+        )
     at = header.index(ID)
     labels = tuple(header[:at] + header[at + 1 :])
     if len(labels) < 2:
@@ -638,7 +739,9 @@ def _number(path: Path, line: int, label: str, cell: str) -> float:
     where = f"{path}: line {line}: {_short(label)}"
     value = float(cell) if NUMBER.fullmatch(cell) else math.nan
     if not math.isfinite(value):
-        raise BadInput(f"{where}: found {_short(cell)}, expected a finite number such as 0.25 (0 where there is none)")
+        raise BadInput(
+            f"{where}: found {_short(cell)}, expected a finite number such as 0.25 (0 where there is none)"
+        )
     if value < 0:
         raise BadInput(f"{where}: found {cell}, expected a number >= 0")
     return value + 0.0
@@ -651,7 +754,9 @@ def _same_labels(votes: Rows, predictions: Rows) -> None:
         found = [f"lacks {', '.join(map(_short, missing))}"] * bool(missing) + [
             f"has {', '.join(map(_short, extra))} that {votes.path} lacks"
         ] * bool(extra)
-        raise BadInput(f"{predictions.path}: header: {' and '.join(found)}; both files must have the same labels")
+        raise BadInput(
+            f"{predictions.path}: header: {' and '.join(found)}; both files must have the same labels"
+        )
 
 
 def _same_utterances(votes: Rows, predictions: Rows) -> None:
@@ -694,12 +799,18 @@ def _probabilities(rows: Rows, ids: Sequence[str], sums: Array) -> None:
             )
 
 
-def _reasons(metrics: dict[str, float], ids: Sequence[str], truth: Array, predicted: Array) -> dict[str, str]:
+def _reasons(
+    metrics: dict[str, float], ids: Sequence[str], truth: Array, predicted: Array
+) -> dict[str, str]:
     """Why each metric that has no finite value has none."""
     reasons = {}
     if math.isinf(metrics["kl_nats"]):
         divergences = kl_nats(truth, predicted).tolist()
-        infinite = [utterance for utterance, value in zip(ids, divergences, strict=True) if math.isinf(value)]
+        infinite = [
+            utterance
+            for utterance, value in zip(ids, divergences, strict=True)
+            if math.isinf(value)
+        ]
         reasons["kl_nats"] = (
             f"infinite: {_of(infinite, ids)} gave probability 0 to a label that got votes, first {_short(infinite[0])}"
         )

@@ -1,4 +1,6 @@
-"""What every number is a function of, besides the answers: the plan, its cells, and the utterances with their votes."""
+"""What every number is a function of, besides the answers: the plan, its cells, and the utterances
+with their votes.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,7 +44,9 @@ class Study:
 
     @property
     def units(self) -> list[Unit]:
-        """Every model and corpus with a ready cell, in the plan's order of models, corpora by name."""
+        """Every model and corpus with a ready cell, in the plan's order of models, corpora by
+        name.
+        """
         asked = {question.unit for question in self.questions}
         return [
             (entry.id, corpus)
@@ -52,11 +56,18 @@ class Study:
         ]
 
     def cells_of(self, unit: Unit) -> list[Cell]:
-        """The ready cells of a unit: controls in the plan's order, within each the strategies in the plan's order."""
-        ready = [cell for cell in self.cells if not cell.skipped and (cell.model, cell.corpus) == unit]
+        """The ready cells of a unit: controls in the plan's order, within each the strategies in
+        the plan's order.
+        """
+        ready = [
+            cell for cell in self.cells if not cell.skipped and (cell.model, cell.corpus) == unit
+        ]
         controls = ["none", *(control.name for control in self.plan.controls)]
         strategies = [entry.name for entry in self.plan.strategies]
-        return sorted(ready, key=lambda cell: (controls.index(cell.control), strategies.index(cell.strategy.name)))
+        return sorted(
+            ready,
+            key=lambda cell: (controls.index(cell.control), strategies.index(cell.strategy.name)),
+        )
 
 
 def study_of(expanded: Expanded) -> Study:
@@ -65,8 +76,15 @@ def study_of(expanded: Expanded) -> Study:
         plan=expanded.plan,
         cells=expanded.cells,
         labels={name: corpus.labels for name, corpus in expanded.corpora.items()},
-        utterances={name: Utterances.of(corpus.utterances) for name, corpus in expanded.corpora.items()},
+        utterances={
+            name: Utterances.of(corpus.utterances) for name, corpus in expanded.corpora.items()
+        },
         judges={entry.id: expanded.verifier(entry.id) for entry in expanded.plan.models},
-        vote_units={name: int(corpus.counts.get("vote_unit", 1)) for name, corpus in expanded.corpora.items()},
-        prices={name: spec.price for name, spec in expanded.specs.items() if spec.price is not None},
+        vote_units={
+            name: int(corpus.counts.get("vote_unit", 1))
+            for name, corpus in expanded.corpora.items()
+        },
+        prices={
+            name: spec.price for name, spec in expanded.specs.items() if spec.price is not None
+        },
     )

@@ -67,7 +67,9 @@ class Family:
 
     @property
     def size(self) -> int:
-        """How many comparisons are corrected for. A plan that leaves some out does not change it."""
+        """How many comparisons are corrected for. A plan that leaves some out does not change
+        it.
+        """
         return len(self.places)
 
     def members(self, names: Iterable[str]) -> set[str]:

@@ -30,7 +30,9 @@ class Truths:
     clips: tuple[str, ...]
 
     def inside(self) -> dict[str, NDArray[np.bool_]]:
-        """Which utterances are of each level: `all`, low, medium and high always, clear-cut where there are any."""
+        """Which utterances are of each level: `all`, low, medium and high always, clear-cut where
+        there are any.
+        """
         found = {ALL: np.ones(len(self.ids), dtype=bool)}
         for level in (*votes_to.LEVELS, votes_to.CLEAR_CUT):
             here = self.levels == level
@@ -42,7 +44,12 @@ class Truths:
 def truths_of(study: Study, corpus: str) -> Truths:
     """The arrays of one corpus."""
     utterances = study.utterances[corpus]
-    ids, speakers, clusters, clips = utterances.ids, utterances.speakers, utterances.clusters, utterances.audio_sha256
+    ids, speakers, clusters, clips = (
+        utterances.ids,
+        utterances.speakers,
+        utterances.clusters,
+        utterances.audio_sha256,
+    )
     order = sorted(range(len(ids)), key=ids.__getitem__)
     votes = utterances.votes[order].astype(np.float64)
     rule = study.plan.ambiguity
@@ -51,6 +58,8 @@ def truths_of(study: Study, corpus: str) -> Truths:
         truth=votes_to.truth(votes),
         votes=votes,
         speakers=tuple(speakers[place] or clusters[place] for place in order),
-        levels=votes_to.ambiguity_levels(votes, rule.rule, acted=utterances.acted[order], **rule.thresholds),
+        levels=votes_to.ambiguity_levels(
+            votes, rule.rule, acted=utterances.acted[order], **rule.thresholds
+        ),
         clips=tuple(clips[place] for place in order),
     )

@@ -1,6 +1,8 @@
-"""One unit, a model on a corpus: from its rows of answers to its predictions and its rows of every table.
+"""One unit, a model on a corpus: from its rows of answers to its predictions and its rows of every
+table.
 
-The run reads the rows from the answer store, `verify` and `tables` from a bundle's files; from there on it is the same code.
+The run reads the rows from the answer store, `verify` and `tables` from a bundle's files; from
+there on it is the same code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,15 @@ from ambiemo.results.floored import floor_rows
 from ambiemo.results.gains import gain_rows
 from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
 from ambiemo.results.study import Study, Unit
-from ambiemo.results.tables import Measures, Tally, UnitRows, draw_rows, heard_rows, paired_rows, result_rows
+from ambiemo.results.tables import (
+    Measures,
+    Tally,
+    UnitRows,
+    draw_rows,
+    heard_rows,
+    paired_rows,
+    result_rows,
+)
 from ambiemo.results.truths import truths_of
 from ambiemo.results.verifying import Judged, verifier_rows
 from ambiemo.strategies.candidates import Candidates
@@ -29,9 +39,11 @@ Failure = tuple[str, str, str, str, str, str]
 
 
 class Gathered:
-    """What came back to one question, gathered draw by draw: columns of candidates, counts, failures. Texts are not kept.
+    """What came back to one question, gathered draw by draw: columns of candidates, counts,
+    failures. Texts are not kept.
 
-    asked, judging: tokens of the prompt and seconds of audio of every draw and judgement that brought something.
+    asked, judging: tokens of the prompt and seconds of audio of every draw and judgement that
+    brought something.
     """
 
     def __init__(self, question: Question, labels: int) -> None:
@@ -43,9 +55,14 @@ class Gathered:
         self._collected = Collected(question.decoding.count, labels)
 
     def add(
-        self, rows: Sequence[Row], distributions: Sequence[Sequence[float] | None], scores: Sequence[Row] = ()
+        self,
+        rows: Sequence[Row],
+        distributions: Sequence[Sequence[float] | None],
+        scores: Sequence[Row] = (),
     ) -> None:
-        """Add one draw: its rows, how each candidate was read, and the verifier's rows about the first of them."""
+        """Add one draw: its rows, how each candidate was read, and the verifier's rows about the
+        first of them.
+        """
         self.answers.add(rows)
         if "failure" not in rows[0]:
             self.asked.append((rows[0]["prompt_tokens"], rows[0]["audio_s"]))
@@ -93,7 +110,9 @@ class UnitResult:
 def unit_result(
     study: Study, unit: Unit, gathered: Mapping[str, Gathered]
 ) -> tuple[list[Column], UnitResult]:
-    """The predictions of a unit and its rows of every table; gathered by the name of the question."""
+    """The predictions of a unit and its rows of every table; gathered by the name of the
+    question.
+    """
     corpus = unit[1]
     truths = truths_of(study, corpus)
     candidates = {name: one.columns() for name, one in gathered.items()}
@@ -109,7 +128,9 @@ def unit_result(
         results=results,
         paired=differences,
         heard=heard,
-        draws=draw_rows(study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}),
+        draws=draw_rows(
+            study, unit, {name: (one.answers, one.scores) for name, one in gathered.items()}
+        ),
         ambiguity=ambiguity_rows(evidence, heard),
         curves=curve_rows(evidence, _costs(study, unit, gathered)),
         floors=floor_rows(evidence),
@@ -118,9 +139,12 @@ def unit_result(
     )
     kinds = ("answer", "score")
     failures = sorted(
-        (failure for one in gathered.values() for failure in one.failures), key=lambda one: (kinds.index(one[0]), one[3:])
+        (failure for one in gathered.values() for failure in one.failures),
+        key=lambda one: (kinds.index(one[0]), one[3:]),
     )
-    return columns, UnitResult(rows, failures, judged, claimed(study, unit, truths, columns, candidates))
+    return columns, UnitResult(
+        rows, failures, judged, claimed(study, unit, truths, columns, candidates)
+    )
 
 
 def _costs(study: Study, unit: Unit, gathered: Mapping[str, Gathered]) -> dict[str, Cost]:
@@ -148,5 +172,7 @@ def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult
 
 
 def all_units(study: Study) -> list[Unit]:
-    """The units in the order of the tables: each corpus' baselines, then models as the plan names them, corpora by name."""
+    """The units in the order of the tables: each corpus' baselines, then models as the plan names
+    them, corpora by name.
+    """
     return [*((BASELINE, corpus) for corpus in sorted(study.utterances)), *study.units]

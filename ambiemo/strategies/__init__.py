@@ -1,8 +1,9 @@
-"""The strategies: prompt × decoding × scorer × aggregator. One row each; a new strategy is a new row.
+"""The strategies: prompt × decoding × scorer × aggregator. One row each; a new strategy is a new
+row.
 
-A strategy never calls a model. It declares the draws that it needs, and reads their candidates. Numbers of the paper: BoN
-has B = 5 and ALM-v B = 3 (grade S). Everything else is our reading (grade I). `linear_pool` and `label_logprobs` are
-controls of ours.
+A strategy never calls a model. It declares the draws that it needs, and reads their candidates.
+Numbers of the paper: BoN has B = 5 and ALM-v B = 3 (grade S). Everything else is our reading (grade
+I). `linear_pool` and `label_logprobs` are controls of ours.
 """
 
 import difflib
@@ -20,7 +21,9 @@ PromptId = Literal["direct", "cot", "label"]
 
 @dataclass(frozen=True)
 class Decode:
-    """How candidates are decoded, and how many there are: B beams, N samples, 0 for one per label of the corpus."""
+    """How candidates are decoded, and how many there are: B beams, N samples, 0 for one per label
+    of the corpus.
+    """
 
     kind: DecodingKind
     count: int
@@ -88,7 +91,9 @@ class Strategy:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Capabilities that the answering model must have. The verifier's own is checked on the verifier."""
+        """Capabilities that the answering model must have. The verifier's own is checked on the
+        verifier.
+        """
         return self.decoding.needs | (self.scorer.needs if self.scorer else frozenset())
 
     @property
@@ -158,7 +163,10 @@ def misfit(row: Strategy) -> str:
             row.decoding.kind == "forced" and row.scorer == verifier,
             "a verifier would judge bare labels that no model said; choose the scorer likelihood",
         ),
-        (row.tau is not None and "tau" not in used, "found tau, which only softmax weights use; remove it"),
+        (
+            row.tau is not None and "tau" not in used,
+            "found tau, which only softmax weights use; remove it",
+        ),
         (
             (row.concentration is not None or row.epsilon is not None) and not aggregator.mixes,
             f"found concentration or epsilon, which {aggregator.name} does not use; remove it",
@@ -168,7 +176,8 @@ def misfit(row: Strategy) -> str:
 
 
 only, linear_pool, vote_share, best, weighted_mean, dirichlet_mixture = (
-    AGGREGATORS[name] for name in ("only", "linear_pool", "vote_share", "best", "weighted_mean", "dirichlet_mixture")
+    AGGREGATORS[name]
+    for name in ("only", "linear_pool", "vote_share", "best", "weighted_mean", "dirichlet_mixture")
 )
 
 # fmt: off
@@ -197,12 +206,16 @@ def strategy(name: str) -> Strategy:
 
 
 def scorer(name: str) -> Scorer:
-    """The scorer of that name. Raises BadInput, with the nearest name, for one that is not there."""
+    """The scorer of that name. Raises BadInput, with the nearest name, for one that is not
+    there.
+    """
     return _named("scorer", name, SCORERS)
 
 
 def aggregator(name: str) -> Aggregator:
-    """The aggregator of that name. Raises BadInput, with the nearest name, for one that is not there."""
+    """The aggregator of that name. Raises BadInput, with the nearest name, for one that is not
+    there.
+    """
     return _named("aggregator", name, AGGREGATORS)
 
 

@@ -1,9 +1,10 @@
 """From the candidates of a draw to one distribution.
 
-distributions (..., N, K): one row per candidate, rows sum to 1, NaN for a candidate that did not parse. scores and weights
-(..., N): NaN or 0 for a candidate that has none. Every function returns (..., K), with a NaN row where no candidate counts:
-there is no prediction then. Permuting the candidates changes no bit of a result: sums are rounded once.
-The formulas are our reading of 2602.03873 (grade I): the paper's own are not published in full and no code was released.
+distributions (..., N, K): one row per candidate, rows sum to 1, NaN for a candidate that did not
+parse. scores and weights (..., N): NaN or 0 for a candidate that has none. Every function returns
+(..., K), with a NaN row where no candidate counts: there is no prediction then. Permuting the
+candidates changes no bit of a result: sums are rounded once. The formulas are our reading of
+2602.03873 (grade I): the paper's own are not published in full and no code was released.
 """
 
 import math
@@ -23,7 +24,8 @@ LOG2 = math.log(2.0)
 
 @dataclass(frozen=True)
 class Mixture:
-    """Mixtures of Dirichlets over the label shares: their means (..., K), and the entropy of each mean in three parts.
+    """Mixtures of Dirichlets over the label shares: their means (..., K), and the entropy of each
+    mean in three parts.
 
     With H the entropy in bits, m_b the mean of component b, w_b its weight and p a draw from it:
     H(Σ w_b m_b) = expected_bits + spread_bits + disagreement_bits, each (...) and ≥ 0.
@@ -62,21 +64,25 @@ def best(distributions: Floats, scores: Floats) -> Floats:
 
 
 def vote_share(distributions: Floats) -> Floats:
-    """Share of the candidates whose largest label is each label; equally large labels split the vote.
+    """Share of the candidates whose largest label is each label; equally large labels split the
+    vote.
 
-    Source: majority vote and self-consistency (Wang et al. 2203.11171) over a distribution's argmax, our reading (grade I).
+    Source: majority vote and self-consistency (Wang et al. 2203.11171) over a distribution's
+    argmax, our reading (grade I).
     """
     winners = (distributions == distributions.max(axis=-1, keepdims=True)).astype(np.float64)
     voters = usable(distributions)
-    votes = np.where(voters[..., None], winners / np.where(voters, winners.sum(axis=-1), 1.0)[..., None], np.nan)
+    votes = np.where(
+        voters[..., None], winners / np.where(voters, winners.sum(axis=-1), 1.0)[..., None], np.nan
+    )
     return linear_pool(votes)
 
 
 def weighted_mean(distributions: Floats, weights: Floats) -> Floats:
     """Mean of the candidates' distributions with weights w_b ≥ 0, which are normalised here.
 
-    Over forced labels (one-hot rows) with softmax weights this is the distribution of 2603.08230: the model's probability
-    of each label as its answer, made to add up to 1.
+    Over forced labels (one-hot rows) with softmax weights this is the distribution of 2603.08230:
+    the model's probability of each label as its answer, made to add up to 1.
     """
     share, counts = _shares(distributions, weights)
     mean = _pooled(share, np.where(counts[..., None], distributions, 0.0))
@@ -84,13 +90,16 @@ def weighted_mean(distributions: Floats, weights: Floats) -> Floats:
     return np.where(total > 0, mean.T / np.where(total > 0, total, 1.0).T, np.nan).T
 
 
-def dirichlet_mixture(distributions: Floats, weights: Floats, concentration: float, epsilon: float) -> Mixture:
-    """Mixture of Dir(c·p_b + ε) with weights w_b ≥ 0, which are normalised here. The mean is the prediction.
+def dirichlet_mixture(
+    distributions: Floats, weights: Floats, concentration: float, epsilon: float
+) -> Mixture:
+    """Mixture of Dir(c·p_b + ε) with weights w_b ≥ 0, which are normalised here. The mean is the
+    prediction.
 
-    concentration c > 0 says how sure a candidate is of its own shares; epsilon ε > 0 keeps every label possible.
-    The mean of one component is (c·p + ε) / (c + K·ε).
-    Source: "a Dirichlet mixture aggregates the predicted distributions" (2602.03873, grade S); components and defaults are
-    ours (grade I).
+    concentration c > 0 says how sure a candidate is of its own shares; epsilon ε > 0 keeps every
+    label possible. The mean of one component is (c·p + ε) / (c + K·ε). Source: "a Dirichlet mixture
+    aggregates the predicted distributions" (2602.03873, grade S); components and defaults are ours
+    (grade I).
     """
     from scipy.special import digamma
 
@@ -103,7 +112,11 @@ def dirichlet_mixture(distributions: Floats, weights: Floats, concentration: flo
     own_bits = exact_sum(share * entropy_bits(means))
     made = ~np.isnan(mean).any(axis=-1)
     expected_bits = exact_sum(share * expected)
-    parts = (expected_bits, np.maximum(own_bits - expected_bits, 0.0), np.maximum(entropy_bits(mean) - own_bits, 0.0))
+    parts = (
+        expected_bits,
+        np.maximum(own_bits - expected_bits, 0.0),
+        np.maximum(entropy_bits(mean) - own_bits, 0.0),
+    )
     return Mixture(mean, *(np.where(made, part, np.nan) for part in parts))
 
 

@@ -33,7 +33,9 @@ class Candidates:
         return np.asarray(~np.isnan(self.distributions).any(axis=-1))
 
     def first(self, count: int) -> "Candidates":
-        """The same draws with their first `count` candidates: samples are nested, so these are what `count` alone would be."""
+        """The same draws with their first `count` candidates: samples are nested, so these are what
+        `count` alone would be.
+        """
         if count >= self.there.shape[1]:
             return self
         columns = {name: getattr(self, name)[:, :count] for name in PER_CANDIDATE}

@@ -27,13 +27,19 @@ class Collected:
         tokens: Sequence[int],
         scores: Sequence[float | None] = (),
     ) -> None:
-        """Add a draw that brought candidates, each list in their order. `scores` may be shorter: the rest has none."""
+        """Add a draw that brought candidates, each list in their order. `scores` may be shorter:
+        the rest has none.
+        """
         missing = self.count - len(distributions)
         for distribution in distributions:
             self._shares.extend(self._nothing if distribution is None else distribution)
         self._shares.extend(self._nothing * missing)
-        self._likelihoods.extend([NAN if one is None else one for one in log_likelihoods] + [NAN] * missing)
-        self._scores.extend([NAN if one is None else one for one in scores] + [NAN] * (self.count - len(scores)))
+        self._likelihoods.extend(
+            [NAN if one is None else one for one in log_likelihoods] + [NAN] * missing
+        )
+        self._scores.extend(
+            [NAN if one is None else one for one in scores] + [NAN] * (self.count - len(scores))
+        )
         self._tokens.extend([*tokens, *[0] * missing])
         self._there.extend([1] * len(distributions) + [0] * missing)
         self._failures.append("")

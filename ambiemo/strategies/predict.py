@@ -12,7 +12,8 @@ from ambiemo.strategies.candidates import Candidates, Floats
 
 @dataclass(frozen=True)
 class Settings:
-    """The plan's choices for the weighted strategies: τ of the softmax, c and ε of the Dirichlet components.
+    """The plan's choices for the weighted strategies: τ of the softmax, c and ε of the Dirichlet
+    components.
 
     A strategy that has its own takes that.
     """
@@ -43,7 +44,8 @@ class Predictions:
 def predict(strategy: Strategy, candidates: Candidates, settings: Settings) -> Predictions:
     """Apply `strategy` to the candidates of n draws.
 
-    A candidate that did not parse has weight 0 and is counted. If none is left the prediction is a failure, never a guess.
+    A candidate that did not parse has weight 0 and is counted. If none is left the prediction is a
+    failure, never a guess.
     """
     parsed, distributions = candidates.parsed, candidates.distributions
     n = len(distributions)
@@ -53,9 +55,14 @@ def predict(strategy: Strategy, candidates: Candidates, settings: Settings) -> P
         scores = np.where(parsed, strategy.scorer.score(candidates), np.nan)
         unscored = (parsed & np.isnan(scores)).sum(axis=1)
         weigh = strategy.aggregator.reads == "weights"
-        given = [strategy.scorer.weigh(scores, _own(strategy.tau, settings.tau)) if weigh else scores]
+        given = [
+            strategy.scorer.weigh(scores, _own(strategy.tau, settings.tau)) if weigh else scores
+        ]
     if strategy.aggregator.mixes:
-        given += [_own(strategy.concentration, settings.concentration), _own(strategy.epsilon, settings.epsilon)]
+        given += [
+            _own(strategy.concentration, settings.concentration),
+            _own(strategy.epsilon, settings.epsilon),
+        ]
     made = strategy.aggregator.combine(distributions, *given)
     bits = np.full((n, 3), np.nan)
     if isinstance(made, Mixture):

@@ -1,4 +1,6 @@
-"""Scores of candidates: higher is better. A scorer also says which weights its scores make (`weights`)."""
+"""Scores of candidates: higher is better. A scorer also says which weights its scores make
+(`weights`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +20,15 @@ def likelihood_of(candidates: Candidates) -> Floats:
 
 
 def mean_likelihood_of(candidates: Candidates) -> Floats:
-    """Mean of an answer's token log-probabilities, (n, N) nats per token; NaN where unknown. Ours (grade I)."""
+    """Mean of an answer's token log-probabilities, (n, N) nats per token; NaN where unknown. Ours
+    (grade I).
+    """
     return candidates.log_likelihoods / np.maximum(candidates.tokens, 1)
 
 
 def verifier_of(candidates: Candidates) -> Floats:
-    """What a verifier ALM that hears the clip gave each candidate, (n, N), 0 to 10; NaN where it gave none.
+    """What a verifier ALM that hears the clip gave each candidate, (n, N), 0 to 10; NaN where it
+    gave none.
 
     Source: the paper's ALM verifier (2602.03873, grade S); the scale is ours (grade I).
     """

@@ -50,7 +50,9 @@ def main(part: str, out: Path, work: Path, resume: bool) -> None:
         from ambiemo.tiny import evaluation
 
         report = evaluation.evaluate(work, out / "checkpoint", out / "evaluation.json")
-        click.echo(f"test clips: JS {report['test']['direct']['js_bits'][0]} bits; report in {out / 'evaluation.json'}")
+        click.echo(
+            f"test clips: JS {report['test']['direct']['js_bits'][0]} bits; report in {out / 'evaluation.json'}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Asking the model in transformers, in batches, and reading its answers. For training and for the model card; the benchmark has its own engine."""
+"""Asking the model in transformers, in batches, and reading its answers. For training and for the
+model card; the benchmark has its own engine.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +31,8 @@ def answers(
 ) -> list[str]:
     """The model's answer to each clip: greedy, or one sample at temperature 1.
 
-    mel (N, 128, T) with T the model's own window, frames (N,); one prompt for all clips or one each. Left padding.
+    mel (N, 128, T) with T the model's own window, frames (N,); one prompt for all clips or one
+    each. Left padding.
     """
     import torch
 
@@ -39,10 +42,18 @@ def answers(
     for start in range(0, len(mel), batch):
         rows = slice(start, start + batch)
         requests = [
-            model.rendered(proc, text).replace("<|AUDIO|>", "<|AUDIO|>" * features.audio_tokens(int(n)))
+            model.rendered(proc, text).replace(
+                "<|AUDIO|>", "<|AUDIO|>" * features.audio_tokens(int(n))
+            )
             for text, n in zip(asked[rows], frames[rows], strict=True)
         ]
-        inputs = words(requests, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+        inputs = words(
+            requests,
+            return_tensors="pt",
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
+        )
         seen = torch.arange(window)[None, :] < torch.from_numpy(frames[rows])[:, None]
         with torch.inference_mode():
             ids = alm.generate(
@@ -61,12 +72,22 @@ def loaded(folder: Path) -> tuple[Any, Any]:
     """The checkpoint as anybody loads it: model and processor."""
     from transformers import AutoProcessor, Qwen2AudioForConditionalGeneration
 
-    return Qwen2AudioForConditionalGeneration.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+    return Qwen2AudioForConditionalGeneration.from_pretrained(
+        folder
+    ).eval(), AutoProcessor.from_pretrained(folder)
 
 
-def heard(proc: Any, clips: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Features (N, 128, T) and frames (N,) of clips (16 kHz, float32) by the processor's own extractor, with its own window T."""
+def heard(
+    proc: Any, clips: Sequence[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features (N, 128, T) and frames (N,) of clips (16 kHz, float32) by the processor's own
+    extractor, with its own window T.
+    """
     out = proc.feature_extractor(
-        list(clips), sampling_rate=16_000, padding="max_length", return_attention_mask=True, return_tensors="np"
+        list(clips),
+        sampling_rate=16_000,
+        padding="max_length",
+        return_attention_mask=True,
+        return_tensors="np",
     )
     return out["input_features"], out["attention_mask"].sum(-1)

@@ -22,9 +22,15 @@ KINDS: Mapping[str, float] = {
 
 
 def drawn(
-    kind: str, truth: Distribution, panel: Distribution, other: Distribution, rng: np.random.Generator
+    kind: str,
+    truth: Distribution,
+    panel: Distribution,
+    other: Distribution,
+    rng: np.random.Generator,
 ) -> Distribution:
-    """A candidate distribution (K,) of a kind, from the truth, another panel's shares of the same clip and another clip's truth."""
+    """A candidate distribution (K,) of a kind, from the truth, another panel's shares of the same
+    clip and another clip's truth.
+    """
     k = len(LABELS)
     if kind == "perturbed":
         return rng.dirichlet(rng.choice([4.0, 12.0, 40.0]) * truth + 0.05)
@@ -52,7 +58,9 @@ def candidate(
     own: Sequence[tuple[str, Distribution]],
     rng: np.random.Generator,
 ) -> tuple[str, Distribution]:
-    """One candidate answer: its text (half of them with a description, right or another clip's) and its distribution."""
+    """One candidate answer: its text (half of them with a description, right or another clip's) and
+    its distribution.
+    """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     if own and (kind == "own" or rng.random() < 0.35):
         return own[int(rng.integers(len(own)))]

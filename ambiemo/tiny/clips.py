@@ -1,4 +1,6 @@
-"""The committed test clips: 12 voices, 8 clips each, FLAC, and one line of JSON for each in `utterances.jsonl`."""
+"""The committed test clips: 12 voices, 8 clips each, FLAC, and one line of JSON for each in
+`utterances.jsonl`.
+"""
 
 import io
 import json
@@ -28,8 +30,9 @@ def flac(samples: NDArray[np.int16]) -> bytes:
 def row(item: speech.Utterance, samples: NDArray[np.int16], audio: bytes) -> dict[str, Any]:
     """What `utterances.jsonl` says of a clip.
 
-    `weights` are the mix (they sum to 1), `votes` the nine raters' votes in the order of `texts.LABELS`, `intended_label` the emotion of the
-    largest weight, `sha256` the file's, `samples_sha256` that of its 16-bit little-endian samples (another FLAC encoder changes only the
+    `weights` are the mix (they sum to 1), `votes` the nine raters' votes in the order of
+    `texts.LABELS`, `intended_label` the emotion of the largest weight, `sha256` the file's,
+    `samples_sha256` that of its 16-bit little-endian samples (another FLAC encoder changes only the
     former).
     """
     return {
@@ -51,7 +54,9 @@ def row(item: speech.Utterance, samples: NDArray[np.int16], audio: bytes) -> dic
 
 
 def remake(folder: Path = FOLDER) -> int:
-    """Speak all test clips again into `folder`, with `utterances.jsonl` and `made.json` (who spoke them). Returns how many."""
+    """Speak all test clips again into `folder`, with `utterances.jsonl` and `made.json` (who spoke
+    them). Returns how many.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for item in speech.held_out("test", PER_SPEAKER):

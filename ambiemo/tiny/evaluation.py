@@ -1,7 +1,9 @@
-"""What the tiny ALM can do, measured: does it hear, what do its prompts give, does its verifier help. Writes `evaluation.json`.
+"""What the tiny ALM can do, measured: does it hear, what do its prompts give, does its verifier
+help. Writes `evaluation.json`.
 
-The test clips are asked once, with the finished checkpoint. Whatever was chosen (steps, sizes, checkpoint) was chosen on the validation
-clips; what is reported under `validation` is those clips' numbers, and no test clip entered them.
+The test clips are asked once, with the finished checkpoint. Whatever was chosen (steps, sizes,
+checkpoint) was chosen on the validation clips; what is reported under `validation` is those clips'
+numbers, and no test clip entered them.
 """
 
 import json
@@ -28,13 +30,17 @@ JS = "js_divergence_bits"
 
 
 def filled(answers: Sequence[str]) -> tuple[NDArray[np.float64], int]:
-    """Distributions (n, K) of the answers, uniform where one does not parse, and how many do not."""
+    """Distributions (n, K) of the answers, uniform where one does not parse, and how many do
+    not.
+    """
     found = [asking.parsed(text) for text in answers]
     return np.array([UNIFORM if p is None else p for p in found]), sum(p is None for p in found)
 
 
 def stranger(speakers: Sequence[str]) -> NDArray[np.int64]:
-    """For each clip another clip, of another speaker: a seeded permutation, drawn until no clip meets its own speaker."""
+    """For each clip another clip, of another speaker: a seeded permutation, drawn until no clip
+    meets its own speaker.
+    """
     rng, names = np.random.default_rng(seed("tiny", "shuffled audio")), np.array(speakers)
     order = rng.permutation(len(names))
     for _ in range(10_000):
@@ -53,9 +59,13 @@ def compared(
     rivals: dict[str, NDArray[np.float64]],
     speakers: Sequence[str],
 ) -> dict[str, Any]:
-    """JS in bits of the answers and of each rival, and rival minus model with its paired 95 % interval, clustered on speaker."""
+    """JS in bits of the answers and of each rival, and rival minus model with its paired 95 %
+    interval, clustered on speaker.
+    """
     one = metric(JS)
-    found: dict[str, Any] = {"js_bits": _rounded(interval(one, truth, given, speakers, seed("tiny", "interval")))}
+    found: dict[str, Any] = {
+        "js_bits": _rounded(interval(one, truth, given, speakers, seed("tiny", "interval")))
+    }
     for name, rival in rivals.items():
         value = interval(one, truth, rival, speakers, seed("tiny", "interval"))
         gain = paired(one, truth, rival, given, speakers, seed("tiny", "paired", name))
@@ -67,9 +77,14 @@ def compared(
 
 
 def direct_report(answers: Sequence[str]) -> dict[str, Any]:
-    """The direct answers to the test clips, in the manifest's order, against uniform, the corpus prior and the answer to another speaker's clip."""
+    """The direct answers to the test clips, in the manifest's order, against uniform, the corpus
+    prior and the answer to another speaker's clip.
+    """
     rows = clips.manifest()
-    truth, speakers = np.array([texts.shares(row["votes"]) for row in rows]), [row["speaker"] for row in rows]
+    truth, speakers = (
+        np.array([texts.shares(row["votes"]) for row in rows]),
+        [row["speaker"] for row in rows],
+    )
     given, unparsed = filled(answers)
     rivals = {
         "uniform": np.tile(UNIFORM, (len(rows), 1)),
@@ -85,16 +100,26 @@ def direct_report(answers: Sequence[str]) -> dict[str, Any]:
     return {
         "unparsed": unparsed,
         **compared(truth, given, rivals, speakers),
-        "by_entropy": {name: [int(b.sum()), _mean(texts.js_bits(given[b], truth[b]))] for name, b in bands.items()},
-        "accuracy": _mean((truth[np.arange(len(rows)), given.argmax(-1)] >= truth.max(-1) - 1e-9).astype(float)),
+        "by_entropy": {
+            name: [int(b.sum()), _mean(texts.js_bits(given[b], truth[b]))]
+            for name, b in bands.items()
+        },
+        "accuracy": _mean(
+            (truth[np.arange(len(rows)), given.argmax(-1)] >= truth.max(-1) - 1e-9).astype(float)
+        ),
     }
 
 
 def hearing(alm: Any, proc: Any) -> dict[str, Any]:
-    """The greedy answers to the 96 test clips: the direct prompt with its rivals, the chain of thought."""
+    """The greedy answers to the 96 test clips: the direct prompt with its rivals, the chain of
+    thought.
+    """
     rows = clips.manifest()
     mel, frames = asking.heard(proc, [clips.audio(row) for row in rows])
-    truth, speakers = np.array([texts.shares(row["votes"]) for row in rows]), [row["speaker"] for row in rows]
+    truth, speakers = (
+        np.array([texts.shares(row["votes"]) for row in rows]),
+        [row["speaker"] for row in rows],
+    )
     described, unparsed = filled(asking.answers(alm, proc, mel, frames, model.prompt("cot")))
     return {
         "clips": len(rows),
@@ -105,15 +130,30 @@ def hearing(alm: Any, proc: Any) -> dict[str, Any]:
 
 
 def quoted(report: dict[str, Any]) -> list[str]:
-    """The table rows of the model card that a report stands for; a test looks for each in README.md."""
+    """The table rows of the model card that a report stands for; a test looks for each in
+    README.md.
+    """
     direct, cot, check = report["test"]["direct"], report["test"]["cot"], report["validation"]
-    rows = [("greedy, direct prompt", direct["js_bits"]), ("greedy, chain of thought", cot["js_bits"])]
-    lines = [f"| {name} | {value:.3f} [{low:.3f}, {high:.3f}] | |" for name, (value, low, high) in rows]
-    for key, name in (("uniform", "uniform"), ("prior", "corpus prior"), ("shuffled_audio", "another speaker's clip")):
+    rows = [
+        ("greedy, direct prompt", direct["js_bits"]),
+        ("greedy, chain of thought", cot["js_bits"]),
+    ]
+    lines = [
+        f"| {name} | {value:.3f} [{low:.3f}, {high:.3f}] | |" for name, (value, low, high) in rows
+    ]
+    for key, name in (
+        ("uniform", "uniform"),
+        ("prior", "corpus prior"),
+        ("shuffled_audio", "another speaker's clip"),
+    ):
         difference, low, high = direct[key]["minus_model"]
-        lines.append(f"| {name} | {direct[key]['js_bits']:.3f} | {difference:.3f} [{low:.3f}, {high:.3f}] |")
+        lines.append(
+            f"| {name} | {direct[key]['js_bits']:.3f} | {difference:.3f} [{low:.3f}, {high:.3f}] |"
+        )
     judge, drawn = check["verifier"], check[f"samples_{SAMPLES}"]
-    lines += [f"| {name} | {n} | {value:.3f} |" for name, (n, value) in direct["by_entropy"].items()]
+    lines += [
+        f"| {name} | {n} | {value:.3f} |" for name, (n, value) in direct["by_entropy"].items()
+    ]
     lines += [
         f"| greedy, direct prompt | {check['direct']['js_bits']:.3f} |",
         f"| greedy, chain of thought | {check['cot']['js_bits']:.3f} |",
@@ -133,14 +173,19 @@ def quoted(report: dict[str, Any]) -> list[str]:
 
 
 def usefulness(alm: Any, proc: Any, work: Path) -> dict[str, Any]:
-    """On validation clips: the prompts' greedy answers, the mean of samples, and what the verifier is worth.
+    """On validation clips: the prompts' greedy answers, the mean of samples, and what the verifier
+    is worth.
 
-    Asked under the short window of the training, which is several times faster; a test shows that the answers are the same.
+    Asked under the short window of the training, which is several times faster; a test shows that
+    the answers are the same.
 
-    `verifier.pearson` is the correlation, over all sampled answers, of its score with 1 - sqrt(JS); `within_clip` the same after the clip's mean is
-    taken off both: whether it tells the better answer to one clip. `picked` is the JS of the answer that it scores highest (ties shared).
+    `verifier.pearson` is the correlation, over all sampled answers, of its score with 1 - sqrt(JS);
+    `within_clip` the same after the clip's mean is taken off both: whether it tells the better
+    answer to one clip. `picked` is the JS of the answer that it scores highest (ties shared).
     """
-    check = training.data(speech.held_out("validation", training.VALIDATION_PER_SPEAKER), work, "validation", 1)
+    check = training.data(
+        speech.held_out("validation", training.VALIDATION_PER_SPEAKER), work, "validation", 1
+    )
     truth, n, mel = check.shares[:, 0], len(check.items), check.mel
     alm, proc = (
         model.resized(alm, proc.tokenizer, features.FRAMES // 2),
@@ -151,16 +196,23 @@ def usefulness(alm: Any, proc: Any, work: Path) -> dict[str, Any]:
     import torch
 
     torch.manual_seed(seed("tiny", "samples") % 2**31)
-    said = [asking.answers(alm, proc, mel, check.frames, model.prompt("direct"), sample=True) for _ in range(SAMPLES)]
+    said = [
+        asking.answers(alm, proc, mel, check.frames, model.prompt("direct"), sample=True)
+        for _ in range(SAMPLES)
+    ]
     drawn = np.stack([filled(one)[0] for one in said], axis=1)  # (n, SAMPLES, K)
     asked = [model.prompt("verifier", said[s][i]) for i in range(n) for s in range(SAMPLES)]
-    answers = asking.answers(alm, proc, np.repeat(mel, SAMPLES, 0), np.repeat(check.frames, SAMPLES), asked)
+    answers = asking.answers(
+        alm, proc, np.repeat(mel, SAMPLES, 0), np.repeat(check.frames, SAMPLES), asked
+    )
     read = [parse_score(text).score for text in answers]
     score = np.array([np.nan if value is None else value for value in read]).reshape(n, SAMPLES)
     js = texts.js_bits(drawn, truth[:, None])
     fit = 1 - np.sqrt(js)
     kept = np.isfinite(score).all(1)
-    best = np.where(score == np.nanmax(np.where(np.isfinite(score), score, -1), 1, keepdims=True), 1.0, 0.0)
+    best = np.where(
+        score == np.nanmax(np.where(np.isfinite(score), score, -1), 1, keepdims=True), 1.0, 0.0
+    )
     best /= best.sum(1, keepdims=True)
     weight = np.where(np.isfinite(score), score, 0.0) + 1e-9
     weighted = (drawn * (weight / weight.sum(1, keepdims=True))[..., None]).sum(1)
@@ -180,7 +232,8 @@ def usefulness(alm: Any, proc: Any, work: Path) -> dict[str, Any]:
             "unread": int((~np.isfinite(score)).sum()),
             "pearson": _correlation(score[kept], fit[kept]),
             "within_clip": _correlation(
-                score[kept] - score[kept].mean(1, keepdims=True), fit[kept] - fit[kept].mean(1, keepdims=True)
+                score[kept] - score[kept].mean(1, keepdims=True),
+                fit[kept] - fit[kept].mean(1, keepdims=True),
             ),
             "picked_js_bits": _mean((best * js).sum(1)),
             "weighted_js_bits": _mean(texts.js_bits(weighted, truth)),
@@ -212,7 +265,9 @@ def evaluate(work: Path, checkpoint: Path = CHECKPOINT, out: Path = REPORT) -> d
 
 
 def _training(work: Path) -> dict[str, Any]:
-    lines = [json.loads(line) for line in (work / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line) for line in (work / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     return {"steps": lines[-1]["step"], "seconds": lines[-1]["seconds"], "log": lines}
 
 

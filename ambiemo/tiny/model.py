@@ -1,7 +1,8 @@
 """The tiny ALM: a Qwen2-Audio checkpoint of two million parameters, its tokenizer and processor.
 
-The architecture is `Qwen2AudioForConditionalGeneration` (Whisper-style encoder, linear projector, Qwen2 language model); only the sizes differ from
-Qwen2-Audio-7B. Attention heads have size 64, as vLLM on CPU wants. `tie_word_embeddings` is False inside `text_config` and said so: transformers
+The architecture is `Qwen2AudioForConditionalGeneration` (Whisper-style encoder, linear projector,
+Qwen2 language model); only the sizes differ from Qwen2-Audio-7B. Attention heads have size 64, as
+vLLM on CPU wants. `tie_word_embeddings` is False inside `text_config` and said so: transformers
 ignores it there and vLLM obeys it.
 """
 
@@ -16,21 +17,32 @@ from ambiemo.tiny import features
 from ambiemo.tiny.texts import LABELS
 
 PROMPTS = Path(__file__).parent.parent / "models" / "prompts"
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|AUDIO|>",
+    "<|audio_bos|>",
+    "<|audio_eos|>",
+)
 VOCABULARY = 512
 POSITIONS = 1500  # rows of the encoder's position table: 30 s, what vLLM insists on
-# One pre-token each: a JSON key with the start of its number, a digit, a word, a line break, other signs, a space.
+# One pre-token each: a JSON key with the start of its number, a digit, a word, a line break, other
+# signs, a space.
 PIECES = r"""[{,]? ?"[a-z]+": (?:[01]\.)?|\d| ?[A-Za-z]+|\n|[^\sA-Za-z\d]+|\s"""
 
 
 def prompt(name: str, candidate: str = "") -> str:
-    """The text of a prompt (`direct`, `cot`, `verifier`) with the six labels and the candidate filled in."""
+    """The text of a prompt (`direct`, `cot`, `verifier`) with the six labels and the candidate
+    filled in.
+    """
     text = (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").strip()
     return text.replace("{labels}", ", ".join(LABELS)).replace("{candidate}", candidate)
 
 
 def phrases() -> tuple[str, ...]:
-    """The fixed stretches of the prompts and of the chat template; each is one token, so that a request is short.
+    """The fixed stretches of the prompts and of the chat template; each is one token, so that a
+    request is short.
 
     Any other text is still encoded (byte-level BPE), but the model was taught nothing else.
     """
@@ -43,14 +55,18 @@ def phrases() -> tuple[str, ...]:
 
 
 def _sentences(text: str) -> list[str]:
-    """Text cut after every full stop or colon that a space follows, the space going to the next piece; line breaks stay apart."""
+    """Text cut after every full stop or colon that a space follows, the space going to the next
+    piece; line breaks stay apart.
+    """
     import re
 
     return [piece for line in text.split("\n") for piece in re.split(r"(?<=[.:?])(?= )", line)]
 
 
 def tokenizer(texts: Iterable[str]) -> Any:
-    """A byte-level BPE tokenizer of `VOCABULARY` tokens trained on `texts`, plus one token for each of the `phrases`."""
+    """A byte-level BPE tokenizer of `VOCABULARY` tokens trained on `texts`, plus one token for each
+    of the `phrases`.
+    """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -81,15 +97,24 @@ def tokenizer(texts: Iterable[str]) -> Any:
 
 
 def processor(words: Any, seconds: int) -> Any:
-    """The Qwen2-Audio processor: feature extractor with a window of `seconds`, the tokenizer, Qwen2-Audio's chat template."""
+    """The Qwen2-Audio processor: feature extractor with a window of `seconds`, the tokenizer,
+    Qwen2-Audio's chat template.
+    """
     from transformers import Qwen2AudioProcessor
 
     return Qwen2AudioProcessor(feature_extractor=features.extractor(seconds), tokenizer=words)
 
 
 def rendered(proc: Any, text: str) -> str:
-    """The request as the chat template renders it: system message, one audio, the text, the assistant's turn opened."""
-    turn = [{"role": "user", "content": [{"type": "audio", "audio_url": "clip"}, {"type": "text", "text": text}]}]
+    """The request as the chat template renders it: system message, one audio, the text, the
+    assistant's turn opened.
+    """
+    turn = [
+        {
+            "role": "user",
+            "content": [{"type": "audio", "audio_url": "clip"}, {"type": "text", "text": text}],
+        }
+    ]
     return proc.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
 
 
@@ -132,7 +157,9 @@ def config(words: Any, positions: int) -> Any:
 
 
 def sinusoids(rows: int, width: int) -> Any:
-    """Whisper's fixed position table (rows, width): a shorter table is the start of a longer one."""
+    """Whisper's fixed position table (rows, width): a shorter table is the start of a longer
+    one.
+    """
     import torch
 
     scale = np.log(10000) / (width // 2 - 1)
@@ -153,14 +180,19 @@ def built(words: Any, positions: int, seed: int) -> Any:
     model.generation_config = GenerationConfig(
         do_sample=False,
         max_new_tokens=96,
-        eos_token_id=[words.convert_tokens_to_ids("<|im_end|>"), words.convert_tokens_to_ids("<|endoftext|>")],
+        eos_token_id=[
+            words.convert_tokens_to_ids("<|im_end|>"),
+            words.convert_tokens_to_ids("<|endoftext|>"),
+        ],
         pad_token_id=words.convert_tokens_to_ids("<|endoftext|>"),
     )
     return model
 
 
 def resized(model: Any, words: Any, positions: int) -> Any:
-    """The same weights under a window of `positions`. Padding is masked in the encoder, so a clip that fits both gets the same answers."""
+    """The same weights under a window of `positions`. Padding is masked in the encoder, so a clip
+    that fits both gets the same answers.
+    """
     other = built(words, positions, 0)
     state = {k: v for k, v in model.state_dict().items() if "embed_positions" not in k}
     missing, unexpected = other.load_state_dict(state, strict=False)
@@ -169,7 +201,9 @@ def resized(model: Any, words: Any, positions: int) -> Any:
 
 
 def save(model: Any, words: Any, folder: Path) -> None:
-    """Write the checkpoint (config, generation config, safetensors, tokenizer, processor, chat template) with a 30 s window."""
+    """Write the checkpoint (config, generation config, safetensors, tokenizer, processor, chat
+    template) with a 30 s window.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     resized(model, words, POSITIONS).save_pretrained(folder)
     processor(words, 30).save_pretrained(folder)
@@ -177,10 +211,13 @@ def save(model: Any, words: Any, folder: Path) -> None:
 
 
 def named_as_vllm_reads(file: Path) -> None:
-    """Take one `model.` too many out of the names that transformers 5.19 writes: transformers reads both, vLLM 0.32 refuses the longer ones."""
+    """Take one `model.` too many out of the names that transformers 5.19 writes: transformers reads
+    both, vLLM 0.32 refuses the longer ones.
+    """
     from safetensors.torch import load_file, save
 
     tensors = {
-        name.replace("language_model.model.model.", "language_model.model."): t for name, t in load_file(file).items()
+        name.replace("language_model.model.model.", "language_model.model."): t
+        for name, t in load_file(file).items()
     }
     write(file, save(tensors, metadata={"format": "pt"}))

@@ -1,8 +1,10 @@
 """Emotional speech from espeak-ng: prosody profiles, voices, clips.
 
-A clip portrays one emotion or a mix of two. Every emotion has a profile: how its prosody differs from the same speaker's neutral voice. A mix is
-the weighted mean of its profiles, scaled by the intensity, plus the spread of one performance. espeak-ng speaks with that pitch, range and
-rate; what it cannot do (pitch slope, tremor, roughness, spectral tilt, breathiness, loudness) is applied to its samples here.
+A clip portrays one emotion or a mix of two. Every emotion has a profile: how its prosody differs
+from the same speaker's neutral voice. A mix is the weighted mean of its profiles, scaled by the
+intensity, plus the spread of one performance. espeak-ng speaks with that pitch, range and rate;
+what it cannot do (pitch slope, tremor, roughness, spectral tilt, breathiness, loudness) is applied
+to its samples here.
 
 The directions of the profiles come from
   - I. R. Murray & J. L. Arnott (1993), "Toward the simulation of emotion in synthetic speech", JASA 93(2): the table of rate, pitch
@@ -12,7 +14,8 @@ The directions of the profiles come from
     high-frequency energy, variability of pitch;
   - F. Burkhardt & W. F. Sendlmeier (2000), "Verification of acoustical correlates of emotional speech using formant-synthesis", ISCA
     workshop on Speech and Emotion: voice quality by synthesis (tremor, tense and breathy voice).
-The numbers are ours, chosen to keep the directions and to be audible through this synthesiser; no figure of these papers is copied.
+The numbers are ours, chosen to keep the directions and to be audible through this synthesiser; no
+figure of these papers is copied.
 """
 
 import io
@@ -38,8 +41,9 @@ WORDS_PER_MINUTE = 178
 class Prosody:
     """Difference from the speaker's neutral voice.
 
-    pitch and slope in semitones (slope: end minus start), range and rate in octaves (log2 of the factor), loudness in dB, tilt in dB per octave
-    around 1 kHz, tremor in semitones of depth at about 6 Hz, breathiness and roughness from 0 to 1.
+    pitch and slope in semitones (slope: end minus start), range and rate in octaves (log2 of the
+    factor), loudness in dB, tilt in dB per octave around 1 kHz, tremor in semitones of depth at
+    about 6 Hz, breathiness and roughness from 0 to 1.
     """
 
     pitch: float = 0.0
@@ -54,15 +58,31 @@ class Prosody:
 
 
 PROFILES: Mapping[str, Prosody] = {
-    # louder, higher, wide, a bit faster, energy in the highs, tense (Murray & Arnott; Banse & Scherer: hot anger)
+    # louder, higher, wide, a bit faster, energy in the highs, tense (Murray & Arnott; Banse &
+    # Scherer: hot anger)
     "anger": Prosody(
-        pitch=3.0, range=0.8, rate=0.18, loudness=6.0, tilt=3.5, slope=-1.0, breathiness=0.05, roughness=0.25
+        pitch=3.0,
+        range=0.8,
+        rate=0.18,
+        loudness=6.0,
+        tilt=3.5,
+        slope=-1.0,
+        breathiness=0.05,
+        roughness=0.25,
     ),
     # very much slower and lower, grumbling, wide falls at the end (Murray & Arnott)
     "disgust": Prosody(
-        pitch=-3.0, range=0.15, rate=-0.42, loudness=-1.0, tilt=-1.0, slope=-3.5, breathiness=0.1, roughness=0.6
+        pitch=-3.0,
+        range=0.15,
+        rate=-0.42,
+        loudness=-1.0,
+        tilt=-1.0,
+        slope=-3.5,
+        breathiness=0.1,
+        roughness=0.6,
     ),
-    # much faster, very much higher, irregular voicing (Murray & Arnott); tremor (Burkhardt & Sendlmeier); little pitch variation (Juslin & Laukka)
+    # much faster, very much higher, irregular voicing (Murray & Arnott); tremor (Burkhardt &
+    # Sendlmeier); little pitch variation (Juslin & Laukka)
     "fear": Prosody(
         pitch=6.0,
         range=-0.35,
@@ -74,32 +94,134 @@ PROFILES: Mapping[str, Prosody] = {
         roughness=0.1,
         tremor=1.0,
     ),
-    # higher, much wider, smooth upward inflections, louder (Murray & Arnott); fast (Juslin & Laukka)
-    "happy": Prosody(pitch=4.5, range=0.9, rate=0.14, loudness=3.0, tilt=1.5, slope=3.0, breathiness=0.05),
+    # higher, much wider, smooth upward inflections, louder (Murray & Arnott); fast (Juslin &
+    # Laukka)
+    "happy": Prosody(
+        pitch=4.5, range=0.9, rate=0.14, loudness=3.0, tilt=1.5, slope=3.0, breathiness=0.05
+    ),
     "neutral": Prosody(),
-    # slower, lower, narrow, softer, downward, little energy in the highs (Murray & Arnott; Juslin & Laukka); breathy (Burkhardt & Sendlmeier)
+    # slower, lower, narrow, softer, downward, little energy in the highs (Murray & Arnott; Juslin &
+    # Laukka); breathy (Burkhardt & Sendlmeier)
     "sad": Prosody(
-        pitch=-1.5, range=-0.8, rate=-0.25, loudness=-5.5, tilt=-3.0, slope=-1.5, breathiness=0.6, tremor=0.15
+        pitch=-1.5,
+        range=-0.8,
+        rate=-0.25,
+        loudness=-5.5,
+        tilt=-3.0,
+        slope=-1.5,
+        breathiness=0.6,
+        tremor=0.15,
     ),
 }
 # Standard deviation of one performance around its profile.
 SPREAD = Prosody(
-    pitch=0.6, range=0.12, rate=0.05, loudness=0.8, tilt=0.4, slope=0.5, breathiness=0.05, roughness=0.05, tremor=0.08
+    pitch=0.6,
+    range=0.12,
+    rate=0.05,
+    loudness=0.8,
+    tilt=0.4,
+    slope=0.5,
+    breathiness=0.05,
+    roughness=0.05,
+    tremor=0.08,
 )
 
-ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029", "en-us-nyc", "en-gb-x-gbcwmd")
-# espeak-ng's voice variants, by split: no variant speaks in two splits, and near copies of one another stay together.
-# fmt: off
+ACCENTS = (
+    "en-us",
+    "en-gb",
+    "en-gb-scotland",
+    "en-gb-x-rp",
+    "en-gb-x-gbclan",
+    "en-029",
+    "en-us-nyc",
+    "en-gb-x-gbcwmd",
+)
+# espeak-ng's voice variants, by split: no variant speaks in two splits, and near copies of one
+# another stay together. fmt: off
 VARIANTS: Mapping[str, tuple[str, ...]] = {
-    "test": ("m2", "m8", "f1", "f4", "Alicia", "belinda", "paul", "victor", "Marco", "michel", "shelby", "david"),
+    "test": (
+        "m2",
+        "m8",
+        "f1",
+        "f4",
+        "Alicia",
+        "belinda",
+        "paul",
+        "victor",
+        "Marco",
+        "michel",
+        "shelby",
+        "david",
+    ),
     "validation": ("m4", "f3", "Annie", "Nguyen", "Denis", "quincy", "antonio", "ed"),
     "train": (
-        "m1", "m3", "m5", "m6", "f2", "f5", "Alex", "adam", "anika", "Andrea", "Andy", "aunty", "benjamin", "boris", "caleb", "Diogo", "edward",
-        "edward2", "Gene", "Gene2", "grandma", "grandpa", "gustave", "Henrique", "Hugo", "iven", "iven3", "Jacky", "john", "kaukovalta", "Lee", "max",
-        "Mario", "Michael", "Mike", "Mr serious", "norbert", "pablo", "pedro", "rob", "steph", "steph3", "Storm", "travis", "RicishayMax", "klatt2",
+        "m1",
+        "m3",
+        "m5",
+        "m6",
+        "f2",
+        "f5",
+        "Alex",
+        "adam",
+        "anika",
+        "Andrea",
+        "Andy",
+        "aunty",
+        "benjamin",
+        "boris",
+        "caleb",
+        "Diogo",
+        "edward",
+        "edward2",
+        "Gene",
+        "Gene2",
+        "grandma",
+        "grandpa",
+        "gustave",
+        "Henrique",
+        "Hugo",
+        "iven",
+        "iven3",
+        "Jacky",
+        "john",
+        "kaukovalta",
+        "Lee",
+        "max",
+        "Mario",
+        "Michael",
+        "Mike",
+        "Mr serious",
+        "norbert",
+        "pablo",
+        "pedro",
+        "rob",
+        "steph",
+        "steph3",
+        "Storm",
+        "travis",
+        "RicishayMax",
+        "klatt2",
     ),
 }
-FEMALE = frozenset(("f1", "f2", "f3", "f4", "f5", "Alicia", "Andrea", "Annie", "anika", "aunty", "belinda", "grandma", "shelby", "steph", "steph3"))
+FEMALE = frozenset(
+    (
+        "f1",
+        "f2",
+        "f3",
+        "f4",
+        "f5",
+        "Alicia",
+        "Andrea",
+        "Annie",
+        "anika",
+        "aunty",
+        "belinda",
+        "grandma",
+        "shelby",
+        "steph",
+        "steph3",
+    )
+)
 # fmt: on
 
 
@@ -121,7 +243,9 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One clip to be made: who says what, how. `weights` (K,) sum to 1, `intensity` in (0, 1]; `votes` are one panel's."""
+    """One clip to be made: who says what, how. `weights` (K,) sum to 1, `intensity` in (0, 1];
+    `votes` are one panel's.
+    """
 
     utterance_id: str
     speaker: Speaker
@@ -132,12 +256,16 @@ class Utterance:
 
 
 def speakers(split: str) -> tuple[Speaker, ...]:
-    """The speakers of a split, each a fixed person; women's variants, which are fewer, lend their voice to more persons in training."""
+    """The speakers of a split, each a fixed person; women's variants, which are fewer, lend their
+    voice to more persons in training.
+    """
     made = []
     for variant in VARIANTS[split]:
         persons = 1 if split != "train" else 8 if variant in FEMALE else 4
         for person in range(persons):
-            name = f"{split}-{variant.replace(' ', '_').lower()}" + (f"-{person}" if split == "train" else "")
+            name = f"{split}-{variant.replace(' ', '_').lower()}" + (
+                f"-{person}" if split == "train" else ""
+            )
             rng = np.random.default_rng(seed("tiny", "speaker", name))
             made.append(
                 Speaker(
@@ -158,7 +286,10 @@ def mixed(weights: Sequence[float], intensity: float) -> Prosody:
     return Prosody(
         **{
             field.name: intensity
-            * sum(w * getattr(PROFILES[label], field.name) for w, label in zip(weights, LABELS, strict=True))
+            * sum(
+                w * getattr(PROFILES[label], field.name)
+                for w, label in zip(weights, LABELS, strict=True)
+            )
             for field in fields(Prosody)
         }
     )
@@ -173,7 +304,9 @@ def performed(weights: Sequence[float], intensity: float, rng: np.random.Generat
     return Prosody(**{name: round(value, 4) for name, value in values.items()})
 
 
-def portrayed(first: str, second: str | None, rng: np.random.Generator) -> tuple[tuple[float, ...], float]:
+def portrayed(
+    first: str, second: str | None, rng: np.random.Generator
+) -> tuple[tuple[float, ...], float]:
     """Weights (K,) and intensity of a clip of one emotion (`second` None) or of a mix of two."""
     weights = np.zeros(len(LABELS))
     if second is None:
@@ -184,16 +317,22 @@ def portrayed(first: str, second: str | None, rng: np.random.Generator) -> tuple
     return tuple(float(w) for w in weights), round(float(rng.uniform(0.85, 1.0)), 3)
 
 
-def utterance(split: str, index: int, speaker: Speaker, first: str, second: str | None, sentence: str) -> Utterance:
+def utterance(
+    split: str, index: int, speaker: Speaker, first: str, second: str | None, sentence: str
+) -> Utterance:
     """The utterance number `index` of a split, performed from its own seed."""
     name = f"tiny-{split}-{index:05d}"
     rng = np.random.default_rng(seed("tiny", "utterance", name))
     weights, intensity = portrayed(first, second, rng)
-    return Utterance(name, speaker, sentence, weights, intensity, performed(weights, intensity, rng))
+    return Utterance(
+        name, speaker, sentence, weights, intensity, performed(weights, intensity, rng)
+    )
 
 
 def held_out(split: str, per_speaker: int) -> tuple[Utterance, ...]:
-    """Test or validation utterances: half of each speaker's clips are mixes; labels, pairs and sentences go round in turn."""
+    """Test or validation utterances: half of each speaker's clips are mixes; labels, pairs and
+    sentences go round in turn.
+    """
     pairs = [(a, b) for i, a in enumerate(LABELS) for b in LABELS[i + 1 :]]
     order = np.random.default_rng(seed("tiny", "pairs", split)).permutation(len(pairs))
     sentences, made = SENTENCES[split], []
@@ -206,12 +345,18 @@ def held_out(split: str, per_speaker: int) -> tuple[Utterance, ...]:
                 first, second = pairs[order[(index // 2) % len(pairs)]]
                 if (index // 2 // len(pairs)) % 2:
                     first, second = second, first
-            made.append(utterance(split, index, speaker, first, second, sentences[(index + s) % len(sentences)]))
+            made.append(
+                utterance(
+                    split, index, speaker, first, second, sentences[(index + s) % len(sentences)]
+                )
+            )
     return tuple(made)
 
 
 def training(count: int) -> tuple[Utterance, ...]:
-    """`count` training utterances: speaker, sentence and emotions drawn freely, half of them mixes."""
+    """`count` training utterances: speaker, sentence and emotions drawn freely, half of them
+    mixes.
+    """
     people, sentences, made = speakers("train"), SENTENCES["train"], []
     for index in range(count):
         rng = np.random.default_rng(seed("tiny", "training", index))
@@ -232,7 +377,9 @@ def training(count: int) -> tuple[Utterance, ...]:
 def synthesiser() -> str:
     """The version line of the installed espeak-ng."""
     try:
-        said = subprocess.run(["espeak-ng", "--version"], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(
+            ["espeak-ng", "--version"], capture_output=True, text=True, check=True
+        ).stdout
     except FileNotFoundError:
         raise BadInput(
             "espeak-ng: not found on PATH, expected 1.51 or later; install it (Debian: apt-get install espeak-ng)"
@@ -241,11 +388,14 @@ def synthesiser() -> str:
 
 
 def spoken(item: Utterance) -> tuple[NDArray[np.float64], int]:
-    """espeak-ng's samples for an utterance, silence trimmed, and their rate in Hz (before any of our processing)."""
+    """espeak-ng's samples for an utterance, silence trimmed, and their rate in Hz (before any of
+    our processing).
+    """
     import soundfile
 
     who, how = item.speaker, item.prosody
-    # A person's vocal tract is scaled by playing the samples faster or slower; pitch and pace are corrected for it here.
+    # A person's vocal tract is scaled by playing the samples faster or slower; pitch and pace are
+    # corrected for it here.
     semitones = who.pitch + how.pitch - 12 * np.log2(who.tract)
     pitch = int(np.clip(round(50 + semitones * 50 / 12), 0, 99))
     pace = int(np.clip(round(WORDS_PER_MINUTE * who.rate * 2**how.rate / who.tract), 80, 400))
@@ -282,15 +432,21 @@ def smooth(noise: NDArray[np.float64], rate: int, cutoff: float) -> NDArray[np.f
     return out / (out.std() + 1e-12)
 
 
-def bent(samples: NDArray[np.float64], rate: int, semitones: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The samples played at a speed that follows `semitones` (same length): a pitch contour on top of the speaker's own."""
+def bent(
+    samples: NDArray[np.float64], rate: int, semitones: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The samples played at a speed that follows `semitones` (same length): a pitch contour on top
+    of the speaker's own.
+    """
     position = np.concatenate([[0.0], np.cumsum(2 ** (semitones / 12))])
     position = position[position < len(samples) - 1]
     return np.interp(position, np.arange(len(samples)), samples)
 
 
 def voiced(samples: NDArray[np.float64], rate: int, item: Utterance) -> NDArray[np.float64]:
-    """Pitch slope, tremor, roughness, tilt and breathiness on espeak-ng's samples; then 16 kHz, loudness, a quiet room."""
+    """Pitch slope, tremor, roughness, tilt and breathiness on espeak-ng's samples; then 16 kHz,
+    loudness, a quiet room.
+    """
     from scipy.signal import resample_poly
 
     rng = np.random.default_rng(seed("tiny", "voice", item.utterance_id))
@@ -301,18 +457,32 @@ def voiced(samples: NDArray[np.float64], rate: int, item: Utterance) -> NDArray[
     slope = how.slope * (time / time[-1] - 0.5)
     samples = bent(samples, rate, slope + tremor + jitter + 12 * np.log2(item.speaker.tract))
     n = len(samples)
-    samples = samples * np.clip(1 + 0.55 * how.roughness * smooth(rng.normal(size=n), rate, 55), 0.05, None)
-    samples = samples * (1 + 0.25 * how.tremor * np.sin(2 * np.pi * (6.0 * np.arange(n) / rate + rng.random())))
+    samples = samples * np.clip(
+        1 + 0.55 * how.roughness * smooth(rng.normal(size=n), rate, 55), 0.05, None
+    )
+    samples = samples * (
+        1 + 0.25 * how.tremor * np.sin(2 * np.pi * (6.0 * np.arange(n) / rate + rng.random()))
+    )
     frequency = np.maximum(np.fft.rfftfreq(n, 1 / rate), 1.0)
     gain = how.tilt * np.clip(np.log2(frequency / 1000), -2.0, 2.0)
     samples = np.fft.irfft(np.fft.rfft(samples) * 10 ** (gain / 20), n)
     envelope = np.sqrt(np.maximum(smooth_envelope(samples**2, rate), 0))
-    noise = np.fft.irfft(np.fft.rfft(rng.normal(size=n)) * (frequency > 1200) * (frequency < 7000), n)
-    samples = (1 - 0.4 * min(1.0, how.breathiness)) * samples + 0.6 * min(1.0, how.breathiness) * envelope * noise
-    samples = resample_poly(samples, 320, 441) if rate == 22_050 else resample_poly(samples, RATE_HZ, rate)
+    noise = np.fft.irfft(
+        np.fft.rfft(rng.normal(size=n)) * (frequency > 1200) * (frequency < 7000), n
+    )
+    samples = (1 - 0.4 * min(1.0, how.breathiness)) * samples + 0.6 * min(
+        1.0, how.breathiness
+    ) * envelope * noise
+    samples = (
+        resample_poly(samples, 320, 441)
+        if rate == 22_050
+        else resample_poly(samples, RATE_HZ, rate)
+    )
     level = REFERENCE_DBFS + item.speaker.level + how.loudness
     samples = samples * 10 ** (level / 20) / (np.sqrt(np.mean(samples**2)) + 1e-12)
-    samples = np.tanh(samples / 0.9) * 0.9  # a limiter: peaks of the loudest clips bend instead of clipping
+    samples = (
+        np.tanh(samples / 0.9) * 0.9
+    )  # a limiter: peaks of the loudest clips bend instead of clipping
     return samples + 10 ** (-75 / 20) * rng.normal(size=len(samples))
 
 
@@ -323,7 +493,9 @@ def smooth_envelope(power: NDArray[np.float64], rate: int) -> NDArray[np.float64
 
 
 def clip(item: Utterance) -> NDArray[np.int16]:
-    """The clip of an utterance: 16 kHz mono 16 bit, cut at `MAX_S` seconds. The same espeak-ng gives the same bytes."""
+    """The clip of an utterance: 16 kHz mono 16 bit, cut at `MAX_S` seconds. The same espeak-ng
+    gives the same bytes.
+    """
     samples = voiced(*spoken(item), item)
     if len(samples) > MAX_S * RATE_HZ:
         samples = samples[: int(MAX_S * RATE_HZ)]

@@ -1,7 +1,8 @@
 """What is said and what is answered: sentences, answer texts, the rule of the verifier's score.
 
-The sentences are ours, worded so that they carry no emotion by themselves (as CREMA-D's actors speak fixed, neutral sentences): what a
-listener hears in them comes from the voice. The three splits share no sentence.
+The sentences are ours, worded so that they carry no emotion by themselves (as CREMA-D's actors
+speak fixed, neutral sentences): what a listener hears in them comes from the voice. The three
+splits share no sentence.
 """
 
 import json
@@ -117,14 +118,16 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-# The prosody a chain-of-thought answer names: parameter -> (upper bounds, words); the deltas are the ones of `speech.Prosody`.
+# The prosody a chain-of-thought answer names: parameter -> (upper bounds, words); the deltas are
+# the ones of `speech.Prosody`.
 LEVELS: Mapping[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
     "pitch": ((-1.5, 1.8, 4.2), ("low", "medium", "high", "very high")),
     "range": ((-0.3, 0.4), ("flat", "even", "lively")),
     "rate": ((-0.3, -0.1, 0.12, 0.28), ("very slow", "slow", "medium", "fast", "very fast")),
     "loudness": ((-3.5, -1.2, 1.8, 4.0), ("very soft", "soft", "medium", "loud", "very loud")),
 }
-# Voice quality: the first parameter that passes its threshold by the largest factor names the quality.
+# Voice quality: the first parameter that passes its threshold by the largest factor names the
+# quality.
 QUALITIES: Mapping[str, tuple[float, str]] = {
     "tremor": (0.4, "trembling"),
     "roughness": (0.3, "rough"),
@@ -140,7 +143,9 @@ def shares(votes: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def twentieths(distribution: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """A distribution (K,) in steps of 0.05 that still sums to 1: what is left over goes to the largest remainders (ties to the earlier label)."""
+    """A distribution (K,) in steps of 0.05 that still sums to 1: what is left over goes to the
+    largest remainders (ties to the earlier label).
+    """
     exact = np.asarray(distribution, dtype=np.float64) * 20
     whole = np.floor(exact + 1e-9)
     order = np.argsort(-(exact - whole), kind="stable")
@@ -149,8 +154,16 @@ def twentieths(distribution: Sequence[float] | NDArray[np.float64]) -> NDArray[n
 
 
 def direct_answer(distribution: Sequence[float] | NDArray[np.float64]) -> str:
-    """The direct answer: one JSON object, labels in order, two decimals (`{"anger": 0.22, "disgust": 0.00, ...}`)."""
-    return "{" + ", ".join(f'"{label}": {value:.2f}' for label, value in zip(LABELS, distribution, strict=True)) + "}"
+    """The direct answer: one JSON object, labels in order, two decimals (`{"anger": 0.22,
+    "disgust": 0.00, ...}`).
+    """
+    return (
+        "{"
+        + ", ".join(
+            f'"{label}": {value:.2f}' for label, value in zip(LABELS, distribution, strict=True)
+        )
+        + "}"
+    )
 
 
 def level(parameter: str, value: float) -> str:
@@ -160,7 +173,9 @@ def level(parameter: str, value: float) -> str:
 
 
 def description(prosody: Mapping[str, float]) -> str:
-    """What is to be heard in the clip, from its synthesis parameters (deltas from the speaker's neutral voice)."""
+    """What is to be heard in the clip, from its synthesis parameters (deltas from the speaker's
+    neutral voice).
+    """
     strongest = max(QUALITIES, key=lambda name: prosody[name] / QUALITIES[name][0])
     threshold, word = QUALITIES[strongest]
     quality = word if prosody[strongest] >= threshold else "clear"
@@ -172,13 +187,19 @@ def description(prosody: Mapping[str, float]) -> str:
     )
 
 
-def cot_answer(prosody: Mapping[str, float], distribution: Sequence[float] | NDArray[np.float64]) -> str:
-    """The chain-of-thought answer: the description, a line break, the JSON object of the direct answer."""
+def cot_answer(
+    prosody: Mapping[str, float], distribution: Sequence[float] | NDArray[np.float64]
+) -> str:
+    """The chain-of-thought answer: the description, a line break, the JSON object of the direct
+    answer.
+    """
     return description(prosody) + "\n" + direct_answer(distribution)
 
 
 def js_bits(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Jensen-Shannon divergence in bits over the last axis, in [0, 1]; 0 log 0 = 0. Shapes broadcast."""
+    """Jensen-Shannon divergence in bits over the last axis, in [0, 1]; 0 log 0 = 0. Shapes
+    broadcast.
+    """
     p, q = np.broadcast_arrays(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64))
     middle = (p + q) / 2
 
@@ -192,9 +213,11 @@ def js_bits(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def verifier_score(candidate: NDArray[np.float64], truth: NDArray[np.float64]) -> int:
-    """The verifier's target, 0..10: round(10 (1 - sqrt(JS bits))) between candidate (K,) and the raters' distribution (K,).
+    """The verifier's target, 0..10: round(10 (1 - sqrt(JS bits))) between candidate (K,) and the
+    raters' distribution (K,).
 
-    The root (the JS distance) spreads the scale where candidates are: JS .01 -> 9, .05 -> 8, .2 -> 6, .5 -> 3, 1 -> 0. The rule is ours.
+    The root (the JS distance) spreads the scale where candidates are: JS .01 -> 9, .05 -> 8, .2 ->
+    6, .5 -> 3, 1 -> 0. The rule is ours.
     """
     return int(np.floor(10 * (1 - np.sqrt(float(js_bits(candidate, truth)))) + 0.5))
 

@@ -1,11 +1,14 @@
 """Training the tiny ALM from scratch, on CPU.
 
-One step takes a batch of clips. The clip is encoded once; its requests (direct, chain of thought, two for the verifier) share that prefix in
-one packed sequence, each seeing the prefix and itself only, at the positions it has when asked alone. So the packed forward pass computes
-what the model computes when it is asked one thing at a time (a test compares the two). The loss is on the answers' tokens only.
+One step takes a batch of clips. The clip is encoded once; its requests (direct, chain of thought,
+two for the verifier) share that prefix in one packed sequence, each seeing the prefix and itself
+only, at the positions it has when asked alone. So the packed forward pass computes what the model
+computes when it is asked one thing at a time (a test compares the two). The loss is on the answers'
+tokens only.
 
-The window is 4 s while training; `model.save` writes the checkpoint with Whisper's 30 s. Each visit of a clip has it rated by one of several panels
-of simulated raters, so that answers follow the spread of votes rather than one panel's accident.
+The window is 4 s while training; `model.save` writes the checkpoint with Whisper's 30 s. Each visit
+of a clip has it rated by one of several panels of simulated raters, so that answers follow the
+spread of votes rather than one panel's accident.
 """
 
 import json
@@ -29,20 +32,36 @@ STEPS = (1_900, 600)  # of the two lessons: one panel's votes; then the smoothed
 PEAKS = (1.2e-3, 6e-4)  # learning rate at the start of each; both fall to 2 % of it along a cosine
 DESCRIBED = 0.6  # share of the visits of a clip that ask for a chain of thought too
 JUDGED = 2  # verifier requests per visit, after the first third of the first lesson; one before
-TIMBRE = 0.03  # how strongly the second lesson colours the clips, so that the voice itself tells less
-OWN_ANSWERS_AT = (1_330, 2_150)  # steps at which the model answers some clips for the verifier to judge
+TIMBRE = (
+    0.03  # how strongly the second lesson colours the clips, so that the voice itself tells less
+)
+OWN_ANSWERS_AT = (
+    1_330,
+    2_150,
+)  # steps at which the model answers some clips for the verifier to judge
 VALIDATION_PER_SPEAKER = 24
 
 
-# How finely the second lesson tells two clips apart by their prosody (standard deviations of a Gaussian kernel).
+# How finely the second lesson tells two clips apart by their prosody (standard deviations of a
+# Gaussian kernel).
 BLUR = speech.Prosody(
-    pitch=1.8, range=0.38, rate=0.135, loudness=1.8, tilt=1.35, slope=1.8, breathiness=0.18, roughness=0.18, tremor=0.3
+    pitch=1.8,
+    range=0.38,
+    rate=0.135,
+    loudness=1.8,
+    tilt=1.35,
+    slope=1.8,
+    breathiness=0.18,
+    roughness=0.18,
+    tremor=0.3,
 )
 
 
 @dataclass(frozen=True)
 class Data:
-    """Clips of a split: features (N, 128, 400), frames (N,), vote shares (N, PANELS, K), prosody of each."""
+    """Clips of a split: features (N, 128, 400), frames (N,), vote shares (N, PANELS, K), prosody of
+    each.
+    """
 
     items: tuple[speech.Utterance, ...]
     mel: NDArray[np.float16]
@@ -52,23 +71,41 @@ class Data:
 
 
 def data(items: tuple[speech.Utterance, ...], work: Path, name: str, panels: int) -> Data:
-    """Synthesise (or read from `work`) the features of the items and have them rated by `panels` panels."""
+    """Synthesise (or read from `work`) the features of the items and have them rated by `panels`
+    panels.
+    """
     mel, frames = features.prepared(items, work, name)
     votes = [
-        [raters.vote(i.weights, i.intensity, i.utterance_id, *([p] if p else [])) for p in range(panels)] for i in items
+        [
+            raters.vote(i.weights, i.intensity, i.utterance_id, *([p] if p else []))
+            for p in range(panels)
+        ]
+        for i in items
     ]
     counts = np.array(votes, dtype=np.float64)
-    return Data(items, mel, frames, counts / counts.sum(-1, keepdims=True), [asdict(i.prosody) for i in items])
+    return Data(
+        items,
+        mel,
+        frames,
+        counts / counts.sum(-1, keepdims=True),
+        [asdict(i.prosody) for i in items],
+    )
 
 
 def smoothed(learn: Data) -> NDArray[np.float64]:
-    """The mean vote shares (N, K) of each clip's raters and of those of clips that sound nearly the same.
+    """The mean vote shares (N, K) of each clip's raters and of those of clips that sound nearly the
+    same.
 
-    Kernel regression of the shares on the audible prosody (the performance plus the speaker's own pitch, rate and level), bandwidth BLUR. It is what
-    a listener who cannot measure prosody exactly should expect of the raters; answers taught by it are less sure of themselves.
+    Kernel regression of the shares on the audible prosody (the performance plus the speaker's own
+    pitch, rate and level), bandwidth BLUR. It is what a listener who cannot measure prosody exactly
+    should expect of the raters; answers taught by it are less sure of themselves.
     """
     offsets = [
-        {"pitch": i.speaker.pitch, "rate": float(np.log2(i.speaker.rate)), "loudness": i.speaker.level}
+        {
+            "pitch": i.speaker.pitch,
+            "rate": float(np.log2(i.speaker.rate)),
+            "loudness": i.speaker.level,
+        }
         for i in learn.items
     ]
     width = asdict(BLUR)
@@ -104,7 +141,10 @@ class Requests:
     def __init__(self, words: Any) -> None:
         self.words, proc = words, model.processor(words, features.WINDOW_S)
         self.hole = "{candidate}"
-        text = {name: model.rendered(proc, model.prompt(name, self.hole)) for name in ("direct", "cot", "verifier")}
+        text = {
+            name: model.rendered(proc, model.prompt(name, self.hole))
+            for name in ("direct", "cot", "verifier")
+        }
         self.prefix = text["direct"].split("<|AUDIO|>")[0]
         self.rest = {name: whole.split("<|AUDIO|>")[1] for name, whole in text.items()}
         self.head = self.ids(self.prefix)
@@ -115,7 +155,9 @@ class Requests:
         return list(self.words(text, add_special_tokens=False)["input_ids"])
 
     def question(self, name: str, answer: str = "", newline: bool = False) -> list[int]:
-        """Ids after the clip up to the assistant's turn; some prompts in training end with a line break, as a file read whole would."""
+        """Ids after the clip up to the assistant's turn; some prompts in training end with a line
+        break, as a file read whole would.
+        """
         text = self.rest[name].replace(self.hole, answer)
         return self.ids(
             text.replace("<|im_end|>\n<|im_start|>assistant", "\n<|im_end|>\n<|im_start|>assistant")
@@ -127,11 +169,14 @@ class Requests:
         return [*self.ids(text), self.end]
 
 
-def packed(rows: Sequence[tuple[int, list[tuple[list[int], list[int]]]]], requests: Requests) -> dict[str, Any]:
+def packed(
+    rows: Sequence[tuple[int, list[tuple[list[int], list[int]]]]], requests: Requests
+) -> dict[str, Any]:
     """Pack each clip's requests after one prefix.
 
-    rows: per clip its number of audio tokens and its (question ids, answer ids). Returns ids, position, mask (B, 1, L, L) of who sees whom,
-    and for every answer token the flat index of the position that predicts it and its id.
+    rows: per clip its number of audio tokens and its (question ids, answer ids). Returns ids,
+    position, mask (B, 1, L, L) of who sees whom, and for every answer token the flat index of the
+    position that predicts it and its id.
     """
     import torch
 
@@ -149,16 +194,25 @@ def packed(rows: Sequence[tuple[int, list[tuple[list[int], list[int]]]]], reques
         made.append((tokens, places, owners, targets))
     width = max(len(tokens) for tokens, *_ in made)
     ids, position, segment, wanted = (
-        torch.tensor([row[k] + [fill] * (width - len(row[k])) for row in made]) for k, fill in enumerate((0, 0, -1, -1))
+        torch.tensor([row[k] + [fill] * (width - len(row[k])) for row in made])
+        for k, fill in enumerate((0, 0, -1, -1))
     )
     see = (segment[:, None, :] == segment[:, :, None]) | (segment[:, None, :] == 0)
     see = see & torch.ones(width, width, dtype=torch.bool).tril()
     flat = (wanted.flatten() >= 0).nonzero().squeeze(1)
-    return {"ids": ids, "position": position, "mask": see[:, None], "where": flat, "wanted": wanted.flatten()[flat]}
+    return {
+        "ids": ids,
+        "position": position,
+        "mask": see[:, None],
+        "where": flat,
+        "wanted": wanted.flatten()[flat],
+    }
 
 
 def encoded(alm: Any, mel: Any, frames: Any) -> tuple[Any, Any]:
-    """The projected audio embeddings (M, hidden) of all clips in a row, and how many each has: `Qwen2AudioEncoder.forward`, shorter window."""
+    """The projected audio embeddings (M, hidden) of all clips in a row, and how many each has:
+    `Qwen2AudioEncoder.forward`, shorter window.
+    """
     import torch
     from torch.nn import functional
 
@@ -167,7 +221,9 @@ def encoded(alm: Any, mel: Any, frames: Any) -> tuple[Any, Any]:
     x = functional.gelu(tower.conv2(x)).permute(0, 2, 1)
     x = x + tower.embed_positions.weight[: x.shape[1]]
     inner, outer = tower._get_feat_extract_output_lengths(frames)
-    mask = (torch.arange(x.shape[1])[None, :] < inner[:, None])[:, None, None, :].expand(-1, 1, x.shape[1], -1)
+    mask = (torch.arange(x.shape[1])[None, :] < inner[:, None])[:, None, None, :].expand(
+        -1, 1, x.shape[1], -1
+    )
     for layer in tower.layers:
         x = layer(x, mask)
     x = tower.layer_norm(tower.avg_pooler(x.permute(0, 2, 1)).permute(0, 2, 1))
@@ -189,7 +245,9 @@ def logits(alm: Any, pack: dict[str, Any], audio: Any, audio_id: int) -> Any:
 
 
 def batches(train: Data, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Endless batches of clip numbers; within a pool of batches clips of similar length go together."""
+    """Endless batches of clip numbers; within a pool of batches clips of similar length go
+    together.
+    """
     while True:
         order = rng.permutation(len(train.items))
         for start in range(0, len(order) - BATCH * 16 + 1, BATCH * 16):
@@ -199,11 +257,16 @@ def batches(train: Data, rng: np.random.Generator) -> Iterator[NDArray[np.int64]
 
 
 def augmented(
-    mel: NDArray[np.float16], frames: NDArray[np.int64], rng: np.random.Generator, timbre: float = 0.0
+    mel: NDArray[np.float16],
+    frames: NDArray[np.int64],
+    rng: np.random.Generator,
+    timbre: float = 0.0,
 ) -> tuple[Any, Any]:
-    """A batch of features moved in time by up to 0.1 s, up to 0.8 dB louder or softer, a band and a moment masked; cut to the longest clip.
+    """A batch of features moved in time by up to 0.1 s, up to 0.8 dB louder or softer, a band and a
+    moment masked; cut to the longest clip.
 
-    With `timbre` also another voice: the spectrum stretched by up to 6 % and a smooth curve of that size (in features' units) laid over it.
+    With `timbre` also another voice: the spectrum stretched by up to 6 % and a smooth curve of that
+    size (in features' units) laid over it.
     """
     import torch
 
@@ -227,7 +290,9 @@ def augmented(
     return torch.from_numpy(out), torch.from_numpy(length)
 
 
-def other_voice(mel: NDArray[np.float32], timbre: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def other_voice(
+    mel: NDArray[np.float32], timbre: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Features (128, T) as another vocal tract and room would colour them."""
     bins = np.arange(len(mel))
     place = np.clip(bins * rng.uniform(0.94, 1.06), 0, len(mel) - 1.001)
@@ -248,9 +313,11 @@ def lesson(
     targets: NDArray[np.float64] | None,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """The packed requests of one batch: for each clip the direct one, for some the chain of thought, and `judged` candidates for the verifier.
+    """The packed requests of one batch: for each clip the direct one, for some the chain of
+    thought, and `judged` candidates for the verifier.
 
-    First lesson (`targets` None): the shares of one panel. Second: the smoothed shares (N, K) in twentieths; the verifier judges by all panels.
+    First lesson (`targets` None): the shares of one panel. Second: the smoothed shares (N, K) in
+    twentieths; the verifier judges by all panels.
     """
     rows = []
     for i, frames in zip(chosen, lengths.tolist(), strict=True):
@@ -258,11 +325,16 @@ def lesson(
         p = train.shares[i, first] if targets is None else train.shares[i].mean(0)
         taught = p if targets is None else texts.twentieths(targets[i])
         segments = [
-            (requests.question("direct", newline=rng.random() < 0.2), requests.answer(texts.direct_answer(taught)))
+            (
+                requests.question("direct", newline=rng.random() < 0.2),
+                requests.answer(texts.direct_answer(taught)),
+            )
         ]
         if rng.random() < DESCRIBED:
             said = texts.cot_answer(train.prosody[i], taught)
-            segments.append((requests.question("cot", newline=rng.random() < 0.2), requests.answer(said)))
+            segments.append(
+                (requests.question("cot", newline=rng.random() < 0.2), requests.answer(said))
+            )
         for _ in range(judged):
             j = int(rng.integers(len(train.items)))
             text, q = candidate(
@@ -275,7 +347,12 @@ def lesson(
                 rng,
             )
             said = texts.verifier_answer(texts.verifier_score(q, p))
-            segments.append((requests.question("verifier", text, newline=rng.random() < 0.2), requests.answer(said)))
+            segments.append(
+                (
+                    requests.question("verifier", text, newline=rng.random() < 0.2),
+                    requests.answer(said),
+                )
+            )
         rows.append((features.audio_tokens(frames), segments))
     return packed(rows, requests)
 
@@ -283,7 +360,9 @@ def lesson(
 def own_answers(
     alm: Any, words: Any, train: Data, rng: np.random.Generator, count: int
 ) -> dict[int, list[tuple[str, NDArray[np.float64]]]]:
-    """Sampled answers of the model as it is now to `count` training clips, both prompts: text and distribution of each that parses."""
+    """Sampled answers of the model as it is now to `count` training clips, both prompts: text and
+    distribution of each that parses.
+    """
     chosen = rng.choice(len(train.items), count, replace=False)
     found: dict[int, list] = {}
     for name in ("direct", "cot"):
@@ -303,9 +382,15 @@ def own_answers(
 
 
 def learning_rate(step: int, steps: tuple[int, int]) -> float:
-    """The rate at a step: in each lesson a short rise to its peak and a cosine down to 2 % of it."""
+    """The rate at a step: in each lesson a short rise to its peak and a cosine down to 2 % of
+    it.
+    """
     lesson_number = int(step >= steps[0])
-    done, length, rise = step - lesson_number * steps[0], steps[lesson_number], (100, 30)[lesson_number]
+    done, length, rise = (
+        step - lesson_number * steps[0],
+        steps[lesson_number],
+        (100, 30)[lesson_number],
+    )
     return (
         PEAKS[lesson_number]
         * min(1.0, (done + 1) / rise)
@@ -314,12 +399,16 @@ def learning_rate(step: int, steps: tuple[int, int]) -> float:
 
 
 def train(
-    work: Path, steps: tuple[int, int] = STEPS, clips: int = CLIPS, every: int = 250, resume: bool = False
+    work: Path,
+    steps: tuple[int, int] = STEPS,
+    clips: int = CLIPS,
+    every: int = 250,
+    resume: bool = False,
 ) -> Path:
     """Train and return the folder of the checkpoint after the last step, `work/last`.
 
-    Beside it: the log (`log.jsonl`, with validation JS), the state to go on from (`state.pt`), the checkpoint of the lowest greedy validation JS
-    (`best`).
+    Beside it: the log (`log.jsonl`, with validation JS), the state to go on from (`state.pt`), the
+    checkpoint of the lowest greedy validation JS (`best`).
     """
     import torch
 
@@ -333,7 +422,9 @@ def train(
     decay = [p for n, p in alm.named_parameters() if p.requires_grad and p.ndim > 1]
     rest = [p for n, p in alm.named_parameters() if p.requires_grad and p.ndim <= 1]
     optimiser = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}], lr=PEAKS[0], betas=(0.9, 0.98)
+        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
+        lr=PEAKS[0],
+        betas=(0.9, 0.98),
     )
     step, best, spent, own = 0, 9.0, 0.0, {}
     if resume and (work / "state.pt").exists():
@@ -353,7 +444,9 @@ def train(
         pack = lesson(learn, chosen, own, lengths, requests, judged, targets if soft else None, rng)
         audio, _ = encoded(alm, mel, lengths)
         scores = logits(alm, pack, audio, requests.audio)
-        loss = torch.nn.functional.cross_entropy(scores, pack["wanted"], reduction="sum") / BATCH / 20
+        loss = (
+            torch.nn.functional.cross_entropy(scores, pack["wanted"], reduction="sum") / BATCH / 20
+        )
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(alm.parameters(), 1.0)
@@ -370,7 +463,12 @@ def train(
         if step % every == 0 or step in (steps[0], sum(steps)):
             found = checked(alm.eval(), words, check)
             spent, begun = spent + time.monotonic() - begun, time.monotonic()
-            line = {"step": step, "seconds": round(spent), "loss": round(float(np.mean(losses[-every:])), 4), **found}
+            line = {
+                "step": step,
+                "seconds": round(spent),
+                "loss": round(float(np.mean(losses[-every:])), 4),
+                **found,
+            }
             with log.open("a", encoding="utf-8", newline="\n") as out:
                 out.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
@@ -394,11 +492,18 @@ def train(
 
 
 def checked(alm: Any, words: Any, check: Data) -> dict[str, float]:
-    """Greedy direct and chain-of-thought answers to the validation clips: mean JS in bits (unparsed: as uniform), shares unparsed."""
+    """Greedy direct and chain-of-thought answers to the validation clips: mean JS in bits
+    (unparsed: as uniform), shares unparsed.
+    """
     proc, found = model.processor(words, features.WINDOW_S), {}
     for name, key in (("direct", "validation"), ("cot", "validation_cot")):
-        said = [asking.parsed(t) for t in asking.answers(alm, proc, check.mel, check.frames, model.prompt(name))]
-        given = np.array([np.full(len(texts.LABELS), 1 / len(texts.LABELS)) if p is None else p for p in said])
+        said = [
+            asking.parsed(t)
+            for t in asking.answers(alm, proc, check.mel, check.frames, model.prompt(name))
+        ]
+        given = np.array(
+            [np.full(len(texts.LABELS), 1 / len(texts.LABELS)) if p is None else p for p in said]
+        )
         found[f"{key}_js"] = round(float(texts.js_bits(given, check.shares[:, 0]).mean()), 4)
         found[f"{key}_unparsed"] = round(float(np.mean([p is None for p in said])), 4)
     return found

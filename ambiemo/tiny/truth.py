@@ -1,5 +1,5 @@
-"""The true distribution of every test clip: what infinitely many votes of the simulated raters would
-give.
+"""The true distribution of every test clip: what infinitely many votes of the simulated raters
+would give.
 
 A vote is cast by a rater drawn from the pool, so it is the mean of q_r over the pool (`raters`). No
 real corpus has such a thing. It is shipped as a file, because numpy does not promise that another

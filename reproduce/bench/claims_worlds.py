@@ -1,4 +1,5 @@
-"""Worlds in which it is known whether the claims are true: nothing is to be found, or it was planted.
+"""Worlds in which it is known whether the claims are true: nothing is to be found, or it was
+planted.
 
 A world has the paper's design in small: eight models, three corpora, every column that a claim
 reads. An answer is the clip's true distribution, blurred; how strongly depends on the column and,

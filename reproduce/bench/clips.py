@@ -1,4 +1,6 @@
-"""Many different clips from the 96 that ship with the package: each is one of them, a little louder or softer, so no two have equal bytes."""
+"""Many different clips from the 96 that ship with the package: each is one of them, a little louder
+or softer, so no two have equal bytes.
+"""
 
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from ambiemo.labels import SIX
 from ambiemo.models import MODELS, prompt, render
 
 
-def draws(folder: Path, count: int, engine: str, decoding: Decoding, prompt_id: str = "direct") -> list[Draw]:
+def draws(
+    folder: Path, count: int, engine: str, decoding: Decoding, prompt_id: str = "direct"
+) -> list[Draw]:
     """Write `count` clips into a folder; the draws that ask the tiny ALM about each of them."""
     corpus, spec = load("tiny"), MODELS["tiny"]
     assert corpus.root is not None
@@ -21,8 +25,12 @@ def draws(folder: Path, count: int, engine: str, decoding: Decoding, prompt_id: 
     made = []
     for number in range(count):
         path = folder / f"{number:05}.wav"
-        samples = decode((corpus.root / paths[number % len(paths)]).read_bytes(), max_seconds=None).samples
-        soundfile.write(path, samples * (1 - 0.02 * (number // len(paths))), 16000, subtype="PCM_16")
+        samples = decode(
+            (corpus.root / paths[number % len(paths)]).read_bytes(), max_seconds=None
+        ).samples
+        soundfile.write(
+            path, samples * (1 - 0.02 * (number // len(paths))), 16000, subtype="PCM_16"
+        )
         digest = sha256_file(path)
         labels = SIX if decoding.kind == "forced" else ()
         made.append(

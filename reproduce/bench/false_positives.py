@@ -17,9 +17,9 @@ claims: does any claim of claims.yaml HOLD where it is false, and where it is tr
 worlds)?
 
 The planted worlds use CREMA-D's voice votes where $AMBIEMO_DATA/crema_d is there: its clips'
-shares, smoothed, are the true distributions, and fresh votes are drawn with its own number of raters.
-Otherwise both are simulated; the JSON says which. Every random number comes from a seed named after
-its world.
+shares, smoothed, are the true distributions, and fresh votes are drawn with its own number of
+raters. Otherwise both are simulated; the JSON says which. Every random number comes from a seed
+named after its world.
 """
 
 import argparse

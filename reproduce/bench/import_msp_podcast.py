@@ -1,11 +1,13 @@
-"""Time and memory of importing a label set of MSP-Podcast's size: 150,000 utterances, 650,000 ratings.
+"""Time and memory of importing a label set of MSP-Podcast's size: 150,000 utterances, 650,000
+ratings.
 
-    python reproduce/bench/import_msp_podcast.py [--format v2.0|v1.11|v1.6] [--utterances N] [--ratings N] [--out
-    FILE.json]
+    python reproduce/bench/import_msp_podcast.py [--format v2.0|v1.11|v1.6] [--utterances N]
+[--ratings N] [--out FILE.json]
 
-Writes label files in the owner's format (random labels, seeded; no audio) into a temporary folder, imports them by
-the command line in a process of its own, and prints one JSON object: seconds, peak memory of that process, and what
-was imported. The promise is under 60 s and 2 GB on 2 cores. Takes some 10 s, most of it making the files.
+Writes label files in the owner's format (random labels, seeded; no audio) into a temporary folder,
+imports them by the command line in a process of its own, and prints one JSON object: seconds, peak
+memory of that process, and what was imported. The promise is under 60 s and 2 GB on 2 cores. Takes
+some 10 s, most of it making the files.
 """
 
 import argparse
@@ -21,9 +23,30 @@ from pathlib import Path
 
 from record import record
 
-PRIMARY = ("Neutral", "Happy", "Sad", "Angry", "Contempt", "Surprise", "Disgust", "Fear", "Other-Curious", "Other")
+PRIMARY = (
+    "Neutral",
+    "Happy",
+    "Sad",
+    "Angry",
+    "Contempt",
+    "Surprise",
+    "Disgust",
+    "Fear",
+    "Other-Curious",
+    "Other",
+)
 WEIGHTS = (40, 22, 8, 8, 5, 5, 4, 2, 4, 2)
-SECONDARY = ("Neutral", "Happy", "Concerned", "Annoyed", "Amused", "Frustrated", "Excited", "Confused", "Other-Curious")
+SECONDARY = (
+    "Neutral",
+    "Happy",
+    "Concerned",
+    "Annoyed",
+    "Amused",
+    "Frustrated",
+    "Excited",
+    "Confused",
+    "Other-Curious",
+)
 SPLITS = ("Train",) * 12 + ("Development", "Test1", "Test1", "Test2")
 
 
@@ -38,7 +61,9 @@ def make(root: Path, utterances: int, ratings: int, layout: str) -> None:
         file.write("FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set\n")
         for i, name in enumerate(names):
             speaker = "Unknown" if i % 9 == 0 else str(i // 97)
-            file.write(f"{name},{'NHSACUDFOX'[i % 10]},4.2,3.8,4.4,{speaker},Male,{SPLITS[i // 40 % len(SPLITS)]}\n")
+            file.write(
+                f"{name},{'NHSACUDFOX'[i % 10]},4.2,3.8,4.4,{speaker},Male,{SPLITS[i // 40 % len(SPLITS)]}\n"
+            )
     heads = {
         "v1.6": "FileName,Workers,EmoClass_Major,EmoClass_Second,EmoAct,EmoVal,EmoDom\n",
         "v1.11": "FileName,EmoDetail\n",
@@ -52,7 +77,9 @@ def make(root: Path, utterances: int, ratings: int, layout: str) -> None:
             second = ",".join(draw.sample(SECONDARY, draw.randrange(1, 4)))
             a, v, d = (draw.randrange(1, 8) for _ in range(3))
             if layout == "v1.11":
-                file.write(f'{name},"{worker}; {major}; {second}; A:{a}.000000; V:{v}.000000; D:{d}.000000;"\n')
+                file.write(
+                    f'{name},"{worker}; {major}; {second}; A:{a}.000000; V:{v}.000000; D:{d}.000000;"\n'
+                )
             else:
                 file.write(f'{name},{worker},{major},"{second}",{a},{v},{d}\n')
 

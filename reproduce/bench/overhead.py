@@ -1,16 +1,20 @@
-"""What the pipeline costs: answers a second through Ray, over the same requests given to the engine in one plain loop.
+"""What the pipeline costs: answers a second through Ray, over the same requests given to the engine
+in one plain loop.
 
-    python reproduce/bench/overhead.py [--engine transformers|vllm] [--clips 288] [--rounds 3] [--out FILE.json]
+    python reproduce/bench/overhead.py [--engine transformers|vllm] [--clips 288] [--rounds 3]
+[--out FILE.json]
 
-The same clips in the same groups, the same question (greedy) to the tiny ALM, on all cores of this machine in three ways:
+The same clips in the same groups, the same question (greedy) to the tiny ALM, on all cores of this
+machine in three ways:
 
     plain      the engine in one plain loop, its threads on all cores
     one actor  the pipeline with one actor that has all cores: what Ray itself takes
     pool       the pipeline with an actor on each core, one thread each, as reproduce/quick.yaml draws (transformers only)
 
-They run at the same time, in turns of a few seconds (`turns.py`), because a shared machine's speed drifts by more than what is looked for. The
-clock runs from the last warm-up group's answers (one group an actor) to the last group's, so start-up is apart. A ratio is the median of the
-rounds' ratios; the promise is 0.90. vLLM needs its own environment (`make bench ENGINES=vllm`).
+They run at the same time, in turns of a few seconds (`turns.py`), because a shared machine's speed
+drifts by more than what is looked for. The clock runs from the last warm-up group's answers (one
+group an actor) to the last group's, so start-up is apart. A ratio is the median of the rounds'
+ratios; the promise is 0.90. vLLM needs its own environment (`make bench ENGINES=vllm`).
 """
 
 import argparse
@@ -51,7 +55,11 @@ def piped(engine: str, work: list[list[Draw]], actors: int) -> Iterator[int]:
     from ambiemo.pipeline.store import AnswerStore
 
     entry = ModelEntry(id="tiny", engine=engine, actors=actors, cpus=CORES // actors)
-    with ray_started(None), tempfile.TemporaryDirectory() as folder, AnswerStore(Path(folder)) as store:
+    with (
+        ray_started(None),
+        tempfile.TemporaryDirectory() as folder,
+        AnswerStore(Path(folder)) as store,
+    ):
         for drawn in draw_groups(MODELS["tiny"], engine, entry, work, store):
             assert not drawn.failed
             yield drawn.draws
@@ -77,7 +85,11 @@ def main() -> None:
             asked = draws(Path(folder), given.clips, given.engine, GREEDY)
             work = list(groups([(lambda one: one, asked)], given.group_size, lambda key: False))
             actors = ACTORS[given.one]
-            for done in plain(given.engine, work) if given.one == "plain" else piped(given.engine, work, actors):
+            for done in (
+                plain(given.engine, work)
+                if given.one == "plain"
+                else piped(given.engine, work, actors)
+            ):
                 print(done, flush=True)
         return
     ways = WAYS[given.engine]
@@ -97,7 +109,8 @@ def main() -> None:
         "seconds_of_a_turn": given.turn,
         "answers_per_second": rates,
         "over_plain": {
-            way: round(median(p / q for p, q in zip(rates[way], rates["plain"], strict=True)), 3) for way in ways[1:]
+            way: round(median(p / q for p, q in zip(rates[way], rates["plain"], strict=True)), 3)
+            for way in ways[1:]
         },
     }
     record("overhead", numbers, given.out)

@@ -2,9 +2,11 @@
 
     python reproduce/bench/parity.py [--clips 96] [--out FILE.json]          (in vLLM's environment: make bench ENGINES=vllm)
 
-The tiny ALM in float32 on one machine. Greedy: share of equal texts, and the difference of the log-likelihoods where the texts are equal.
-Beams: share of draws whose 5 beams are the same texts in the same order. Labels: drift of the log-probability of each forced label, and of
-the distribution made of them. Samples are not compared: the engines draw their randomness differently. Nothing here is timed.
+The tiny ALM in float32 on one machine. Greedy: share of equal texts, and the difference of the
+log-likelihoods where the texts are equal. Beams: share of draws whose 5 beams are the same texts in
+the same order. Labels: drift of the log-probability of each forced label, and of the distribution
+made of them. Samples are not compared: the engines draw their randomness differently. Nothing here
+is timed.
 """
 
 import argparse
@@ -51,7 +53,10 @@ def answers(engine_name: str, count: int, group_size: int = 32) -> dict[str, lis
 
 def compared(ours: list[Answer], theirs: list[Answer]) -> dict[str, float]:
     """Texts and likelihoods of two engines' candidates, draw by draw."""
-    same = [[c.text for c in a.candidates] == [c.text for c in b.candidates] for a, b in zip(ours, theirs, strict=True)]
+    same = [
+        [c.text for c in a.candidates] == [c.text for c in b.candidates]
+        for a, b in zip(ours, theirs, strict=True)
+    ]
     apart = [
         abs((c.log_likelihood or 0.0) - (d.log_likelihood or 0.0))
         for a, b in zip(ours, theirs, strict=True)
@@ -75,8 +80,13 @@ def compared(ours: list[Answer], theirs: list[Answer]) -> dict[str, float]:
 
 
 def label_drift(ours: list[Answer], theirs: list[Answer]) -> dict[str, float]:
-    """How far the distributions over forced labels are apart, in bits of Jensen-Shannon divergence."""
-    p, q = (softmax([[c.log_likelihood for c in a.candidates] for a in all_of], axis=1) for all_of in (ours, theirs))
+    """How far the distributions over forced labels are apart, in bits of Jensen-Shannon
+    divergence.
+    """
+    p, q = (
+        softmax([[c.log_likelihood for c in a.candidates] for a in all_of], axis=1)
+        for all_of in (ours, theirs)
+    )
     apart = js_divergence_bits(p, q)
     return {
         "distribution_apart_js_bits_max": float(f"{np.max(apart):.3g}"),
@@ -93,7 +103,11 @@ def main() -> None:
     ours = answers("transformers", given.clips)
     table = {name: compared(ours[name], theirs[name]) for name in ASKED}
     table["forced(6)"] |= label_drift(ours["forced(6)"], theirs["forced(6)"])
-    record("parity", {"engines": ["transformers", "vllm"], "model": "tiny", "questions": table}, given.out)
+    record(
+        "parity",
+        {"engines": ["transformers", "vllm"], "model": "tiny", "questions": table},
+        given.out,
+    )
 
 
 if __name__ == "__main__":

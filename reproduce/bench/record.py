@@ -1,4 +1,6 @@
-"""What every measurement here leaves behind: one JSON object with its numbers and the machine they were taken on."""
+"""What every measurement here leaves behind: one JSON object with its numbers and the machine they
+were taken on.
+"""
 
 import json
 import platform
@@ -19,8 +21,15 @@ def record(bench: str, numbers: dict[str, Any], out: Path | None) -> None:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    machine = {"cpu": cpu(), "memory_gib": memory_gib(), "gpus": gpus(), "python": platform.python_version()}
-    text = json.dumps({"bench": bench, **numbers, "machine": machine, "packages": versions}, indent=2)
+    machine = {
+        "cpu": cpu(),
+        "memory_gib": memory_gib(),
+        "gpus": gpus(),
+        "python": platform.python_version(),
+    }
+    text = json.dumps(
+        {"bench": bench, **numbers, "machine": machine, "packages": versions}, indent=2
+    )
     print(text)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,14 @@
-"""What sharing saves: N samples of a clip over one sample, and the quick grid over its strategies each run by itself.
+"""What sharing saves: N samples of a clip over one sample, and the quick grid over its strategies
+each run by itself.
 
     python reproduce/bench/sharing.py [--clips 96] [--rounds 3] [--out FILE.json]
 
-Samples: one engine in one process answers the same groups of clips with 1 and with 8 samples, turn about, its encoder's memory emptied before
-every timing (what is kept of an earlier question would flatter both). The promise is that 8 cost less than 2.5 times 1. Grid: draws of
-reproduce/quick.yaml, counted, not timed: each strategy asking for itself, over the draws the run makes; N candidates of a question are one draw
-on both sides, and so is a verifier's judgement of one candidate. The promise is 2.5.
+Samples: one engine in one process answers the same groups of clips with 1 and with 8 samples, turn
+about, its encoder's memory emptied before every timing (what is kept of an earlier question would
+flatter both). The promise is that 8 cost less than 2.5 times 1. Grid: draws of
+reproduce/quick.yaml, counted, not timed: each strategy asking for itself, over the draws the run
+makes; N candidates of a question are one draw on both sides, and so is a verifier's judgement of
+one candidate. The promise is 2.5.
 """
 
 import argparse
@@ -41,7 +44,9 @@ def seconds(engine: TransformersEngine, groups: list[list[Request]], count: int)
 
 
 def calls() -> dict[str, float]:
-    """Draws of the quick grid: those of the run, and those its strategies would make each by itself."""
+    """Draws of the quick grid: those of the run, and those its strategies would make each by
+    itself.
+    """
     counts = sharing.count_draws(expand(read(QUICK)))
     return {
         "draws_of_the_run": counts.shared,
@@ -59,7 +64,9 @@ def main() -> None:
     spec = MODELS["tiny"]
     engine = TransformersEngine(spec)
     with tempfile.TemporaryDirectory() as folder:
-        asked = draws(Path(folder), given.clips, "transformers", Decoding("sample", 8, 1.0, 1.0, 96))
+        asked = draws(
+            Path(folder), given.clips, "transformers", Decoding("sample", 8, 1.0, 1.0, 96)
+        )
         requests = [as_request(one, spec.audio_seconds) for one in asked]
     groups = [requests[start : start + 32] for start in range(0, len(requests), 32)]
     seconds(engine, groups[:1], 1)

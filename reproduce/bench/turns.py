@@ -1,8 +1,10 @@
-"""Processes measured side by side on a machine whose speed drifts: they take turns of a few seconds, each stopped while another runs.
+"""Processes measured side by side on a machine whose speed drifts: they take turns of a few
+seconds, each stopped while another runs.
 
-A shared machine's speed changes by a third from one half minute to the next. Runs one after the other measure that; turns of a few seconds
-meet the same drift. A process's clock counts its own turns only. Linux: a stopped process is stopped with everything of its session (Ray's
-daemons and workers, an engine's own processes).
+A shared machine's speed changes by a third from one half minute to the next. Runs one after the
+other measure that; turns of a few seconds meet the same drift. A process's clock counts its own
+turns only. Linux: a stopped process is stopped with everything of its session (Ray's daemons and
+workers, an engine's own processes).
 """
 
 import os
@@ -15,7 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 Marks = list[tuple[float, int]]
-"""For each line of digits that a process printed: the seconds it had run until then, and the number."""
+"""For each line of digits that a process printed: the seconds it had run until then, and the
+number.
+"""
 
 
 class _Racer:
@@ -53,11 +57,13 @@ class _Racer:
                     os.kill(int(entry.name), number)
 
 
-def in_turns(commands: Mapping[str, Sequence[str]], warm: Mapping[str, int], seconds: float) -> dict[str, Marks]:
+def in_turns(
+    commands: Mapping[str, Sequence[str]], warm: Mapping[str, int], seconds: float
+) -> dict[str, Marks]:
     """What each command's process printed and when, by its own clock.
 
-    Each runs alone until it has printed `warm` numbers (1 or more); then they take turns of some seconds until all have ended. Ends this
-    program if one of them fails; none is left behind.
+    Each runs alone until it has printed `warm` numbers (1 or more); then they take turns of some
+    seconds until all have ended. Ends this program if one of them fails; none is left behind.
     """
     racers = []
     try:

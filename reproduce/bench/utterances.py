@@ -1,12 +1,16 @@
-"""Many utterances through the draw stage with an engine that answers at once: how fast is the way, and does the driver's memory grow?
+"""Many utterances through the draw stage with an engine that answers at once: how fast is the way,
+and does the driver's memory grow?
 
-    python reproduce/bench/utterances.py [--utterances 10000 100000] [--group-size 256] [--out FILE.json]
+    python reproduce/bench/utterances.py [--utterances 10000 100000] [--group-size 256] [--out
+FILE.json]
 
-Ids, paths and hashes alone travel: no clip is opened and no model is loaded, so what is timed is the package and Ray Data. Each size runs in
-a process of its own on an empty answer store; it counts from the first draw's key to the last answer on the disk, Ray's start apart and the
-actor's start included. Memory is the driver's, highest while it draws: `anonymous` is what it allocated, `resident` has also the libraries'
-files and the pages of Ray's object store that it wrote. The promise: 1,500 utterances a second on 2 cores, memory within 10 % between the
-sizes, nothing spilled.
+Ids, paths and hashes alone travel: no clip is opened and no model is loaded, so what is timed is
+the package and Ray Data. Each size runs in a process of its own on an empty answer store; it counts
+from the first draw's key to the last answer on the disk, Ray's start apart and the actor's start
+included. Memory is the driver's, highest while it draws: `anonymous` is what it allocated,
+`resident` has also the libraries' files and the pages of Ray's object store that it wrote. The
+promise: 1,500 utterances a second on 2 cores, memory within 10 % between the sizes, nothing
+spilled.
 """
 
 import argparse
@@ -42,7 +46,16 @@ def corpus_file(path: Path, count: int) -> None:
         for start in range(0, count, 1000):
             numbers = range(start, min(start + 1000, count))
             rows = [
-                (f"u{i:07}", f"s{i % 100}", f"s{i % 100}", f"clips/u{i:07}.wav", digest(i), 2.5, VOTES, "votes")
+                (
+                    f"u{i:07}",
+                    f"s{i % 100}",
+                    f"s{i % 100}",
+                    f"clips/u{i:07}.wav",
+                    digest(i),
+                    2.5,
+                    VOTES,
+                    "votes",
+                )
                 for i in numbers
             ]
             file.write_table(pa.table([*map(list, zip(*rows, strict=True))], schema=TABLE))
@@ -50,7 +63,10 @@ def corpus_file(path: Path, count: int) -> None:
 
 VOTES = [1, 2, 3, 0, 0, 1]
 TABLE = pa.schema(
-    [(name, {"duration_s": pa.float64(), "votes": pa.list_(pa.int32())}.get(name, pa.string())) for name in COLUMNS]
+    [
+        (name, {"duration_s": pa.float64(), "votes": pa.list_(pa.int32())}.get(name, pa.string()))
+        for name in COLUMNS
+    ]
 )
 
 
@@ -61,7 +77,11 @@ def digest(number: int) -> str:
 def memory() -> dict[str, float]:
     """Anonymous and resident memory of this process in MiB, as Linux counts them."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "VmRSS"))}
+    kib = {
+        line.split(":")[0]: int(line.split()[1])
+        for line in lines
+        if line.startswith(("RssAnon", "VmRSS"))
+    }
     return {"anonymous": kib["RssAnon"] / 1024, "resident": kib["VmRSS"] / 1024}
 
 
@@ -88,7 +108,11 @@ def one_size(file: Path, group_size: int) -> dict[str, float]:
             for name, mib in memory().items():
                 highest[name] = max(highest[name], mib)
 
-    with ray_started(None), tempfile.TemporaryDirectory() as folder, AnswerStore(Path(folder)) as store:
+    with (
+        ray_started(None),
+        tempfile.TemporaryDirectory() as folder,
+        AnswerStore(Path(folder)) as store,
+    ):
         corpus = LoadedCorpus("tiny", SIX, Utterances(pq.read_table(file)), "/nowhere")
         pa.default_memory_pool().release_unused()
         cells = (Cell("tiny", "tiny", plan.strategies[0].row()),)
@@ -129,14 +153,27 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "utterances.parquet"
             corpus_file(file, count)
-            again = [sys.executable, __file__, "--one", str(file), "--group-size", str(given.group_size)]
+            again = [
+                sys.executable,
+                __file__,
+                "--one",
+                str(file),
+                "--group-size",
+                str(given.group_size),
+            ]
             done = subprocess.run(again, stdout=subprocess.PIPE, text=True, check=True)
             sizes.append(json.loads(done.stdout.splitlines()[-1]))
     growth = {
-        f"{name}_largest_over_smallest": round(sizes[-1][f"{name}_mib"] / sizes[0][f"{name}_mib"], 3)
+        f"{name}_largest_over_smallest": round(
+            sizes[-1][f"{name}_mib"] / sizes[0][f"{name}_mib"], 3
+        )
         for name in ("anonymous", "resident")
     }
-    record("utterances", {"engine": "null", "group_size": given.group_size, "sizes": sizes, **growth}, given.out)
+    record(
+        "utterances",
+        {"engine": "null", "group_size": given.group_size, "sizes": sizes, **growth},
+        given.out,
+    )
 
 
 if __name__ == "__main__":

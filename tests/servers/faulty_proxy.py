@@ -1,9 +1,11 @@
-"""A proxy that stands before a real OpenAI-compatible server and breaks responses in all the ways networks do.
+"""A proxy that stands before a real OpenAI-compatible server and breaks responses in all the ways
+networks do.
 
-Faults before the server is asked (it generates, and bills, nothing): 401 429 429-date 429-ms 500 503 503-html reset-before.
-Faults after it has answered: truncated wrong-json no-choices hang drip reset 504. Faults that change the answer: empty filtered
-other-model thinking no-usage. With replay=True the proxy honours Idempotency-Key, as gateways do: a retried request
-gets the first answer again, and the server behind is asked once.
+Faults before the server is asked (it generates, and bills, nothing): 401 429 429-date 429-ms 500
+503 503-html reset-before. Faults after it has answered: truncated wrong-json no-choices hang drip
+reset 504. Faults that change the answer: empty filtered other-model thinking no-usage. With
+replay=True the proxy honours Idempotency-Key, as gateways do: a retried request gets the first
+answer again, and the server behind is asked once.
 """
 
 import http.client
@@ -26,10 +28,16 @@ AFTER = ("truncated", "wrong-json", "no-choices", "hang", "drip", "reset", "504"
 
 
 class FaultyProxy:
-    """fault(identity, attempt) names the fault for the attempt-th request (from 1) with an Idempotency-Key; "" = none."""
+    """fault(identity, attempt) names the fault for the attempt-th request (from 1) with an
+    Idempotency-Key; "" = none.
+    """
 
     def __init__(
-        self, upstream: str, fault: Callable[[str, int], str], replay: bool = True, hang_s: float = 5.0
+        self,
+        upstream: str,
+        fault: Callable[[str, int], str],
+        replay: bool = True,
+        hang_s: float = 5.0,
     ) -> None:
         self.upstream = urlsplit(upstream)
         self.fault = fault
@@ -75,7 +83,9 @@ class FaultyProxy:
             self.faults[fault] += 1
         if fault in BEFORE:
             return self.refuse(handler, fault)
-        status, reply = self.ask(handler.path, identity, body, handler.headers.get("Authorization", ""))
+        status, reply = self.ask(
+            handler.path, identity, body, handler.headers.get("Authorization", "")
+        )
         if status == 200:
             reply = self.change(fault, reply)
         if fault == "truncated":
@@ -119,13 +129,21 @@ class FaultyProxy:
             with self._lock:
                 self._at_once -= 1
 
-    def forward(self, path: str, identity: str, body: bytes, authorization: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.upstream.hostname or "", self.upstream.port, timeout=120)
+    def forward(
+        self, path: str, identity: str, body: bytes, authorization: str
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(
+            self.upstream.hostname or "", self.upstream.port, timeout=120
+        )
         connection.request(
             "POST",
             path,
             body,
-            {"Content-Type": "application/json", "Idempotency-Key": identity, "Authorization": authorization},
+            {
+                "Content-Type": "application/json",
+                "Idempotency-Key": identity,
+                "Authorization": authorization,
+            },
         )
         response = connection.getresponse()
         answer = (response.status, response.read())

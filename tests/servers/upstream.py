@@ -1,4 +1,6 @@
-"""A small OpenAI-compatible server that really decodes the clip: its answer depends on audio, prompt, seed and temperature."""
+"""A small OpenAI-compatible server that really decodes the clip: its answer depends on audio,
+prompt, seed and temperature.
+"""
 
 import base64
 import hashlib
@@ -13,12 +15,16 @@ import numpy as np
 
 
 class QuietServer(ThreadingHTTPServer):
-    """Handles every request in a thread of its own and keeps silent about clients that went away."""
+    """Handles every request in a thread of its own and keeps silent about clients that went
+    away.
+    """
 
     daemon_threads = True
 
     def start(self) -> None:
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def handle_error(self, *_: object) -> None:
         pass
@@ -37,7 +43,9 @@ class Refusal(Exception):
 
 
 class Upstream:
-    """Serves /v1/chat/completions on a free port of 127.0.0.1; `made` lists the Idempotency-Key of every answer generated."""
+    """Serves /v1/chat/completions on a free port of 127.0.0.1; `made` lists the Idempotency-Key of
+    every answer generated.
+    """
 
     def __init__(self, model: str = "small") -> None:
         self.model = model
@@ -95,9 +103,19 @@ class Upstream:
         chance = random.Random(source)
         shares = [chance.random() for _ in range(4)]
         text = json.dumps(
-            dict(zip(("neutral", "happy", "angry", "sad"), [s / sum(shares) for s in shares], strict=True))
+            dict(
+                zip(
+                    ("neutral", "happy", "angry", "sad"),
+                    [s / sum(shares) for s in shares],
+                    strict=True,
+                )
+            )
         )
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": text},
+        }
         if body.get("logprobs"):
             choice["logprobs"] = {"content": [{"token": "x", "logprob": -0.25} for _ in range(20)]}
         prompt_tokens = 30 + len(samples) // 1600

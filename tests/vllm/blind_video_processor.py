@@ -1,4 +1,5 @@
-"""Stands in for Qwen2.5-Omni's video part, which transformers can load only where torchvision is; nothing is seen in these tests.
+"""Stands in for Qwen2.5-Omni's video part, which transformers can load only where torchvision is;
+nothing is seen in these tests.
 
 It is copied into a random checkpoint's folder and loaded from there as remote code.
 """

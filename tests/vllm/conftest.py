@@ -1,4 +1,5 @@
-"""These tests run vLLM itself, in the environment that `make test-vllm` makes; anywhere else each of them skips and says so.
+"""These tests run vLLM itself, in the environment that `make test-vllm` makes; anywhere else each
+of them skips and says so.
 
 No module here imports vllm or torch while it is collected.
 """
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# Read when vLLM is imported: the engine in this process (seconds to load instead of half a minute), and no look at the network.
+# Read when vLLM is imported: the engine in this process (seconds to load instead of half a minute),
+# and no look at the network.
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -21,7 +23,9 @@ for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 _FOUND = importlib.util.find_spec("vllm")
-INSTALLED = _FOUND is not None and _FOUND.origin is not None  # this very folder can be taken for a package called vllm
+INSTALLED = (
+    _FOUND is not None and _FOUND.origin is not None
+)  # this very folder can be taken for a package called vllm
 MISSING = "vLLM is not installed here; `make test-vllm` makes its environment"
 
 

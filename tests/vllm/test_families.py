@@ -1,6 +1,8 @@
-"""Each family of the registry in vLLM, on a tiny random checkpoint, through our engine: it hears, and it agrees with transformers.
+"""Each family of the registry in vLLM, on a tiny random checkpoint, through our engine: it hears,
+and it agrees with transformers.
 
-vLLM 0.32, the community CPU build. Ultravox has no class in transformers 5.19: it is held against its own parts put together by hand.
+vLLM 0.32, the community CPU build. Ultravox has no class in transformers 5.19: it is held against
+its own parts put together by hand.
 """
 
 import importlib
@@ -33,7 +35,11 @@ HERE = Path(__file__).parent
 
 def requests(*lengths: float) -> list[Request]:
     def clip(number: int, seconds: float) -> np.ndarray:
-        return np.random.default_rng(number).uniform(-0.5, 0.5, int(16000 * seconds)).astype(np.float32)
+        return (
+            np.random.default_rng(number)
+            .uniform(-0.5, 0.5, int(16000 * seconds))
+            .astype(np.float32)
+        )
 
     return [
         Request(str(n), "How does it sound?", clip(n, seconds), seed=n * 7919 + 1, labels=LABELS)
@@ -42,7 +48,9 @@ def requests(*lengths: float) -> list[Request]:
 
 
 def remote(folder: Path, module: str, file: str, **names: str) -> None:
-    """Put a module of ours beside a checkpoint and name its classes as remote code in one of the checkpoint's files."""
+    """Put a module of ours beside a checkpoint and name its classes as remote code in one of the
+    checkpoint's files.
+    """
     shutil.copy(HERE / f"{module}.py", folder)
     known = json.loads((folder / file).read_text()) if (folder / file).is_file() else {}
     auto = {"auto_map": {kind: f"{module}.{name}" for kind, name in names.items()}}
@@ -54,17 +62,26 @@ def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("random") / request.param
     checkpoints.save(request.param, folder)
     if request.param == "ultravox":
-        remote(folder, "ultravox_processor", "preprocessor_config.json", AutoProcessor="UltravoxAsPublished")
+        remote(
+            folder,
+            "ultravox_processor",
+            "preprocessor_config.json",
+            AutoProcessor="UltravoxAsPublished",
+        )
     if request.param == "qwen2_5_omni":
         remote(
-            folder, "blind_video_processor", "video_preprocessor_config.json", AutoVideoProcessor="BlindVideoProcessor"
+            folder,
+            "blind_video_processor",
+            "video_preprocessor_config.json",
+            AutoVideoProcessor="BlindVideoProcessor",
         )
     parts = ()
     if request.param == "ultravox":
         # the checkpoint names repositories, as the published ones do; the row says where they are
         config = json.loads((folder / "config.json").read_text())
         parts = tuple(
-            WeightsPart(key=key, weights=f"file:{config[key]}") for key in ("text_model_id", "audio_model_id")
+            WeightsPart(key=key, weights=f"file:{config[key]}")
+            for key in ("text_model_id", "audio_model_id")
         )
         named = dict.fromkeys(("text_model_id", "audio_model_id"), "nobody/nothing")
         (folder / "config.json").write_text(json.dumps(config | named))
@@ -78,10 +95,12 @@ def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def omni_without_torchvision(patch: pytest.MonkeyPatch) -> None:
-    """Let vLLM import its Qwen2.5-Omni where torchvision is not, as it is in the environment of `make test-vllm`.
+    """Let vLLM import its Qwen2.5-Omni where torchvision is not, as it is in the environment of
+    `make test-vllm`.
 
-    torchvision's published builds do not load beside a CPU torch. vLLM asks for it in one import of a function that transformers has a
-    second time; transformers itself forgets to name a class that it compares with. Sound passes through none of it.
+    torchvision's published builds do not load beside a CPU torch. vLLM asks for it in one import of
+    a function that transformers has a second time; transformers itself forgets to name a class that
+    it compares with. Sound passes through none of it.
     """
     if importlib.util.find_spec("torchvision"):
         return
@@ -90,11 +109,19 @@ def omni_without_torchvision(patch: pytest.MonkeyPatch) -> None:
 
     twin = importlib.import_module("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
     patch.setitem(sys.modules, "transformers.models.qwen2_vl.image_processing_qwen2_vl", twin)
-    patch.setattr(processing_utils.transformers_module, "VideoProcessorMixin", VideoProcessorMixin, raising=False)
+    patch.setattr(
+        processing_utils.transformers_module,
+        "VideoProcessorMixin",
+        VideoProcessorMixin,
+        raising=False,
+    )
     from vllm import ModelRegistry
-    from vllm.model_executor.models.qwen2_5_omni_thinker import Qwen2_5OmniThinkerForConditionalGeneration
+    from vllm.model_executor.models.qwen2_5_omni_thinker import (
+        Qwen2_5OmniThinkerForConditionalGeneration,
+    )
 
-    # as a class: under its name vLLM would look at it in a process of its own, which knows nothing of the above
+    # as a class: under its name vLLM would look at it in a process of its own, which knows nothing
+    # of the above
     ModelRegistry.register_model("Qwen2_5OmniModel", Qwen2_5OmniThinkerForConditionalGeneration)
 
 
@@ -130,7 +157,9 @@ def test_every_clip_is_answered_by_what_is_heard(engine, decoding):
 
 @pytest.fixture(scope="module")
 def other(spec: ModelSpec, engine: Any) -> Iterator[Any]:
-    """The same checkpoint without vLLM. Asks for `engine`, so that both are of one family at a time."""
+    """The same checkpoint without vLLM. Asks for `engine`, so that both are of one family at a
+    time.
+    """
     if spec.family == "ultravox":
         yield UltravoxByHand(spec.path())
         return
@@ -142,7 +171,9 @@ def other(spec: ModelSpec, engine: Any) -> Iterator[Any]:
 
 
 class UltravoxByHand:
-    """Ultravox from transformers' Whisper and Llama and the published shape of the projector, one clip at a time, without a cache."""
+    """Ultravox from transformers' Whisper and Llama and the published shape of the projector, one
+    clip at a time, without a cache.
+    """
 
     def __init__(self, folder: Path) -> None:
         import transformers
@@ -156,14 +187,25 @@ class UltravoxByHand:
         self.projector = load_file(folder / "model.safetensors")
 
     def heard(self, clip: np.ndarray) -> Any:
-        """The clip as tokens of the language model, (tokens, its width): encoder frames by eights, through the projector."""
+        """The clip as tokens of the language model, (tokens, its width): encoder frames by eights,
+        through the projector.
+        """
         from torch.nn import functional as f
 
         found = self.extractor(
-            clip, sampling_rate=16000, padding="longest", pad_to_multiple_of=160, return_tensors="pt"
+            clip,
+            sampling_rate=16000,
+            padding="longest",
+            pad_to_multiple_of=160,
+            return_tensors="pt",
         )
-        encoder, part = self.encoder, {k.removeprefix("multi_modal_projector."): v for k, v in self.projector.items()}
-        frames = f.gelu(encoder.conv2(f.gelu(encoder.conv1(found["input_features"])))).permute(0, 2, 1)
+        encoder, part = (
+            self.encoder,
+            {k.removeprefix("multi_modal_projector."): v for k, v in self.projector.items()},
+        )
+        frames = f.gelu(encoder.conv2(f.gelu(encoder.conv1(found["input_features"])))).permute(
+            0, 2, 1
+        )
         frames = frames + encoder.embed_positions.weight[: frames.shape[1]]
         for layer in encoder.layers:
             frames = layer(frames, None)
@@ -199,7 +241,12 @@ class UltravoxByHand:
 
         def candidate(tokens: list[int], how: Any) -> Candidate:
             steps = after_prompt(tokens)[: len(tokens)].gather(1, torch.tensor(tokens)[:, None])
-            return Candidate(self.words.decode(tokens, skip_special_tokens=True), len(tokens), float(steps.sum()), how)
+            return Candidate(
+                self.words.decode(tokens, skip_special_tokens=True),
+                len(tokens),
+                float(steps.sum()),
+                how,
+            )
 
         if decoding.kind == "forced":
             spelled = [self.words.encode(label, add_special_tokens=False) for label in one.labels]
@@ -209,9 +256,15 @@ class UltravoxByHand:
             search = BeamSearch(decoding.count, {end}, decoding.max_tokens)
             while not search.finished:
                 steps = [after_prompt(list(beam.tokens))[-1].tolist() for beam in search.open]
-                likely = [{t: p for t, p in enumerate(step) if t == end or t not in special} for step in steps]
+                likely = [
+                    {t: p for t, p in enumerate(step) if t == end or t not in special}
+                    for step in steps
+                ]
                 search.advance(likely)
-            found = [candidate(list(beam.tokens), "stop" if beam.ended else "length") for beam in search.complete]
+            found = [
+                candidate(list(beam.tokens), "stop" if beam.ended else "length")
+                for beam in search.complete
+            ]
         else:
             said: list[int] = []
             while len(said) < decoding.max_tokens and self.words.eos_token_id not in said:
@@ -222,7 +275,9 @@ class UltravoxByHand:
 
 def agree(engine: Any, other: Any, groups: list[list[Request]], decoding: Decoding) -> None:
     for group in groups:
-        for ours, theirs in zip(engine.draw(group, decoding), other.draw(group, decoding), strict=True):
+        for ours, theirs in zip(
+            engine.draw(group, decoding), other.draw(group, decoding), strict=True
+        ):
             assert ours.failure == ""
             assert [c.text for c in ours.candidates] == [c.text for c in theirs.candidates]
             assert likelihoods(ours) == pytest.approx(likelihoods(theirs), abs=1e-3)
@@ -232,7 +287,9 @@ def agree(engine: Any, other: Any, groups: list[list[Request]], decoding: Decodi
 def test_a_clip_is_encoded_alone_once_and_under_no_further_question(engine, spec, monkeypatch):
     alone, whole = [], engine._run
     monkeypatch.setattr(
-        engine, "_run", lambda prompts, params: alone.append(len(prompts) == 1) or whole(prompts, params)
+        engine,
+        "_run",
+        lambda prompts, params: alone.append(len(prompts) == 1) or whole(prompts, params),
     )
     asked = [replace(one, audio=one.audio / 3) for one in requests()]
     first = engine.draw(asked, GREEDY)
@@ -250,7 +307,9 @@ def test_a_clip_alone_is_answered_as_it_is_without_vllm(engine, other, decoding)
 
 
 @pytest.mark.parametrize("decoding", [GREEDY, FORCED, BEAMS], ids=str)
-def test_clips_of_different_lengths_together_are_answered_as_they_are_without_vllm(engine, other, decoding):
+def test_clips_of_different_lengths_together_are_answered_as_they_are_without_vllm(
+    engine, other, decoding
+):
     # quieter, so that none was heard alone before: vLLM keeps what it has encoded
     quieter = [replace(one, audio=one.audio / 2) for one in requests()]
     agree(engine, other, [quieter], decoding)

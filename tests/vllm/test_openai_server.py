@@ -1,7 +1,7 @@
 """The OpenAI-compatible engine against vLLM's own server, and with the faulty proxy before it.
 
-The server runs as its users run it (`python -m vllm.entrypoints.openai.api_server`), on loopback, with the tiny ALM (a random checkpoint of
-its architecture where the tiny one is not trained yet).
+The server runs as its users run it (`python -m vllm.entrypoints.openai.api_server`), on loopback,
+with the tiny ALM (a random checkpoint of its architecture where the tiny one is not trained yet).
 """
 
 import os
@@ -34,12 +34,16 @@ def requests(count: int) -> list[Request]:
     def clip(n: int) -> np.ndarray:
         return np.random.default_rng(n).uniform(-0.5, 0.5, 16000).astype(np.float32)
 
-    return [Request(key=f"{n:064x}", prompt=PROMPT, audio=clip(n), seed=n * 7919) for n in range(count)]
+    return [
+        Request(key=f"{n:064x}", prompt=PROMPT, audio=clip(n), seed=n * 7919) for n in range(count)
+    ]
 
 
 @pytest.fixture(scope="module")
 def spec():
-    return MODELS["tiny"].changed(id="served", weights="served", family="openai", engines=("openai",))
+    return MODELS["tiny"].changed(
+        id="served", weights="served", family="openai", engines=("openai",)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +76,9 @@ def server(tmp_path_factory):
         deadline = time.monotonic() + 900
         while True:
             if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"vLLM's server did not start: {log.read_text(encoding='utf-8')[-2000:]}")
+                pytest.fail(
+                    f"vLLM's server did not start: {log.read_text(encoding='utf-8')[-2000:]}"
+                )
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
                 break
@@ -93,7 +99,10 @@ def test_a_real_server_answers_with_likelihoods_and_nested_samples(server, spec)
     engine.close()
     for answer in (*greedy, *few, *many):
         assert answer.failure == ""
-        assert all(c.tokens > 0 and c.log_likelihood is not None and c.log_likelihood < 0 for c in answer.candidates)
+        assert all(
+            c.tokens > 0 and c.log_likelihood is not None and c.log_likelihood < 0
+            for c in answer.candidates
+        )
         assert answer.extra["served_model"] == ["served"]
     assert [a.candidates for a in few] == [a.candidates[:2] for a in many]
     assert len({answer.candidates[0].log_likelihood for answer in greedy}) == 3
@@ -113,12 +122,16 @@ def test_a_chaos_run_ends_complete_with_each_answer_paid_for_once(server, spec):
     expected = plain.draw(requests(8), SAMPLES)
     plain.close()
     proxy = FaultyProxy(server, fault, hang_s=30)
-    engine = OpenAIEngine(spec, base_url=proxy.url, timeout_s=10, attempts=40, backoff_s=0.05, longest_wait_s=1)
+    engine = OpenAIEngine(
+        spec, base_url=proxy.url, timeout_s=10, attempts=40, backoff_s=0.05, longest_wait_s=1
+    )
     answers = engine.draw(requests(8), SAMPLES)
     engine.close()
     proxy.close()
     assert [answer.failure for answer in answers] == [""] * 8
-    assert [[c.text for c in a.candidates] for a in answers] == [[c.text for c in a.candidates] for a in expected]
+    assert [[c.text for c in a.candidates] for a in answers] == [
+        [c.text for c in a.candidates] for a in expected
+    ]
     assert set(proxy.asked_upstream.values()) == {1}
     assert len(proxy.asked_upstream) == 24
     assert sum(proxy.faults.values()) - proxy.faults[""] > 8

@@ -7,6 +7,6 @@
 `deciding.py`    rules, Holm within families, and the rows of tables/claims.csv
 `flips.py`       how many answers would have to change for a verdict to change
 
-docs/claims.md tells it in words. Everything is a pure function: `ambiemo verify` makes the same table
-from the answers of a bundle.
+docs/claims.md tells it in words. Everything is a pure function: `ambiemo verify` makes the same
+table from the answers of a bundle.
 """

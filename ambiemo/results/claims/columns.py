@@ -68,7 +68,9 @@ def evidence_of(
 
 
 def run_of(study: Study, limit: int | None = None, missing: Sequence[str] = ()) -> Run:
-    """What of a run decides whether it may speak of the paper. missing: what was not there, by name."""
+    """What of a run decides whether it may speak of the paper. missing: what was not there, by
+    name.
+    """
     partial = [f"limited to {limit} utterances per corpus"] if limit is not None else []
     partial += [
         f"the plan takes {one.limit} utterances of {one.id}"

@@ -64,7 +64,9 @@ class Decision:
 
 
 def gain(claim: Claim, found: Found, p_holm: float) -> Verdict:
-    """HOLDS above 0 if Brier does not say the contrary; NOT REPRODUCED where the upper end is below δ."""
+    """HOLDS above 0 if Brier does not say the contrary; NOT REPRODUCED where the upper end is below
+    δ.
+    """
     one = found.main
     if one.high < claim.tolerance:
         return NOT_REPRODUCED, f"the upper end is below δ = {claim.tolerance:g}"
@@ -119,7 +121,9 @@ def somewhere_worse(claim: Claim, found: Found, p_holm: float) -> Verdict:
 
 
 def nobody_everywhere(claim: Claim, found: Found, p_holm: float) -> Verdict:
-    """HOLDS where no strategy is in every set, NOT REPRODUCED where one beats all others everywhere."""
+    """HOLDS where no strategy is in every set, NOT REPRODUCED where one beats all others
+    everywhere.
+    """
     if found.main.value == 0 and p_holm < ALPHA:
         return HOLDS, found.note
     if any(one.low > 0 for one in found.parts):
@@ -130,7 +134,9 @@ def nobody_everywhere(claim: Claim, found: Found, p_holm: float) -> Verdict:
 
 
 def ambiguity(claim: Claim, found: Found, p_holm: float) -> Verdict:
-    """HOLDS where all six contrasts are above 0; NOT REPRODUCED where both F contrasts are below 0."""
+    """HOLDS where all six contrasts are above 0; NOT REPRODUCED where both F contrasts are below
+    0.
+    """
     names = [
         f"{what} against {side}"
         for side in ("greedy", "greedy tempered")
@@ -147,7 +153,9 @@ def ambiguity(claim: Claim, found: Found, p_holm: float) -> Verdict:
 
 
 def published_gain(claim: Claim, found: Found, p_holm: float) -> Verdict:
-    """HOLDS where our interval excludes 0, contains the published gain, and is narrow enough to tell."""
+    """HOLDS where our interval excludes 0, contains the published gain, and is narrow enough to
+    tell.
+    """
     one, published = found.main, claim.published or 0.0
     inside = one.low <= published <= one.high
     narrow = (one.high - one.low) / 2 <= abs(published) / 2
@@ -169,7 +177,9 @@ def published_gain(claim: Claim, found: Found, p_holm: float) -> Verdict:
 
 
 def published_level(claim: Claim, found: Found, p_holm: float) -> Verdict:
-    """WITHIN TOLERANCE at best: NOT REPRODUCED where our whole interval is farther than the tolerance."""
+    """WITHIN TOLERANCE at best: NOT REPRODUCED where our whole interval is farther than the
+    tolerance.
+    """
     one, published, allowed = found.main, claim.published or 0.0, claim.tolerance
     if one.low > published + allowed or one.high < published - allowed:
         return (
@@ -205,7 +215,9 @@ RULES: dict[str, Rule] = {
 
 
 def decide(book: Claims, evidence: Evidence, run: Run) -> list[Decision]:
-    """Every claim of the book, in its order. Claims about the embedded corpus only where a run has it."""
+    """Every claim of the book, in its order. Claims about the embedded corpus only where a run has
+    it.
+    """
     listed = [one for one in book.claims if one.about == "paper" or EMBEDDED in run.corpora]
     estimated = [_estimated(book, claim, evidence, run) for claim in listed]
     p_holm = adjusted(estimated)

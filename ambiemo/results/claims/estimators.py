@@ -29,7 +29,9 @@ from ambiemo.results.claims.evidence import Evidence, Key, Untestable, mean_of
 from ambiemo.results.claims.reading import POOL, REFERENCE, Claim, Place
 
 Moves = Mapping[Key, Array | float]
-"""By column, per utterance: which sign of a change in its loss raises the estimate (0: no effect)."""
+"""By column, per utterance: which sign of a change in its loss raises the estimate (0: no
+effect).
+"""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,9 @@ def _against(places: Sequence[Place], claim: Claim) -> Moves:
 
 
 def mean_gain(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
-    """Mean of loss(reference) - loss(strategy) over cells and utterances. Guard: the same by Brier."""
+    """Mean of loss(reference) - loss(strategy) over cells and utterances. Guard: the same by
+    Brier.
+    """
     d, guard = {}, []
     for corpus in _corpora(places):
         here = _of(corpus, places)
@@ -187,7 +191,8 @@ def metric_level(places: Sequence[Place], claim: Claim, evidence: Evidence) -> F
 
 
 def group_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
-    """By corpus: mean loss of the open models minus that of the closed ones. p: the largest of them.
+    """By corpus: mean loss of the open models minus that of the closed ones. p: the largest of
+    them.
 
     "Above 0 everywhere" is shown at 5 % if every part is (intersection-union test, Berger 1982).
     """
@@ -250,7 +255,9 @@ def share_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Foun
 
 
 def worst_cell(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
-    """The smallest gain of any cell. p: the smallest after Holm over the cells, of those below 0."""
+    """The smallest gain of any cell. p: the smallest after Holm over the cells, of those below
+    0.
+    """
     parts, ps = [], []
     for place in places:
         found, p = _mean({place.corpus: _gain(place, claim, evidence, claim.metric)}, evidence)
@@ -265,7 +272,8 @@ def worst_cell(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Fou
 
 
 def nowhere_best(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
-    """How many strategies are in every cell's set of those that are not shown to be worse than another.
+    """How many strategies are in every cell's set of those that are not shown to be worse than
+    another.
 
     A strategy leaves the set of a (model, corpus) if one of the others is better there, p < .05
     after Bonferroni over all (model, corpus) and all others. If the claim is false some strategy is
@@ -432,7 +440,8 @@ def _noise(left: Sequence[Array], corpora: Sequence[str]) -> float:
 
 
 def ambiguity_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
-    """Does the gain grow with ambiguity? Split votes; the test of `metrics.ambiguity`, over corpora.
+    """Does the gain grow with ambiguity? Split votes; the test of `metrics.ambiguity`, over
+    corpora.
 
     Gains and errors are means over the cells of a corpus. Parts: against greedy and against greedy
     tempered, each F_high - F_low, G_high - G_low and the overall gain. p: the largest of the six.

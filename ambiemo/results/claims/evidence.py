@@ -29,8 +29,9 @@ ALPHA = 0.05
 
 
 class Key(NamedTuple):
-    """One column of predictions. role: "" for the strategy's own answers, `pool` for the plain mean of
-    the candidates that it chooses from, or the name of a control."""
+    """One column of predictions. role: "" for the strategy's own answers, `pool` for the plain mean
+    of the candidates that it chooses from, or the name of a control.
+    """
 
     corpus: str
     model: str
@@ -178,7 +179,9 @@ class Evidence:
 
 
 def mean_of(values: Array, clusters: Sequence[str]) -> jackknife.Estimate:
-    """The mean of one number per utterance, with its jackknife interval. All 0: bounds 0 and p 1."""
+    """The mean of one number per utterance, with its jackknife interval. All 0: bounds 0 and p
+    1.
+    """
     parts = np.stack([values, np.ones(len(values))], axis=1)
     found = jackknife.jackknife(parts, clusters, lambda sums: sums[..., 0] / sums[..., 1])
     if found.reason == jackknife.NO_SPREAD and not np.any(values):
@@ -193,7 +196,9 @@ def uniform_where_failed(predicted: Array) -> tuple[Array, int]:
 
 
 def best_and_worst(panel: Panel) -> tuple[Array, Array]:
-    """The answers that help and hurt most: the truth, and all on the label with the fewest votes."""
+    """The answers that help and hurt most: the truth, and all on the label with the fewest
+    votes.
+    """
     worst = np.eye(panel.truth.shape[1])[panel.truth.argmin(axis=1)]
     return panel.truth, worst
 

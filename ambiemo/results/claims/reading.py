@@ -38,7 +38,9 @@ class Cells(Part):
 
 
 class RuleText(Part):
-    """What each verdict means, in words. The code of a rule has the same name (`deciding.RULES`)."""
+    """What each verdict means, in words. The code of a rule has the same name
+    (`deciding.RULES`).
+    """
 
     holds: str = ""
     within_tolerance: str = ""
@@ -129,7 +131,9 @@ class Place(NamedTuple):
 
 
 def packaged() -> bytes:
-    """The file that ships with the package, to the byte: what a bundle keeps as config/claims.yaml."""
+    """The file that ships with the package, to the byte: what a bundle keeps as
+    config/claims.yaml.
+    """
     return resources.files("ambiemo.results.claims").joinpath("claims.yaml").read_bytes()
 
 
