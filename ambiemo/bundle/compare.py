@@ -268,8 +268,8 @@ def show(first: Path, second: Path, margin: float, as_json: bool) -> bool:
     if as_json:
         print(json.dumps(as_object(comparison, margin), indent=1, allow_nan=False))
     else:
-        as_lines(comparison, margin)
         print_claims(first, second)
+        as_lines(comparison, margin)
     return comparison.agree
 
 

@@ -10,12 +10,13 @@ docs/metrics.md and docs/strategies.md, not from the package's code, and imports
   - Is everything that the plan asks for there, once? Cells, questions, utterances, answers, scores.
   - Does each answer stand under its own question? Key and seed of every draw are made again.
   - Does each prediction follow from the answers? All are made again where answers are plain JSON.
-  - Do the tables follow? All counts and point values of results, paired, heard, draws, levels,
-    cells and failures are made again.
+  - Do the tables follow? Counts, values, intervals and p of results, paired, heard, gains, floors
+    and verifier, and draws, levels, cells and failures are made again.
 
 It does not read answers that need repair (near-JSON, prose). Predictions that rest on them are
 taken as given and counted; if they are more than half, the bundle is called broken. It does not
-make intervals, p values, results.md and the files' exact bytes again: `ambiemo verify` does.
+make again: the bootstrap bounds of ece_5 and ece_10; ambiguity, curves and claims.csv; results.md;
+exact bytes. `ambiemo verify` does. A line "not checked" says it all.
 Checksums are for `sha256sum -c` (README.md in this folder).
 
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
@@ -2054,6 +2055,7 @@ class Stream:
         self.asking = Asking(study, question)
         self.answers = Rows(study.folder, f"answers/{question.path}")
         self.scores: Any = None
+        self.quality = Quality(question.judged)
         if question.judged:
             self.scores = Rows(study.folder, f"scores/{question.path}")
 
@@ -2106,6 +2108,80 @@ class Stream:
         self.answers.finish()
         if self.scores:
             self.scores.finish()
+
+
+class Quality:
+    """How well the verifier tells the candidates of one question apart, summed by speaker."""
+
+    def __init__(self, judged):
+        self.judged, self.people = judged, {}
+        self.unread = 0  # clips with a candidate that needs repair
+
+    def add(self, person, truth, candidates):
+        """Add one clip: its judged candidates."""
+        told = []
+        for number, (shares, _, _, score, _) in enumerate(candidates, 1):
+            if shares is CANNOT_TELL:
+                self.unread += 1
+                return
+            if shares is not None and score is not None:
+                told.append((number, score, js_bits(truth, shares)))
+        # clips, right and half of even, pairs of unlike J; clips, tau-b; clips, even, pairs;
+        # clips, slopes above, below; then clips and scores by number
+        own = self.people.setdefault(person, [0.0] * (12 + 2 * self.judged))
+        for number, score, _ in told:
+            own[10 + 2 * number] += 1
+            own[11 + 2 * number] += score
+        if len(told) < 2:
+            return
+        right = wrong = even = alike = even_unlike = 0
+        for at, (_, score, js) in enumerate(told):
+            for _, other, far in told[:at]:
+                same = abs(js - far) < SAME
+                alike += same
+                even += score == other
+                if not same and score == other:
+                    even_unlike += 1
+                elif not same:
+                    right += (score > other) == (js < far)
+                    wrong += (score > other) != (js < far)
+        pairs = len(told) * (len(told) - 1) // 2
+        if pairs > alike:
+            own[0] += 1
+            own[1] += right + even_unlike / 2
+            own[2] += pairs - alike
+            if pairs > even:
+                own[3] += 1
+                own[4] += (right - wrong) / math.sqrt((pairs - even) * (pairs - alike))
+        own[5] += 1
+        own[6] += even
+        own[7] += pairs
+        middle = sum([number for number, _, _ in told]) / len(told)
+        own[8] += 1
+        own[9] += sum([(number - middle) * score for number, score, _ in told])
+        own[10] += sum([(number - middle) * -js for number, _, js in told])
+        own[11] += sum([(number - middle) ** 2 for number, _, _ in told])
+
+    def quantities(self, level):
+        """(name, number of the candidate) -> (interval, clips)."""
+        made = {}
+        parts = {
+            "concordance": (0, 1, 2),
+            "kendall_tau_b": (3, 4, 3),
+            "tied_pairs": (5, 6, 7),
+            "order_slope": (8, 9, 11),
+            "order_slope_js": (8, 10, 11),
+        }
+        told: dict = {(name, ""): places for name, places in parts.items()}
+        for number in range(1, self.judged + 1):
+            at = 10 + 2 * number
+            told[("mean_score", str(number))] = (at, at + 1, at)
+        for name, (n, above, below) in told.items():
+            rows = [(row[above], row[below], round(row[n])) for row in self.people.values()]
+            rows = [row for row in rows if row[2]]
+            interval = Interval.of_ratio(*turned(rows, 3), level=level)
+            made[name] = interval, sum([row[2] for row in rows])
+        return made
 
 
 class Column:
@@ -2287,6 +2363,7 @@ class Counted:
     def __init__(self):
         self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
         self.untold = self.gains_given = 0  # rows of floors.csv and gains.csv
+        self.unjudged = self.selfish = 0  # questions and rows of verifier.csv
 
 
 def clips_of_others(ids, speakers, seed, corpus):
@@ -2366,13 +2443,16 @@ class Unit:
             asked.append((column, self.streams[question]))
             self.asked[id(column)] = question
         for place, (utterance, clip) in enumerate(zip(corpus.ids, corpus.clips)):
-            made = waiting.get(clip)
-            if made is None:
-                made = self._predict(utterance, clip, asked, failures)
+            kept = waiting.get(clip)
+            if kept is None:
+                kept = self._predict(utterance, clip, asked, failures)
                 if last[clip] > place:
-                    waiting[clip] = made
+                    waiting[clip] = kept
             elif last[clip] == place:
                 del waiting[clip]
+            made, judged = kept
+            for stream, candidates in judged:
+                stream.quality.add(corpus.speakers[place], corpus.truths[place], candidates)
             self._compare(utterance, corpus.levels[place], made, place)
         for stream in self.streams.values():
             stream.finish()
@@ -2397,7 +2477,12 @@ class Unit:
             made.append(
                 Prediction(column.strategy, candidates[:count] if count else candidates, failure)
             )
-        return made
+        judged = [
+            (stream, answers[name][0][: stream.question.judged])
+            for name, stream in self.streams.items()
+            if stream.question.judged
+        ]
+        return made, judged
 
     def _gain(self, column, ours, told, place, losses):
         """Add what the gain of one utterance consists of."""
@@ -2543,6 +2628,9 @@ FLOORS = (
 FLOORS_HEADER = (
     "corpus model strategy quantity raters value low high n speakers g_eff reason"
 ).split()
+VERIFIER = (
+    "corpus model judge question quantity candidate value low high n speakers g_eff reason"
+).split()
 GAINS = "corpus model strategy candidates n speakers g_eff left_out".split()
 GAINS += [
     f"{name}{end}"
@@ -2659,6 +2747,11 @@ class Tables:
         self.floors = Table(folder, "floors.csv", FLOORS_HEADER, 5, findings)
         self.gains = Table(folder, "gains.csv", GAINS, 3, findings)
         self.levels = Table(folder, "levels.csv", LEVELS_HEADER, 2, findings)
+        self.verifier = (
+            Table(folder, "verifier.csv", VERIFIER, 6, findings)
+            if "tables/verifier.csv" in folder.paths
+            else None
+        )
         self.heard = (
             Table(folder, "heard.csv", HEARD, 4, findings)
             if "tables/heard.csv" in folder.paths
@@ -2743,8 +2836,11 @@ class Tables:
     def check_floor(self, name, interval, n):
         """One row of floors.csv."""
         where, row = self.floors.take(name)
-        if row is None:
-            return
+        if row is not None:
+            self.quantity(where, row, interval, n)
+
+    def quantity(self, where, row, interval, n):
+        """A value with its interval, or with a reason."""
         self.number(where, row, "value", interval.value)
         self.text(where, row, "n", n)
         self.text(where, row, "speakers", interval.people)
@@ -2936,6 +3032,7 @@ class Tables:
         if heard:
             self.check_heard(corpus, model, heard)
         self.check_draws(unit)
+        self.check_verifier(unit)
 
     def measured(self, corpus, column):
         return None if column is None else Measured(corpus, column)
@@ -3082,6 +3179,32 @@ class Tables:
             few = 1 < people <= MOST_FLIPPED and len(pairs) * 2.0 ** (1 - people) >= 0.05
             self.why(where, row, reason or ("no p of" if few else ""))
 
+    def check_verifier(self, unit):
+        """How well the verifier tells the candidates of a model apart."""
+        judge = self.study.judges[unit.model]
+        others = [name for name, own in self.study.judges.items() if own == judge]
+        for stream in unit.streams.values():
+            if not stream.question.judged:
+                continue
+            if self.verifier is None:
+                raise Unreadable("tables/verifier.csv: no such file, expected one: one judges")
+            name = (unit.corpus.name, unit.model, judge, stream.question.name)
+            selfish = [(*name, f"self_preference_{of}", "") for of in ("score", "js")]
+            if stream.quality.unread:
+                self.counted.unjudged += 1
+            made = stream.quality.quantities(self.level)
+            for (quantity, number), (interval, n) in made.items():
+                where, row = self.verifier.take((*name, quantity, number))
+                if row is not None and not stream.quality.unread:
+                    self.quantity(where, row, interval, n)
+            for key in selfish:
+                if others != [unit.model]:
+                    self.counted.selfish += self.verifier.drop(key)
+                    continue
+                where, row = self.verifier.take(key)
+                if row is not None:
+                    self.quantity(where, row, UNKNOWN, 0)
+
     def check_draws(self, unit):
         tallies = {}
         for stream in unit.streams.values():
@@ -3191,6 +3314,7 @@ class Tables:
             self.heard,
             self.floors,
             self.gains,
+            self.verifier,
         ):
             if table is not None:
                 table.finish()
@@ -3464,7 +3588,13 @@ class Check:
             )
             print(f"{counted.numbers} counts and values of the tables made again")
             told = ["bootstrap bounds of ece_5 and ece_10"]
-            told += ["ambiguity, claims, curves, verifier.csv"]
+            told += ["ambiguity, claims, curves.csv"]
+            if counted.unjudged:
+                told += [
+                    f"{counted.unjudged} questions of verifier.csv, as a candidate needs repair"
+                ]
+            if counted.selfish:
+                told += [f"{counted.selfish} self-preferences of verifier.csv"]
             if counted.gains_given:
                 told += [
                     f"single candidates in {counted.gains_given} rows of gains.csv, as some need "
