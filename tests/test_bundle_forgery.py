@@ -23,7 +23,10 @@ from ambiemo.results.units import Gathered
 GREEDY, BEAMS = (f"answers/tiny/tiny/direct.{name}.jsonl.gz" for name in ("greedy", "beam-5"))
 JUDGED, SCORES = (f"{folder}/tiny/tiny/direct.beam-3.jsonl.gz" for folder in ("answers", "scores"))
 REASONED = "answers/tiny/tiny/cot.sample-8.jsonl.gz"
-SAMPLES, PREDICTIONS = "answers/tiny/tiny/direct.sample-8.jsonl.gz", "predictions/tiny/tiny.jsonl.gz"
+SAMPLES, PREDICTIONS = (
+    "answers/tiny/tiny/direct.sample-8.jsonl.gz",
+    "predictions/tiny/tiny.jsonl.gz",
+)
 ANSWERS = "answers/"
 Files = dict[str, bytes]
 
@@ -42,7 +45,10 @@ def better_table(files: Files) -> Files:
     lines = files["tables/results.csv"].decode().splitlines()
     header, cells = lines[0].split(","), lines[20].split(",")
     cells[header.index("js_divergence_bits")] = "0.000001"
-    return {**files, "tables/results.csv": "\n".join([*lines[:20], ",".join(cells), *lines[21:], ""]).encode()}
+    return {
+        **files,
+        "tables/results.csv": "\n".join([*lines[:20], ",".join(cells), *lines[21:], ""]).encode(),
+    }
 
 
 def another_prediction(files: Files) -> Files:
@@ -55,7 +61,9 @@ def another_prediction(files: Files) -> Files:
 def another_text(files: Files) -> Files:
     rows = rows_of(files, JUDGED)
     row = next(row for row in rows if row.get("verdict") == "exact")
-    row["text"] = json.dumps({"anger": 0.3, "disgust": 0.3, "fear": 0.1, "happy": 0.1, "neutral": 0.1, "sad": 0.1})
+    row["text"] = json.dumps(
+        {"anger": 0.3, "disgust": 0.3, "fear": 0.1, "happy": 0.1, "neutral": 0.1, "sad": 0.1}
+    )
     return with_rows(files, JUDGED, rows)
 
 
@@ -86,7 +94,10 @@ def other_votes(files: Files) -> Files:
 
 
 def another_epsilon(files: Files) -> Files:
-    return {**files, "config/plan.yaml": files["config/plan.yaml"].replace(b"epsilon: 0.01", b"epsilon: 0.9")}
+    return {
+        **files,
+        "config/plan.yaml": files["config/plan.yaml"].replace(b"epsilon: 0.01", b"epsilon: 0.9"),
+    }
 
 
 def fewer_answers(files: Files) -> Files:
@@ -115,7 +126,9 @@ def a_better_verdict(files: Files) -> Files:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_forgery_with_all_checksums_made_again_is_found(tmp_path: Path, forge: Callable, names: str) -> None:
+def test_a_forgery_with_all_checksums_made_again_is_found(
+    tmp_path: Path, forge: Callable, names: str
+) -> None:
     whole = real.files()
     forged = forge(whole)
     assert forged != whole
@@ -136,18 +149,35 @@ COUNT = 6
 def stated() -> Files:
     """A bundle whose plan and loader say how many utterances there are."""
     files = real.whole(count=COUNT)
-    return {**files, "config/plan.yaml": files["config/plan.yaml"].replace(b"expect: null", b"expect: %d" % COUNT)}
+    return {
+        **files,
+        "config/plan.yaml": files["config/plan.yaml"].replace(
+            b"expect: null", b"expect: %d" % COUNT
+        ),
+    }
 
 
 def remade(files: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
     """The files with predictions, tables and provenance made again, whatever the answers say."""
-    kept = {path: data for path, data in files.items() if not path.startswith(("predictions/", "tables/"))}
-    kept = {path: kept[path] for path in kept if path not in ("provenance/statement.json", "ro-crate-metadata.json")}
+    kept = {
+        path: data
+        for path, data in files.items()
+        if not path.startswith(("predictions/", "tables/"))
+    }
+    kept = {
+        path: kept[path]
+        for path in kept
+        if path not in ("provenance/statement.json", "ro-crate-metadata.json")
+    }
     kept.setdefault("log/run.log", real.RUN_LOG)
     with monkeypatch.context() as lenient:
         lenient.setattr(contents, "rows", lambda file, name: map(json.loads, file))
         study = contents.study_from(kept)
-        lenient.setattr(real, "assembled", lambda study, results: assembled(study, results, run_from(study, kept)))
+        lenient.setattr(
+            real,
+            "assembled",
+            lambda study, results: assembled(study, results, run_from(study, kept)),
+        )
         gathered = {unit: as_told(study, unit, kept) for unit in study.units}
         tables = real.derived(study, gathered)
     made = {**kept, "config/questions.jsonl": contents.study_files(study)["config/questions.jsonl"]}
@@ -169,9 +199,13 @@ def as_told(study: Study, unit: tuple[str, str], files: Files) -> dict[str, Gath
         for row in rows_of(files, contents.scores_path(question)) if question.judged else []:
             scores.setdefault(row["audio_sha256"], []).append(row)
         for clip in clips:
-            rows = draws.get(clip, [{"failure": "gone", "utterance_id": "", "draw": "", "truncated": False}])
+            rows = draws.get(
+                clip, [{"failure": "gone", "utterance_id": "", "draw": "", "truncated": False}]
+            )
             rows = rows[: question.decoding.count]
-            read = [parse_candidate(row.get("text", ""), labels, question.decoding.kind) for row in rows]
+            read = [
+                parse_candidate(row.get("text", ""), labels, question.decoding.kind) for row in rows
+            ]
             about = scores.get(clip, [])[: question.judged]
             one.add(rows, [parsed.distribution for parsed in read], about)
     return gathered
@@ -202,7 +236,9 @@ def edit(path: str, change: Callable[[list[dict]], list[dict] | None]) -> Callab
     return forge
 
 
-def change_row(path: str, which: Callable[[dict], object], **values: object) -> Callable[[Files], Files]:
+def change_row(
+    path: str, which: Callable[[dict], object], **values: object
+) -> Callable[[Files], Files]:
     return edit(path, lambda rows: next(row for row in rows if which(row)).update(values))
 
 
@@ -211,17 +247,25 @@ def fewer_utterances(files: Files) -> Files:
     gone = rows[-1]["audio_sha256"]
     files = with_rows(files, UTTERANCES, rows[:-1])
     for path in [path for path in files if path.startswith(("answers/", "scores/"))]:
-        files = with_rows(files, path, [row for row in rows_of(files, path) if row["audio_sha256"] != gone])
+        files = with_rows(
+            files, path, [row for row in rows_of(files, path) if row["audio_sha256"] != gone]
+        )
     return files
 
 
 def exchanged_clips(rows: list[dict]) -> None:
-    rows[3]["audio_sha256"], rows[5]["audio_sha256"] = rows[5]["audio_sha256"], rows[3]["audio_sha256"]
+    rows[3]["audio_sha256"], rows[5]["audio_sha256"] = (
+        rows[5]["audio_sha256"],
+        rows[3]["audio_sha256"],
+    )
 
 
 def missing_verifier(files: Files) -> Files:
     run = json.loads(files["config/run.json"])
-    run |= {"missing": [{"kind": "verifier", "id": "tiny", "what": "weights", "do": "nothing"}], "partial": True}
+    run |= {
+        "missing": [{"kind": "verifier", "id": "tiny", "what": "weights", "do": "nothing"}],
+        "partial": True,
+    }
     rows = rows_of(files, CELLS)
     for row in rows:
         if "alm_v" in row["strategy"]:
@@ -251,8 +295,14 @@ def is_answer(row: dict) -> bool:
 
 
 CONSISTENT = {
-    "the cells of a strategy are deleted": (CELLS, edit(CELLS, lambda rows: [r for r in rows if not is_vote(r)])),
-    "a cell is called skipped while it could be filled": (CELLS, change_row(CELLS, is_vote, skipped="no answers")),
+    "the cells of a strategy are deleted": (
+        CELLS,
+        edit(CELLS, lambda rows: [r for r in rows if not is_vote(r)]),
+    ),
+    "a cell is called skipped while it could be filled": (
+        CELLS,
+        change_row(CELLS, is_vote, skipped="no answers"),
+    ),
     "a cell is added that the plan does not ask for": (
         CELLS,
         edit(CELLS, lambda rows: [*rows, {**rows[1], "control": "shuffled_audio"}]),
@@ -280,17 +330,29 @@ CONSISTENT = {
         SCORES,
         change_row(SCORES, lambda row: row.get("score") is not None, score=3.5),
     ),
-    "an utterance is dropped and its answers stay": (UTTERANCES, edit(UTTERANCES, lambda rows: rows[:-1])),
+    "an utterance is dropped and its answers stay": (
+        UTTERANCES,
+        edit(UTTERANCES, lambda rows: rows[:-1]),
+    ),
     "an utterance is dropped with its answers": (UTTERANCES, fewer_utterances),
     "two utterances exchange their clips": (ANSWERS, edit(UTTERANCES, exchanged_clips)),
-    "an answer names another utterance": (ANSWERS, change_row(GREEDY, is_answer, utterance_id="u999")),
-    "a likelihood is above that of certainty": (ANSWERS, change_row(BEAMS, is_beam, log_likelihood=2.0)),
+    "an answer names another utterance": (
+        ANSWERS,
+        change_row(GREEDY, is_answer, utterance_id="u999"),
+    ),
+    "a likelihood is above that of certainty": (
+        ANSWERS,
+        change_row(BEAMS, is_beam, log_likelihood=2.0),
+    ),
     "a number of an answer is NaN": (ANSWERS, change_row(GREEDY, is_answer, audio_s=float("nan"))),
     "a number of an answer is too large for a float": (
         ANSWERS,
         text_change(GREEDY, '"prompt_tokens": 0', '"prompt_tokens": 1e999'),
     ),
-    "a key of an answer stands twice": (ANSWERS, text_change(GREEDY, '"seed": ', '"seed": 1, "seed": ')),
+    "a key of an answer stands twice": (
+        ANSWERS,
+        text_change(GREEDY, '"seed": ', '"seed": 1, "seed": '),
+    ),
     "a key of a describing file stands twice": (
         "env/machine.json",
         text_change("env/machine.json", "{", '{"cpu": 1, "cpu": 2, '),
@@ -307,7 +369,11 @@ def test_the_bundle_that_is_forged_below_holds_for_both(
 
 @pytest.mark.parametrize(("names", "forge"), CONSISTENT.values(), ids=CONSISTENT)
 def test_a_forgery_with_everything_remade_is_found_by_both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, names: str, forge: Callable
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    names: str,
+    forge: Callable,
 ) -> None:
     forged = forge(stated())
     assert forged != stated()
@@ -320,7 +386,9 @@ def test_a_forgery_with_everything_remade_is_found_by_both(
 def test_a_question_that_was_changed_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    forged = change_row("config/questions.jsonl", lambda row: row["prompt_id"] == "cot", prompt_id="direct")(stated())
+    forged = change_row(
+        "config/questions.jsonl", lambda row: row["prompt_id"] == "cot", prompt_id="direct"
+    )(stated())
     remaking = remade(stated(), monkeypatch)
     forged = {**remaking, "config/questions.jsonl": forged["config/questions.jsonl"]}
     code, printed = judged(tmp_path / "forged", forged | provenance(forged), capsys)[0]
@@ -329,7 +397,9 @@ def test_a_question_that_was_changed_is_found(
 
 
 @pytest.mark.parametrize("path", [UTTERANCES, CELLS])
-def test_a_row_that_stands_twice_is_found_by_both(tmp_path: Path, capsys: pytest.CaptureFixture, path: str) -> None:
+def test_a_row_that_stands_twice_is_found_by_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture, path: str
+) -> None:
     forged = edit(path, lambda rows: [*rows, rows[0]])(stated())  # no tables can be made of that
     for code, printed in judged(tmp_path / "forged", forged, capsys):
         assert code == 1
@@ -339,6 +409,10 @@ def test_a_row_that_stands_twice_is_found_by_both(tmp_path: Path, capsys: pytest
 def test_a_run_that_truly_had_no_verifier_holds_for_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    files = {path: data for path, data in missing_verifier(stated()).items() if path not in (SCORES, JUDGED)}
+    files = {
+        path: data
+        for path, data in missing_verifier(stated()).items()
+        if path not in (SCORES, JUDGED)
+    }
     said = judged(tmp_path / "whole", remade(files, monkeypatch), capsys)
     assert [code for code, _ in said] == [0, 0], said

@@ -45,10 +45,18 @@ from ambiemo.strategies.baselines import BASELINES
 from ambiemo.strategies.collecting import Collected
 from ambiemo.strategies.predict import Settings, predict
 
-RESULTS, PAIRED, PREDICTIONS = "tables/results.csv", "tables/paired.csv", "predictions/tiny/tiny.jsonl.gz"
+RESULTS, PAIRED, PREDICTIONS = (
+    "tables/results.csv",
+    "tables/paired.csv",
+    "predictions/tiny/tiny.jsonl.gz",
+)
 GREEDY, BEAM, SCORES = (
     f"{kind}/tiny/tiny/{name}.jsonl.gz"
-    for kind, name in (("answers", "direct.greedy"), ("answers", "direct.beam-3"), ("scores", "direct.beam-3"))
+    for kind, name in (
+        ("answers", "direct.greedy"),
+        ("answers", "direct.beam-3"),
+        ("scores", "direct.beam-3"),
+    )
 )
 GAINS, FLOORS = "tables/gains.csv", "tables/floors.csv"
 VERIFIER = "tables/verifier.csv"
@@ -90,12 +98,19 @@ def run(data: Path, capsys: pytest.CaptureFixture) -> tuple[int, str]:
 
 
 def called(*arguments: str | Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_it_imports_the_standard_library_alone() -> None:
     tree = ast.parse(SCRIPT.read_text("utf-8"), feature_version=(3, 9))
-    named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    named = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     named |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert named <= set(sys.stdlib_module_names)
 
@@ -128,14 +143,18 @@ def strip_foreign_cells(data: Path) -> None:
 
 def describe_again(data: Path) -> None:
     """Make statement and crate of the files as they are now, as a forger would."""
-    files = {str(path.relative_to(data)): path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    files = {
+        str(path.relative_to(data)): path.read_bytes() for path in data.rglob("*") if path.is_file()
+    }
     for path in ("provenance/statement.json", "ro-crate-metadata.json"):
         del files[path]
     for path, content in provenance(files).items():
         (data / path).write_bytes(content)
 
 
-def test_it_says_how_many_predictions_it_took_as_given(whole: Path, capsys: pytest.CaptureFixture) -> None:
+def test_it_says_how_many_predictions_it_took_as_given(
+    whole: Path, capsys: pytest.CaptureFixture
+) -> None:
     _, printed = run(whole / "data", capsys)
     made, given = (int(word) for word in printed.splitlines()[0].split() if word.isdigit())
     rows = [row for path in whole.glob("data/predictions/*/*") for row in read(path)]
@@ -178,11 +197,23 @@ def rewrite_json(path: Path, change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
-POINT_VALUES = (*(metric.name for metric in metrics.METRICS), "js_divergence_bits_failed_as_uniform")
+POINT_VALUES = (
+    *(metric.name for metric in metrics.METRICS),
+    "js_divergence_bits_failed_as_uniform",
+)
 
 
-def test_a_forged_cell_is_named_by_line_and_column(copy: Path, capsys: pytest.CaptureFixture) -> None:
-    columns = [*POINT_VALUES, "n", "failed", "candidates", "unparsed", "speakers"]  # each in one row
+def test_a_forged_cell_is_named_by_line_and_column(
+    copy: Path, capsys: pytest.CaptureFixture
+) -> None:
+    columns = [
+        *POINT_VALUES,
+        "n",
+        "failed",
+        "candidates",
+        "unparsed",
+        "speakers",
+    ]  # each in one row
 
     def forge(rows: list[dict]) -> None:
         for row, column in zip(rows, columns, strict=False):
@@ -198,14 +229,20 @@ def test_a_forged_cell_is_named_by_line_and_column(copy: Path, capsys: pytest.Ca
     rewrite_csv(copy / PAIRED, forge_paired)
     code, printed = run(copy, capsys)
     assert code == 1
-    assert f"broken: {len(columns) + 3 + 4} differences" in printed  # statement and crate have other hashes
+    assert (
+        f"broken: {len(columns) + 3 + 4} differences" in printed
+    )  # statement and crate have other hashes
     for line, column in enumerate(columns[:20], start=2):
         assert f"{RESULTS}, line {line}, column {column}: found " in printed
 
 
 def plain(rows: list[dict]) -> dict:
     """A prediction that the verifier makes again."""
-    return next(row for row in rows if row["distribution"] and row["strategy"] == "greedy" and row["control"] == "none")
+    return next(
+        row
+        for row in rows
+        if row["distribution"] and row["strategy"] == "greedy" and row["control"] == "none"
+    )
 
 
 def candidate(rows: list[dict]) -> dict:
@@ -215,7 +252,9 @@ def candidate(rows: list[dict]) -> dict:
 def swap(rows: list[dict], keys: tuple[str, ...]) -> None:
     """Exchange these values of two answers that differ."""
     one = candidate(rows)
-    other = next(row for row in rows if row.get("verdict") == "exact" and row["text"] != one["text"])
+    other = next(
+        row for row in rows if row.get("verdict") == "exact" and row["text"] != one["text"]
+    )
     for key in keys:
         one[key], other[key] = other[key], one[key]
 
@@ -256,21 +295,37 @@ FORGERIES = [
     (PAIRED, lambda rows: rows[0].update(p="0.000100"), "column p"),
     (PAIRED, lambda rows: in_family(rows).update(p_holm="0.010000"), "column p_holm"),
     (PAIRED, lambda rows: in_family(rows).update(family="exploratory"), "column family"),
-    (PAIRED, lambda rows: in_family(rows).update(detectable_family="0.001000"), "column detectable_family"),
+    (
+        PAIRED,
+        lambda rows: in_family(rows).update(detectable_family="0.001000"),
+        "column detectable_family",
+    ),
     (PAIRED, lambda rows: rows[0].update(detectable="0.000001"), "column detectable"),
     (PAIRED, lambda rows: rows[0].update(method="bootstrap"), "column method"),
     (PAIRED, lambda rows: rows[0].update(p_method="bootstrap"), "column p_method"),
     (PAIRED, lambda rows: rows[0].update(g_eff="9.000000"), "column g_eff"),
     (PAIRED, lambda rows: rows[0].update(reason="it was late"), "column reason"),
-    (RESULTS, lambda rows: rows[0].update(js_divergence_bits_low="0.000001"), "column js_divergence_bits_low"),
+    (
+        RESULTS,
+        lambda rows: rows[0].update(js_divergence_bits_low="0.000001"),
+        "column js_divergence_bits_low",
+    ),
     (RESULTS, lambda rows: rows[0].update(macro_f1_high="0.990000"), "column macro_f1_high"),
     (RESULTS, lambda rows: rows[0].update(by_bootstrap="accuracy"), "column by_bootstrap"),
     (RESULTS, lambda rows: rows[0].update(reason=""), "column reason"),
     (RESULTS, lambda rows: rows[0].update(g_eff="9.000000"), "column g_eff"),
     (GAINS, lambda rows: rows.pop(), "found no row for"),
     (GAINS, lambda rows: of(rows, "label_logprobs").update(oracle="0.000001"), "column oracle"),
-    (GAINS, lambda rows: of(rows, "label_logprobs").update(realised_low="0.400000"), "column realised_low"),
-    (GAINS, lambda rows: of(rows, "label_logprobs").update(effective_candidates="6.000000"), "column effective"),
+    (
+        GAINS,
+        lambda rows: of(rows, "label_logprobs").update(realised_low="0.400000"),
+        "column realised_low",
+    ),
+    (
+        GAINS,
+        lambda rows: of(rows, "label_logprobs").update(effective_candidates="6.000000"),
+        "column effective",
+    ),
     (GAINS, lambda rows: of(rows, "label_logprobs").update(ties="0.000000"), "column ties"),
     (GAINS, lambda rows: rows[0].update(choice="-0.900000"), "the sum of its parts"),
     (GAINS, lambda rows: rows[0].update(total="-0.900000"), "column total"),
@@ -291,24 +346,40 @@ FORGERIES = [
     ("tables/draws.csv", lambda rows: rows[0].update(tokens="1"), "column tokens"),
     ("tables/draws.csv", lambda rows: rows.pop(), "found no row for"),
     ("tables/levels.csv", lambda rows: rows[0].update(n="1"), "column n"),
-    ("tables/levels.csv", lambda rows: rows[0].update(entropy_bits="0.500000"), "column entropy_bits"),
+    (
+        "tables/levels.csv",
+        lambda rows: rows[0].update(entropy_bits="0.500000"),
+        "column entropy_bits",
+    ),
     ("tables/cells.csv", lambda rows: rows[0].update(prompt="cot"), "tables/cells.csv: row 2"),
     ("tables/cells.csv", lambda rows: rows.append(rows[0]), "the plan asks for no such cell"),
     ("log/failures.csv", lambda rows: rows.pop(), "log/failures.csv"),
     ("log/failures.csv", lambda rows: rows.append(rows[-1]), "expected no such failure"),
-    ("log/failures.csv", lambda rows: rows[0].update(failure="a nicer one"), "log/failures.csv: line 2"),
+    (
+        "log/failures.csv",
+        lambda rows: rows[0].update(failure="a nicer one"),
+        "log/failures.csv: line 2",
+    ),
     (PREDICTIONS, lambda rows: rows.pop(3), "row 4: found"),
     (PREDICTIONS, lambda rows: rows.append(rows[3]), "a prediction that nothing asks for"),
     (PREDICTIONS, lambda rows: rows.reverse(), "row 1: found"),
     (PREDICTIONS, lambda rows: plain(rows).update(candidates=9), "candidates: found 9"),
     (PREDICTIONS, lambda rows: plain(rows).update(distribution=None), "key failure"),
-    (PREDICTIONS, lambda rows: plain(rows).update(distribution=[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]), "share of"),
+    (
+        PREDICTIONS,
+        lambda rows: plain(rows).update(distribution=[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        "share of",
+    ),
     (PREDICTIONS, lambda rows: plain(rows).update(clip_of="u003"), "row"),
     ("predictions/baselines/tiny.jsonl.gz", lambda rows: seventeen(rows[1]), "share of"),
     (GREEDY, lambda rows: rows.clear(), "found no row 1"),
     (GREEDY, lambda rows: rows.pop(), "found no row"),
     (GREEDY, lambda rows: rows.append(rows[-1]), "a row that no question asks for"),
-    (GREEDY, lambda rows: candidate(rows).update(verdict="unparsed"), "key verdict: found unparsed"),
+    (
+        GREEDY,
+        lambda rows: candidate(rows).update(verdict="unparsed"),
+        "key verdict: found unparsed",
+    ),
     (GREEDY, lambda rows: candidate(rows).update(log_likelihood=1000.0), "key log_likelihood"),
     (GREEDY, lambda rows: candidate(rows).update(seed=1), "key seed"),
     (GREEDY, lambda rows: candidate(rows).update(draw="0" * 64), "key draw"),
@@ -320,15 +391,27 @@ FORGERIES = [
     (BEAM, lambda rows: candidate(rows).update(truncated=True), "row"),
     (SCORES, lambda rows: rows.pop(), "scores/"),
     (SCORES, lambda rows: candidate(rows).update(score=9.5), "key score"),
-    (SCORES, lambda rows: candidate(rows).update(text='{"score": 11}'), "found exact, expected unparsed"),
+    (
+        SCORES,
+        lambda rows: candidate(rows).update(text='{"score": 11}'),
+        "found exact, expected unparsed",
+    ),
     (CELLS, lambda rows: rows.pop(), "config/cells.jsonl"),
     (CELLS, lambda rows: rows[0].update(skipped="too slow"), "key skipped"),
-    (CELLS, lambda rows: rows.append({**rows[0], "control": "silence", "skipped": "why not"}), "no such cell"),
+    (
+        CELLS,
+        lambda rows: rows.append({**rows[0], "control": "silence", "skipped": "why not"}),
+        "no such cell",
+    ),
     ("config/questions.jsonl", lambda rows: rows.pop(), "config/questions.jsonl: found no row"),
     ("config/questions.jsonl", lambda rows: rows[0].update(judged=9), "key judged"),
     (UTTERANCES, lambda rows: rows[0]["votes"].reverse(), "found"),
     (UTTERANCES, lambda rows: rows[0].update(votes=[0] * 6), "key votes"),
-    (UTTERANCES, lambda rows: rows[0].update(votes=[10**400, 0, 0, 0, 0, 0]), "integer of 401 digits"),
+    (
+        UTTERANCES,
+        lambda rows: rows[0].update(votes=[10**400, 0, 0, 0, 0, 0]),
+        "integer of 401 digits",
+    ),
     (UTTERANCES, lambda rows: rows[4].update(id=rows[3]["id"]), "key id"),
     (UTTERANCES, lambda rows: rows[5].update(audio_sha256=rows[6]["audio_sha256"]), "found"),
     (UTTERANCES, lambda rows: rows[5].update(truth_source="acted"), "found"),
@@ -336,22 +419,44 @@ FORGERIES = [
     (PREDICTIONS, lambda rows: mended(rows, False).update(spread_bits=0.5), "entropies"),
     (RUN, lambda run: run.update(limit=10), "key partial"),
     (RUN, lambda run: run.update(note="all is well"), "keys"),
-    (RUN, lambda run: run.update(missing=[{"kind": "model", "id": "tiny", "what": "", "do": ""}]), "found"),
+    (
+        RUN,
+        lambda run: run.update(missing=[{"kind": "model", "id": "tiny", "what": "", "do": ""}]),
+        "found",
+    ),
     ("inputs/judges.json", lambda judges: judges.update(tiny="gpt-4o"), "inputs/judges.json"),
     ("inputs/models.json", lambda models: models["tiny"].update(revision="another"), "key draw"),
     ("inputs/models.json", lambda models: models["tiny"].update(id="gpt-4o"), "key id"),
-    ("inputs/models.json", lambda models: models["tiny"]["capabilities"].remove("beam"), "key skipped"),
+    (
+        "inputs/models.json",
+        lambda models: models["tiny"]["capabilities"].remove("beam"),
+        "key skipped",
+    ),
     ("inputs/vote_units.json", lambda units: units.update(tiny=0), "vote_units"),
-    ("inputs/corpora.json", lambda told: told["tiny"]["counts"].update(no_vote_in_label_set=-3), "0 or more"),
-    ("inputs/corpora.json", lambda told: told["tiny"]["counts"].update(utterances=50), "utterances"),
-    ("inputs/corpora.json", lambda told: told["tiny"]["counts"].update(utterances=10, votes=3), "key votes"),
+    (
+        "inputs/corpora.json",
+        lambda told: told["tiny"]["counts"].update(no_vote_in_label_set=-3),
+        "0 or more",
+    ),
+    (
+        "inputs/corpora.json",
+        lambda told: told["tiny"]["counts"].update(utterances=50),
+        "utterances",
+    ),
+    (
+        "inputs/corpora.json",
+        lambda told: told["tiny"]["counts"].update(utterances=10, votes=3),
+        "key votes",
+    ),
     ("provenance/statement.json", lambda told: told.update(subject=[]), "statement.json"),
     ("ro-crate-metadata.json", lambda told: told.update({"@graph": []}), "ro-crate-metadata.json"),
 ]
 
 
 @pytest.mark.parametrize(("path", "change", "says"), FORGERIES, ids=range(len(FORGERIES)))
-def test_a_forgery_is_found(copy: Path, capsys: pytest.CaptureFixture, path: str, change, says: str) -> None:
+def test_a_forgery_is_found(
+    copy: Path, capsys: pytest.CaptureFixture, path: str, change, says: str
+) -> None:
     how = {".csv": rewrite_csv, ".json": rewrite_json}.get(Path(path).suffix, rewrite)
     how(copy / path, change)
     if path not in ("provenance/statement.json", "ro-crate-metadata.json"):
@@ -380,7 +485,9 @@ def test_a_forgery_is_found(copy: Path, capsys: pytest.CaptureFixture, path: str
         ("- uniform", "- best_of_all", "baselines: found best_of_all"),
     ],
 )
-def test_a_forged_plan_is_found(copy: Path, capsys: pytest.CaptureFixture, before: str, after: str, says: str) -> None:
+def test_a_forged_plan_is_found(
+    copy: Path, capsys: pytest.CaptureFixture, before: str, after: str, says: str
+) -> None:
     text = (copy / "config/plan.yaml").read_text("utf-8")
     assert before in text
     (copy / "config/plan.yaml").write_text(text.replace(before, after, 1), "utf-8")
@@ -398,15 +505,21 @@ def test_a_changed_prompt_is_found(copy: Path, capsys: pytest.CaptureFixture) ->
     assert "scores/tiny" in printed
 
 
-def test_an_answer_stored_under_another_spelling_is_found(copy: Path, capsys: pytest.CaptureFixture) -> None:
+def test_an_answer_stored_under_another_spelling_is_found(
+    copy: Path, capsys: pytest.CaptureFixture
+) -> None:
     data = gzip.decompress((copy / GREEDY).read_bytes())
     (copy / GREEDY).write_bytes(gzip.compress(data.replace(b'"tokens": ', b'"tokens":  ', 1)))
     assert run(copy, capsys)[0] == 1
 
 
-def test_a_shuffled_prediction_that_is_not_its_clip_s_is_found(copy: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_shuffled_prediction_that_is_not_its_clip_s_is_found(
+    copy: Path, capsys: pytest.CaptureFixture
+) -> None:
     def forge(rows: list[dict]) -> None:
-        shuffled = [row for row in rows if row["control"] == "shuffled_audio" and row["distribution"]]
+        shuffled = [
+            row for row in rows if row["control"] == "shuffled_audio" and row["distribution"]
+        ]
         seventeen(shuffled[0])
 
     rewrite(copy / PREDICTIONS, forge)
@@ -415,7 +528,9 @@ def test_a_shuffled_prediction_that_is_not_its_clip_s_is_found(copy: Path, capsy
     assert "found another prediction than" in printed
 
 
-def test_a_dot_behind_every_answer_does_not_pass(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_dot_behind_every_answer_does_not_pass(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """Everything is made again from answers that this verifier does not read."""
     with pytest.MonkeyPatch.context() as patch:
         text = real.answer_text
@@ -429,8 +544,12 @@ def test_a_dot_behind_every_answer_does_not_pass(whole: Path, tmp_path: Path, ca
     assert "taken as given, expected at most half" in printed
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "csv.py", "tables/winners.md", "answers/tiny/tiny/more.jsonl.gz"])
-def test_a_file_that_no_bundle_has_is_found(copy: Path, capsys: pytest.CaptureFixture, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "csv.py", "tables/winners.md", "answers/tiny/tiny/more.jsonl.gz"]
+)
+def test_a_file_that_no_bundle_has_is_found(
+    copy: Path, capsys: pytest.CaptureFixture, name: str
+) -> None:
     (copy / name).write_bytes(b"")
     code, printed = run(copy, capsys)
     assert code == 1
@@ -442,7 +561,9 @@ def plain_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle in which no answer needs repair: every number of it is made again."""
     folder = tmp_path_factory.mktemp("plain") / "plain"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(real, "score_text", lambda chance: f'{{"score": {chance.choice([0, 7, 7, 10])}}}')
+        patch.setattr(
+            real, "score_text", lambda chance: f'{{"score": {chance.choice([0, 7, 7, 10])}}}'
+        )
         real.files.cache_clear()
         bag.write(folder, real.whole(count=16, mended=False), {})
         real.files.cache_clear()
@@ -473,7 +594,12 @@ def test_where_no_answer_needs_repair_every_number_is_made_again(
     ],
 )
 def test_there_a_forged_part_is_found(
-    plain_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture, path: str, column: str, value: str
+    plain_bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    path: str,
+    column: str,
+    value: str,
 ) -> None:
     data = Path(shutil.copytree(plain_bundle / "data", tmp_path / "data"))
     rewrite_csv(data / path, lambda rows: rows[0].update({column: value}))
@@ -483,7 +609,9 @@ def test_there_a_forged_part_is_found(
     assert f"{path}, line 2, column {column}: found {value}" in printed
 
 
-def test_a_file_next_to_data_is_found(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_file_next_to_data_is_found(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     bundle = Path(shutil.copytree(whole, tmp_path / "bundle"))
     (bundle / "RESULTS.md").write_text("We won.\n")
     code, printed = run(bundle, capsys)
@@ -495,9 +623,21 @@ def test_a_file_next_to_data_is_found(whole: Path, tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize(
-    "path", [RESULTS, PREDICTIONS, GREEDY, "config/plan.yaml", CELLS, "inputs/labels.json", RUN, "log/failures.csv"]
+    "path",
+    [
+        RESULTS,
+        PREDICTIONS,
+        GREEDY,
+        "config/plan.yaml",
+        CELLS,
+        "inputs/labels.json",
+        RUN,
+        "log/failures.csv",
+    ],
 )
-def test_a_missing_file_exits_2_with_one_line(copy: Path, capsys: pytest.CaptureFixture, path: str) -> None:
+def test_a_missing_file_exits_2_with_one_line(
+    copy: Path, capsys: pytest.CaptureFixture, path: str
+) -> None:
     (copy / path).unlink()
     code, printed = run(copy, capsys)
     assert (code, printed.count("\n")) == (2, 1)
@@ -505,8 +645,12 @@ def test_a_missing_file_exits_2_with_one_line(copy: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("found", [1, 3, None, True, "2", [2]])
-def test_another_format_exits_2_with_one_line(copy: Path, capsys: pytest.CaptureFixture, found: object) -> None:
-    rewrite_json(copy / RUN, lambda run: run.pop("format") if found is None else run.update(format=found))
+def test_another_format_exits_2_with_one_line(
+    copy: Path, capsys: pytest.CaptureFixture, found: object
+) -> None:
+    rewrite_json(
+        copy / RUN, lambda run: run.pop("format") if found is None else run.update(format=found)
+    )
     code, printed = run(copy, capsys)
     assert (code, printed.count("\n")) == (2, 1)
     assert "config/run.json: found bundle format" in printed
@@ -549,20 +693,41 @@ HOSTILE = {
     "a sparse file of 8 GB": ("inputs/labels.json", sparse),
     "sparse utterances": (UTTERANCES, sparse),
     "a sparse table": (PAIRED, sparse),
-    "deep JSON": ("inputs/models.json", lambda path: path.write_text("[" * 200_000 + "]" * 200_000)),
+    "deep JSON": (
+        "inputs/models.json",
+        lambda path: path.write_text("[" * 200_000 + "]" * 200_000),
+    ),
     "a deep row": (UTTERANCES, lambda path: path.write_text("[" * 200_000 + "]" * 200_000 + "\n")),
     "a deep answer": (GREEDY, packed(b'{"a":' * 200_000 + b"\n")),
-    "a million keys": ("config/plan.yaml", lambda path: path.write_text("".join(f"k{n}: 1\n" for n in range(10**6)))),
-    "laughs": ("config/plan.yaml", lambda path: path.write_text("a: &a [x]\nb: [*a, *a, *a, *a]\n")),
-    "a deep plan": ("config/plan.yaml", lambda path: path.write_text("".join(" " * n + "a:\n" for n in range(1500)))),
-    "a plan of one line": ("config/plan.yaml", lambda path: path.write_text("a: '" + "'" * 4_000_000 + "\n")),
-    "an endless number": (RUN, lambda path: path.write_text('{"format": 2, "limit": ' + "9" * 4_000_000 + "}")),
+    "a million keys": (
+        "config/plan.yaml",
+        lambda path: path.write_text("".join(f"k{n}: 1\n" for n in range(10**6))),
+    ),
+    "laughs": (
+        "config/plan.yaml",
+        lambda path: path.write_text("a: &a [x]\nb: [*a, *a, *a, *a]\n"),
+    ),
+    "a deep plan": (
+        "config/plan.yaml",
+        lambda path: path.write_text("".join(" " * n + "a:\n" for n in range(1500))),
+    ),
+    "a plan of one line": (
+        "config/plan.yaml",
+        lambda path: path.write_text("a: '" + "'" * 4_000_000 + "\n"),
+    ),
+    "an endless number": (
+        RUN,
+        lambda path: path.write_text('{"format": 2, "limit": ' + "9" * 4_000_000 + "}"),
+    ),
     "a wide cell": ("tables/cells.csv", lambda path: path.write_text("x" * 200_000 + "\n")),
     "a million rows of a table": (PAIRED, lambda path: path.write_text("tiny,tiny\n" * 10**6)),
     "not UTF-8": (UTTERANCES, lambda path: path.write_bytes(b"\xff\n")),
     "an empty gzip file": (GREEDY, lambda path: path.write_bytes(b"")),
     "half a gzip file": (GREEDY, lambda path: path.write_bytes(path.read_bytes()[:-20])),
-    "a second gzip member": (GREEDY, lambda path: path.write_bytes(path.read_bytes() + gzip.compress(b"x\n"))),
+    "a second gzip member": (
+        GREEDY,
+        lambda path: path.write_bytes(path.read_bytes() + gzip.compress(b"x\n")),
+    ),
 }
 
 
@@ -582,7 +747,9 @@ def test_a_hostile_file_costs_little_and_gives_one_line(copy: Path, name: str) -
     assert len([line for line in lines if path in line]) == 1, lines
 
 
-@pytest.mark.parametrize("text", ["{}" + " " * 100_000 + "x", "{" * 100_000, "}" * 100_000, '{"' * 50_000 + "}"])
+@pytest.mark.parametrize(
+    "text", ["{}" + " " * 100_000 + "x", "{" * 100_000, "}" * 100_000, '{"' * 50_000 + "}"]
+)
 def test_no_answer_takes_long_to_read(text: str) -> None:
     start = time.monotonic()
     assert shipped.Reading(labels.SIX).distribution(text, "unparsed", False, "here") is None
@@ -606,7 +773,9 @@ def test_folders_too_deep_are_refused(copy: Path, capsys: pytest.CaptureFixture)
     assert (code, printed.count("\n")) == (2, 1)
 
 
-@pytest.mark.parametrize("name", ["csv.py", "json/__init__.py", "hashlib.so", "__future__.py", "zlib.cpython-39.pyc"])
+@pytest.mark.parametrize(
+    "name", ["csv.py", "json/__init__.py", "hashlib.so", "__future__.py", "zlib.cpython-39.pyc"]
+)
 def test_it_refuses_to_run_beside_a_module_that_shadows_python_s(copy: Path, name: str) -> None:
     (copy / name).parent.mkdir(exist_ok=True)
     (copy / name).write_text("import sys; print('holds (all of it)'); sys.exit(0)")
@@ -620,7 +789,9 @@ def test_without_shadows_it_runs_without_the_option_too(copy: Path) -> None:
     assert called(copy / "verify.py").returncode == 0
 
 
-def test_control_characters_are_shown_and_not_obeyed(copy: Path, capsys: pytest.CaptureFixture) -> None:
+def test_control_characters_are_shown_and_not_obeyed(
+    copy: Path, capsys: pytest.CaptureFixture
+) -> None:
     def forge(rows: list[dict]) -> None:
         for row in rows:
             row["utterance_id"] = "\x1b[2J\x9b31m" + row["utterance_id"]
@@ -633,8 +804,15 @@ def test_control_characters_are_shown_and_not_obeyed(copy: Path, capsys: pytest.
     assert not [c for c in printed if not c.isprintable() and c != "\n"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
-@given(data=st.binary(max_size=200), where=st.integers(0, 2**31), part=st.floats(0, 1), all_of_it=st.booleans())
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
+@given(
+    data=st.binary(max_size=200),
+    where=st.integers(0, 2**31),
+    part=st.floats(0, 1),
+    all_of_it=st.booleans(),
+)
 def test_no_bytes_in_any_file_make_it_fall_over(
     copy: Path, capsys: pytest.CaptureFixture, data: bytes, where: int, part: float, all_of_it: bool
 ) -> None:
@@ -673,8 +851,15 @@ def test_its_table_of_strategies_is_the_package_s() -> None:
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 
-@given(digests, st.integers(-(2**70), 2**70), st.sampled_from(["clip", "silence"]), st.text(max_size=20))
-def test_its_keys_and_seeds_are_the_package_s(clip: str, seed: int, audio: str, prompt: str) -> None:
+@given(
+    digests,
+    st.integers(-(2**70), 2**70),
+    st.sampled_from(["clip", "silence"]),
+    st.text(max_size=20),
+)
+def test_its_keys_and_seeds_are_the_package_s(
+    clip: str, seed: int, audio: str, prompt: str
+) -> None:
     decoding = Decoding("sample", 8, 0.7, 0.9, 96)
     draw = Draw(
         "m",
@@ -698,7 +883,13 @@ def test_its_keys_and_seeds_are_the_package_s(clip: str, seed: int, audio: str, 
         asked=lambda *_: draw.prompt,
     )
     question = SimpleNamespace(
-        model="m", corpus="c", prompt="direct", audio=audio, kind="sample", decoding=vars(decoding), judged=0
+        model="m",
+        corpus="c",
+        prompt="direct",
+        audio=audio,
+        kind="sample",
+        decoding=vars(decoding),
+        judged=0,
     )
     key, head = shipped.Asking(study, question).head("u", clip)
     assert key == draw.key
@@ -706,7 +897,12 @@ def test_its_keys_and_seeds_are_the_package_s(clip: str, seed: int, audio: str, 
 
 
 @given(
-    st.dictionaries(st.text(min_size=1, max_size=8), st.sampled_from(["a", "a", "b", "c"]), min_size=2, max_size=14),
+    st.dictionaries(
+        st.text(min_size=1, max_size=8),
+        st.sampled_from(["a", "a", "b", "c"]),
+        min_size=2,
+        max_size=14,
+    ),
     st.integers(0, 2**40),
 )
 def test_its_cycle_of_clips_is_the_package_s(told: dict[str, str], seed: int) -> None:
@@ -721,13 +917,17 @@ def test_a_tiny_share_that_was_dropped_is_found() -> None:
     made = shipped.Constant([1.0, 3e-10])
     for told in (3e-10, 3.00000001e-10, 0.0, 3.1e-10):
         rows.compare(([1.0, told], (0, 0, 0), "", (None,) * 3), made, ["happy", "sad"])
-    assert findings.first == [f"here: row 1: share of sad: found {told}, expected 3e-10" for told in (0.0, 3.1e-10)]
+    assert findings.first == [
+        f"here: row 1: share of sad: found {told}, expected 3e-10" for told in (0.0, 3.1e-10)
+    ]
 
 
 answered = st.lists(st.sampled_from([0, 1, 1, 2, 5]), min_size=3, max_size=3).filter(any)
 likely = st.none() | st.sampled_from([-1.0, -2.5, -2.5, 0.0, -700.0])
 scored = st.none() | st.sampled_from([0.0, 3.0, 3.0, 10.0])
-candidates = st.lists(st.tuples(st.none() | answered, likely, st.integers(0, 20), scored), min_size=1, max_size=6)
+candidates = st.lists(
+    st.tuples(st.none() | answered, likely, st.integers(0, 20), scored), min_size=1, max_size=6
+)
 numbers = st.tuples(st.floats(0.1, 50), st.floats(0.1, 100), st.floats(0.001, 1))
 
 
@@ -753,12 +953,17 @@ def test_every_scorer_and_aggregator_predicts_what_the_package_does(
         "aggregator": aggregator,
         **dict.fromkeys(("tau", "concentration", "epsilon")),
     }
-    plan = {"weights": {"tau": chosen[0]}, "dirichlet": {"concentration": chosen[1], "epsilon": chosen[2]}}
+    plan = {
+        "weights": {"tau": chosen[0]},
+        "dirichlet": {"concentration": chosen[1], "epsilon": chosen[2]},
+    }
     if misfit(row):
         with pytest.raises(shipped.Broken):
             shipped.Strategy(entry, plan)
         return
-    read = [(None if one is None else tuple(x / sum(one) for x in one), *rest) for one, *rest in told]
+    read = [
+        (None if one is None else tuple(x / sum(one) for x in one), *rest) for one, *rest in told
+    ]
     collected = Collected(count, 3)
     collected.answered(*([one[place] for one in read] for place in range(4)))
     theirs = predict(row, collected.columns(), Settings(*chosen))
@@ -773,8 +978,12 @@ def test_every_scorer_and_aggregator_predicts_what_the_package_does(
     assert bits == pytest.approx(theirs.bits[0].tolist(), abs=1e-10, nan_ok=True)
 
 
-VOTES = st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3).filter(any), min_size=1, max_size=12)
-shares = st.lists(st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 0.3]), min_size=4, max_size=4).filter(any)
+VOTES = st.lists(
+    st.lists(st.integers(0, 4), min_size=3, max_size=3).filter(any), min_size=1, max_size=12
+)
+shares = st.lists(st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0, 0.3]), min_size=4, max_size=4).filter(
+    any
+)
 votes = st.lists(st.sampled_from([0, 1, 1, 2, 3]), min_size=4, max_size=4).filter(any)
 pairs = st.lists(st.tuples(votes, shares), min_size=1, max_size=12)
 
@@ -782,9 +991,13 @@ pairs = st.lists(st.tuples(votes, shares), min_size=1, max_size=12)
 @given(VOTES)
 def test_its_baselines_are_the_package_s(votes: list[list[int]]) -> None:
     truth = labels.truth(np.array(votes))
-    mean = [math.fsum(column) / len(votes) for column in zip(*map(shipped.truth_of, votes), strict=True)]
+    mean = [
+        math.fsum(column) / len(votes) for column in zip(*map(shipped.truth_of, votes), strict=True)
+    ]
     assert mean == pytest.approx(BASELINES["prior"](truth, ())[0].tolist(), abs=1e-12)
-    assert shipped.top_of(mean) == pytest.approx(BASELINES["prior_one_hot"](truth, ())[0].tolist(), abs=1e-12)
+    assert shipped.top_of(mean) == pytest.approx(
+        BASELINES["prior_one_hot"](truth, ())[0].tolist(), abs=1e-12
+    )
 
 
 @given(pairs)
@@ -800,8 +1013,13 @@ def test_its_thirteen_metrics_are_the_package_s(drawn: list) -> None:
         assert theirs[name] == pytest.approx(value, rel=1e-8, abs=1e-7, nan_ok=True), name
 
 
-@given(st.lists(st.lists(st.integers(0, 4), min_size=4, max_size=4), min_size=1, max_size=20), st.data())
-def test_its_ambiguity_levels_are_the_package_s(votes: list[list[int]], data: st.DataObject) -> None:
+@given(
+    st.lists(st.lists(st.integers(0, 4), min_size=4, max_size=4), min_size=1, max_size=20),
+    st.data(),
+)
+def test_its_ambiguity_levels_are_the_package_s(
+    votes: list[list[int]], data: st.DataObject
+) -> None:
     acted = data.draw(st.lists(st.booleans(), min_size=len(votes), max_size=len(votes)))
     for rule, how in labels.AMBIGUITY_RULES.items():
         expected = labels.ambiguity_levels(votes, rule, acted=acted)
@@ -809,7 +1027,11 @@ def test_its_ambiguity_levels_are_the_package_s(votes: list[list[int]], data: st
         assert found == expected.tolist(), rule
 
 
-@given(st.lists(st.sampled_from([0.0, 0.5, -0.5, 1.0, -1 / 3, 0.127, -0.8, 0.33]), min_size=2, max_size=40))
+@given(
+    st.lists(
+        st.sampled_from([0.0, 0.5, -0.5, 1.0, -1 / 3, 0.127, -0.8, 0.33]), min_size=2, max_size=40
+    )
+)
 @settings(max_examples=60, deadline=None)
 def test_its_sign_flips_are_the_package_s(sums: list[float]) -> None:
     assert shipped.sign_flip(sums) == pytest.approx(signflip.sign_flip(sums), abs=1e-12)
@@ -827,19 +1049,27 @@ raters = st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(lambda votes
 
 
 @given(raters, shares)
-def test_what_it_knows_of_raters_is_what_the_package_knows(votes: list[int], drawn: list[float]) -> None:
+def test_what_it_knows_of_raters_is_what_the_package_knows(
+    votes: list[int], drawn: list[float]
+) -> None:
     given_to = np.array([[x / sum(drawn) for x in drawn]])
     truth, told = shipped.Truth(votes, 1), np.array([votes])
     js = shipped.js_bits(truth, given_to[0].tolist())
     found = {
         "brier_unbiased": shipped.brier_unbiased(truth, given_to[0].tolist()),
-        "js_divergence_bits_vote_jackknife": shipped.js_vote_jackknife(truth, given_to[0].tolist(), js),
+        "js_divergence_bits_vote_jackknife": shipped.js_vote_jackknife(
+            truth, given_to[0].tolist(), js
+        ),
     }
     for name, value in found.items():
-        assert value == pytest.approx(np.ravel(getattr(floors, name)(told, given_to))[0], abs=1e-9), name
+        assert value == pytest.approx(
+            np.ravel(getattr(floors, name)(told, given_to))[0], abs=1e-9
+        ), name
     for size in range(1, sum(votes) // 2 + 1):
         apart = shipped.panel_bits(tuple(votes), 2 * size) - shipped.panel_bits(tuple(votes), size)
-        assert apart == pytest.approx(np.ravel(floors.second_panel_js_bits(told, size))[0], abs=1e-9)
+        assert apart == pytest.approx(
+            np.ravel(floors.second_panel_js_bits(told, size))[0], abs=1e-9
+        )
     accuracy = np.ravel(floors.leave_one_rater_out_accuracy(told))[0]
     assert shipped.one_rater_right(truth) == pytest.approx(accuracy, abs=1e-9)
 
@@ -848,7 +1078,9 @@ def test_what_it_knows_of_raters_is_what_the_package_knows(votes: list[int], dra
 @settings(deadline=None)
 def test_its_student_is_scipy_s(t: float, freedom: float) -> None:
     assert shipped.student(t, freedom) == pytest.approx(2 * student_t.sf(t, freedom), rel=1e-9)
-    assert shipped.student_edge(0.05, freedom) == pytest.approx(student_t.ppf(0.975, freedom), rel=1e-8)
+    assert shipped.student_edge(0.05, freedom) == pytest.approx(
+        student_t.ppf(0.975, freedom), rel=1e-8
+    )
 
 
 @given(st.floats(1e-3, 1e4))
@@ -856,7 +1088,9 @@ def test_its_digamma_is_scipy_s(x: float) -> None:
     assert shipped.digamma(x) == pytest.approx(digamma(x), rel=1e-11, abs=1e-11)
 
 
-texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=120)
+texts = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=120
+)
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]*", fullmatch=True)
 
 
@@ -893,7 +1127,9 @@ def test_it_reads_a_plan_as_yaml_does(title: str, name: str, tau: float, options
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parent.parent / "reproduce").glob("*.yaml")), ids=lambda p: p.stem
+    "path",
+    sorted((Path(__file__).parent.parent / "reproduce").glob("*.yaml")),
+    ids=lambda p: p.stem,
 )
 def test_it_reads_the_plans_of_the_package_as_yaml_does(path: Path) -> None:
     from ambiemo.bundle.contents import plan_file
@@ -914,7 +1150,9 @@ FORMS = ["{}", "so:\n{}", "```json\n{}\n```", "{} ok", "{{}} {}", "{}\n\n", '{{"
     st.permutations(["anger", "happy", "sad", "Happiness", "boredom"]),
     st.sampled_from(FORMS),
 )
-def test_it_never_reads_a_distribution_that_the_package_does_not(values: list, keys: list, form: str) -> None:
+def test_it_never_reads_a_distribution_that_the_package_does_not(
+    values: list, keys: list, form: str
+) -> None:
     text = form.format(json.dumps(dict(zip(keys, values, strict=False))))
     of = ("anger", "happy", "sad")
     theirs = parse_distribution(text, of)
@@ -939,9 +1177,13 @@ def test_the_commands_of_the_readme_in_a_bundle_hold_for_it(whole: Path) -> None
     assert "python3 -I data/verify.py" in commands
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     script = ["bash", "-euo", "pipefail", "-c", commands]
-    done = subprocess.run(script, cwd=whole, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    done = subprocess.run(
+        script, cwd=whole, capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.split()[0].rstrip(":") for line in done.stdout.splitlines() if line.startswith("holds")] == [
+    assert [
+        line.split()[0].rstrip(":") for line in done.stdout.splitlines() if line.startswith("holds")
+    ] == [
         "holds",
         "holds",
     ]

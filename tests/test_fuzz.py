@@ -28,6 +28,8 @@ from ambiemo.limits import parse_yaml
 from ambiemo.plan import schema
 from ambiemo.results import score
 
+pytestmark = pytest.mark.slow
+
 CASES = int(os.environ.get("AMBIEMO_FUZZ_CASES", "0"))
 FIRST = int(os.environ.get("AMBIEMO_FUZZ_SEED", "0"))
 LONGEST_S = 20

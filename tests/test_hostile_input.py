@@ -19,6 +19,8 @@ import pytest
 from ambiemo.bundle import bag
 from ambiemo.durable import sha256
 
+pytestmark = pytest.mark.slow
+
 MEASURED: list[str] = []
 ANSWERS = "answers/tiny/tiny/direct.greedy.jsonl.gz"
 

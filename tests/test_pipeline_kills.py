@@ -21,6 +21,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PLAN = {
     "name": "kills",
     "models": [

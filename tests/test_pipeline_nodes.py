@@ -9,6 +9,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
 PLAN = {

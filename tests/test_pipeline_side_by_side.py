@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
 from ambiemo.bundle.verify import verify

@@ -41,7 +41,9 @@ ALIASES = ("anger angry", "disgust disgusted", "fear fearful", "happy happiness"
            "neutral neutrality")  # fmt: skip
 SAME = 1e-9  # closer probabilities are equal: top labels, constant rows, edges of bins
 TABLE = 0.5e-6 + 1e-9  # a table has six decimals
-SHARE = 0.5e-8 + 1e-10  # a prediction's share has nine significant digits: so much of it may be rounding
+SHARE = (
+    0.5e-8 + 1e-10
+)  # a prediction's share has nine significant digits: so much of it may be rounding
 BITS = 0.5e-9 + 1e-10  # a prediction's entropies have nine decimals
 PAIRED = ("js_divergence_bits", "bhattacharyya", "brier", "accuracy")
 CANNOT_TELL = object()  # an answer that this file does not read: it needs mending
@@ -65,7 +67,9 @@ def text_of(path):
 def once(pairs):
     made = dict(pairs)
     if len(made) < len(pairs):
-        raise Disagreement(f"found a key twice among {[key for key, _ in pairs]}, expected each once")
+        raise Disagreement(
+            f"found a key twice among {[key for key, _ in pairs]}, expected each once"
+        )
     return made
 
 
@@ -79,7 +83,11 @@ def rows_of(path, whole=False):
     """JSON lines (or one whole document), where no key stands twice and every number is finite."""
     try:
         parts = [text_of(path)] if whole else text_of(path).split("\n")
-        return [json.loads(p, object_pairs_hook=once, parse_constant=finite, parse_float=finite) for p in parts if p]
+        return [
+            json.loads(p, object_pairs_hook=once, parse_constant=finite, parse_float=finite)
+            for p in parts
+            if p
+        ]
     except Disagreement as error:
         raise Disagreement(f"{path}: {error}") from error
     except ValueError as error:
@@ -91,7 +99,10 @@ def document_of(path):
 
 
 def by_model_and_corpus(folder):
-    return {(path.parent.name, path.name[: -len(".jsonl.gz")]): rows_of(path) for path in folder.glob("*/*.jsonl.gz")}
+    return {
+        (path.parent.name, path.name[: -len(".jsonl.gz")]): rows_of(path)
+        for path in folder.glob("*/*.jsonl.gz")
+    }
 
 
 def scalar(text):
@@ -111,21 +122,27 @@ def scalar(text):
 
 def plan_of(text):
     """The plan, from the part of YAML that it is written in: nested maps and lists, a value a line, long texts folded."""
-    lines = [(len(line) - len(line.lstrip()), line.strip()) for line in text.split("\n") if line.strip()]
+    lines = [
+        (len(line) - len(line.lstrip()), line.strip()) for line in text.split("\n") if line.strip()
+    ]
 
     def value(rest, at, indent):
         if rest:
             while at < len(lines) and lines[at][0] > indent:  # a folded text goes on
                 rest, at = f"{rest} {lines[at][1]}", at + 1
             return scalar(rest), at
-        if at < len(lines) and (lines[at][0] > indent or (lines[at][0] == indent and lines[at][1].startswith("- "))):
+        if at < len(lines) and (
+            lines[at][0] > indent or (lines[at][0] == indent and lines[at][1].startswith("- "))
+        ):
             return block(at)
         return None, at
 
     def block(at):
         indent, is_list = lines[at][0], lines[at][1].startswith("- ")
         made: Any = [] if is_list else {}
-        while at < len(lines) and lines[at][0] == indent and lines[at][1].startswith("- ") == is_list:
+        while (
+            at < len(lines) and lines[at][0] == indent and lines[at][1].startswith("- ") == is_list
+        ):
             said = lines[at][1]
             if is_list and re.match(r"- [\w.-]+:( |$)", said):
                 lines[at] = (indent + 2, said[2:])  # a map that begins on the dash's line
@@ -164,7 +181,9 @@ def read_distribution(row, labels):
     """Shares in the order of the labels, None for an answer without any, CANNOT_TELL for one that needs mending."""
     if row["decoding"]["kind"] == "forced":  # nothing was generated: the candidate is a label
         if row["text"] not in labels or row["verdict"] != "exact":
-            raise Disagreement(f"a forced answer reads {row['text'][:40]!r}, verdict {row['verdict']!r}: no label")
+            raise Disagreement(
+                f"a forced answer reads {row['text'][:40]!r}, verdict {row['verdict']!r}: no label"
+            )
         return [float(label == row["text"]) for label in labels]
     pairs = last_object(row["text"])
     names = {label.casefold(): label for label in labels}
@@ -176,7 +195,12 @@ def read_distribution(row, labels):
     if pairs is not None:
         for key, value in pairs:
             label = names.get(key.casefold())
-            if label is None or not is_number(value) or value < 0 or shares.get(label, value) != value:
+            if (
+                label is None
+                or not is_number(value)
+                or value < 0
+                or shares.get(label, value) != value
+            ):
                 break
             shares[label] = value
         else:
@@ -186,7 +210,9 @@ def read_distribution(row, labels):
                 plain = sorted(key for key, _ in pairs) == sorted(labels)
                 exact = plain and abs(total - 1) <= 0.005 * len(labels) + 1e-9
                 if exact != (row["verdict"] == "exact"):
-                    raise Disagreement(f"an answer's verdict is {row['verdict']!r} but it reads {row['text'][-200:]!r}")
+                    raise Disagreement(
+                        f"an answer's verdict is {row['verdict']!r} but it reads {row['text'][-200:]!r}"
+                    )
                 return [value / total for value in values]
     if row["verdict"] == "exact":
         raise Disagreement(f"an answer's verdict is 'exact' but it reads {row['text'][-200:]!r}")
@@ -232,10 +258,16 @@ def predict(scorer, aggregator, candidates, plan):
     value_of = {
         "": lambda candidate: 1.0,
         "likelihood": lambda candidate: candidate[1],
-        "mean_likelihood": lambda candidate: None if candidate[1] is None else candidate[1] / max(candidate[2], 1),
+        "mean_likelihood": lambda candidate: (
+            None if candidate[1] is None else candidate[1] / max(candidate[2], 1)
+        ),
         "verifier": lambda candidate: candidate[3],
     }[scorer]
-    scored = [(candidate[0], value_of(candidate)) for candidate in parsed if value_of(candidate) is not None]
+    scored = [
+        (candidate[0], value_of(candidate))
+        for candidate in parsed
+        if value_of(candidate) is not None
+    ]
     unscored = len(parsed) - len(scored)
     if not scored:
         return None, None, unscored
@@ -261,11 +293,17 @@ def predict(scorer, aggregator, candidates, plan):
         alpha = [c * share + epsilon for share in row]
         whole = sum(alpha)
         means.append([a / whole for a in alpha])
-        bits.append((digamma(whole + 1) - sum(a / whole * digamma(a + 1) for a in alpha)) / math.log(2))
+        bits.append(
+            (digamma(whole + 1) - sum(a / whole * digamma(a + 1) for a in alpha)) / math.log(2)
+        )
     weights = [weight for weight, _ in kept]
     mean, expected = mean_of(means, weights), math.fsum(w * b for w, b in zip(weights, bits))
     own = math.fsum(w * entropy(m) for w, m in zip(weights, means))
-    parts = {"expected_bits": expected, "spread_bits": own - expected, "disagreement_bits": entropy(mean) - own}
+    parts = {
+        "expected_bits": expected,
+        "spread_bits": own - expected,
+        "disagreement_bits": entropy(mean) - own,
+    }
     return mean, parts, unscored
 
 
@@ -291,7 +329,9 @@ def thirds(values):
 
 def levels_of(utterances, rule, thresholds):
     """Ambiguity level of each utterance: low, medium, high; clear-cut where the truth is an acted label."""
-    judged = [u for u in utterances if u.get("truth_source", "votes") != "acted" and sum(u["votes"])]
+    judged = [
+        u for u in utterances if u.get("truth_source", "votes") != "acted" and sum(u["votes"])
+    ]
     truths = [truth_of(u["votes"]) for u in judged]
     if rule == "bits":
         edges = thresholds["medium_from"], thresholds["high_from"]
@@ -303,11 +343,16 @@ def levels_of(utterances, rule, thresholds):
         order = thirds([round(entropy(truth), 9) for truth in truths])
     elif rule == "2601.14620":
         seen = [sum(vote > 0 for vote in u["votes"]) for u in judged]
-        order = thirds([round(entropy(t) / (math.log2(m) if m > 1 else 1), 9) for t, m in zip(truths, seen)])
+        order = thirds(
+            [round(entropy(t) / (math.log2(m) if m > 1 else 1), 9) for t, m in zip(truths, seen)]
+        )
     else:
         raise Unreadable(f"config/plan.yaml: ambiguity rule {rule!r}: not known to this file")
     names = {u["id"]: ("low", "medium", "high")[place] for u, place in zip(judged, order)}
-    return {u["id"]: names.get(u["id"], "clear-cut" if u.get("truth_source") == "acted" else "") for u in utterances}
+    return {
+        u["id"]: names.get(u["id"], "clear-cut" if u.get("truth_source") == "acted" else "")
+        for u in utterances
+    }
 
 
 def top_of(shares):
@@ -355,7 +400,9 @@ def calibration(pairs, bins):
     """Expected calibration error: bins (low, high], a confidence within 1e-9 above an edge belongs below it."""
     inside: dict = {}
     for confidence, correct in pairs:
-        inside.setdefault(max(0, math.ceil((confidence - SAME) * bins) - 1), []).append(confidence - correct)
+        inside.setdefault(max(0, math.ceil((confidence - SAME) * bins) - 1), []).append(
+            confidence - correct
+        )
     return math.fsum(abs(math.fsum(gaps)) for gaps in inside.values()) / len(pairs)
 
 
@@ -374,7 +421,9 @@ def metrics(truths, predictions):
     return {
         "js_divergence_bits": average(divergence(t, p) / math.log(2) for t, p in both),
         "js_distance_nats": average(math.sqrt(divergence(t, p)) for t, p in both),
-        "bhattacharyya": average(math.fsum(math.sqrt(a * b) for a, b in zip(t, p)) for t, p in both),
+        "bhattacharyya": average(
+            math.fsum(math.sqrt(a * b) for a, b in zip(t, p)) for t, p in both
+        ),
         "r2_pearson": average(pearson_squared(t, p) for t, p in both),
         "r2_determination": determination(truths, predictions),
         "ece_5": calibration(sure, 5),
@@ -411,7 +460,13 @@ class Bundle:
     @staticmethod
     def strategy(entry):
         prompt, decoding, count, scorer, aggregator = STRATEGIES[entry["base"] or entry["name"]]
-        chosen = (prompt, entry["decoding"] or decoding, entry["count"] or count, scorer, aggregator)
+        chosen = (
+            prompt,
+            entry["decoding"] or decoding,
+            entry["count"] or count,
+            scorer,
+            aggregator,
+        )
         return entry["name"], chosen
 
     def check(self, where, found, expected, within):
@@ -435,7 +490,8 @@ def check_json(bundle):
 def check_cells(bundle):
     """The cells are the plan's, each once, skipped only for what the model cannot do or what run.json says was missing."""
     run, models, judges = (
-        document_of(bundle.data / f"{name}.json") for name in ("config/run", "inputs/models", "inputs/judges")
+        document_of(bundle.data / f"{name}.json")
+        for name in ("config/run", "inputs/models", "inputs/judges")
     )
     missing = {(item["kind"], item["id"]) for item in run["missing"]}
     needs = {"beam": {"beam"}, "sample": {"sampling"}, "forced": {"label_logprobs"}}
@@ -447,10 +503,14 @@ def check_cells(bundle):
     def excused(model, corpus, strategy):
         _, decoding, count, scorer, _ = bundle.strategies[strategy]
         verified, judge = scorer == "verifier", judges[model]
-        wanted = needs.get(decoding, set()) | ({"likelihood"} if scorer.endswith("likelihood") else set())
+        wanted = needs.get(decoding, set()) | (
+            {"likelihood"} if scorer.endswith("likelihood") else set()
+        )
         too_wide = decoding == "beam" and count > 16 and models[model]["engine"] == "vllm"
         cannot = wanted - able(model) or too_wide or (verified and "verifier" not in able(judge))
-        gone = {("model", model), ("corpus", corpus)} | ({("model", judge), ("verifier", judge)} if verified else set())
+        gone = {("model", model), ("corpus", corpus)} | (
+            {("model", judge), ("verifier", judge)} if verified else set()
+        )
         return bool(cannot or gone & missing)
 
     controls = [{"name": "none", "strategies": list(bundle.strategies)}, *bundle.plan["controls"]]
@@ -468,7 +528,9 @@ def check_cells(bundle):
         if name in seen:
             bundle.wrong.append(f"{where}: found the cell twice, expected once")
         elif name not in wanted and not cell["skipped"]:
-            bundle.wrong.append(f"{where}: found a cell that the plan does not ask for, expected none")
+            bundle.wrong.append(
+                f"{where}: found a cell that the plan does not ask for, expected none"
+            )
         elif name in wanted:
             bundle.check(f"{where}: is it skipped?", bool(cell["skipped"]), excused(*name[:3]), 0)
         seen.add(name)
@@ -478,7 +540,9 @@ def check_cells(bundle):
 
 def check_utterances(bundle):
     """Ids differ, and utterances are as many as plan, run and loader say."""
-    run, described = (document_of(bundle.data / f"{name}.json") for name in ("config/run", "inputs/corpora"))
+    run, described = (
+        document_of(bundle.data / f"{name}.json") for name in ("config/run", "inputs/corpora")
+    )
     missing = {item["id"] for item in run["missing"] if item["kind"] == "corpus"}
     entries = {entry["id"]: entry for entry in bundle.plan["corpora"] if entry["id"] not in missing}
     bundle.check("inputs/labels.json: corpora", sorted(bundle.labels), sorted(entries), 0)
@@ -498,7 +562,10 @@ def check_utterances(bundle):
         told += [limit for limit in (entries[name]["limit"], run["limit"]) if limit is not None]
         if told:
             bundle.check(
-                f"{where}: utterances", len(ids), min(told) if whole is not None else min([len(ids), *told]), 0
+                f"{where}: utterances",
+                len(ids),
+                min(told) if whole is not None else min([len(ids), *told]),
+                0,
             )
 
 
@@ -510,7 +577,9 @@ def check_answers(bundle):
             _, _, count, scorer, _ = bundle.strategies[cell["strategy"]]
             questions = asked.setdefault((cell["model"], cell["corpus"]), {})
             question = question_of(bundle, cell)
-            questions[question] = max(questions.get(question, 0), count if scorer == "verifier" else 0)
+            questions[question] = max(
+                questions.get(question, 0), count if scorer == "verifier" else 0
+            )
     for model, corpus in sorted({*asked, *bundle.answers, *bundle.scores}):
         name, questions = f"{model}/{corpus}.jsonl.gz", asked.get((model, corpus), {})
         draws: dict = {}
@@ -518,7 +587,12 @@ def check_answers(bundle):
         for number, row in enumerate(bundle.answers.get((model, corpus), []), 1):
             where = f"answers/{name}: row {number} ({row['utterance_id']})"
             check_row(bundle, where, row, owners)
-            question = (row["prompt_id"], row["decoding"]["kind"], row["decoding"]["count"], row["audio"])
+            question = (
+                row["prompt_id"],
+                row["decoding"]["kind"],
+                row["decoding"]["count"],
+                row["audio"],
+            )
             draws.setdefault((question, row["audio_sha256"]), []).append((where, row))
         for question in questions:
             for clip in sorted({clip for _, clip in owners}):
@@ -530,20 +604,35 @@ def check_answers(bundle):
         for (question, _), told in draws.items():
             where, failed = told[0][0], bool(told[0][1].get("failure"))
             if question not in questions:
-                bundle.wrong.append(f"{where}: found an answer to {question}, expected none: no cell asks that")
+                bundle.wrong.append(
+                    f"{where}: found an answer to {question}, expected none: no cell asks that"
+                )
                 continue
             found = [row["index"] for _, row in told]
-            bundle.check(f"{where}: candidates of its draw", found, [None] if failed else list(range(question[2])), 0)
-            judged |= {f"{row['draw']}#{row['index']}" for _, row in told[: questions[question]] if not failed}
+            bundle.check(
+                f"{where}: candidates of its draw",
+                found,
+                [None] if failed else list(range(question[2])),
+                0,
+            )
+            judged |= {
+                f"{row['draw']}#{row['index']}"
+                for _, row in told[: questions[question]]
+                if not failed
+            }
         for number, row in enumerate(bundle.scores.get((model, corpus), []), 1):
             where = f"scores/{name}: row {number} ({row['utterance_id']})"
             check_row(bundle, where, row, owners)
             if row["about"] not in judged:
-                bundle.wrong.append(f"{where}: found a score of {row['about']}, expected none, or only one")
+                bundle.wrong.append(
+                    f"{where}: found a score of {row['about']}, expected none, or only one"
+                )
             judged.discard(row["about"])
             if not row.get("failure") and (score := read_score(row)) is not CANNOT_TELL:
                 bundle.check(f"{where}: key score", row["score"], score, 0)
-        bundle.wrong += [f"scores/{name}: found no row about {about}, expected one" for about in sorted(judged)]
+        bundle.wrong += [
+            f"scores/{name}: found no row about {about}, expected one" for about in sorted(judged)
+        ]
 
 
 def check_row(bundle, where, row, owners):
@@ -553,7 +642,9 @@ def check_row(bundle, where, row, owners):
         )
     sure = row.get("log_likelihood")
     if sure is not None and not (is_number(sure) and sure <= 1e-6):  # a sum of log-probabilities
-        bundle.wrong.append(f"{where}: key log_likelihood: found {sure!r}, expected null or a number up to 0")
+        bundle.wrong.append(
+            f"{where}: key log_likelihood: found {sure!r}, expected null or a number up to 0"
+        )
 
 
 def check_predictions(bundle):
@@ -578,7 +669,9 @@ def check_predictions(bundle):
                 compare_prediction(bundle, where, row, ours)
     alone = {corpus for corpus, utterances in bundle.utterances.items() if len(utterances) < 2}
     for name in expected:
-        if name[3] != "shuffled_audio" or name[1] not in alone:  # one utterance alone has no other's clip
+        if (
+            name[3] != "shuffled_audio" or name[1] not in alone
+        ):  # one utterance alone has no other's clip
             bundle.wrong.append(f"predictions: {' '.join(name)}: missing")
     return made, given
 
@@ -589,12 +682,18 @@ def check_shuffling(bundle):
     for (model, corpus), rows in bundle.predictions.items():
         for row in rows:
             if row["control"] == "shuffled_audio" and "heard" in row:
-                heard.setdefault((model, corpus, row["strategy"]), []).append((row["utterance_id"], row["heard"]))
+                heard.setdefault((model, corpus, row["strategy"]), []).append(
+                    (row["utterance_id"], row["heard"])
+                )
     for (model, corpus, strategy), pairs in heard.items():
         where = f"predictions/{model}/{corpus}.jsonl.gz: {strategy} shuffled_audio"
         if sorted(one for one, _ in pairs) != sorted(other for _, other in pairs):
-            bundle.wrong.append(f"{where}: found a clip that is heard twice or never, expected each once")
-        bundle.wrong += [f"{where} {one}: hears its own clip" for one, other in pairs if one == other]
+            bundle.wrong.append(
+                f"{where}: found a clip that is heard twice or never, expected each once"
+            )
+        bundle.wrong += [
+            f"{where} {one}: hears its own clip" for one, other in pairs if one == other
+        ]
 
 
 def compare_prediction(bundle, where, row, ours):
@@ -605,7 +704,9 @@ def compare_prediction(bundle, where, row, ours):
         bundle.check(f"{where}, distribution", row["distribution"], distribution, 0)
     elif distribution is not None:
         bundle.check(f"{where}, shares", len(row["distribution"]), len(distribution), 0)
-        for label, found, share in zip(bundle.labels[row["corpus"]], row["distribution"], distribution):
+        for label, found, share in zip(
+            bundle.labels[row["corpus"]], row["distribution"], distribution
+        ):
             bundle.check(f"{where}, {label}", float(found), share, SHARE * share)
     for key, value in (bits or {}).items():
         bundle.check(f"{where}, {key}", row[key], value, BITS)
@@ -614,7 +715,9 @@ def compare_prediction(bundle, where, row, ours):
 def question_of(bundle, cell):
     """What the draws of a cell were asked: prompt, decoding, how many candidates, and what was heard."""
     prompt, decoding, drawn, _, _ = bundle.strategies[cell["strategy"]]
-    if decoding == "sample":  # samples are nested: strategies that ask the same share the largest number
+    if (
+        decoding == "sample"
+    ):  # samples are nested: strategies that ask the same share the largest number
         alike = [bundle.strategies[c["strategy"]] for c in bundle.cells
                  if not c["skipped"] and (c["model"], c["corpus"]) == (cell["model"], cell["corpus"])]  # fmt: skip
         drawn = max(n for asked, way, n, _, _ in alike if (asked, way) == (prompt, "sample"))
@@ -634,11 +737,17 @@ def predictions_of_cell(bundle, cell):
         asked = (row["prompt_id"], row["decoding"]["kind"], row["decoding"]["count"], row["audio"])
         if asked == question and row["index"] is not None:
             of_clip.setdefault(row["audio_sha256"], []).append(row)
-    scores = {row["about"]: row for row in bundle.scores.get((model, corpus), [])} if scorer == "verifier" else {}
+    scores = (
+        {row["about"]: row for row in bundle.scores.get((model, corpus), [])}
+        if scorer == "verifier"
+        else {}
+    )
     clips = {u["id"]: u["audio_sha256"] for u in bundle.utterances[corpus]}
 
     def make(told):
-        heard = told["utterance_id"] if control != "shuffled_audio" else told.get("heard", CANNOT_TELL)
+        heard = (
+            told["utterance_id"] if control != "shuffled_audio" else told.get("heard", CANNOT_TELL)
+        )
         if heard is CANNOT_TELL:
             return CANNOT_TELL
         rows = sorted(of_clip.get(clips[heard], []), key=lambda row: row["index"])[:count]
@@ -651,7 +760,11 @@ def predictions_of_cell(bundle, cell):
             return CANNOT_TELL
         distribution, bits, unscored = predict(scorer, aggregator, candidates, bundle.plan)
         unparsed = sum(candidate[0] is None for candidate in candidates)
-        counts = {"candidates": len(rows), "unparsed": unparsed, "unscored": unscored if scorer else 0}
+        counts = {
+            "candidates": len(rows),
+            "unparsed": unparsed,
+            "unscored": unscored if scorer else 0,
+        }
         return distribution, bits, counts
 
     for utterance in clips:
@@ -683,7 +796,9 @@ def columns(bundle):
             if shares is not None:
                 total = math.fsum(shares)
                 row = {**row, "distribution": [share / total for share in shares]}
-            found.setdefault((corpus, model, row["strategy"], row["control"]), {})[row["utterance_id"]] = row
+            found.setdefault((corpus, model, row["strategy"], row["control"]), {})[
+                row["utterance_id"]
+            ] = row
     return found
 
 
@@ -695,16 +810,27 @@ def compare_row(bundle, where, row, counts, values):
     for key, value in counts.items():
         bundle.check(f"{where}, column {key}", row[key], str(value), 0)
     for key, value in values.items():
-        bundle.check(f"{where}, column {key}", float(row[key]) if row[key] else math.nan, value, TABLE)
+        bundle.check(
+            f"{where}, column {key}", float(row[key]) if row[key] else math.nan, value, TABLE
+        )
 
 
 def check_tables(bundle):
     """Counts, values and differences of the tables, from the predictions; returns how many numbers were made."""
     by_name, made = columns(bundle), 0
-    people = {c: {u["id"]: u["speaker"] or u["cluster"] for u in all_of} for c, all_of in bundle.utterances.items()}
-    truths = {c: {u["id"]: truth_of(u["votes"]) for u in all_of} for c, all_of in bundle.utterances.items()}
+    people = {
+        c: {u["id"]: u["speaker"] or u["cluster"] for u in all_of}
+        for c, all_of in bundle.utterances.items()
+    }
+    truths = {
+        c: {u["id"]: truth_of(u["votes"]) for u in all_of}
+        for c, all_of in bundle.utterances.items()
+    }
     rule = bundle.plan["ambiguity"]
-    levels = {c: levels_of(all_of, rule["rule"], rule["thresholds"]) for c, all_of in bundle.utterances.items()}
+    levels = {
+        c: levels_of(all_of, rule["rule"], rule["thresholds"])
+        for c, all_of in bundle.utterances.items()
+    }
 
     def of_level(corpus, level):
         return [one for one in sorted(truths[corpus]) if level in ("all", levels[corpus][one])]
@@ -745,7 +871,9 @@ def check_tables(bundle):
             "unscored": sum(one["unscored"] for one in told),
             "speakers": len({people[name[0]][one] for one in have}),
             "r2_pearson_n": sum(
-                pearson_squared(truths[name[0]][one], by_name[name][one]["distribution"]) is not None for one in have
+                pearson_squared(truths[name[0]][one], by_name[name][one]["distribution"])
+                is not None
+                for one in have
             ),
         }
         values = metrics_of(name, have) or dict.fromkeys(metrics([[1, 0]], [[1, 0]]), math.nan)
@@ -754,19 +882,27 @@ def check_tables(bundle):
         values["js_divergence_bits_failed_as_uniform"] = filled
         compare_row(bundle, where, row, counts, values)
         made += len(counts) + len(values)
-    bundle.wrong += [f"tables/results.csv: no row for {' '.join(name)}" for name in sorted(expected)]
+    bundle.wrong += [
+        f"tables/results.csv: no row for {' '.join(name)}" for name in sorted(expected)
+    ]
 
     for line, row in enumerate(table(bundle, "paired.csv"), start=2):
         where = f"tables/paired.csv, line {line}"
         a = (row["corpus"], row["model"], row["a"], row["a_control"])
-        others = [(row["corpus"], model, row["b"], row["b_control"]) for model in (row["model"], "baselines")]
+        others = [
+            (row["corpus"], model, row["b"], row["b_control"])
+            for model in (row["model"], "baselines")
+        ]
         b = next((name for name in others if name in by_name), None)
         if a not in by_name or b is None or row["metric"] not in PAIRED:
             bundle.wrong.append(f"{where}: a comparison that no predictions give")
             continue
         every = of_level(a[0], row["level"])
         ids = scored(b, scored(a, every))
-        failed = {f"failed_{side}": len(every) - len(scored(name, every)) for side, name in (("a", a), ("b", b))}
+        failed = {
+            f"failed_{side}": len(every) - len(scored(name, every))
+            for side, name in (("a", a), ("b", b))
+        }
         counts = {"n": len(ids), **failed, "speakers": len({people[a[0]][one] for one in ids})}
         pair = [metrics_of(name, ids).get(row["metric"], math.nan) for name in (a, b)]
         compare_row(bundle, where, row, counts, {"difference": pair[0] - pair[1]})
@@ -793,9 +929,21 @@ def check_heard(bundle, by_name, of_level, scored, metrics_of):
         pairs = [[by_name[name][one]["distribution"] for name in (clip, without)] for one in ids]
         same = average(float(max(abs(a - b) for a, b in zip(*pair)) <= SAME) for pair in pairs)
         values = dict(zip(("js_bits_with_clip", "js_bits_under_control"), js))
-        counts = {"n": len(ids), "failed_clip": len(every) - len(have[0]), "failed_control": len(every) - len(have[1])}
-        compare_row(bundle, where, row, counts, values | {"difference": js[1] - js[0], "unchanged": same})
-        word = "yes" if float(row["low"] or "nan") > 0 else "no" if same == 1 and have[0] == have[1] else "not shown"
+        counts = {
+            "n": len(ids),
+            "failed_clip": len(every) - len(have[0]),
+            "failed_control": len(every) - len(have[1]),
+        }
+        compare_row(
+            bundle, where, row, counts, values | {"difference": js[1] - js[0], "unchanged": same}
+        )
+        word = (
+            "yes"
+            if float(row["low"] or "nan") > 0
+            else "no"
+            if same == 1 and have[0] == have[1]
+            else "not shown"
+        )
         bundle.check(f"{where}, column heard", row["heard"], word, 0)
     bundle.wrong += [f"tables/heard.csv: no row for {' '.join(name)}" for name in sorted(expected)]
     return 7 * len(rows)
@@ -804,7 +952,10 @@ def check_heard(bundle, by_name, of_level, scored, metrics_of):
 def broken(bundle):
     for line in bundle.wrong[:20]:
         print(f"  {line}")
-    print(f"broken: {len(bundle.wrong)} differences" + (", the first 20 above" if len(bundle.wrong) > 20 else ""))
+    print(
+        f"broken: {len(bundle.wrong)} differences"
+        + (", the first 20 above" if len(bundle.wrong) > 20 else "")
+    )
     return 1
 
 
@@ -824,9 +975,13 @@ def main(arguments):
         print(f"verify.py: {error}", file=sys.stderr)
         return 2
     except Exception as error:  # whatever a forged file sets off, it is the bundle that is broken and not the check
-        print(f"broken: the files contradict each other or their documentation: {type(error).__name__}: {error}")
+        print(
+            f"broken: the files contradict each other or their documentation: {type(error).__name__}: {error}"
+        )
         return 1
-    print(f"{made} predictions made again from the answers, {given} taken as given (see the head of this file)")
+    print(
+        f"{made} predictions made again from the answers, {given} taken as given (see the head of this file)"
+    )
     print(
         f"{numbers} counts and values of tables/results.csv, paired.csv and heard.csv made again from the predictions"
     )
