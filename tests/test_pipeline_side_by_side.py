@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytestmark = pytest.mark.slow
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -25,6 +24,8 @@ from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import check, read
+
+pytestmark = pytest.mark.slow
 
 GPUS = 2
 
