@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
 from ambiemo.bundle.verify import verify
