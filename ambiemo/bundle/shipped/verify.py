@@ -16,7 +16,7 @@ docs/metrics.md and docs/strategies.md, not from the package's code, and imports
 It does not read answers that need repair (near-JSON, prose). Predictions that rest on them are
 taken as given and counted; if they are more than half, the bundle is called broken. It does not
 make again: the bootstrap bounds of ece_5 and ece_10; curves.csv, claims.csv and what ambiguity.csv
-says of tempered greedy; results.md; exact bytes. `ambiemo verify` does. A line "not checked" says it all.
+says of tempered greedy; results.md; exact bytes. `ambiemo verify` does. A line says it all.
 Checksums are for `sha256sum -c` (README.md in this folder).
 
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
