@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -1045,13 +1046,35 @@ def test_its_sign_flips_of_many_speakers_are_the_package_s(speakers: int) -> Non
         assert shipped.sign_flip(sums) == pytest.approx(signflip.sign_flip(sums), abs=1e-12)
 
 
+@given(st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3).filter(any), min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_its_splits_are_all_of_them(votes: list[list[int]]) -> None:
+    corpus = SimpleNamespace(name="x", labels="abc", truths=[shipped.Truth(one, 1) for one in votes])
+    splits, shares = shipped.Splits(corpus), [0.5, 0.5, 0.0]
+    assert splits.clips == sum(sum(one) >= 4 for one in votes)
+    for counts, parts in splits.parts.items():
+        ballots = [label for label, vote in enumerate(counts) for _ in range(vote)]
+        errors = []
+        for chosen in combinations(range(len(ballots)), len(ballots) // 2):
+            rest = [ballot for place, ballot in enumerate(ballots) if place not in chosen]
+            scorers = shipped.Truth([rest.count(label) for label in range(3)], 1)
+            errors.append(shipped.brier_unbiased(scorers, shares))
+        assert sum(part for part, _, _ in parts) == pytest.approx(1)
+        assert sum(splits.error(counts, shares)) == pytest.approx(sum(errors) / len(errors))
+
+
 raters = st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(lambda votes: sum(votes) > 1)
 
 
 @given(raters, shares)
+<<<<<<< HEAD
 def test_what_it_knows_of_raters_is_what_the_package_knows(
     votes: list[int], drawn: list[float]
 ) -> None:
+=======
+@settings(deadline=None)
+def test_what_it_knows_of_raters_is_what_the_package_knows(votes: list[int], drawn: list[float]) -> None:
+>>>>>>> shipped2
     given_to = np.array([[x / sum(drawn) for x in drawn]])
     truth, told = shipped.Truth(votes, 1), np.array([votes])
     js = shipped.js_bits(truth, given_to[0].tolist())

@@ -11,18 +11,22 @@ docs/metrics.md and docs/strategies.md, not from the package's code, and imports
   - Does each answer stand under its own question? Key and seed of every draw are made again.
   - Does each prediction follow from the answers? All are made again where answers are plain JSON.
   - Do the tables follow? Counts, values, intervals and p of results, paired, heard, gains, floors
-    and verifier, and draws, levels, cells and failures are made again.
+    verifier and (against greedy) ambiguity, and draws, levels, cells and failures are made again.
 
 It does not read answers that need repair (near-JSON, prose). Predictions that rest on them are
 taken as given and counted; if they are more than half, the bundle is called broken. It does not
-make again: the bootstrap bounds of ece_5 and ece_10; ambiguity, curves and claims.csv; results.md;
-exact bytes. `ambiemo verify` does. A line "not checked" says it all.
+make again: the bootstrap bounds of ece_5 and ece_10; curves.csv, claims.csv and what ambiguity.csv
+says of tempered greedy; results.md; exact bytes. `ambiemo verify` does. A line says it all.
 Checksums are for `sha256sum -c` (README.md in this folder).
 
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
 """
 
+<<<<<<< HEAD
 # ruff: noqa: B905, SIM108, SIM905 (zip's `strict` is newer than Python 3.9)
+=======
+# ruff: noqa: B905, SIM905, SIM108 (zip's `strict` is newer than Python 3.9)
+>>>>>>> shipped2
 
 # No import may come before this: without -I, `import csv` would take data/csv.py.
 import sys
@@ -58,6 +62,9 @@ LARGEST_UNPACKED = 64 * 2**30
 LARGEST_RATIO = 1000  # unpacked bytes per packed byte, and 1 MiB
 MOST_FILES = 100_000
 LARGEST_PANEL = 100  # raters
+MOST_HALVES = 5000  # of a clip's raters, docs/metrics.md
+MOST_SPLITS = 20_000_000  # of all kinds of votes of a corpus
+WIDEST_SPLIT = 100  # labels
 MOST_STEPS = 100_000_000  # of the search for another speaker's clips
 DEEPEST_FOLDER = 8
 MOST_DIGITS = 30  # of an integer in a document
@@ -972,6 +979,94 @@ def one_rater_right(truth):
     return total
 
 
+def possible(size, labels):
+    """How many different votes so many raters can give."""
+    return math.comb(size + labels - 1, labels - 1)
+
+
+def halves(counts, size):
+    """(votes of a part of so many raters, in how many ways) of a clip."""
+    if len(counts) == 1:
+        if counts[0] >= size:
+            yield (size,), math.comb(counts[0], size)
+        return
+    for own in range(max(0, size - sum(counts[1:])), min(counts[0], size) + 1):
+        for rest, ways in halves(counts[1:], size - own):
+            yield (own, *rest), ways * math.comb(counts[0], own)
+
+
+class Splits:
+    """Every split of each clip's raters into those who set its level and those who score it."""
+
+    def __init__(self, corpus):
+        width = len(corpus.labels)
+        weight: dict = {}
+        self.clips = 0
+        for truth in corpus.truths:
+            if truth.votes >= 4:
+                kind = tuple(sorted(truth.counts))  # the order of labels decides no level
+                weight[kind] = weight.get(kind, 0) + 1
+                self.clips += 1
+        sizes, work = {}, 0
+        for counts in weight:
+            size = 1
+            while size < sum(counts) // 2 and possible(size + 1, width) <= MOST_HALVES:
+                size += 1
+            sizes[counts] = size
+            work += possible(size, width)
+        if work > MOST_SPLITS or width > WIDEST_SPLIT:
+            raise Unreadable(f"corpus {corpus.name}: votes of too many kinds to split its raters")
+        bits: dict = {}
+        for counts, clips in sorted(weight.items()):
+            for value, share, _ in self._splits(counts, sizes[counts]):
+                bits[value] = bits.get(value, 0.0) + clips * share
+        levels, below = {}, 0.0
+        for value in sorted(bits):
+            levels[value] = min(int(3 * (below + bits[value] / 2) / self.clips), 2)
+            below += bits[value]
+        kinds = {
+            counts: self._sums(counts, self._splits(counts, size), levels, width)
+            for counts, size in sizes.items()
+        }
+        self.parts: dict = {}
+        for truth in corpus.truths:
+            if truth.votes >= 4 and truth.counts not in self.parts:
+                order = sorted(range(width), key=truth.counts.__getitem__)
+                made = kinds[tuple(sorted(truth.counts))]
+                self.parts[truth.counts] = [
+                    (part, [mean[order.index(k)] for k in range(width)], rest)
+                    for part, mean, rest in made
+                ]
+
+    @staticmethod
+    def _splits(counts, size):
+        whole = math.comb(sum(counts), size)
+        for part, ways in halves(counts, size):
+            yield round(entropy([vote / size for vote in part]), 9), ways / whole, part
+
+    def _sums(self, counts, splits, levels, width):
+        """By level: share of the splits, mean votes of the scoring raters, what is left of B."""
+        made = [[0.0, [0.0] * width, 0.0] for _ in range(3)]
+        for value, share, part in splits:
+            own = made[levels[value]]
+            rest = [a - b for a, b in zip(counts, part)]
+            n = sum(rest)
+            truth = [vote / n for vote in rest]
+            square = sum([x * x for x in truth])
+            own[0] += share
+            own[1] = [a + share * b for a, b in zip(own[1], truth)]
+            own[2] += share * (square - (1 - square) / (n - 1))
+        return made
+
+    def error(self, counts, shares):
+        """B of a prediction by level, weighted by the share of the splits there."""
+        square = sum([x * x for x in shares])
+        return [
+            part * square - 2 * sum(map(float.__mul__, shares, mean)) + rest
+            for part, mean, rest in self.parts[counts]
+        ]
+
+
 class Sums:
     """Sums over the utterances of one level that have a prediction; metrics are made of them."""
 
@@ -1378,6 +1473,7 @@ class Corpus:
         self.acted = sum(acted for _, acted in self.votes)
         del self.votes, self._known, self._numbers
         # Only where every truth is votes of raters who give one each is more known of the raters.
+        self.splits = None
         self.rated = self.unit == 1 and not self.acted
         self.inside = {"all": bytes([1]) * len(self.ids)}
         for level in LEVELS:
@@ -2363,6 +2459,7 @@ class Counted:
     def __init__(self):
         self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
         self.untold = self.gains_given = 0  # rows of floors.csv and gains.csv
+        self.untested = 0  # rows of ambiguity.csv
         self.unjudged = self.selfish = 0  # questions and rows of verifier.csv
 
 
@@ -2628,6 +2725,15 @@ FLOORS = (
 FLOORS_HEADER = (
     "corpus model strategy quantity raters value low high n speakers g_eff reason"
 ).split()
+CONTRASTS = ("share_removed", "gain", "overall_gain")
+AMBIGUITY = "corpus model strategy verdict reason n speakers g_eff".split()
+AMBIGUITY += ["share_low", "share_medium", "share_high"]
+AMBIGUITY += [
+    f"{name}_against_{of}{end}"
+    for of in ("greedy", "tempered")
+    for name in CONTRASTS
+    for end in ("", "_low", "_high", "_p")
+]
 VERIFIER = (
     "corpus model judge question quantity candidate value low high n speakers g_eff reason"
 ).split()
@@ -2744,6 +2850,7 @@ class Tables:
         self.results = Table(folder, "results.csv", RESULTS, 5, findings)
         self.paired = Table(folder, "paired.csv", PAIRS_HEADER, 8, findings)
         self.draws = Table(folder, "draws.csv", DRAWS, 6, findings)
+        self.ambiguity = Table(folder, "ambiguity.csv", AMBIGUITY, 3, findings)
         self.floors = Table(folder, "floors.csv", FLOORS_HEADER, 5, findings)
         self.gains = Table(folder, "gains.csv", GAINS, 3, findings)
         self.levels = Table(folder, "levels.csv", LEVELS_HEADER, 2, findings)
@@ -3017,6 +3124,8 @@ class Tables:
                 pair = Pair(own, greedy)
                 ours = family if name in confirmed else None
                 self.check_pair(corpus, model, pair, ("greedy", "none"), ours)
+            if greedy is not None and name != "greedy":
+                self.check_ambiguity(corpus, model, own, greedy)
             if column.several:
                 self.check_gains(corpus, model, column)
             for other in unit.columns:
@@ -3179,6 +3288,80 @@ class Tables:
             few = 1 < people <= MOST_FLIPPED and len(pairs) * 2.0 ** (1 - people) >= 0.05
             self.why(where, row, reason or ("no p of" if few else ""))
 
+    def check_ambiguity(self, corpus, model, own, greedy):
+        """Does the gain against greedy grow with ambiguity?"""
+        where, row = self.ambiguity.take((corpus.name, model, own.column.strategy.name))
+        if row is None:
+            return
+        if row["verdict"] == "NOT TESTED" and not row["share_removed_against_greedy"]:
+            self.counted.untested += 1
+            if any(row[key] for key in AMBIGUITY[10:]) or not row["reason"]:
+                self.findings.note(f"{where}: found NOT TESTED, expected a reason and no numbers")
+            return
+        if corpus.splits is None:
+            corpus.splits = Splits(corpus)
+        splits, first, second = corpus.splits, self._errors(greedy), self._errors(own)
+        people, n = list(first), splits.clips
+        sizes = [first[person][0] for person in people]
+        for key, value in (("n", n), ("speakers", len(people))):
+            self.text(where, row, key, value)
+        rows = []  # by speaker: clips; share, B of greedy, difference of each level
+        for person in people:
+            a, b = first[person], second[person]
+            rows.append([a[0], *a[1:4], *a[4:7], *map(sub, a[4:7], b[4:7])])
+        total = [math.fsum(column) for column in zip(*rows)]
+        for place, level in enumerate(("low", "medium", "high"), 1):
+            self.number(where, row, f"share_{level}", total[place] / n)
+
+        def contrasts(sums):
+            clips, shares, errors, gains = sums[0], sums[1:4], sums[4:7], sums[7:10]
+            removed = quotient(gains[2], errors[2]) - quotient(gains[0], errors[0])
+            gain = quotient(gains[2], shares[2]) - quotient(gains[0], shares[0])
+            return removed, gain, quotient(sum(gains), clips)
+
+        value, without = contrasts(total), [contrasts(list(map(sub, total, one))) for one in rows]
+        for place, name in enumerate(("share_removed", "gain", "overall_gain")):
+            key = f"{name}_against_greedy"
+            made = Interval(value[place], [one[place] for one in without], sizes, self.level)
+            self.number(where, row, key, made.value)
+            self.bounds(where, row, key, made)
+            self.number(where, row, f"{key}_p", made.p())
+            self.number(where, row, "g_eff", made.effective)
+        self.verdict(where, row)
+
+    def _errors(self, measured):
+        """By speaker: clips, then by level the share of the splits, then B."""
+        corpus, width = measured.corpus, len(measured.corpus.labels)
+        made: dict = {}
+        for place, truth in enumerate(corpus.truths):
+            if truth.votes < 4:
+                continue
+            row = made.setdefault(corpus.speakers[place], [0, *[0.0] * 6])
+            shares = [1 / width] * width
+            if measured.column.made[place]:
+                shares = measured.column.row(place, width)
+            row[0] += 1
+            parts = corpus.splits.parts[truth.counts]
+            for level, error in enumerate(corpus.splits.error(truth.counts, shares)):
+                row[1 + level] += parts[level][0]
+                row[4 + level] += error
+        return made
+
+    def verdict(self, where, row):
+        """The verdict follows from the intervals of the row."""
+        keys = [f"{name}_against_{of}" for of in ("greedy", "tempered") for name in CONTRASTS]
+        low = [decimal(row[f"{key}_low"]) for key in keys]
+        high = [decimal(row[f"share_removed_against_{of}_high"]) for of in ("greedy", "tempered")]
+        if None in low or None in high:
+            told = "intervals of six decimals"
+        elif row["verdict"] == "NOT TESTED":
+            return
+        elif all(one > 0 for one in low):
+            told = "HOLDS"
+        else:
+            told = "NOT REPRODUCED" if all(one < 0 for one in high) else "NOT SHOWN"
+        self.text(where, row, "verdict", told)
+
     def check_verifier(self, unit):
         """How well the verifier tells the candidates of a model apart."""
         judge = self.study.judges[unit.model]
@@ -3313,6 +3496,7 @@ class Tables:
             self.levels,
             self.heard,
             self.floors,
+            self.ambiguity,
             self.gains,
             self.verifier,
         ):
@@ -3588,7 +3772,9 @@ class Check:
             )
             print(f"{counted.numbers} counts and values of the tables made again")
             told = ["bootstrap bounds of ece_5 and ece_10"]
-            told += ["ambiguity, claims, curves.csv"]
+            told += ["claims.csv, curves.csv, ambiguity.csv against tempered greedy"]
+            if counted.untested:
+                told += [f"why {counted.untested} rows of ambiguity.csv are NOT TESTED"]
             if counted.unjudged:
                 told += [
                     f"{counted.unjudged} questions of verifier.csv, as a candidate needs repair"
