@@ -1046,10 +1046,16 @@ def test_its_sign_flips_of_many_speakers_are_the_package_s(speakers: int) -> Non
         assert shipped.sign_flip(sums) == pytest.approx(signflip.sign_flip(sums), abs=1e-12)
 
 
-@given(st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3).filter(any), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.lists(st.integers(0, 3), min_size=3, max_size=3).filter(any), min_size=1, max_size=4
+    )
+)
 @settings(max_examples=30, deadline=None)
 def test_its_splits_are_all_of_them(votes: list[list[int]]) -> None:
-    corpus = SimpleNamespace(name="x", labels="abc", truths=[shipped.Truth(one, 1) for one in votes])
+    corpus = SimpleNamespace(
+        name="x", labels="abc", truths=[shipped.Truth(one, 1) for one in votes]
+    )
     splits, shares = shipped.Splits(corpus), [0.5, 0.5, 0.0]
     assert splits.clips == sum(sum(one) >= 4 for one in votes)
     for counts, parts in splits.parts.items():
@@ -1067,14 +1073,10 @@ raters = st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(lambda votes
 
 
 @given(raters, shares)
-<<<<<<< HEAD
+@settings(deadline=None)
 def test_what_it_knows_of_raters_is_what_the_package_knows(
     votes: list[int], drawn: list[float]
 ) -> None:
-=======
-@settings(deadline=None)
-def test_what_it_knows_of_raters_is_what_the_package_knows(votes: list[int], drawn: list[float]) -> None:
->>>>>>> shipped2
     given_to = np.array([[x / sum(drawn) for x in drawn]])
     truth, told = shipped.Truth(votes, 1), np.array([votes])
     js = shipped.js_bits(truth, given_to[0].tolist())
