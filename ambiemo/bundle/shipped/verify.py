@@ -22,7 +22,7 @@ Checksums are for `sha256sum -c` (README.md in this folder).
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
 """
 
-# ruff: noqa: B905, SIM108, SIM905, SIM108 (zip's `strict` is newer than Python 3.9)
+# ruff: noqa: B905, SIM108, SIM905 (zip's `strict` is newer than Python 3.9)
 
 # No import may come before this: without -I, `import csv` would take data/csv.py.
 import sys
