@@ -1,338 +1,880 @@
 #!/usr/bin/env python3
-"""Check the numbers of this bundle without the package that made it: Python's standard library only, one file.
+"""Check the numbers of this bundle without the package that made it.
 
-    python3 data/verify.py            exit 0: they agree; 1: something does not; 2: the bundle cannot be read
+    python3 -I data/verify.py [BUNDLE]     exit 0: it holds; 1: it is broken; 2: it cannot be read
 
-Written from docs/metrics.md and docs/bundle.md, not from the package's code, of which it imports nothing. It makes again
-  - every prediction, from the text of the answers and scores, where the answer is one plain JSON object,
-  - counts and values (no intervals) of tables/results.csv, and differences and counts of tables/paired.csv and tables/heard.csv.
-Before that it asks whether all that the plan asks for is there, once: cells, utterances, draws, candidates and scores.
-It says how many predictions it had to take as given: those resting on an answer that needed mending (near-JSON, prose), and those
-of the shuffled-audio control where the prediction does not say whose clip was heard. Intervals, p values and the files' exact
-bytes are for `ambiemo verify`; checksums are for `sha256sum -c` (README.md beside this file).
+One file, Python's standard library only (3.9 or newer). It was written from docs/bundle.md,
+docs/metrics.md and docs/strategies.md, not from the package's code, and imports nothing of it.
+-I keeps Python from importing other files of this folder. It reads format 2 and asks:
+
+  - Is everything that the plan asks for there, once? Cells, questions, utterances, answers, scores.
+  - Does each answer stand under its own question? Key and seed of every draw are made again.
+  - Does each prediction follow from the answers? All are made again where answers are plain JSON.
+  - Do the tables follow? Counts, values, intervals and p of results, paired, heard, gains, floors
+    verifier and (against greedy) ambiguity, and draws, levels, cells and failures are made again.
+
+It does not read answers that need repair (near-JSON, prose). Predictions that rest on them are
+taken as given and counted; if they are more than half, the bundle is called broken. It does not
+make again: the bootstrap bounds of ece_5 and ece_10; curves.csv, claims.csv and what ambiguity.csv
+says of tempered greedy; results.md; exact bytes. `ambiemo verify` does. A line says it all.
+Checksums are for `sha256sum -c` (README.md in this folder).
+
+Answers are read as a stream, one utterance at a time, so large bundles need little memory.
 """
 
-# ruff: noqa: B905 (zip's `strict` is newer than the oldest Python this should run on)
-from __future__ import annotations
+# ruff: noqa: B905, SIM108, SIM905 (zip's `strict` is newer than Python 3.9)
+
+# No import may come before this: without -I, `import csv` would take data/csv.py.
+import sys
+
+if __name__ == "__main__" and not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]
 
 import csv
-import gzip
+import hashlib
 import json
 import math
+import os
 import re
-import sys
-from pathlib import Path
+import stat
+import struct
+import zlib
+from array import array
+from functools import lru_cache
+from itertools import compress
+from operator import add, sub
 from typing import Any
 
-# name: (prompt, decoding, candidates, what scores a candidate, what makes one prediction of them)
-STRATEGIES = {
-    "greedy": ("direct", "greedy", 1, "", "only"),
-    "cot": ("cot", "greedy", 1, "", "only"),
-    "bon": ("direct", "beam", 5, "likelihood", "best"),
-    "w_bon": ("direct", "beam", 5, "likelihood", "mixture"),
-    "w_bon_mean": ("direct", "beam", 5, "mean_likelihood", "mixture"),
-    "alm_v": ("direct", "beam", 3, "verifier", "best"),
-    "w_alm_v": ("direct", "beam", 3, "verifier", "mixture"),
-    "majority_vote": ("direct", "sample", 8, "", "votes"),
-    "self_consistency": ("cot", "sample", 8, "", "votes"),
-    "label_logprobs": ("label", "forced", 0, "likelihood", "mean"),  # 0: a candidate for each label
-}
-ALIASES = ("anger angry", "disgust disgusted", "fear fearful", "happy happiness", "sad sadness", "surprise surprised",
-           "neutral neutrality")  # fmt: skip
+FORMAT = 2
+
+# Limits. Nothing in a bundle that a run writes comes near them.
+MIB = 2**20
+LONGEST_LINE = 16 * MIB
+LARGEST_TABLE = 64 * MIB
+LARGEST_DOCUMENT = 8 * MIB  # JSON documents, the plan, prompts: files that are read whole
+LONGEST_ROW = MIB  # characters of a row that is no answer
+MOST_UTTERANCES = 2_000_000  # of a corpus
+LARGEST_UNPACKED = 64 * 2**30
+LARGEST_RATIO = 1000  # unpacked bytes per packed byte, and 1 MiB
+MOST_FILES = 100_000
+LARGEST_PANEL = 100  # raters
+MOST_HALVES = 5000  # of a clip's raters, docs/metrics.md
+MOST_SPLITS = 20_000_000  # of all kinds of votes of a corpus
+WIDEST_SPLIT = 100  # labels
+MOST_STEPS = 100_000_000  # of the search for another speaker's clips
+DEEPEST_FOLDER = 8
+MOST_DIGITS = 30  # of an integer in a document
+LONGEST_ANSWER = 100_000  # characters; a longer answer is unparsed
+BLOCK = 256 * 1024
+
+# Precision of what the bundle prints.
 SAME = 1e-9  # closer probabilities are equal: top labels, constant rows, edges of bins
-TABLE = 0.5e-6 + 1e-9  # a table has six decimals
-SHARE = (
-    0.5e-8 + 1e-10
-)  # a prediction's share has nine significant digits: so much of it may be rounding
+SHARE = 0.5e-8 + 1e-10  # relative: a prediction's share has nine significant digits
 BITS = 0.5e-9 + 1e-10  # a prediction's entropies have nine decimals
-PAIRED = ("js_divergence_bits", "bhattacharyya", "brier", "accuracy")
-CANNOT_TELL = object()  # an answer that this file does not read: it needs mending
+TABLE = 0.5e-6 + 1e-9  # a table has six decimals
+
+# docs/strategies.md: name -> prompt, decoding, candidates (None: one per label), scorer, aggregator
+STRATEGIES = {
+    "greedy": ("direct", "greedy", 1, "none", "only"),
+    "cot": ("cot", "greedy", 1, "none", "only"),
+    "bon": ("direct", "beam", 5, "likelihood", "best"),
+    "w_bon": ("direct", "beam", 5, "likelihood", "dirichlet_mixture"),
+    "w_bon_mean": ("direct", "beam", 5, "mean_likelihood", "dirichlet_mixture"),
+    "alm_v": ("direct", "beam", 3, "verifier", "best"),
+    "w_alm_v": ("direct", "beam", 3, "verifier", "dirichlet_mixture"),
+    "majority_vote": ("direct", "sample", 8, "none", "vote_share"),
+    "self_consistency": ("cot", "sample", 8, "none", "vote_share"),
+    "linear_pool": ("direct", "beam", 5, "none", "linear_pool"),
+    "label_logprobs": ("label", "forced", None, "likelihood", "weighted_mean"),
+}
+SCORERS = ("none", "likelihood", "mean_likelihood", "verifier")
+UNSCORED_AGGREGATORS = ("only", "linear_pool", "vote_share")
+SCORED_AGGREGATORS = ("best", "weighted_mean", "dirichlet_mixture")
+DECODINGS = ("greedy", "beam", "sample", "forced")
+NEEDS = {"greedy": set(), "beam": {"beam"}, "sample": {"sampling"}, "forced": {"label_logprobs"}}
+ENGINE_LACKS = {"openai": {"beam", "label_logprobs"}}
+MOST_BEAMS = {"vllm": 16}
+ALIASES = (
+    "anger angry",
+    "disgust disgusted",
+    "fear fearful",
+    "happy happiness",
+    "sad sadness",
+    "surprise surprised",
+    "neutral neutrality",
+)
+VERDICTS = ("exact", "repaired", "partial", "unparsed")
+LEVELS = ("low", "medium", "high", "clear-cut")
+METRICS = (
+    "js_divergence_bits", "js_distance_nats", "bhattacharyya", "r2_pearson", "r2_determination",
+    "ece_5", "ece_10", "accuracy", "macro_f1", "weighted_f1", "uar", "brier", "kl_nats",
+)  # fmt: skip
+BOOTSTRAPPED = ("ece_5", "ece_10")
+AS_UNIFORM = "js_divergence_bits_failed_as_uniform"
+PAIRED = {
+    "js_divergence_bits": "lower",
+    "bhattacharyya": "higher",
+    "brier": "lower",
+    "accuracy": "higher",
+}
+NAN = float("nan")
+NOBODY = 1e-9  # what subtracting leaves of a sum of shares of the win that is 0
+FAMILY = "strategies against greedy, JS, all"
+IN_FAMILY = ("cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote", "self_consistency")
+STAND_IN = ("bon", "w_bon", "alm_v", "w_alm_v")  # NAME_sampled stands in where a model has none
+CANNOT_TELL = "cannot tell"  # an answer that this file does not read
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+HEX = re.compile(r"[0-9a-f]{64}")
+
+
+# --- what is said ---------------------------------------------------------------------------------
 
 
 class Unreadable(Exception):
-    """The bundle cannot be judged: one line that says why."""
+    """The bundle cannot be judged. One line says why; exit 2."""
 
 
-# --- reading the files -----------------------------------------------------------------------------------------------
+class Broken(Exception):
+    """Two parts of the bundle contradict each other, and what follows cannot be judged. Exit 1."""
 
 
-def text_of(path):
+def fault(where, found, expected):
+    """The error for a place that says something else than the rest of the bundle asks for."""
+    return Broken(f"{where}: found {shown(found)}, expected {expected}")
+
+
+def shown(value, most=120):
+    """Text for a terminal: control characters escaped, long values cut."""
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > most:
+        text = f"{text[:most]}…"
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+class Findings:
+    """What was found wrong. The first twenty are kept, all are counted."""
+
+    def __init__(self):
+        self.first, self.count = [], 0
+
+    def note(self, line):
+        self.count += 1
+        if self.count <= 20:
+            self.first.append(shown(line, 600))
+
+    def expect(self, where, found, expected):
+        """Note a value that differs."""
+        if found != expected or isinstance(found, bool) != isinstance(expected, bool):
+            self.note(f"{where}: found {shown(found)}, expected {shown(expected)}")
+
+
+# --- files: regular ones only, of bounded size ----------------------------------------------------
+
+MUST_HAVE = {
+    "README.md",
+    "verify.py",
+    "ro-crate-metadata.json",
+    "provenance/statement.json",
+    "env/machine.json",
+    "log/failures.csv",
+    "log/run.log",
+    *(f"config/{name}" for name in ("cells.jsonl", "plan.yaml", "questions.jsonl", "run.json")),
+    *(f"inputs/{name}.json" for name in ("corpora", "judges", "labels", "models", "vote_units")),
+    "inputs/utterances.jsonl",
+    "config/claims.yaml",
+    *(
+        f"tables/{name}.csv"
+        for name in ("ambiguity", "cells", "claims", "curves", "draws", "floors", "gains", "levels")
+    ),
+    *(f"tables/{name}.csv" for name in ("paired", "results")),
+    "tables/results.md",
+}
+MAY_HAVE = re.compile(
+    r"(?:answers|scores)/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
+    r"|predictions/[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*\.jsonl\.gz"
+    r"|config/prompts/[a-z0-9][a-z0-9._-]*/[a-z]+\.txt"
+    r"|tables/(?:heard|verifier)\.csv"
+)
+BESIDE = {"bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt", "data"}
+BESIDE |= {"tagmanifest-sha256.txt.sig", "allowed_signers"}  # a signature
+
+
+class Folder:
+    """The files below data/. Every one is a regular file that is reached through no link."""
+
+    def __init__(self, data):
+        self.data = data
+        if not stat.S_ISDIR(mode_of(data)):
+            raise Unreadable(
+                f"{data}: not a folder, or a link to one; expected the folder data/ of a bundle"
+            )
+        self.entries = 0
+        self.paths = set(self._walk("", 0))
+
+    def _walk(self, below, depth):
+        if depth > DEEPEST_FOLDER:
+            raise Unreadable(f"{shown(below)}: more than {DEEPEST_FOLDER} folders deep")
+        for entry in self._entries(below):
+            path = f"{below}/{entry}" if below else entry
+            mode = mode_of(os.path.join(self.data, path))
+            if stat.S_ISDIR(mode):
+                yield from self._walk(path, depth + 1)
+            elif stat.S_ISREG(mode):
+                yield path
+            else:
+                raise Unreadable(f"{path}: a link, device or pipe; expected a regular file")
+
+    def _entries(self, below):
+        try:
+            with os.scandir(os.path.join(self.data, below)) as entries:
+                for entry in entries:
+                    self.entries += 1
+                    if self.entries > MOST_FILES:
+                        raise Unreadable(f"{self.data}: more than {MOST_FILES} files and folders")
+                    yield entry.name
+        except OSError as error:
+            raise Unreadable(f"{below or 'data'}: cannot be read: {error.strerror}") from error
+
+    def open(self, path):
+        """An open regular file. Links are not followed, and a pipe does not block."""
+        flags = (
+            os.O_RDONLY
+            | getattr(os, "O_NOFOLLOW", 0)
+            | getattr(os, "O_NONBLOCK", 0)
+            | getattr(os, "O_BINARY", 0)
+        )
+        try:
+            number = os.open(os.path.join(self.data, path), flags)
+        except OSError as error:
+            raise Unreadable(f"{path}: cannot be read: {error.strerror}") from error
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise Unreadable(f"{path}: not a regular file")
+        return os.fdopen(number, "rb")
+
+    def blocks(self, path):
+        """The bytes of a file in pieces, unpacked if it is a .gz file."""
+        with self.open(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            packed = path.endswith(".gz")
+            most = min(LARGEST_UNPACKED, LARGEST_RATIO * size + MIB) if packed else LARGEST_UNPACKED
+            pieces = unpacked(file, path) if packed else iter(lambda: file.read(BLOCK), b"")
+            total = 0
+            try:
+                for block in pieces:
+                    total += len(block)
+                    if total > most:
+                        raise Unreadable(f"{path}: unpacks to more than {most} bytes")
+                    yield block
+            except OSError as error:
+                raise Unreadable(f"{path}: cannot be read: {error}") from error
+
+    def hashed(self, path):
+        """(SHA-256, size as text) of a file's own bytes."""
+        digest, size = hashlib.sha256(), 0
+        with self.open(path) as file:
+            for block in iter(lambda: file.read(BLOCK), b""):
+                digest.update(block)
+                size += len(block)
+        return digest.hexdigest(), str(size)
+
+    def lines(self, path):
+        """The lines of a text file. Each ends with a line feed, which is left out."""
+        held, pieces = 0, []
+        for block in self.blocks(path):
+            cut = block.rfind(b"\n")
+            if cut < 0:
+                pieces.append(block)
+                held += len(block)
+            else:
+                pieces.append(block[:cut])
+                data = b"".join(pieces)
+                pieces, held = [block[cut + 1 :]], len(block) - cut - 1
+                yield from decoded(data, path).split("\n")
+            if held > LONGEST_LINE:
+                raise Unreadable(f"{path}: a line has more than {LONGEST_LINE} bytes")
+        if held:
+            raise Broken(
+                f"{path}: found no line feed at its end, expected one; the file was cut off"
+            )
+
+    def text(self, path, most=LARGEST_DOCUMENT):
+        """A whole file of text."""
+        data, total = [], 0
+        for block in self.blocks(path):
+            data.append(block)
+            total += len(block)
+            if total > most:
+                raise Unreadable(f"{path}: more than {most} bytes")
+        return decoded(b"".join(data), path)
+
+    def document(self, path):
+        """A JSON document in which no key stands twice and every number is finite."""
+        return strict_json(self.text(path), path)
+
+    def rows(self, path):
+        """Rows of a JSON-lines file in canonical spelling, with their numbers."""
+        for number, line in enumerate(self.lines(path), 1):
+            yield number, canonical_row(line, f"{path}: row {number}")
+
+
+def mode_of(path):
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    except (OSError, EOFError, ValueError) as error:
-        raise Unreadable(f"{path}: cannot be read: {error}") from error
+        return os.lstat(path).st_mode
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def unpacked(file, path):
+    """Pieces of a gzip file of one member. zlib compares length and checksum."""
+    inflate = zlib.decompressobj(31)
+    try:
+        for data in iter(lambda: file.read(BLOCK), b""):
+            while data and not inflate.eof:
+                yield inflate.decompress(data, BLOCK)
+                data = inflate.unconsumed_tail
+            if inflate.unused_data or (inflate.eof and data and file.read(1)):
+                raise Unreadable(
+                    f"{path}: cannot be unpacked: bytes follow the end of the gzip data"
+                )
+        while not inflate.eof:
+            block = inflate.decompress(b"", BLOCK)
+            if not block and not inflate.eof:
+                raise Unreadable(f"{path}: cannot be unpacked: it ends too early")
+            yield block
+    except zlib.error as error:
+        raise Unreadable(f"{path}: cannot be unpacked: {error}") from error
+
+
+def decoded(data, path):
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"{path}: not UTF-8 text: {error.reason}") from error
+
+
+def check_layout(folder, findings):
+    """Nothing lies in data/, or next to it, that a bundle does not have."""
+    missing = sorted(MUST_HAVE - folder.paths)
+    if missing:
+        raise Unreadable(f"{missing[0]}: no such file, expected in every bundle")
+    for path in sorted(folder.paths - MUST_HAVE):
+        if not MAY_HAVE.fullmatch(path):
+            findings.note(
+                f"{path}: found a file that no bundle has; nothing speaks for what it says"
+            )
+    above = os.path.dirname(os.path.abspath(folder.data))
+    if os.path.lexists(os.path.join(above, "bagit.txt")):
+        for name in sorted(set(os.listdir(above)) - BESIDE):
+            findings.note(f"../{shown(name)}: found next to data/, expected a bag's files only")
+
+
+# --- JSON -----------------------------------------------------------------------------------------
 
 
 def once(pairs):
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise Disagreement(
-            f"found a key twice among {[key for key, _ in pairs]}, expected each once"
-        )
+    made = {}
+    for key, value in pairs:
+        if key in made:
+            raise Broken(f"found key {shown(key, 60)} twice, expected once")
+        made[key] = value
     return made
 
 
 def finite(text):
     if not math.isfinite(float(text)):
-        raise Disagreement(f"found the number {text}, expected a finite one")
+        raise Broken(f"found the number {shown(text, 40)}, expected a finite one")
     return float(text)
 
 
-def rows_of(path, whole=False):
-    """JSON lines (or one whole document), where no key stands twice and every number is finite."""
+def short_integer(text):
+    if len(text) > MOST_DIGITS:
+        raise Broken(f"found an integer of {len(text)} digits, expected at most {MOST_DIGITS}")
+    return int(text)
+
+
+STRICT = json.JSONDecoder(
+    object_pairs_hook=once, parse_constant=finite, parse_float=finite, parse_int=short_integer
+)
+PLAIN = json.JSONDecoder()
+PAIRS = json.JSONDecoder(object_pairs_hook=list)
+quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def strict_json(text, where):
     try:
-        parts = [text_of(path)] if whole else text_of(path).split("\n")
-        return [
-            json.loads(p, object_pairs_hook=once, parse_constant=finite, parse_float=finite)
-            for p in parts
-            if p
-        ]
-    except Disagreement as error:
-        raise Disagreement(f"{path}: {error}") from error
+        return STRICT.decode(text)
+    except Broken as error:
+        raise Broken(f"{where}: {error}") from error
+    except RecursionError as error:
+        raise Unreadable(f"{where}: JSON is nested too deeply") from error
     except ValueError as error:
-        raise Unreadable(f"{path}: no JSON lines: {error}") from error
+        raise Unreadable(f"{where}: not JSON: {error}") from error
 
 
-def document_of(path):
-    return rows_of(path, whole=True)[0]
+def canonical(value):
+    """A value as a bundle spells it; a lone surrogate, which UTF-8 cannot spell, is escaped."""
+    text = quoted(value)
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def by_model_and_corpus(folder):
-    return {
-        (path.parent.name, path.name[: -len(".jsonl.gz")]): rows_of(path)
-        for path in folder.glob("*/*.jsonl.gz")
-    }
+def canonical_row(line, where):
+    if len(line) > LONGEST_ROW:
+        raise fault(where, line, f"at most {LONGEST_ROW} characters")
+    row = strict_json(line, where)
+    if not isinstance(row, dict):
+        raise fault(where, line, "a JSON object")
+    if canonical(row) != line:
+        raise Broken(
+            f"{where}: found another spelling of the values than json.dumps(row, "
+            "ensure_ascii=False) gives"
+        )
+    return row
+
+
+def compact(parts):
+    """The canonical JSON text whose SHA-256 keys and seeds are made of."""
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"))
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def seed_of(text):
+    """The 63-bit seed that a canonical JSON text gives."""
+    return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "big") >> 1
+
+
+# --- the plan: the part of YAML that it is written in ---------------------------------------------
+
+PLAN = "config/plan.yaml"
+KEY = re.compile(r"(?:'((?:[^']|'')*)'|([A-Za-z0-9_.$][\w.$-]*)):(?: (.*))?")
+WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
+REAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{0,30}(?:e[-+]?[0-9]{1,3})?")
+SINGLE = re.compile(r"'(?:[^']|'')*'")
+WORDS: dict = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
 
 
 def scalar(text):
-    if text[:1] in ("'", '"'):
-        return json.loads(text) if text[0] == '"' else text[1:-1].replace("''", "'")
-    if text in ("[]", "{}"):
-        return json.loads(text)
-    if text in ("null", "~", "", "true", "false"):
-        return {"true": True, "false": False}.get(text)
-    for kind in (int, float):
+    if text in WORDS:
+        return json.loads(text) if text in ("[]", "{}") else WORDS[text]
+    if text[0] == "'":
+        if not SINGLE.fullmatch(text):
+            raise fault(PLAN, text, "a quoted text and nothing after it")
+        return text[1:-1].replace("''", "'")
+    if text[0] == '"':
         try:
-            return kind(text)
-        except ValueError:
-            pass
+            return json.loads(text)
+        except ValueError as error:
+            raise fault(PLAN, text, "a quoted text of plain characters") from error
+    if WHOLE.fullmatch(text):
+        return int(text)
+    if REAL.fullmatch(text):
+        return float(text)
+    marked = text[0] in "#&*!|>%@`[{,]}" or text[:2] in ("- ", "? ")
+    if marked or " #" in text or ": " in text:
+        raise fault(PLAN, text, "a plain value: no comment, anchor, tag or block")
     return text
 
 
-def plan_of(text):
-    """The plan, from the part of YAML that it is written in: nested maps and lists, a value a line, long texts folded."""
-    lines = [
-        (len(line) - len(line.lstrip()), line.strip()) for line in text.split("\n") if line.strip()
-    ]
+class PlanReader:
+    """Nested maps and lists, one value per line, long texts folded. Refuses all other YAML."""
 
-    def value(rest, at, indent):
-        if rest:
-            while at < len(lines) and lines[at][0] > indent:  # a folded text goes on
-                rest, at = f"{rest} {lines[at][1]}", at + 1
-            return scalar(rest), at
-        if at < len(lines) and (
-            lines[at][0] > indent or (lines[at][0] == indent and lines[at][1].startswith("- "))
-        ):
-            return block(at)
-        return None, at
+    def __init__(self, text):
+        self.lines = [
+            (len(line) - len(line.lstrip(" ")), line.strip(" "))
+            for line in text.split("\n")
+            if line.strip()
+        ]
+        self.at = 0
 
-    def block(at):
-        indent, is_list = lines[at][0], lines[at][1].startswith("- ")
-        made: Any = [] if is_list else {}
-        while (
-            at < len(lines) and lines[at][0] == indent and lines[at][1].startswith("- ") == is_list
-        ):
-            said = lines[at][1]
-            if is_list and re.match(r"- [\w.-]+:( |$)", said):
-                lines[at] = (indent + 2, said[2:])  # a map that begins on the dash's line
-                item, at = block(at)
-                made.append(item)
-            elif is_list:
-                item, at = value(said[2:], at + 1, indent)
-                made.append(item)
+    def read(self):
+        made = self._block(0)
+        if self.at < len(self.lines) or not isinstance(made, dict):
+            raise fault(PLAN, self._said(), "no more than the keys of the plan")
+        return made
+
+    def _said(self):
+        return self.lines[self.at][1] if self.at < len(self.lines) else "its end"
+
+    def _block(self, depth):
+        if depth > 20:
+            raise Broken(f"{PLAN}: nested more than 20 deep")
+        indent, first = self.lines[self.at]
+        return self._list(indent, depth) if first.startswith("- ") else self._map(indent, depth)
+
+    def _list(self, indent, depth):
+        made = []
+        while self._here(indent) and self._said().startswith("- "):
+            said = self._said()[2:]
+            if KEY.fullmatch(said):  # a map that begins on the dash's line
+                self.lines[self.at] = (indent + 2, said)
+                made.append(self._block(depth + 1))
             else:
-                key, _, rest = said.partition(":")
-                made[key], at = value(rest.strip(), at + 1, indent)
-        return made, at
+                self.at += 1
+                made.append(self._value(said, indent, depth))
+        return made
 
-    return block(0)[0]
+    def _map(self, indent, depth):
+        made = {}
+        while self._here(indent) and not self._said().startswith("- "):
+            match = KEY.fullmatch(self._said())
+            if not match:
+                raise fault(PLAN, self._said(), "a key and its value")
+            key = match[2] if match[1] is None else match[1].replace("''", "'")
+            if key in made:
+                raise Broken(f"{PLAN}: found key {shown(key, 60)} twice, expected once")
+            self.at += 1
+            made[key] = self._value((match[3] or "").strip(), indent, depth)
+        return made
+
+    def _here(self, indent):
+        return self.at < len(self.lines) and self.lines[self.at][0] == indent
+
+    def _value(self, rest, indent, depth):
+        if rest:
+            pieces = [rest]
+            # A folded text goes on in deeper lines.
+            while self.at < len(self.lines) and self.lines[self.at][0] > indent:
+                pieces.append(self._said())
+                self.at += 1
+            return scalar(" ".join(pieces))
+        if self.at < len(self.lines):
+            deeper, said = self.lines[self.at]
+            if deeper > indent or (deeper == indent and said.startswith("- ")):
+                return self._block(depth + 1)
+        return None
 
 
-# --- from an answer's text to a distribution -------------------------------------------------------------------------
+def plan_of(text):
+    return PlanReader(text).read()
+
+
+# --- from an answer's text to a distribution ------------------------------------------------------
 
 
 def last_object(text):
-    """The JSON object that ends the text (a code fence may close after it) as pairs, or None."""
-    found = re.search(r"(\{[^{}]*\})\s*(?:```)?\s*$", text)
-    if not found:
+    """(pairs, whether nothing stands before it) of the JSON object that ends the text, or None.
+
+    A code fence may close after it. Every step is linear in the text.
+    """
+    body = text.rstrip()
+    if body.endswith("```"):
+        body = body[:-3].rstrip()
+    if not body.endswith("}"):
+        return None
+    start = body.rfind("{")
+    if start < 0 or "}" in body[start:-1]:
         return None
     try:
-        return json.loads(found.group(1), object_pairs_hook=list)
-    except ValueError:
+        pairs = PAIRS.decode(body[start:])
+    except (ValueError, RecursionError):
         return None
+    return pairs, body[:start].strip() in ("", "```", "```json")
 
 
 def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < 1e300
 
 
-def read_distribution(row, labels):
-    """Shares in the order of the labels, None for an answer without any, CANNOT_TELL for one that needs mending."""
-    if row["decoding"]["kind"] == "forced":  # nothing was generated: the candidate is a label
-        if row["text"] not in labels or row["verdict"] != "exact":
-            raise Disagreement(
-                f"a forced answer reads {row['text'][:40]!r}, verdict {row['verdict']!r}: no label"
-            )
-        return [float(label == row["text"]) for label in labels]
-    pairs = last_object(row["text"])
-    names = {label.casefold(): label for label in labels}
-    for forms in map(str.split, ALIASES):
-        owners = [label for label in labels if label.casefold() in forms]
-        if len(owners) == 1:
-            names.update(dict.fromkeys(forms, owners[0]))
-    shares: dict = {}
-    if pairs is not None:
+class Reading:
+    """Reads the answers of one corpus. `names` maps every accepted spelling to its label."""
+
+    def __init__(self, labels):
+        self.labels = labels
+        self.names = {label.casefold(): label for label in labels}
+        for forms in map(str.split, ALIASES):
+            owners = [label for label in labels if label.casefold() in forms]
+            if len(owners) == 1:
+                self.names.update(dict.fromkeys(forms, owners[0]))
+        self.read = lru_cache(maxsize=1 << 14)(self._read)
+        self.believed = 0  # answers whose verdict "unparsed" this file cannot judge
+
+    def _read(self, text):
+        """(distribution, verdict) of a plain answer.
+
+        (None, "unparsed") of one that is too long, (None, "") of one that is not plain.
+        """
+        if len(text) > LONGEST_ANSWER:
+            return None, "unparsed"
+        found = last_object(text)
+        if found is None:
+            return None, ""
+        pairs, alone = found
+        shares: dict = {}
+        foreign = 0
         for key, value in pairs:
-            label = names.get(key.casefold())
-            if (
-                label is None
-                or not is_number(value)
-                or value < 0
-                or shares.get(label, value) != value
-            ):
-                break
-            shares[label] = value
+            label = self.names.get(key.casefold())
+            if not is_number(value) or value < 0 or (label is None and not alone):
+                return None, ""
+            if label is None:
+                foreign += 1
+            elif shares.setdefault(label, float(value)) != value:
+                return None, ""
+        complete = len(shares) == len(self.labels)
+        if not any(shares.values()) or not (complete or alone):
+            return None, ""
+        values = [shares.get(label, 0.0) for label in self.labels]
+        total = math.fsum(values)
+        if foreign or not complete:
+            verdict = "partial"
         else:
-            if set(shares) == set(labels) and 0 < max(shares.values()) < 1e300:
-                values = [shares[label] for label in labels]
-                total = math.fsum(values)
-                plain = sorted(key for key, _ in pairs) == sorted(labels)
-                exact = plain and abs(total - 1) <= 0.005 * len(labels) + 1e-9
-                if exact != (row["verdict"] == "exact"):
-                    raise Disagreement(
-                        f"an answer's verdict is {row['verdict']!r} but it reads {row['text'][-200:]!r}"
-                    )
-                return [value / total for value in values]
-    if row["verdict"] == "exact":
-        raise Disagreement(f"an answer's verdict is 'exact' but it reads {row['text'][-200:]!r}")
-    return None if row["verdict"] == "unparsed" else CANNOT_TELL
+            spelled = len(pairs) == len(shares) and all(key in shares for key, _ in pairs)
+            whole = abs(total - 1) <= 0.005 * len(values) + 1e-9
+            verdict = "exact" if spelled and whole else "repaired"
+        return tuple([value / total for value in values]), verdict
+
+    def distribution(self, text, verdict, forced, where):
+        """Shares in the order of the labels.
+
+        None for an answer without any, CANNOT_TELL for one that needs repair.
+        """
+        if forced:  # nothing was generated: the candidate is a label
+            if text not in self.labels or verdict != "exact":
+                raise fault(where, f"{verdict} {text}", "a label with verdict exact")
+            return tuple([float(label == text) for label in self.labels])
+        distribution, expected = self.read(text)
+        if verdict != (expected or verdict) or (not expected and verdict == "exact"):
+            told = f"{expected or 'another one'}: the text ends in {shown(text[-80:])}"
+            raise fault(f"{where}: key verdict", verdict, told)
+        if distribution:
+            return distribution
+        self.believed += not expected and verdict == "unparsed"
+        return None if verdict == "unparsed" else CANNOT_TELL
 
 
-def read_score(row):
-    """The verifier's score from 0 to 10, None where it gave none, CANNOT_TELL where the answer needs mending."""
-    if row is None or row.get("failure"):
-        return None
-    pairs = last_object(row["text"])
-    if pairs and [key for key, _ in pairs] == ["score"] and is_number(pairs[0][1]):
-        return float(pairs[0][1]) if 0 <= pairs[0][1] <= 10 else None
-    return None if row["verdict"] == "unparsed" else CANNOT_TELL
+def score_of(text, verdict, where):
+    """The verifier's score, 0 to 10. None: it gave none. CANNOT_TELL: the answer needs repair."""
+    found = last_object(text) if len(text) <= LONGEST_ANSWER else None
+    if found and [key for key, _ in found[0]] == ["score"] and is_number(found[0][0][1]):
+        score = float(found[0][0][1])
+        expected = "exact" if 0 <= score <= 10 else "unparsed"
+        if verdict != expected:
+            raise fault(f"{where}: key verdict", verdict, f"{expected} of the score {score}")
+        return score if expected == "exact" else None
+    if verdict in ("exact", "partial"):
+        told = f"another one: the text ends in {shown(text[-80:])}"
+        raise fault(f"{where}: key verdict", verdict, told)
+    return None if verdict == "unparsed" else CANNOT_TELL
 
 
-class Disagreement(Exception):
-    """Two parts of the bundle contradict each other."""
+# --- from candidates to one prediction ------------------------------------------------------------
 
 
-# --- from candidates to one prediction -------------------------------------------------------------------------------
+class Strategy:
+    """One entry of the plan: prompt, decoding, count, scorer, aggregator, and its numbers."""
+
+    def __init__(self, entry, plan):
+        self.name = entry["name"]
+        where = f"{PLAN}: strategy {shown(self.name, 60)}"
+        base = STRATEGIES.get(entry["base"])
+        if base is None:
+            raise Broken(
+                f"{where}: found base {shown(entry['base'], 60)}, expected one of "
+                f"{', '.join(STRATEGIES)}"
+            )
+        self.prompt = base[0]
+        self.decoding, self.count = entry["decoding"], entry["count"]
+        self.scorer, self.aggregator = entry["scorer"], entry["aggregator"]
+        self.own = tuple(entry[name] for name in ("tau", "concentration", "epsilon"))
+        made = (self.prompt, self.decoding, self.count, self.scorer, self.aggregator)
+        row = STRATEGIES.get(self.name)
+        if row is not None and (entry["base"] != self.name or made != row):
+            raise Broken(
+                f"{where}: found {made}, expected {row}: a name of docs/strategies.md is its "
+                "row, unchanged"
+            )
+        scored = self.scorer != "none"
+        fits = (
+            self.decoding in DECODINGS
+            and self.scorer in SCORERS
+            and self.aggregator in (SCORED_AGGREGATORS if scored else UNSCORED_AGGREGATORS)
+            and (self.decoding == "forced") == (self.count is None) == (self.prompt == "label")
+            and (self.count == 1 or (self.aggregator != "only" and self.decoding != "greedy"))
+        )
+        if not fits:
+            raise Broken(f"{where}: found {made}: these parts do not fit together")
+        tau, dirichlet = plan["weights"]["tau"], plan["dirichlet"]
+        usual = (tau, dirichlet["concentration"], dirichlet["epsilon"])
+        if entry["base"] == "label_logprobs":
+            usual = (1.0, *usual[1:])
+        numbers = [shared if own is None else own for own, shared in zip(self.own, usual)]
+        if not all(type(n) in (int, float) and 0 < n < math.inf for n in numbers):
+            raise Broken(
+                f"{where}: found tau, concentration, epsilon {numbers}, expected numbers above 0"
+            )
+        self.tau, self.concentration, self.epsilon = numbers
+
+    @property
+    def verified(self):
+        return self.scorer == "verifier"
+
+    @property
+    def needs(self):
+        scored = {"likelihood"} if self.scorer.endswith("likelihood") else set()
+        return NEEDS[self.decoding] | scored
+
+    def values(self, candidates):
+        """Scores of candidates (distribution, likelihood, tokens, score), None if unknown."""
+        if self.scorer == "likelihood":
+            return [likelihood for _, likelihood, _, _ in candidates]
+        if self.scorer == "verifier":
+            return [score for _, _, _, score in candidates]
+        return [
+            None if known is None else known / (tokens or 1) for _, known, tokens, _ in candidates
+        ]
+
+    def effective(self, candidates):
+        """(effective number of the parsed candidates, whether the largest weight is shared).
+
+        The second is None where there are no scores.
+        """
+        if self.scorer == "none":
+            return float(len(candidates)), None
+        values = [value for value in self.values(candidates) if value is not None]
+        most = max(values)
+        if self.aggregator == "best":
+            weights = [float(value == most) for value in values]
+        else:
+            weights = self.weights(values)
+        top = max(weights)
+        tied = sum([weight >= top * (1 - 1e-12) for weight in weights]) > 1
+        return sum(weights) ** 2 / sum([weight * weight for weight in weights]), tied
+
+    def weights(self, values):
+        """Weights that sum to 1: softmax of likelihoods, a verifier's scores in proportion."""
+        if self.scorer == "verifier":
+            raised = values if any(values) else [1.0] * len(values)
+        else:
+            best = max(values)
+            raised = [math.exp((value - best) / self.tau) for value in values]
+        total = math.fsum(raised)
+        return [one / total for one in raised]
+
+    def predict(self, candidates):
+        """(distribution or None, entropies or None, unscored) of the parsed candidates."""
+        if self.scorer == "none":
+            if not candidates:
+                return None, None, 0
+            rows = [candidate[0] for candidate in candidates]
+            if self.aggregator == "vote_share":
+                rows = [vote(row) for row in rows]
+            return mean_of(rows), None, 0
+        rows, values = [], []
+        for candidate, value in zip(candidates, self.values(candidates)):
+            if value is not None:
+                rows.append(candidate[0])
+                values.append(value)
+        unscored = len(candidates) - len(rows)
+        if not rows:
+            return None, None, unscored
+        if self.aggregator == "best":
+            most = max(values)
+            rows = [row for row, value in zip(rows, values) if value == most]
+            return mean_of(rows), None, unscored
+        weights = self.weights(values)
+        if self.aggregator == "weighted_mean":
+            return mean_of(rows, weights), None, unscored
+        return (*mixture(rows, weights, self.concentration, self.epsilon), unscored)
 
 
-def mean_of(rows, weights):
-    mean = [math.fsum(w * row[k] for w, row in zip(weights, rows)) for k in range(len(rows[0]))]
+def mean_of(rows, weights=None):
+    """The weighted mean of distributions, adding up to 1; the plain mean without weights."""
+    if len(rows) == 1:
+        return rows[0]
+    if weights is None:
+        weights = [1 / len(rows)] * len(rows)
+    mean = [math.fsum(map(float.__mul__, weights, column)) for column in zip(*rows)]
     total = math.fsum(mean)
     return [value / total for value in mean]
 
 
+@lru_cache(maxsize=1 << 12)
+def vote(row):
+    """A candidate's vote: its largest label, equally large ones share it."""
+    most = max(row)
+    return [1 / row.count(most) if share == most else 0.0 for share in row]
+
+
+def mixture(rows, weights, concentration, epsilon):
+    """The mean of a mixture of Dirichlets, and the entropy of the mean in its three parts."""
+    kept = [
+        (weight, *component(row, concentration, epsilon))
+        for weight, row in zip(weights, rows)
+        if weight > 0
+    ]
+    mean = mean_of([means for _, means, _, _ in kept], [weight for weight, _, _, _ in kept])
+    expected = math.fsum([weight * bits for weight, _, bits, _ in kept])
+    own = math.fsum([weight * bits for weight, _, _, bits in kept])
+    return mean, (expected, max(own - expected, 0.0), max(entropy(mean) - own, 0.0))
+
+
+@lru_cache(maxsize=1 << 14)
+def component(row, concentration, epsilon):
+    """Mean of Dir(c·p + ε), its expected entropy and the entropy of its mean, in bits."""
+    alpha = [concentration * share + epsilon for share in row]
+    whole = math.fsum(alpha)
+    means = [a / whole for a in alpha]
+    expected = digamma(whole + 1) - math.fsum(
+        [mean * digamma(a + 1) for mean, a in zip(means, alpha)]
+    )
+    return means, expected / math.log(2), entropy(means)
+
+
 def digamma(x):
-    """Recurrence up to 20, then the asymptotic series."""
+    """Recurrence up to 10, then the asymptotic series."""
     shift = 0.0
-    while x < 20:
+    while x < 10:
         shift, x = shift - 1 / x, x + 1
     y = 1 / (x * x)
-    series = y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y / 132))))
+    series = y * (
+        1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y * (1 / 132 - y * 691 / 32760))))
+    )
     return shift + math.log(x) - 0.5 / x - series
 
 
-def predict(scorer, aggregator, candidates, plan):
-    """(distribution or None, entropies in bits or None, unscored) of candidates (distribution, likelihood, tokens, score)."""
-    parsed = [candidate for candidate in candidates if candidate[0] is not None]
-    value_of = {
-        "": lambda candidate: 1.0,
-        "likelihood": lambda candidate: candidate[1],
-        "mean_likelihood": lambda candidate: (
-            None if candidate[1] is None else candidate[1] / max(candidate[2], 1)
-        ),
-        "verifier": lambda candidate: candidate[3],
-    }[scorer]
-    scored = [
-        (candidate[0], value_of(candidate))
-        for candidate in parsed
-        if value_of(candidate) is not None
-    ]
-    unscored = len(parsed) - len(scored)
-    if not scored:
-        return None, None, unscored
-    rows, values = [row for row, _ in scored], [value for _, value in scored]
-    if aggregator == "votes":
-        rows = [[(share == max(row)) / row.count(max(row)) for share in row] for row in rows]
-    if aggregator == "best":
-        rows = [row for row, value in scored if value == max(values)]
-    if aggregator == "mean":
-        weights = [math.exp(value - max(values)) for value in values]
-        return mean_of(rows, [weight / math.fsum(weights) for weight in weights]), None, unscored
-    if aggregator != "mixture":
-        return mean_of(rows, [1 / len(rows)] * len(rows)), None, unscored
-    if scorer == "verifier":
-        weights = values if sum(values) > 0 else [1.0] * len(values)
-    else:
-        weights = [math.exp((value - max(values)) / plan["weights"]["tau"]) for value in values]
-    total = math.fsum(weights)
-    kept = [(weight / total, row) for weight, row in zip(weights, rows) if weight > 0]
-    c, epsilon = plan["dirichlet"]["concentration"], plan["dirichlet"]["epsilon"]
-    means, bits = [], []
-    for _, row in kept:
-        alpha = [c * share + epsilon for share in row]
-        whole = sum(alpha)
-        means.append([a / whole for a in alpha])
-        bits.append(
-            (digamma(whole + 1) - sum(a / whole * digamma(a + 1) for a in alpha)) / math.log(2)
-        )
-    weights = [weight for weight, _ in kept]
-    mean, expected = mean_of(means, weights), math.fsum(w * b for w, b in zip(weights, bits))
-    own = math.fsum(w * entropy(m) for w, m in zip(weights, means))
-    parts = {
-        "expected_bits": expected,
-        "spread_bits": own - expected,
-        "disagreement_bits": entropy(mean) - own,
-    }
-    return mean, parts, unscored
+def entropy(shares):
+    """Bits."""
+    return -math.fsum([share * math.log2(share) for share in shares if share > 0])
 
 
-# --- votes, levels, metrics ------------------------------------------------------------------------------------------
+# --- votes, levels, metrics -----------------------------------------------------------------------
 
 
 def truth_of(votes):
     total = sum(votes)
-    return [vote / total for vote in votes] if total else None
+    return [vote / total for vote in votes]
 
 
-def entropy(shares):
-    return -math.fsum(share * math.log2(share) for share in shares if share > 0)
+def top_of(shares):
+    """The win of one utterance, shared by labels within 1e-9 of the largest."""
+    edge = max(shares) - SAME
+    winners = [share >= edge for share in shares]
+    return [winner / sum(winners) for winner in winners]
 
 
 def thirds(values):
-    """Third of the corpus by rank; equal values take the third that holds the middle of their ranks."""
-    ranked = sorted(values)
-    start = {value: ranked.index(value) for value in set(values)}
-    middle = {value: 2 * start[value] + ranked.count(value) for value in start}
-    return [min(3 * middle[value] // (2 * len(values)), 2) for value in values]
+    """Third of the corpus by rank. Equal values take the third of the middle of their ranks."""
+    start: dict = {}
+    counts: dict = {}
+    for place, value in enumerate(sorted(values)):
+        start.setdefault(value, place)
+        counts[value] = counts.get(value, 0) + 1
+    return [min(3 * (2 * start[value] + counts[value]) // (2 * len(values)), 2) for value in values]
 
 
 def levels_of(utterances, rule, thresholds):
-    """Ambiguity level of each utterance: low, medium, high; clear-cut where the truth is an acted label."""
-    judged = [
-        u for u in utterances if u.get("truth_source", "votes") != "acted" and sum(u["votes"])
-    ]
-    truths = [truth_of(u["votes"]) for u in judged]
+    """Ambiguity level of each utterance (votes, acted). Acted ones are clear-cut."""
+    judged = [votes for votes, acted in utterances if not acted and sum(votes)]
+    truths = [truth_of(votes) for votes in judged]
     if rule == "bits":
         edges = thresholds["medium_from"], thresholds["high_from"]
         order = [sum(round(entropy(truth), 9) >= edge for edge in edges) for truth in truths]
@@ -342,654 +884,3006 @@ def levels_of(utterances, rule, thresholds):
     elif rule == "tertiles":
         order = thirds([round(entropy(truth), 9) for truth in truths])
     elif rule == "2601.14620":
-        seen = [sum(vote > 0 for vote in u["votes"]) for u in judged]
+        seen = [sum(vote > 0 for vote in votes) for votes in judged]
         order = thirds(
             [round(entropy(t) / (math.log2(m) if m > 1 else 1), 9) for t, m in zip(truths, seen)]
         )
     else:
-        raise Unreadable(f"config/plan.yaml: ambiguity rule {rule!r}: not known to this file")
-    names = {u["id"]: ("low", "medium", "high")[place] for u, place in zip(judged, order)}
-    return {
-        u["id"]: names.get(u["id"], "clear-cut" if u.get("truth_source") == "acted" else "")
-        for u in utterances
-    }
+        raise Unreadable(f"{PLAN}: ambiguity rule {shown(rule)}: not known to this file")
+    places = iter(order)
+    return [
+        "clear-cut" if acted else LEVELS[next(places)] if sum(votes) else ""
+        for votes, acted in utterances
+    ]
 
 
-def top_of(shares):
-    """The win of one utterance, shared by labels within 1e-9 of the largest."""
-    winners = [share >= max(shares) - SAME for share in shares]
-    return [winner / sum(winners) for winner in winners]
+class Truth:
+    """What the raters said of an utterance, and what every metric needs of it."""
+
+    __slots__ = (
+        "apart", "as_uniform", "bits", "counts", "fewer", "miller_madow", "shares", "spread",
+        "top", "untied", "votes",
+    )  # fmt: skip
+
+    def __init__(self, votes, unit):
+        self.votes, self.counts = sum(votes), tuple(votes)
+        self.shares = tuple(truth_of(votes))
+        self.bits = entropy(self.shares)
+        seen = sum(vote > 0 for vote in votes)
+        self.miller_madow = self.bits + (seen - 1) / (2 * (self.votes / unit) * math.log(2))
+        self.top = top_of(self.shares)
+        self.untied = max(self.top) == 1
+        self.fewer: list = []  # (share, votes without one of it as shares, their entropy)
+        for k, vote in enumerate(votes if self.votes > 1 and unit == 1 else ()):
+            if vote:
+                rest = truth_of([one - (k == at) for at, one in enumerate(votes)])
+                self.fewer.append((vote / self.votes, rest, entropy(rest)))
+        middle = 1 / len(self.shares)
+        self.apart = [share - middle for share in self.shares]
+        constant = max(self.shares) - min(self.shares) <= SAME
+        self.spread = 0.0 if constant else math.fsum([x * x for x in self.apart])
+        uniform = [middle] * len(self.shares)
+        self.as_uniform = max(0.0, entropy([(a + b) / 2 for a, b in zip(self.shares, uniform)])
+                              - (self.bits + entropy(uniform)) / 2)  # fmt: skip
+
+
+def js_bits(truth, shares):
+    """The Jensen-Shannon divergence of a prediction."""
+    halves = [(a + b) / 2 for a, b in zip(truth.shares, shares)]
+    return max(0.0, entropy(halves) - (truth.bits + entropy(shares)) / 2)
+
+
+def brier_unbiased(truth, shares):
+    """The squared distance to the distribution that the raters were drawn from, unbiased."""
+    noise = (1 - sum([share * share for share in truth.shares])) / (truth.votes - 1)
+    return sum([(a - b) * (a - b) for a, b in zip(truth.shares, shares)]) - noise
+
+
+def js_vote_jackknife(truth, shares, js):
+    """JS with most of the bias that few raters give it taken off."""
+    log2, own, left = math.log2, entropy(shares), 0.0
+    for share, rest, bits in truth.fewer:
+        halves = 0.0
+        for a, b in zip(rest, shares):
+            half = (a + b) / 2
+            if half > 0:
+                halves -= half * log2(half)
+        left += share * max(0.0, halves - (bits + own) / 2)
+    return truth.votes * js - (truth.votes - 1) * left
+
+
+@lru_cache(maxsize=1 << 14)
+def panel_bits(counts, size):
+    """The mean entropy of a panel of so many of the raters."""
+    n, total = sum(counts), 0.0
+    for votes in counts:
+        for told in range(1, min(votes, size) + 1):
+            ways = math.comb(votes, told) * math.comb(n - votes, size - told)
+            share = told / size
+            total -= ways * share * math.log2(share)
+    return total / math.comb(n, size)
+
+
+def one_rater_right(truth):
+    """How often a rater names the label of the other raters."""
+    total = 0.0
+    for k, vote in enumerate(truth.counts):
+        if vote:
+            rest = [one - (k == at) for at, one in enumerate(truth.counts)]
+            most = max(rest)
+            total += vote / truth.votes * (rest[k] == most) / rest.count(most)
+    return total
+
+
+def possible(size, labels):
+    """How many different votes so many raters can give."""
+    return math.comb(size + labels - 1, labels - 1)
+
+
+def halves(counts, size):
+    """(votes of a part of so many raters, in how many ways) of a clip."""
+    if len(counts) == 1:
+        if counts[0] >= size:
+            yield (size,), math.comb(counts[0], size)
+        return
+    for own in range(max(0, size - sum(counts[1:])), min(counts[0], size) + 1):
+        for rest, ways in halves(counts[1:], size - own):
+            yield (own, *rest), ways * math.comb(counts[0], own)
+
+
+class Splits:
+    """Every split of each clip's raters into those who set its level and those who score it."""
+
+    def __init__(self, corpus):
+        width = len(corpus.labels)
+        weight: dict = {}
+        self.clips = 0
+        for truth in corpus.truths:
+            if truth.votes >= 4:
+                kind = tuple(sorted(truth.counts))  # the order of labels decides no level
+                weight[kind] = weight.get(kind, 0) + 1
+                self.clips += 1
+        sizes, work = {}, 0
+        for counts in weight:
+            size = 1
+            while size < sum(counts) // 2 and possible(size + 1, width) <= MOST_HALVES:
+                size += 1
+            sizes[counts] = size
+            work += possible(size, width)
+        if work > MOST_SPLITS or width > WIDEST_SPLIT:
+            raise Unreadable(f"corpus {corpus.name}: votes of too many kinds to split its raters")
+        bits: dict = {}
+        for counts, clips in sorted(weight.items()):
+            for value, share, _ in self._splits(counts, sizes[counts]):
+                bits[value] = bits.get(value, 0.0) + clips * share
+        levels, below = {}, 0.0
+        for value in sorted(bits):
+            levels[value] = min(int(3 * (below + bits[value] / 2) / self.clips), 2)
+            below += bits[value]
+        kinds = {
+            counts: self._sums(counts, self._splits(counts, size), levels, width)
+            for counts, size in sizes.items()
+        }
+        self.parts: dict = {}
+        for truth in corpus.truths:
+            if truth.votes >= 4 and truth.counts not in self.parts:
+                order = sorted(range(width), key=truth.counts.__getitem__)
+                made = kinds[tuple(sorted(truth.counts))]
+                self.parts[truth.counts] = [
+                    (part, [mean[order.index(k)] for k in range(width)], rest)
+                    for part, mean, rest in made
+                ]
+
+    @staticmethod
+    def _splits(counts, size):
+        whole = math.comb(sum(counts), size)
+        for part, ways in halves(counts, size):
+            yield round(entropy([vote / size for vote in part]), 9), ways / whole, part
+
+    def _sums(self, counts, splits, levels, width):
+        """By level: share of the splits, mean votes of the scoring raters, what is left of B."""
+        made = [[0.0, [0.0] * width, 0.0] for _ in range(3)]
+        for value, share, part in splits:
+            own = made[levels[value]]
+            rest = [a - b for a, b in zip(counts, part)]
+            n = sum(rest)
+            truth = [vote / n for vote in rest]
+            square = sum([x * x for x in truth])
+            own[0] += share
+            own[1] = [a + share * b for a, b in zip(own[1], truth)]
+            own[2] += share * (square - (1 - square) / (n - 1))
+        return made
+
+    def error(self, counts, shares):
+        """B of a prediction by level, weighted by the share of the splits there."""
+        square = sum([x * x for x in shares])
+        return [
+            part * square - 2 * sum(map(float.__mul__, shares, mean)) + rest
+            for part, mean, rest in self.parts[counts]
+        ]
+
+
+class Sums:
+    """Sums over the utterances of one level that have a prediction; metrics are made of them."""
+
+    def __init__(self, labels):
+        self.n = 0
+        self.js = self.distance = self.bc = self.r2 = self.hit = self.brier = self.kl = 0.0
+        self.r2_n = 0
+        self.ece_5, self.ece_10 = [0.0] * 5, [0.0] * 10
+        self.hits, self.true, self.said = [0.0] * labels, [0.0] * labels, [0.0] * labels
+        self.t, self.t_squared, self.missed = [0.0] * labels, [0.0] * labels, [0.0] * labels
+
+    def add(self, other):
+        for name, value in vars(other).items():
+            own = getattr(self, name)
+            setattr(
+                self,
+                name,
+                [a + b for a, b in zip(own, value)] if isinstance(value, list) else own + value,
+            )
+
+    def without(self, other):
+        """These sums without those of one speaker."""
+        made = Sums.__new__(Sums)
+        for name, value in vars(self).items():
+            gone = getattr(other, name)
+            rest = [a - b for a, b in zip(value, gone)] if isinstance(value, list) else value - gone
+            setattr(made, name, rest)
+        return made
+
+    def one(self, truth, shares):
+        """Add one utterance. Returns its JS divergence, Bhattacharyya, Brier, accuracy."""
+        log2, t_log, p_log, half_log, cross, bc, brier = (
+            math.log2,
+            -truth.bits,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+        )
+        t, t_squared, missed = self.t, self.t_squared, self.missed
+        for k, (a, b) in enumerate(zip(truth.shares, shares)):
+            if b > 0:
+                log = log2(b)
+                p_log += b * log
+                if a > 0:
+                    cross += a * log
+                    bc += math.sqrt(a * b)
+            elif a > 0:
+                cross = -math.inf
+            half = (a + b) / 2
+            if half > 0:
+                half_log += half * log2(half)
+            gap = (a - b) * (a - b)
+            brier += gap
+            missed[k] += gap
+            t[k] += a
+            t_squared[k] += a * a
+        js = max(0.0, (t_log + p_log) / 2 - half_log)
+        most = max(shares)
+        winners = [k for k, share in enumerate(shares) if share >= most - SAME]
+        part, hit, top = 1 / len(winners), 0.0, truth.top
+        for k in winners:
+            self.said[k] += part
+            self.hits[k] += part * top[k]
+            hit += part * top[k]
+        for k, share in enumerate(top):
+            self.true[k] += share
+        if truth.spread and most - min(shares) > SAME:
+            middle = sum(shares) / len(shares)
+            apart = [share - middle for share in shares]
+            both = sum(map(float.__mul__, truth.apart, apart))
+            self.r2 += min(1.0, both * both / (truth.spread * sum([x * x for x in apart])))
+            self.r2_n += 1
+        for bins in (
+            self.ece_5,
+            self.ece_10,
+        ):  # (low, high]; a confidence within 1e-9 above an edge belongs below it
+            bins[max(0, math.ceil((most - SAME) * len(bins)) - 1)] += most - hit
+        self.n += 1
+        self.js += js
+        self.distance += math.sqrt(js * math.log(2))
+        self.bc += bc
+        self.brier += brier
+        self.hit += hit
+        self.kl += (t_log - cross) * math.log(2)
+        return js, bc, brier, hit
+
+    def truth_f1(self):
+        """Mean F1 over the labels of the truth."""
+        both = zip(self.hits, self.true, self.said)
+        return average([2 * hit / (true + said) for hit, true, said in both if true > NOBODY])
+
+    def metrics(self):
+        """The thirteen metrics of docs/metrics.md, NaN where one is not estimable."""
+        n = self.n
+        if not n:
+            return dict.fromkeys(METRICS, NAN)
+        around = [squared - total * total / n for squared, total in zip(self.t_squared, self.t)]
+        explained = [
+            1 - miss / spread for miss, spread in zip(self.missed, around) if spread > 1e-12 * n
+        ]
+        both = list(zip(self.hits, self.true, self.said))
+        f1 = [2 * hit / (true + said) if true + said > NOBODY else None for hit, true, said in both]
+        values = (
+            self.js / n,
+            self.distance / n,
+            self.bc / n,
+            self.r2 / self.r2_n if self.r2_n else NAN,
+            average(explained),
+            math.fsum(map(abs, self.ece_5)) / n,
+            math.fsum(map(abs, self.ece_10)) / n,
+            self.hit / n,
+            average([one for one in f1 if one is not None]),
+            math.fsum([true * (one or 0.0) for true, one in zip(self.true, f1)]) / n,
+            average([hit / true for hit, true, _ in both if true > NOBODY]),
+            self.brier / n,
+            self.kl / n,
+        )
+        return dict(zip(METRICS, values))
 
 
 def average(values):
-    values = [value for value in values if value is not None]
-    return math.fsum(values) / len(values) if values else math.nan
+    return math.fsum(values) / len(values) if values else NAN
 
 
-def divergence(t, p):
-    """Jensen-Shannon, nats, never below 0."""
-    half = [(a + b) / 2 for a, b in zip(t, p)]
-    return max(0.0, math.log(2) * (entropy(half) - (entropy(t) + entropy(p)) / 2))
+# --- intervals and p values -----------------------------------------------------------------------
 
 
-def pearson_squared(t, p):
-    if max(t) - min(t) <= SAME or max(p) - min(p) <= SAME:
-        return None
-    a, b = [x - sum(t) / len(t) for x in t], [y - sum(p) / len(p) for y in p]
-    spread = sum(x * x for x in a) * sum(y * y for y in b)
-    return min(1.0, sum(x * y for x, y in zip(a, b)) ** 2 / spread)
+def student(t, freedom):
+    """P(|T| > t) of Student's distribution."""
+    return beta_below(freedom / 2, 0.5, freedom / (freedom + t * t)) if t > 0 else 1.0
 
 
-def relative_entropy(t, p):
-    if any(a > 0 and b <= 0 for a, b in zip(t, p)):
-        return math.inf
-    return math.fsum(a * math.log(a / b) for a, b in zip(t, p) if a > 0)
+def beta_below(a, b, x):
+    """The regularised incomplete beta function."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - beta_below(b, a, 1 - x)
+    log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    front = math.exp(log + a * math.log(x) + b * math.log1p(-x)) / a
+    # Lentz's way through the continued fraction
+    tiny = 1e-300
+    c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or tiny)
+    made = d
+    for m in range(1, 10_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for part in (even, odd):
+            d = 1 / ((1 + part * d) or tiny)
+            c = (1 + part / c) or tiny
+            made *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * made
 
 
-def determination(truths, predictions):
-    n, found = len(truths), []
-    for t, p in zip(zip(*truths), zip(*predictions)):
-        middle = math.fsum(t) / n
-        around = math.fsum((x - middle) ** 2 for x in t)
-        if around > 1e-12 * n:
-            found.append(1 - math.fsum((x - y) ** 2 for x, y in zip(t, p)) / around)
-    return average(found)
+@lru_cache(maxsize=1 << 14)
+def student_edge(outside, freedom):
+    """The t beyond which, on both sides, lies so much of Student's distribution."""
+    log = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    log -= math.log(freedom * math.pi) / 2
+    t = 0.25  # the tail is convex: Newton's steps go up and never beyond the edge
+    for _ in range(500):
+        density = 2 * math.exp(log - (freedom + 1) / 2 * math.log1p(t * t / freedom))
+        step = (student(t, freedom) - outside) / density
+        t += step
+        if abs(step) <= 1e-13 * t:
+            break
+    return t
 
 
-def calibration(pairs, bins):
-    """Expected calibration error: bins (low, high], a confidence within 1e-9 above an edge belongs below it."""
-    inside: dict = {}
-    for confidence, correct in pairs:
-        inside.setdefault(max(0, math.ceil((confidence - SAME) * bins) - 1), []).append(
-            confidence - correct
-        )
-    return math.fsum(abs(math.fsum(gaps)) for gaps in inside.values()) / len(pairs)
+class Interval:
+    """A value's interval by the jackknife over speakers, or the reason why there is none.
 
+    sizes    how many utterances each speaker has
+    without  the value without each of the speakers
+    """
 
-def metrics(truths, predictions):
-    """The thirteen metrics of docs/metrics.md; NaN where one is not estimable."""
-    if not truths:
-        return {}
-    both, n, labels = list(zip(truths, predictions)), len(truths), range(len(truths[0]))
-    tops = [(top_of(t), top_of(p)) for t, p in both]
-    right = [math.fsum(a * b for a, b in zip(t, p)) for t, p in tops]
-    sure = [(max(p), hit) for (_, p), hit in zip(both, right)]
-    hits = [math.fsum(t[k] * p[k] for t, p in tops) for k in labels]
-    true = [math.fsum(t[k] for t, _ in tops) for k in labels]
-    said = [math.fsum(p[k] for _, p in tops) for k in labels]
-    f1 = [2 * hits[k] / (true[k] + said[k]) if true[k] + said[k] > 0 else None for k in labels]
-    return {
-        "js_divergence_bits": average(divergence(t, p) / math.log(2) for t, p in both),
-        "js_distance_nats": average(math.sqrt(divergence(t, p)) for t, p in both),
-        "bhattacharyya": average(
-            math.fsum(math.sqrt(a * b) for a, b in zip(t, p)) for t, p in both
-        ),
-        "r2_pearson": average(pearson_squared(t, p) for t, p in both),
-        "r2_determination": determination(truths, predictions),
-        "ece_5": calibration(sure, 5),
-        "ece_10": calibration(sure, 10),
-        "accuracy": average(right),
-        "macro_f1": average(f1),
-        "weighted_f1": math.fsum(true[k] * (f1[k] or 0.0) for k in labels) / n,
-        "uar": average(hits[k] / true[k] if true[k] > 0 else None for k in labels),
-        "brier": average(math.fsum((a - b) ** 2 for a, b in zip(t, p)) for t, p in both),
-        "kl_nats": average(relative_entropy(t, p) for t, p in both),
-    }
-
-
-# --- the bundle ------------------------------------------------------------------------------------------------------
-
-
-class Bundle:
-    """Everything that the numbers rest on, and what was found wrong."""
-
-    def __init__(self, data):
-        self.data = data
-        self.plan = plan_of(text_of(data / "config" / "plan.yaml"))
-        self.labels = document_of(data / "inputs" / "labels.json")
-        self.cells = rows_of(data / "config" / "cells.jsonl")
-        self.utterances: dict = {corpus: [] for corpus in self.labels}
-        for row in rows_of(data / "inputs" / "utterances.jsonl"):
-            self.utterances[row["corpus"]].append(row)
-        self.answers = by_model_and_corpus(data / "answers")
-        self.scores = by_model_and_corpus(data / "scores")
-        self.predictions = by_model_and_corpus(data / "predictions")
-        self.strategies = dict(map(self.strategy, self.plan["strategies"]))
-        self.wrong = []
-
-    @staticmethod
-    def strategy(entry):
-        prompt, decoding, count, scorer, aggregator = STRATEGIES[entry["base"] or entry["name"]]
-        chosen = (
-            prompt,
-            entry["decoding"] or decoding,
-            entry["count"] or count,
-            scorer,
-            aggregator,
-        )
-        return entry["name"], chosen
-
-    def check(self, where, found, expected, within):
-        """Note a difference between a number (or text) of the bundle and the one made here."""
-        numbers = [value for value in (found, expected) if isinstance(value, float)]
-        if len(numbers) == 2 and all(map(math.isfinite, numbers)):
-            agrees = abs(found - expected) <= within
+    def __init__(self, value, without, sizes, level):
+        self.value, self.reason, self.still = value, "", False
+        self.low = self.high = self.error = NAN
+        people, n = len(sizes), sum(sizes)
+        self.people = people
+        self.effective = n * n / sum([size * size for size in sizes]) if n else NAN
+        self.freedom = self.effective - 1
+        if not n:
+            self.reason = "no utterances"
+        elif value != value:
+            self.reason = "not estimable"
+        elif math.isinf(value):
+            self.reason = "infinite"
+        elif n == 1:
+            self.reason = "one utterance"
+        elif people == 1:
+            self.reason = "one cluster"
+        elif self.effective < 1.5:
+            self.reason = "effective clusters"
+        elif not all(map(math.isfinite, without)):
+            self.reason = "without one"
         else:
-            agrees = found == expected or all(value != value for value in (found, expected))
-        if not agrees:
-            self.wrong.append(f"{where}: found {found}, expected {expected}")
-        return agrees
+            middle = math.fsum(without) / people
+            apart = math.fsum([(one - middle) ** 2 for one in without])
+            self.error = math.sqrt((people - 1) / people * apart)
+            half = student_edge(1 - level, self.freedom) * self.error
+            self.low, self.high = value - half, value + half
+            spread = max(abs(one - middle) for one in without)
+            # So near to 0 a rounding decides whether there is a spread.
+            self.still = spread <= SAME * max(1.0, abs(value))
+            if spread <= 1e-12 * max(1.0, abs(value)):
+                self.reason = "the same whichever cluster is left out"
+
+    @classmethod
+    def of_mean(cls, sums, sizes, *, level):
+        """Of a mean over utterances, from each speaker's sum."""
+        total, n = math.fsum(sums), sum(sizes)
+        without = [
+            (total - one) / (n - size) if n > size else NAN for one, size in zip(sums, sizes)
+        ]
+        return cls(total / n if n else NAN, without, sizes, level)
+
+    @classmethod
+    def of_ratio(cls, above, below, sizes, *, level, less_from=None):
+        """Of a quotient of two sums over utterances, or of a number less the quotient."""
+        over, under = math.fsum(above), math.fsum(below)
+        made = [quotient(over - a, under - b) for a, b in zip(above, below)]
+        made.append(quotient(over, under))
+        if less_from is not None:  # a share of an error, and an error that is not above 0 has none
+            rests = [*[under - b for b in below], under]
+            made = [less_from - one if rest > 0 else NAN for one, rest in zip(made, rests)]
+        return cls(made[-1], made[:-1], sizes, level)
+
+    def p(self):
+        """The jackknife's p."""
+        if self.error != self.error:
+            return NAN
+        return student(abs(self.value) / self.error, self.freedom) if self.error else NAN
+
+    def detectable(self, comparisons):
+        """The smallest difference that 80 % power would call."""
+        if self.error != self.error:
+            return NAN
+        edge = student_edge(0.05 / comparisons, self.freedom) + student_edge(0.4, self.freedom)
+        return edge * self.error
 
 
-def check_json(bundle):
-    """What the numbers do not rest on is JSON, too, that every reader takes alike."""
-    for path in sorted(bundle.data.rglob("*.json")):
-        document_of(path)
+def turned(rows, width) -> Any:
+    """The columns of rows."""
+    return list(zip(*rows)) if rows else [()] * width
 
 
-def check_cells(bundle):
-    """The cells are the plan's, each once, skipped only for what the model cannot do or what run.json says was missing."""
-    run, models, judges = (
-        document_of(bundle.data / f"{name}.json")
-        for name in ("config/run", "inputs/models", "inputs/judges")
-    )
-    missing = {(item["kind"], item["id"]) for item in run["missing"]}
-    needs = {"beam": {"beam"}, "sample": {"sampling"}, "forced": {"label_logprobs"}}
+def quotient(above, below):
+    return above / below if abs(below) > 1e-12 else NAN
 
-    def able(model):
-        lacks = {"beam", "label_logprobs"} if models[model]["engine"] == "openai" else set()
-        return set(models[model]["capabilities"]) - lacks
 
-    def excused(model, corpus, strategy):
-        _, decoding, count, scorer, _ = bundle.strategies[strategy]
-        verified, judge = scorer == "verifier", judges[model]
-        wanted = needs.get(decoding, set()) | (
-            {"likelihood"} if scorer.endswith("likelihood") else set()
+FLIPS, MOST_EXACT, MOST_FLIPPED = 20_000, 16, 1000  # patterns, and speakers
+
+
+def sign_flip(sums):
+    """The share of sign patterns whose sum is as far from 0 as that of the speakers' sums."""
+    total = math.fsum(sums)
+    size = math.fsum(map(abs, sums))
+    if not size:
+        return 1.0
+    sums = sorted(sums, key=lambda one: (round(abs(one), 9), one))
+    if total < 0:
+        sums, total = [-one for one in sums], -total
+    slack = SAME * size
+    if len(sums) <= MOST_EXACT:
+        made = [sums[0]]
+        for one in sums[1:]:
+            made = [x + one for x in made] + [x - one for x in made]
+        return sum([abs(x) >= total - slack for x in made]) / len(made)
+    return (1 + flips_beyond(sums, total, size, slack)) / (FLIPS + 1)
+
+
+def flips_beyond(ordered, total, size, slack):
+    """How many of the 20,000 patterns have a sum as far from 0. `total` is above 0 or 0.
+
+    A pattern that flips what adds up to X has the sum total − 2X. All X are added at once, as whole
+    numbers in 32 bits each of one long number; the few that this cannot tell are added again.
+    """
+    lanes, raw, width = patterns(len(ordered))
+    fine = 2520.0  # sums of shares of the win are whole there
+    whole = all(abs(one * fine - round(one * fine)) < 1e-6 for one in ordered)
+    if whole and size * fine < 2**28:
+        scale, blur = fine, 0.01
+    else:
+        scale, blur = 2**28 / size, len(ordered) / 2 + 2
+    middle = 2**29
+    made = lanes[-1] * middle
+    for lane, one in zip(lanes, ordered):
+        steps = round(one * scale)
+        if steps:
+            made += lane * steps
+    found = struct.unpack(f"<{FLIPS}I", made.to_bytes(4 * FLIPS, "little"))
+    low, high = middle + slack / 2 * scale, middle + (total - slack / 2) * scale
+    near = [at for at, x in enumerate(found) if x <= low + blur or x >= high - blur]
+    count = 0
+    for at in near:
+        x = found[at]
+        if x <= low - blur or x >= high + blur:
+            count += 1
+        else:
+            row = raw[at * width : (at + 1) * width]
+            flipped = [one for g, one in enumerate(ordered) if row[g >> 3] >> (7 - (g & 7)) & 1]
+            count += abs(total - 2 * math.fsum(flipped)) >= total - slack
+    return count
+
+
+@lru_cache(maxsize=1)
+def patterns(people):
+    """The seeded patterns: for each speaker a long number with a bit per pattern; the bytes."""
+    width = (people + 7) // 8
+    seed = seed_of(compact(["sign flip", people]))
+    raw = hashlib.shake_256(str(seed).encode("ascii")).digest(FLIPS * width)
+    made = []
+    for g in range(people + 1):  # the last one has every bit
+        bits = b"\1" * FLIPS
+        if g < people:
+            table = bytes([byte >> (7 - (g & 7)) & 1 for byte in range(256)])
+            bits = raw[g >> 3 :: width].translate(table)
+        spaced = bytearray(4 * FLIPS)
+        spaced[::4] = bits
+        made.append(int.from_bytes(spaced, "little"))
+    return made, raw, width
+
+
+def holm(ps, comparisons):
+    """Holm's correction of a family of so many comparisons, some of which may be missing."""
+    made: list = [NAN] * len(ps)
+    least = 0.0
+    order = sorted((p, place) for place, p in enumerate(ps) if p == p)
+    for rank, (p, place) in enumerate(order):
+        least = max(least, min(1.0, (comparisons - rank) * p))
+        made[place] = least
+    return made
+
+
+# --- the study: plan, cells, questions, utterances ------------------------------------------------
+
+
+class Corpus:
+    """The utterances of one corpus, sorted by id, in columns."""
+
+    def __init__(self, name, labels, unit):
+        self.name, self.labels, self.unit = name, labels, unit
+        self.ids, self.clips, self.speakers, self.truths, self.levels = [], [], [], [], []
+        self.votes, self.vote_sum, self.speaker_names = [], 0, set()
+        self._known, self._numbers = {}, {}
+
+    def add(self, row, where):
+        """One row of inputs/utterances.jsonl."""
+        keys = (
+            "corpus",
+            "id",
+            "speaker",
+            "cluster",
+            "audio_sha256",
+            "duration_s",
+            "votes",
+            "truth_source",
         )
-        too_wide = decoding == "beam" and count > 16 and models[model]["engine"] == "vllm"
-        cannot = wanted - able(model) or too_wide or (verified and "verifier" not in able(judge))
-        gone = {("model", model), ("corpus", corpus)} | (
-            {("model", judge), ("verifier", judge)} if verified else set()
-        )
-        return bool(cannot or gone & missing)
-
-    controls = [{"name": "none", "strategies": list(bundle.strategies)}, *bundle.plan["controls"]]
-    wanted = {
-        (model["id"], corpus["id"], strategy, control["name"])
-        for model in bundle.plan["models"]
-        for corpus in bundle.plan["corpora"]
-        for control in controls
-        for strategy in control["strategies"]
-    }
-    seen = set()
-    for number, cell in enumerate(bundle.cells, 1):
-        name = (cell["model"], cell["corpus"], cell["strategy"], cell["control"])
-        where = f"config/cells.jsonl: row {number} ({' '.join(name)})"
-        if name in seen:
-            bundle.wrong.append(f"{where}: found the cell twice, expected once")
-        elif name not in wanted and not cell["skipped"]:
-            bundle.wrong.append(
-                f"{where}: found a cell that the plan does not ask for, expected none"
+        if tuple(row) != keys:
+            raise Broken(f"{where}: found keys {shown(', '.join(row))}, expected {', '.join(keys)}")
+        texts = [row[key] for key in ("id", "speaker", "cluster", "audio_sha256")]
+        if not all(isinstance(text, str) for text in texts):
+            raise Broken(
+                f"{where}: found a name that is not text, expected id, speaker, cluster and hash "
+                "as text"
             )
-        elif name in wanted:
-            bundle.check(f"{where}: is it skipped?", bool(cell["skipped"]), excused(*name[:3]), 0)
-        seen.add(name)
-    for name in sorted(wanted - seen):
-        bundle.wrong.append(f"config/cells.jsonl: found no row for {' '.join(name)}, expected one")
-
-
-def check_utterances(bundle):
-    """Ids differ, and utterances are as many as plan, run and loader say."""
-    run, described = (
-        document_of(bundle.data / f"{name}.json") for name in ("config/run", "inputs/corpora")
-    )
-    missing = {item["id"] for item in run["missing"] if item["kind"] == "corpus"}
-    entries = {entry["id"]: entry for entry in bundle.plan["corpora"] if entry["id"] not in missing}
-    bundle.check("inputs/labels.json: corpora", sorted(bundle.labels), sorted(entries), 0)
-    bundle.check("inputs/corpora.json: corpora", sorted(described), sorted(entries), 0)
-    for name in sorted(set(bundle.labels) & set(entries) & set(described)):
-        where, counts, expect = (
-            f"inputs/utterances.jsonl: corpus {name}",
-            described[name]["counts"],
-            entries[name]["expect"],
+        if row["audio_sha256"] and not HEX.fullmatch(row["audio_sha256"]):
+            raise fault(f"{where}: key audio_sha256", row["audio_sha256"], "64 hex digits")
+        votes = row["votes"]
+        whole = isinstance(votes, list) and all(
+            type(vote) is int and 0 <= vote < 2**31 for vote in votes
         )
-        ids = [u["id"] for u in bundle.utterances[name]]
-        bundle.check(f"{where}: ids that differ", len(set(ids)), len(ids), 0)
+        if not whole or len(votes) != len(self.labels) or not any(votes):
+            raise fault(f"{where}: key votes", votes, f"{len(self.labels)} counts, not all 0")
+        if row["truth_source"] not in ("votes", "acted"):
+            raise fault(f"{where}: key truth_source", row["truth_source"], "votes or acted")
+        if self.ids and row["id"] <= self.ids[-1]:
+            raise fault(
+                f"{where}: key id", row["id"], f"one that sorts behind {shown(self.ids[-1])}"
+            )
+        votes, acted = tuple(votes), row["truth_source"] == "acted"
+        if len(self.ids) >= MOST_UTTERANCES:
+            raise Unreadable(f"{where}: more than {MOST_UTTERANCES} utterances")
+        if votes not in self._known:
+            self._known[votes] = Truth(votes, self.unit)
+        self.truths.append(self._known[votes])
+        self.votes.append((votes, acted))
+        self.vote_sum += 0 if acted else sum(votes)
+        self.speaker_names.add(row["speaker"])
+        speaker = row["speaker"] or row["cluster"]
+        self.speakers.append(self._numbers.setdefault(speaker, len(self._numbers)))
+        self.ids.append(row["id"])
+        self.clips.append(row["audio_sha256"])
+
+    def finish(self, ambiguity):
+        """Levels, and which utterances are of each; `all` first."""
+        self.levels = levels_of(self.votes, ambiguity["rule"], ambiguity["thresholds"])
+        self.acted = sum(acted for _, acted in self.votes)
+        del self.votes, self._known, self._numbers
+        # Only where every truth is votes of raters who give one each is more known of the raters.
+        self.splits = None
+        self.rated = self.unit == 1 and not self.acted
+        self.inside = {"all": bytes([1]) * len(self.ids)}
+        for level in LEVELS:
+            mask = bytes([here == level for here in self.levels])
+            if level != "clear-cut" or any(mask):
+                self.inside[level] = mask
+        self.place = {one: place for place, one in enumerate(self.ids)}
+
+    def people(self, mask):
+        """How many speakers the utterances of a mask have."""
+        return len(set(compress(self.speakers, mask)))
+
+
+class Question:
+    """What one model is asked about every clip of a corpus, and the parts of its draws' keys."""
+
+    def __init__(self, model, corpus, strategy, audio, kind, count, plan):
+        self.model, self.corpus, self.prompt, self.audio = model, corpus, strategy.prompt, audio
+        self.kind, self.count, self.serves, self.judged = kind, count, [], 0
+        sampled = kind == "sample"
+        self.decoding = {
+            "kind": kind,
+            "count": count,
+            "temperature": float(plan["sampling"]["temperature"]) if sampled else 0.0,
+            "top_p": float(plan["sampling"]["top_p"]) if sampled else 1.0,
+            "max_tokens": 0 if kind == "forced" else plan["max_tokens"][strategy.prompt],
+        }
+        parts = [
+            self.prompt,
+            kind if kind == "greedy" else f"{kind}-{count}",
+            *([audio] if audio != "clip" else []),
+        ]
+        self.name = ".".join(parts)
+
+    @property
+    def path(self):
+        return f"{self.model}/{self.corpus}/{self.name}.jsonl.gz"
+
+    def row(self):
+        """As config/questions.jsonl has it."""
+        return {
+            "model": self.model,
+            "corpus": self.corpus,
+            "question": self.name,
+            "prompt_id": self.prompt,
+            "decoding": self.decoding,
+            "audio": self.audio,
+            "serves": self.serves,
+            "judged": self.judged,
+        }
+
+
+class Study:
+    """Everything that the numbers rest on besides the answers."""
+
+    def __init__(self, folder, findings):
+        self.folder, self.findings = folder, findings
+        self.run = folder.document("config/run.json")
+        found = self.run.get("format", 1) if isinstance(self.run, dict) else None
+        if found != FORMAT or isinstance(found, bool):
+            raise Unreadable(
+                f"config/run.json: found bundle format {shown(found, 20)}, expected {FORMAT}; "
+                "check the bundle with the data/verify.py that it carries"
+            )
+        self.plan, self.corpora, self.missing = {}, {}, set()
+
+    def read(self):
+        """Read everything but the answers, and check it."""
+        folder = self.folder
+        self.plan = plan_of(folder.text(PLAN))
+        self.models, self.judges, self.described, labels, units = (
+            folder.document(f"inputs/{name}.json")
+            for name in ("models", "judges", "corpora", "labels", "vote_units")
+        )
+        for name, document in (("models", self.models), ("corpora", self.described)):
+            if not isinstance(document, dict):
+                raise fault(f"inputs/{name}.json", document, "an object")
+        check_shapes(self.plan, self.run, self.models, self.described)
+        self.strategies = {
+            entry["name"]: Strategy(entry, self.plan) for entry in self.plan["strategies"]
+        }
+        self.missing = {(item["kind"], item["id"]) for item in self.run["missing"]}
+        self._check_documents(labels, units)
+        self.corpora = {name: Corpus(name, labels[name], units[name]) for name in sorted(labels)}
+        self._read_utterances()
+        self.cells = self._cells()
+        self.questions = self._questions()
+
+    def _check_documents(self, labels, units):
+        plan, note = self.plan, self.findings.note
+        entries = (*plan["models"], *plan["corpora"])
+        for name in (*self.strategies, *[entry["id"] for entry in entries], plan["name"]):
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise fault(PLAN, name, "a name of small letters, digits, '.', '_', '-'")
+        for part in ("models", "corpora", "strategies", "controls"):
+            told = [
+                entry["id" if part in ("models", "corpora") else "name"] for entry in plan[part]
+            ]
+            if len(set(told)) < len(told):
+                raise fault(f"{PLAN}: {part}", told, "each name once")
+        for control in plan["controls"]:
+            strange = set(control["strategies"]) - set(self.strategies)
+            if control["name"] not in ("shuffled_audio", "silence") or strange:
+                raise fault(f"{PLAN}: controls", control, "shuffled_audio or silence of strategies")
+        title = plan["title"]
+        if not title.isprintable() or "|" in title:
+            note(f"{PLAN}: title: found {shown(title)}, expected one line of plain text")
+        keys = ["ambiemo", "claims_sha256", "format", "limit", "missing", "partial"]
+        self.findings.expect("config/run.json: keys", sorted(self.run), keys)
+        claims = self.folder.hashed("config/claims.yaml")[0]
+        where = "config/run.json: key claims_sha256"
+        self.findings.expect(where, self.run["claims_sha256"], claims)
+        limit = self.run["limit"]
+        if limit is not None and not (type(limit) is int and limit > 0):
+            raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
+        self.findings.expect(
+            "config/run.json: key partial",
+            self.run["partial"],
+            limit is not None or bool(self.missing),
+        )
+        planned = {entry["id"] for entry in plan["corpora"]}
+        here = sorted(one for one in planned if ("corpus", one) not in self.missing)
+        for name, found in (("labels", labels), ("corpora", self.described), ("vote_units", units)):
+            if sorted(found) != here:
+                raise fault(f"inputs/{name}.json: corpora", sorted(found), shown(here))
+        for name in here:
+            told = labels[name]
+            texts = isinstance(told, list) and all(isinstance(one, str) and one for one in told)
+            if not texts or not 2 <= len(set(told)) == len(told) <= 1000:
+                raise fault(f"inputs/labels.json: corpus {name}", told, "labels that differ")
+            if type(units[name]) is not int or units[name] < 1:
+                raise fault(f"inputs/vote_units.json: corpus {name}", units[name], "1 or more")
+        self._check_models()
+
+    def _check_models(self):
+        plan = self.plan
+        own = plan["verifier"]["id"]
+        entries = {entry["id"]: entry for entry in plan["models"]}
+        judges = {name: name if own == "self" else own for name in entries}
+        if self.judges != judges:
+            raise fault("inputs/judges.json", self.judges, f"{shown(judges)} by {PLAN}")
+        if any(strategy.verified for strategy in self.strategies.values()) and own != "self":
+            entries.setdefault(own, plan["verifier"])
+        if sorted(self.models) != sorted(entries):
+            raise fault("inputs/models.json", sorted(self.models), f"{shown(sorted(entries))}")
+        for name, entry in entries.items():
+            model, where = self.models[name], f"inputs/models.json: {name}"
+            self.findings.expect(f"{where}: key id", model["id"], name)
+            if entry["engine"]:
+                self.findings.expect(f"{where}: key engine", model["engine"], entry["engine"])
+            elif model["engine"] not in model["engines"][:1]:
+                self.findings.note(
+                    f"{where}: key engine: found {shown(model['engine'])}, expected its first "
+                    "engine"
+                )
+            if entry["revision"]:
+                self.findings.expect(f"{where}: key revision", model["revision"], entry["revision"])
+
+    def _read_utterances(self):
+        path, last = "inputs/utterances.jsonl", ""
+        for number, row in self.folder.rows(path):
+            name = row.get("corpus")
+            if not isinstance(name, str) or name not in self.corpora or name < last:
+                raise fault(
+                    f"{path}: row {number}: key corpus", name, "inputs/labels.json's, sorted"
+                )
+            self.corpora[name].add(row, f"{path}: row {number}")
+            last = name
+        for name, corpus in self.corpora.items():
+            corpus.finish(self.plan["ambiguity"])
+            self._check_counts(name, corpus)
+
+    def _check_counts(self, name, corpus):
+        """There are as many utterances, votes and speakers as plan, run and loader say."""
+        where, counts = f"inputs/corpora.json: corpus {name}", self.described[name]["counts"]
+        entry = next(entry for entry in self.plan["corpora"] if entry["id"] == name)
+        for key, value in [*counts.items(), *counts.get("dropped", {}).items()]:
+            if type(value) in (int, float) and value < 0:
+                raise Broken(f"{where}: key {shown(key, 40)}: found {value}, expected 0 or more")
+        self.findings.expect(
+            f"{where}: vote_unit", counts.get("vote_unit", corpus.unit), corpus.unit
+        )
+        expect, n = entry["expect"], len(corpus.ids)
         whole = counts.get("utterances", expect)
         if expect is not None:
-            bundle.check(f"inputs/corpora.json: corpus {name}: utterances", whole, expect, 0)
+            self.findings.expect(f"{where}: utterances", whole, expect)
         told = [whole - counts.get("no_vote_in_label_set", 0)] if whole is not None else []
-        told += [limit for limit in (entries[name]["limit"], run["limit"]) if limit is not None]
+        told += [limit for limit in (entry["limit"], self.run["limit"]) if limit is not None]
         if told:
-            bundle.check(
-                f"{where}: utterances",
-                len(ids),
-                min(told) if whole is not None else min([len(ids), *told]),
-                0,
-            )
-
-
-def check_answers(bundle):
-    """Each question of a cell has, for each clip, one failure or candidates 0 to k - 1, and each judged candidate one score."""
-    asked: dict = {}
-    for cell in bundle.cells:
-        if not cell["skipped"]:
-            _, _, count, scorer, _ = bundle.strategies[cell["strategy"]]
-            questions = asked.setdefault((cell["model"], cell["corpus"]), {})
-            question = question_of(bundle, cell)
-            questions[question] = max(
-                questions.get(question, 0), count if scorer == "verifier" else 0
-            )
-    for model, corpus in sorted({*asked, *bundle.answers, *bundle.scores}):
-        name, questions = f"{model}/{corpus}.jsonl.gz", asked.get((model, corpus), {})
-        draws: dict = {}
-        owners = {(u["id"], u["audio_sha256"]) for u in bundle.utterances[corpus]}
-        for number, row in enumerate(bundle.answers.get((model, corpus), []), 1):
-            where = f"answers/{name}: row {number} ({row['utterance_id']})"
-            check_row(bundle, where, row, owners)
-            question = (
-                row["prompt_id"],
-                row["decoding"]["kind"],
-                row["decoding"]["count"],
-                row["audio"],
-            )
-            draws.setdefault((question, row["audio_sha256"]), []).append((where, row))
-        for question in questions:
-            for clip in sorted({clip for _, clip in owners}):
-                if (question, clip) not in draws:
-                    bundle.wrong.append(
-                        f"answers/{name}: found no answer to {question} about clip {clip}, expected one"
-                    )
-        judged = set()
-        for (question, _), told in draws.items():
-            where, failed = told[0][0], bool(told[0][1].get("failure"))
-            if question not in questions:
-                bundle.wrong.append(
-                    f"{where}: found an answer to {question}, expected none: no cell asks that"
+            expected = min(told) if whole is not None else min(n, *told)
+            self.findings.expect(f"inputs/utterances.jsonl: corpus {name}: utterances", n, expected)
+        if not n:
+            raise Broken(f"inputs/utterances.jsonl: corpus {name}: found no utterance")
+        all_there = whole is not None and n == whole - counts.get("no_vote_in_label_set", 0)
+        said = {"votes": corpus.vote_sum / corpus.unit, "speakers": len(corpus.speaker_names)}
+        for key, found in said.items():
+            total = counts.get(key)
+            exact = all_there and (key == "votes" or not counts.get("no_vote_in_label_set", 0))
+            if total is not None and (found > total or (exact and found != total)):
+                self.findings.note(
+                    f"{where}: key {key}: found {shown(total, 40)}, expected {found:g} by "
+                    "inputs/utterances.jsonl"
                 )
-                continue
-            found = [row["index"] for _, row in told]
-            bundle.check(
-                f"{where}: candidates of its draw",
-                found,
-                [None] if failed else list(range(question[2])),
-                0,
-            )
-            judged |= {
-                f"{row['draw']}#{row['index']}"
-                for _, row in told[: questions[question]]
-                if not failed
-            }
-        for number, row in enumerate(bundle.scores.get((model, corpus), []), 1):
-            where = f"scores/{name}: row {number} ({row['utterance_id']})"
-            check_row(bundle, where, row, owners)
-            if row["about"] not in judged:
-                bundle.wrong.append(
-                    f"{where}: found a score of {row['about']}, expected none, or only one"
-                )
-            judged.discard(row["about"])
-            if not row.get("failure") and (score := read_score(row)) is not CANNOT_TELL:
-                bundle.check(f"{where}: key score", row["score"], score, 0)
-        bundle.wrong += [
-            f"scores/{name}: found no row about {about}, expected one" for about in sorted(judged)
+
+    # -- cells --
+
+    def _cells(self):
+        """The filled cells. cells.jsonl and cells.csv must be the plan's cells, in its order."""
+        plan = self.plan
+        controls = [("none", list(self.strategies))] + [
+            (c["name"], c["strategies"]) for c in plan["controls"]
+        ]
+        expected = [
+            (model["id"], corpus["id"], self.strategies[strategy], control)
+            for model in plan["models"]
+            for corpus in plan["corpora"]
+            for control, named in controls
+            for strategy in self.strategies
+            if strategy in named
+        ]
+        found = self.folder.rows("config/cells.jsonl")
+        table = csv_rows(self.folder, "tables/cells.csv", CELLS)
+        filled = []
+        for cell in expected:
+            model, corpus, strategy, control = cell
+            skipped, cannot = self._skipped(model, corpus, strategy)
+            row = {"model": model, "corpus": corpus, "strategy": strategy.name, "control": control}
+            row.update(skipped=skipped, cannot=cannot)
+            same_row("config/cells.jsonl", next(found, None), row)
+            scorer = "" if strategy.scorer == "none" else strategy.scorer
+            parts = (strategy.prompt, strategy.decoding, scorer, strategy.aggregator)
+            numbers = ["" if own is None else f"{own:.6f}" for own in strategy.own]
+            fields = [corpus, model, strategy.name, control, *parts, str(strategy.count or 0)]
+            same_row("tables/cells.csv", next(table, None), [*fields, *numbers, skipped])
+            if not skipped:
+                filled.append(cell)
+        for path, rest in (("config/cells.jsonl", found), ("tables/cells.csv", table)):
+            for number, row in rest:
+                told = "no more rows: the plan asks for no such cell"
+                raise fault(f"{path}: row {number}", row, told)
+        return filled
+
+    def _skipped(self, model, corpus, strategy):
+        """(why the cell is not filled, whether no machine can fill it)."""
+        lacking = sorted(strategy.needs - self._able(model))
+        judge, engine = self.judges[model], self.models[model]["engine"]
+        most = MOST_BEAMS.get(engine, strategy.count)
+        if lacking:
+            return f"{model} cannot: {', '.join(lacking)}", True
+        if strategy.decoding == "beam" and strategy.count > most:
+            return f"{engine} searches with {most} beams at most, asked for {strategy.count}", True
+        if strategy.verified and "verifier" not in self._able(judge):
+            return f"{judge} cannot: verifier", True
+        if ("model", model) in self.missing:
+            return f"model {model} {self._why('model', model)}", False
+        if ("corpus", corpus) in self.missing:
+            return f"corpus {corpus} {self._why('corpus', corpus)}", False
+        for kind in ("verifier", "model"):
+            if strategy.verified and (kind, judge) in self.missing:
+                return f"verifier {judge} {self._why(kind, judge)}", False
+        return "", False
+
+    def _why(self, kind, name):
+        """How something was missing: from the start, or because it failed in the run."""
+        told = [
+            item["what"]
+            for item in self.run["missing"]
+            if (item["kind"], item["id"]) == (kind, name)
+        ]
+        failed = [what for what in told if what.startswith("failed in this run: ")]
+        return failed[-1] if failed else "missing here"
+
+    def _able(self, model):
+        spec = self.models[model]
+        return set(spec["capabilities"]) - ENGINE_LACKS.get(spec["engine"], set())
+
+    # -- questions --
+
+    def _questions(self):
+        """The questions of the filled cells. config/questions.jsonl must say the same."""
+        most: dict = {}  # samples are nested: the largest number serves every smaller one
+        for model, corpus, strategy, _ in self.cells:
+            if strategy.decoding == "sample":
+                asked = (model, corpus, strategy.prompt)
+                most[asked] = max(most.get(asked, 0), strategy.count)
+        questions: dict = {}
+        for model, corpus, strategy, control in self.cells:
+            question = self._question(model, corpus, strategy, control, most)
+            question = questions.setdefault((model, corpus), {}).setdefault(question.name, question)
+            if strategy.name not in question.serves:
+                question.serves.append(strategy.name)
+            if strategy.verified:
+                question.judged = max(question.judged, strategy.count)
+        self.most = most
+        expected = {
+            (model, corpus, name): one.row()
+            for (model, corpus), all_of in questions.items()
+            for name, one in all_of.items()
+        }
+        path = "config/questions.jsonl"
+        for number, row in self.folder.rows(path):
+            name = tuple(row.get(key) for key in ("model", "corpus", "question"))
+            if not all(isinstance(part, str) for part in name) or name not in expected:
+                raise fault(f"{path}: row {number}", name, "a question that cells ask, once")
+            same_row(path, (number, row), expected.pop(name))
+        for name in expected:
+            raise Broken(f"{path}: found no row for {' '.join(name)}, expected one: a cell asks it")
+        return questions
+
+    def _question(self, model, corpus, strategy, control, most):
+        audio = "silence" if control == "silence" else "clip"
+        count = strategy.count
+        if strategy.decoding == "sample":
+            count = most[(model, corpus, strategy.prompt)]
+        if strategy.decoding == "forced":
+            count = len(self.corpora[corpus].labels)
+        return Question(model, corpus, strategy, audio, strategy.decoding, count, self.plan)
+
+    def question_of(self, model, corpus, column):
+        """The name of the question whose answers a column's predictions are made of."""
+        return self._question(model, corpus, column.strategy, column.control, self.most).name
+
+    def cells_of(self, model, corpus):
+        """The filled cells of a unit in the order of its predictions: by control, none first."""
+        return [
+            (strategy, control)
+            for m, c, strategy, control in self.cells
+            if (m, c) == (model, corpus)
         ]
 
+    def asked(self, model, prompt_id, corpus):
+        """A prompt's text as the model reads it, its labels filled in."""
+        text = self.folder.text(f"config/prompts/{model}/{prompt_id}.txt").rstrip("\n")
+        return text.replace("{labels}", ", ".join(self.corpora[corpus].labels))
 
-def check_row(bundle, where, row, owners):
-    if (row["utterance_id"], row["audio_sha256"]) not in owners:
-        bundle.wrong.append(
-            f"{where}: found clip {row['audio_sha256']}, expected one of this id in inputs/utterances.jsonl"
-        )
-    sure = row.get("log_likelihood")
-    if sure is not None and not (is_number(sure) and sure <= 1e-6):  # a sum of log-probabilities
-        bundle.wrong.append(
-            f"{where}: key log_likelihood: found {sure!r}, expected null or a number up to 0"
-        )
-
-
-def check_predictions(bundle):
-    """Make every prediction again; returns how many were made and how many had to be taken as given."""
-    made = given = 0
-    expected = {}
-    for cell in bundle.cells:
-        if not cell["skipped"]:
-            expected.update(predictions_of_cell(bundle, cell))
-    for corpus, utterances in bundle.utterances.items():
-        expected.update(baselines(bundle, corpus, utterances))
-    for (model, corpus), rows in sorted(bundle.predictions.items()):
-        for row in rows:
-            name = (model, corpus, row["strategy"], row["control"], row["utterance_id"])
-            where = f"predictions/{model}/{corpus}.jsonl.gz: {row['strategy']} {row['control']} {row['utterance_id']}"
-            if name not in expected:
-                bundle.wrong.append(f"{where}: a prediction that nothing asks for, or twice")
-            elif (ours := expected.pop(name)(row)) is CANNOT_TELL:
-                given += 1
-            else:
-                made += 1
-                compare_prediction(bundle, where, row, ours)
-    alone = {corpus for corpus, utterances in bundle.utterances.items() if len(utterances) < 2}
-    for name in expected:
-        if (
-            name[3] != "shuffled_audio" or name[1] not in alone
-        ):  # one utterance alone has no other's clip
-            bundle.wrong.append(f"predictions: {' '.join(name)}: missing")
-    return made, given
-
-
-def check_shuffling(bundle):
-    """Under shuffled audio every utterance hears another's clip, and every clip is heard once."""
-    heard: dict = {}
-    for (model, corpus), rows in bundle.predictions.items():
-        for row in rows:
-            if row["control"] == "shuffled_audio" and "heard" in row:
-                heard.setdefault((model, corpus, row["strategy"]), []).append(
-                    (row["utterance_id"], row["heard"])
-                )
-    for (model, corpus, strategy), pairs in heard.items():
-        where = f"predictions/{model}/{corpus}.jsonl.gz: {strategy} shuffled_audio"
-        if sorted(one for one, _ in pairs) != sorted(other for _, other in pairs):
-            bundle.wrong.append(
-                f"{where}: found a clip that is heard twice or never, expected each once"
+    def check_files(self):
+        """One file of answers per question, of scores if judged, of predictions per unit."""
+        expected = {f"predictions/baselines/{corpus}.jsonl.gz" for corpus in self.corpora}
+        for (model, corpus), questions in self.questions.items():
+            expected.add(f"predictions/{model}/{corpus}.jsonl.gz")
+            expected.update(f"answers/{question.path}" for question in questions.values())
+            expected.update(
+                f"scores/{question.path}" for question in questions.values() if question.judged
             )
-        bundle.wrong += [
-            f"{where} {one}: hears its own clip" for one, other in pairs if one == other
-        ]
+        there = {
+            path
+            for path in self.folder.paths
+            if path.startswith(("answers/", "scores/", "predictions/"))
+        }
+        for path in sorted(expected - there):
+            raise Unreadable(f"{path}: no such file, expected one: a filled cell needs it")
+        for path in sorted(there - expected):
+            raise Broken(f"{path}: found a file that no filled cell needs, expected none")
 
 
-def compare_prediction(bundle, where, row, ours):
-    distribution, bits, counts = ours
-    for key, value in counts.items():
-        bundle.check(f"{where}, {key}", row[key], value, 0)
-    if (row["distribution"] is None) != (distribution is None):
-        bundle.check(f"{where}, distribution", row["distribution"], distribution, 0)
-    elif distribution is not None:
-        bundle.check(f"{where}, shares", len(row["distribution"]), len(distribution), 0)
-        for label, found, share in zip(
-            bundle.labels[row["corpus"]], row["distribution"], distribution
+TEXT, LIST, MAP, COUNT, NUMBER = (str,), (list,), (dict,), (int,), (int, float)
+NONE = type(None)
+
+
+def need(where, value, **kinds):
+    """Raise Broken where a map lacks a key, or a value is of another kind."""
+    for key, kind in kinds.items():
+        found = value.get(key) if isinstance(value, dict) else value
+        there = isinstance(value, dict) and key in value and type(found) in kind
+        if not there:
+            told = " or ".join("null" if one is NONE else one.__name__ for one in kind)
+            raise fault(f"{where}: key {key}", found, told)
+
+
+def check_shapes(plan, run, models, described):
+    """The documents have the keys and kinds of values that this file reads."""
+    need("config/run.json", run, limit=(int, NONE), missing=LIST, partial=(bool,), ambiemo=TEXT)
+    need("config/run.json", run, claims_sha256=TEXT)
+    for item in run["missing"]:
+        need("config/run.json: missing", item, kind=TEXT, id=TEXT, what=TEXT, do=TEXT)
+    need(PLAN, plan, name=TEXT, title=TEXT, seed=COUNT, models=LIST, corpora=LIST, strategies=LIST)
+    need(PLAN, plan, controls=LIST, baselines=LIST, verifier=MAP, sampling=MAP, max_tokens=MAP)
+    need(PLAN, plan, weights=MAP, dirichlet=MAP, ambiguity=MAP, bootstrap=MAP)
+    need(f"{PLAN}: bootstrap", plan["bootstrap"], level=(float,))
+    if not 0.5 <= plan["bootstrap"]["level"] <= 0.9999:
+        raise fault(f"{PLAN}: bootstrap", plan["bootstrap"]["level"], "a level from .5 to .9999")
+    need(f"{PLAN}: sampling", plan["sampling"], temperature=NUMBER, top_p=NUMBER)
+    need(f"{PLAN}: max_tokens", plan["max_tokens"], direct=COUNT, cot=COUNT, verifier=COUNT)
+    need(f"{PLAN}: weights", plan["weights"], tau=NUMBER)
+    need(f"{PLAN}: dirichlet", plan["dirichlet"], concentration=NUMBER, epsilon=NUMBER)
+    need(f"{PLAN}: ambiguity", plan["ambiguity"], rule=TEXT, thresholds=MAP)
+    if plan["ambiguity"]["rule"] == "bits":
+        edges = plan["ambiguity"]["thresholds"]
+        need(f"{PLAN}: thresholds", edges, medium_from=NUMBER, high_from=NUMBER)
+    own = (int, float, NONE)
+    for entry in plan["strategies"]:
+        need(f"{PLAN}: strategies", entry, name=TEXT, base=TEXT, decoding=TEXT, scorer=TEXT)
+        need(f"{PLAN}: strategies", entry, aggregator=TEXT, count=(int, NONE))
+        need(f"{PLAN}: strategies", entry, tau=own, concentration=own, epsilon=own)
+    for entry in (*plan["models"], plan["verifier"]):
+        need(f"{PLAN}: models", entry, id=TEXT, engine=TEXT, revision=TEXT)
+    for entry in plan["corpora"]:
+        need(f"{PLAN}: corpora", entry, id=TEXT, expect=(int, NONE), limit=(int, NONE))
+    for entry in plan["controls"]:
+        need(f"{PLAN}: controls", entry, name=TEXT, strategies=LIST)
+    for name, spec in models.items():
+        where = f"inputs/models.json: {shown(name, 60)}"
+        need(where, spec, id=TEXT, engine=TEXT, engines=LIST, revision=(str, NONE))
+        need(where, spec, capabilities=LIST)
+    for name, corpus in described.items():
+        need(f"inputs/corpora.json: {shown(name, 60)}", corpus, counts=MAP)
+
+
+def same_row(path, numbered, expected):
+    """Raise Broken where a row is not there or differs from what is expected."""
+    if numbered is None:
+        raise Broken(f"{path}: found no row for {shown(expected)}, expected one")
+    number, found = numbered
+    if isinstance(expected, dict):
+        if list(found) != list(expected):
+            raise fault(f"{path}: row {number}: keys", ", ".join(found), ", ".join(expected))
+        for key, value in expected.items():
+            if canonical(found[key]) != canonical(value):
+                raise fault(f"{path}: row {number}: key {key}", found[key], f"{shown(value)}")
+    elif found != expected:
+        raise fault(f"{path}: row {number}", ",".join(found), f"{shown(','.join(expected))}")
+
+
+CELLS = (
+    "corpus model strategy control prompt decoding scorer aggregator count tau concentration "
+    "epsilon skipped"
+).split()
+
+
+def csv_rows(folder, path, header):
+    """(line number, fields) of a table whose cells may hold quoted text."""
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.reader((line + "\n" for line in folder.lines(path)), strict=True)
+    try:
+        first = next(reader, None)
+        if first != header:
+            raise fault(f"{path}: line 1", first, f"{','.join(header)}")
+        for fields in reader:
+            yield reader.line_num, fields
+    except csv.Error as error:
+        raise Broken(f"{path}: line {reader.line_num}: {error}") from error
+
+
+# --- one unit: a model on a corpus, one utterance at a time ---------------------------------------
+
+AFTER_TEXT = re.compile(
+    r', "tokens": (0|[1-9][0-9]{0,17}), "log_likelihood": (null|-?[0-9][0-9.e+-]*)'
+    r', "finish_reason": "(stop|length|filtered|forced)"'
+    r', "verdict": "(exact|repaired|partial|unparsed)", '
+)
+SCORE = re.compile(r'"score": (null|[0-9][0-9.e+-]*), ')
+TAIL = re.compile(
+    r'"rendered_prompt_sha256": "[^"\\\x00-\x1f]*", "prompt_tokens": (?:0|[1-9][0-9]{0,17}), '
+    r'"audio_s": ([0-9][0-9.e+-]*), "truncated": (true|false)'
+    r'(?:, "served_model": \["[^"\\\x00-\x1f]+"(?:, "[^"\\\x00-\x1f]+")*\])?}'
+)
+
+
+class Tally:
+    """Counts of what came back to one question: a row of tables/draws.csv."""
+
+    def __init__(self):
+        self.draws = self.failed = self.candidates = self.tokens = self.cut = self.truncated = 0
+        self.verdicts = dict.fromkeys(VERDICTS, 0)
+
+    def add(self, other):
+        for name in ("draws", "failed", "candidates", "tokens", "cut", "truncated"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for verdict in VERDICTS:
+            self.verdicts[verdict] += other.verdicts[verdict]
+
+    def fields(self):
+        counts = (
+            self.draws,
+            self.failed,
+            self.candidates,
+            self.tokens,
+            *self.verdicts.values(),
+            self.cut,
+            self.truncated,
+        )
+        return list(map(str, counts))
+
+
+class Rows:
+    """One file of answers or scores, taken row by row.
+
+    Each row is compared with the text that its question expects, so few rows are parsed as JSON.
+    """
+
+    def __init__(self, folder, path):
+        self.path, self.number = path, 0
+        self.lines = folder.lines(path)
+        self.tally = Tally()
+
+    def where(self, about):
+        return f"{self.path}: row {self.number} ({shown(about, 60)})"
+
+    def take(self, head, index, about, tail=None, scored=False):
+        """The next row, about candidate `index`.
+
+        head    the beginning of the row, which the question gives
+        tail    the end of the row, which the draw's first row gave; None for the first row
+        Returns (text, tokens, likelihood, verdict, score, tail), or (reason, tail) of a failure.
+        """
+        self.number += 1
+        line = next(self.lines, None)
+        if line is None:
+            raise Broken(
+                f"{self.path}: found no row {self.number}, expected one about {shown(about, 60)}"
+            )
+        begin = f"{head}{index}, "
+        if not line.startswith(begin + '"text": "'):
+            return self._failure(line, head, index, about, tail, scored)
+        start = len(begin) + 8
+        try:
+            text, end = PLAIN.raw_decode(line, start)
+        except ValueError as error:
+            raise Unreadable(f"{self.where(about)}: not JSON: {error}") from error
+        match = AFTER_TEXT.match(line, end)
+        if match is None or (
+            quoted(text) != line[start:end] and canonical(text) != line[start:end]
         ):
-            bundle.check(f"{where}, {label}", float(found), share, SHARE * share)
-    for key, value in (bits or {}).items():
-        bundle.check(f"{where}, {key}", row[key], value, BITS)
+            raise self._misfit(line, head, about)
+        tokens, sure, reason, verdict = match.groups()
+        rest, score = match.end(), None
+        if scored:
+            said = SCORE.match(line, rest)
+            if said is None:
+                raise self._misfit(line, head, about)
+            rest, score = said.end(), number_of(said[1], self, line, head, about)
+        if tail is None:
+            tail = self._tail(line[rest:], line, head, about)
+        elif line[rest:] != tail:
+            raise Broken(
+                f"{self.where(about)}: found {shown(line[rest:])} at its end, expected what the "
+                "draw's first row says"
+            )
+        likelihood = number_of(sure, self, line, head, about)
+        if likelihood is not None and not likelihood <= 1e-6:
+            raise Broken(
+                f"{self.where(about)}: key log_likelihood: found {sure}, expected null or a "
+                "number up to 0"
+            )
+        tally = self.tally
+        tally.candidates += 1
+        tally.tokens += int(tokens)
+        tally.cut += reason == "length"
+        tally.verdicts[verdict] += 1
+        return text, int(tokens), likelihood, verdict, score, tail
+
+    def _failure(self, line, head, index, about, tail, scored):
+        """A draw that failed: one row, with index null among answers, its own among scores."""
+        begin = f'{head}{index if scored else "null"}, "failure": "'
+        if tail is not None or (index and not scored) or not line.startswith(begin):
+            raise self._misfit(line, head, about)
+        start = len(begin) - 1
+        try:
+            reason, end = PLAIN.raw_decode(line, start)
+        except ValueError as error:
+            raise Unreadable(f"{self.where(about)}: not JSON: {error}") from error
+        if not reason or line[end : end + 2] != ", " or canonical(reason) != line[start:end]:
+            raise self._misfit(line, head, about)
+        self.tally.failed += 1
+        return reason, self._tail(line[end + 2 :], line, head, about)
+
+    def _tail(self, tail, line, head, about):
+        """What a row says of the whole draw; counts the draw."""
+        match = TAIL.fullmatch(tail)
+        if match is None:
+            raise self._misfit(line, head, about)
+        number_of(match[1], self, line, head, about)
+        self.tally.draws += 1
+        self.tally.truncated += match[2] == "true"
+        return tail
+
+    def _misfit(self, line, head, about):
+        """The error that says what is wrong with a row that is not as expected."""
+        where = self.where(about)
+        row, expected = canonical_row(line, where), STRICT.decode(head[:-11] + "}")
+        for key, value in expected.items():
+            if row.get(key) != value:
+                told = f"{shown(value)} by its question; the answer, its clip, its prompt or its "
+                told += "model was exchanged, or a row is missing"
+                return fault(f"{where}: key {key}", row.get(key), told)
+        told = "the next candidate, with the keys and kinds of values of docs/bundle.md"
+        return fault(where, line[len(head) - 11 :], told)
+
+    def finish(self):
+        if next(self.lines, None) is not None:
+            raise Broken(
+                f"{self.path}: row {self.number + 1}: found a row that no question asks for, "
+                "expected none"
+            )
 
 
-def question_of(bundle, cell):
-    """What the draws of a cell were asked: prompt, decoding, how many candidates, and what was heard."""
-    prompt, decoding, drawn, _, _ = bundle.strategies[cell["strategy"]]
-    if (
-        decoding == "sample"
-    ):  # samples are nested: strategies that ask the same share the largest number
-        alike = [bundle.strategies[c["strategy"]] for c in bundle.cells
-                 if not c["skipped"] and (c["model"], c["corpus"]) == (cell["model"], cell["corpus"])]  # fmt: skip
-        drawn = max(n for asked, way, n, _, _ in alike if (asked, way) == (prompt, "sample"))
-    if decoding == "forced":
-        drawn = len(bundle.labels[cell["corpus"]])
-    return prompt, decoding, drawn, "silence" if cell["control"] == "silence" else "clip"
+def number_of(text, rows, line, head, about):
+    """A JSON number in its only spelling, or None for null."""
+    if text == "null":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = NAN
+    if not math.isfinite(value) or (
+        repr(value) != text and (len(text) > MOST_DIGITS or not WHOLE.fullmatch(text))
+    ):
+        raise rows._misfit(line, head, about)
+    return value
 
 
-def predictions_of_cell(bundle, cell):
-    """(name, what makes the prediction once its row says whose clip was heard) for every utterance of a cell."""
-    model, corpus, control = cell["model"], cell["corpus"], cell["control"]
-    _, _, count, scorer, aggregator = bundle.strategies[cell["strategy"]]
-    question = question_of(bundle, cell)
-    count = count or question[2]
-    of_clip: dict = {}
-    for row in bundle.answers.get((model, corpus), []):
-        asked = (row["prompt_id"], row["decoding"]["kind"], row["decoding"]["count"], row["audio"])
-        if asked == question and row["index"] is not None:
-            of_clip.setdefault(row["audio_sha256"], []).append(row)
-    scores = (
-        {row["about"]: row for row in bundle.scores.get((model, corpus), [])}
-        if scorer == "verifier"
-        else {}
-    )
-    clips = {u["id"]: u["audio_sha256"] for u in bundle.utterances[corpus]}
+class Asking:
+    """Keys and seeds of the draws of one question, and of the verifier's draws about them."""
 
-    def make(told):
-        heard = (
-            told["utterance_id"] if control != "shuffled_audio" else told.get("heard", CANNOT_TELL)
-        )
-        if heard is CANNOT_TELL:
-            return CANNOT_TELL
-        rows = sorted(of_clip.get(clips[heard], []), key=lambda row: row["index"])[:count]
-        candidates = [
-            (read_distribution(row, bundle.labels[corpus]), row["log_likelihood"], row["tokens"],
-             read_score(scores.get(f"{row['draw']}#{row['index']}")))
-            for row in rows
-        ]  # fmt: skip
-        if any(part is CANNOT_TELL for candidate in candidates for part in candidate):
-            return CANNOT_TELL
-        distribution, bits, unscored = predict(scorer, aggregator, candidates, bundle.plan)
-        unparsed = sum(candidate[0] is None for candidate in candidates)
-        counts = {
-            "candidates": len(rows),
-            "unparsed": unparsed,
-            "unscored": unscored if scorer else 0,
-        }
-        return distribution, bits, counts
+    CLIP, PROMPT, ABOUT = "the clip", "the prompt", "the candidate"
 
-    for utterance in clips:
-        yield (model, corpus, cell["strategy"], control, utterance), make
+    def __init__(self, study, question):
+        self.audio = question.audio
+        labels = study.corpora[question.corpus].labels if question.kind == "forced" else None
+        prompt = sha256(study.asked(question.model, question.prompt, question.corpus))
+        parts = self._parts(study, question.model, question.decoding, prompt, "", labels)
+        self.key, self.seed = (part.split(f'"{self.CLIP}"', 1) for part in parts)
+        if question.judged:
+            judge = study.judges[question.model]
+            self.judge_prompt = study.asked(judge, "verifier", question.corpus)
+            decoding = {
+                "kind": "greedy",
+                "count": 1,
+                "temperature": 0.0,
+                "top_p": 1.0,
+                "max_tokens": study.plan["max_tokens"]["verifier"],
+            }
+            parts = self._parts(study, judge, decoding, self.PROMPT, self.ABOUT, None)
+            mark = re.compile(f'"(?:{self.CLIP}|{self.PROMPT}|{self.ABOUT})"')
+            self.judge_key, self.judge_seed = (mark.split(part) for part in parts)
 
+    def _parts(self, study, model, decoding, prompt, about, labels):
+        """The canonical JSON texts of key and seed, with a mark where the clip's hash belongs."""
+        plan_seed, spec = study.plan["seed"], study.models[model]
+        asked = [self.CLIP, self.audio, prompt]
+        key = [model, spec["revision"] or "", spec["engine"], *asked, decoding, plan_seed, about]
+        seed = ["draw", model, *asked, {**decoding, "count": 0}, plan_seed, about]
+        return compact(key if labels is None else [*key, labels]), compact(seed)
 
-def baselines(bundle, corpus, utterances):
-    """Predictions that hear nothing: the same for every utterance of a corpus."""
-    truths = [truth_of(u["votes"]) for u in utterances]
-    mean = [math.fsum(column) / len(truths) for column in zip(*truths)]
-    constant = {
-        "uniform": [1 / len(mean)] * len(mean),
-        "prior": mean,
-        "prior_one_hot": top_of(mean),
-    }
-    for name in bundle.plan["baselines"]:
-        for utterance in utterances:
-            counts = {"candidates": 0, "unparsed": 0}
-            key = ("baselines", corpus, name, "none", utterance["id"])
-            yield key, lambda row, name=name, counts=counts: (constant[name], None, counts)
+    def head(self, utterance, clip):
+        """(key, beginning of the rows) of the draw about a clip."""
+        middle = f'"{clip}"'
+        key = sha256(middle.join(self.key))
+        return key, row_head(utterance, key, clip, seed_of(middle.join(self.seed)))
 
-
-def columns(bundle):
-    """Predictions by (corpus, model, strategy, control), then by utterance, each share over the sum of its rounded row."""
-    found: dict = {}
-    for (model, corpus), rows in bundle.predictions.items():
-        for row in rows:
-            shares = row["distribution"]
-            if shares is not None:
-                total = math.fsum(shares)
-                row = {**row, "distribution": [share / total for share in shares]}
-            found.setdefault((corpus, model, row["strategy"], row["control"]), {})[
-                row["utterance_id"]
-            ] = row
-    return found
-
-
-def table(bundle, name):
-    return list(csv.DictReader(text_of(bundle.data / "tables" / name).splitlines()))
-
-
-def compare_row(bundle, where, row, counts, values):
-    for key, value in counts.items():
-        bundle.check(f"{where}, column {key}", row[key], str(value), 0)
-    for key, value in values.items():
-        bundle.check(
-            f"{where}, column {key}", float(row[key]) if row[key] else math.nan, value, TABLE
-        )
-
-
-def check_tables(bundle):
-    """Counts, values and differences of the tables, from the predictions; returns how many numbers were made."""
-    by_name, made = columns(bundle), 0
-    people = {
-        c: {u["id"]: u["speaker"] or u["cluster"] for u in all_of}
-        for c, all_of in bundle.utterances.items()
-    }
-    truths = {
-        c: {u["id"]: truth_of(u["votes"]) for u in all_of}
-        for c, all_of in bundle.utterances.items()
-    }
-    rule = bundle.plan["ambiguity"]
-    levels = {
-        c: levels_of(all_of, rule["rule"], rule["thresholds"])
-        for c, all_of in bundle.utterances.items()
-    }
-
-    def of_level(corpus, level):
-        return [one for one in sorted(truths[corpus]) if level in ("all", levels[corpus][one])]
-
-    def scored(name, ids):
-        return [one for one in ids if by_name[name].get(one, {}).get("distribution") is not None]
-
-    known: dict = {}
-
-    def metrics_of(name, ids, filled=None):
-        asked = (name, tuple(ids), filled is None)
-        if asked not in known:
-            shares = [by_name[name].get(one, {}).get("distribution") or filled for one in ids]
-            known[asked] = metrics([truths[name[0]][one] for one in ids], shares)
-        return known[asked]
-
-    expected = {
-        (*name, level)
-        for name in by_name
-        for level in ("all", "low", "medium", "high", "clear-cut")
-        if level != "clear-cut" or of_level(name[0], level)
-    }
-    for line, row in enumerate(table(bundle, "results.csv"), start=2):
-        name, level = (row["corpus"], row["model"], row["strategy"], row["control"]), row["level"]
-        where = f"tables/results.csv, line {line}"
-        if (*name, level) not in expected:
-            bundle.wrong.append(f"{where}: a row that no prediction gives, or twice")
-            continue
-        expected.remove((*name, level))
-        ids = of_level(name[0], level)
-        have = scored(name, ids)
-        told = [by_name[name][one] for one in ids if one in by_name[name]]
-        counts = {
-            "n": len(have),
-            "failed": len(ids) - len(have),
-            "candidates": sum(one["candidates"] for one in told),
-            "unparsed": sum(one["unparsed"] for one in told),
-            "unscored": sum(one["unscored"] for one in told),
-            "speakers": len({people[name[0]][one] for one in have}),
-            "r2_pearson_n": sum(
-                pearson_squared(truths[name[0]][one], by_name[name][one]["distribution"])
-                is not None
-                for one in have
-            ),
-        }
-        values = metrics_of(name, have) or dict.fromkeys(metrics([[1, 0]], [[1, 0]]), math.nan)
-        uniform = [1 / len(bundle.labels[name[0]])] * len(bundle.labels[name[0]])
-        filled = metrics_of(name, ids, uniform).get("js_divergence_bits", math.nan)
-        values["js_divergence_bits_failed_as_uniform"] = filled
-        compare_row(bundle, where, row, counts, values)
-        made += len(counts) + len(values)
-    bundle.wrong += [
-        f"tables/results.csv: no row for {' '.join(name)}" for name in sorted(expected)
-    ]
-
-    for line, row in enumerate(table(bundle, "paired.csv"), start=2):
-        where = f"tables/paired.csv, line {line}"
-        a = (row["corpus"], row["model"], row["a"], row["a_control"])
-        others = [
-            (row["corpus"], model, row["b"], row["b_control"])
-            for model in (row["model"], "baselines")
+    def judge_head(self, utterance, clip, key, index, text):
+        """(key, beginning of the row) of the draw in which the verifier judges one candidate."""
+        prompt = sha256(self.judge_prompt.replace("{candidate}", text))
+        values = (clip, prompt, f"{key}#{index}")
+        made = [
+            first + "".join([f'"{value}"{part}' for value, part in zip(values, rest)])
+            for first, *rest in (self.judge_key, self.judge_seed)
         ]
-        b = next((name for name in others if name in by_name), None)
-        if a not in by_name or b is None or row["metric"] not in PAIRED:
-            bundle.wrong.append(f"{where}: a comparison that no predictions give")
-            continue
-        every = of_level(a[0], row["level"])
-        ids = scored(b, scored(a, every))
-        failed = {
-            f"failed_{side}": len(every) - len(scored(name, every))
-            for side, name in (("a", a), ("b", b))
-        }
-        counts = {"n": len(ids), **failed, "speakers": len({people[a[0]][one] for one in ids})}
-        pair = [metrics_of(name, ids).get(row["metric"], math.nan) for name in (a, b)]
-        compare_row(bundle, where, row, counts, {"difference": pair[0] - pair[1]})
-        made += 5
-    return made + check_heard(bundle, by_name, of_level, scored, metrics_of)
+        own = sha256(made[0])
+        return own, row_head(utterance, own, clip, seed_of(made[1]))
 
 
-def check_heard(bundle, by_name, of_level, scored, metrics_of):
-    """The table of controls: how much worse without the clip, and how many answers did not change."""
-    expected = {name for name in by_name if name[3] != "none"}
-    rows = table(bundle, "heard.csv") if expected else []
-    for line, row in enumerate(rows, start=2):
-        where = f"tables/heard.csv, line {line}"
-        without = (row["corpus"], row["model"], row["strategy"], row["control"])
-        if without not in expected:
-            bundle.wrong.append(f"{where}: a control that no predictions give, or twice")
-            continue
-        expected.remove(without)
-        clip = (*without[:3], "none")
-        every = of_level(clip[0], "all")
-        have = [set(scored(name, every)) for name in (clip, without)]
-        ids = [one for one in every if one in have[0] & have[1]]
-        js = [metrics_of(name, ids).get("js_divergence_bits", math.nan) for name in (clip, without)]
-        pairs = [[by_name[name][one]["distribution"] for name in (clip, without)] for one in ids]
-        same = average(float(max(abs(a - b) for a, b in zip(*pair)) <= SAME) for pair in pairs)
-        values = dict(zip(("js_bits_with_clip", "js_bits_under_control"), js))
-        counts = {
-            "n": len(ids),
-            "failed_clip": len(every) - len(have[0]),
-            "failed_control": len(every) - len(have[1]),
-        }
-        compare_row(
-            bundle, where, row, counts, values | {"difference": js[1] - js[0], "unchanged": same}
-        )
-        word = (
-            "yes"
-            if float(row["low"] or "nan") > 0
-            else "no"
-            if same == 1 and have[0] == have[1]
-            else "not shown"
-        )
-        bundle.check(f"{where}, column heard", row["heard"], word, 0)
-    bundle.wrong += [f"tables/heard.csv: no row for {' '.join(name)}" for name in sorted(expected)]
-    return 7 * len(rows)
-
-
-def broken(bundle):
-    for line in bundle.wrong[:20]:
-        print(f"  {line}")
-    print(
-        f"broken: {len(bundle.wrong)} differences"
-        + (", the first 20 above" if len(bundle.wrong) > 20 else "")
+def row_head(utterance, key, clip, seed):
+    return (
+        f'{{"utterance_id": {canonical(utterance)}, "draw": "{key}", "audio_sha256": "{clip}", '
+        f'"seed": {seed}, "index": '
     )
-    return 1
+
+
+class Stream:
+    """One question of a unit: its answers and scores, walked side by side."""
+
+    def __init__(self, study, question):
+        self.question, self.forced = question, question.kind == "forced"
+        self.asking = Asking(study, question)
+        self.answers = Rows(study.folder, f"answers/{question.path}")
+        self.scores: Any = None
+        self.quality = Quality(question.judged)
+        if question.judged:
+            self.scores = Rows(study.folder, f"scores/{question.path}")
+
+    def draw(self, utterance, clip, reading, failures):
+        """(candidates, failure) about one clip.
+
+        A candidate is (distribution, likelihood, tokens, score, whether the score is given).
+        """
+        key, head = self.asking.head(utterance, clip)
+        first = self.answers.take(head, 0, utterance)
+        if len(first) == 2:
+            failures.append(("answer", utterance, key, first[0]))
+            return [], first[0]
+        told, tail = [first], first[5]
+        for index in range(1, self.question.count):
+            told.append(self.answers.take(head, index, utterance, tail))
+        made, row = [], self.answers.number - len(told) + 1
+        for index, (text, tokens, likelihood, verdict, _, _) in enumerate(told):
+            where = f"{self.answers.path}: row {row + index}"
+            shares = reading.distribution(text, verdict, self.forced, where)
+            score, given = None, False
+            if index < self.question.judged:
+                score, given = self._score(utterance, clip, key, index, text, failures)
+            made.append((shares, likelihood, tokens, score, given))
+        return made, ""
+
+    def _score(self, utterance, clip, key, index, text, failures):
+        own, head = self.asking.judge_head(utterance, clip, key, index, text)
+        row = self.scores.take(head, index, utterance, scored=True)
+        if len(row) == 2:
+            failures.append(("score", utterance, own, row[0]))
+            return None, False
+        said, _, _, verdict, found, _ = row
+        score = score_of(said, verdict, self.scores.where(utterance))
+        if score is CANNOT_TELL:
+            if found is None or not 0 <= found <= 10:
+                raise Broken(
+                    f"{self.scores.where(utterance)}: key score: found {found}, expected a "
+                    "number from 0 to 10"
+                )
+            return found, True
+        if found != score:
+            raise Broken(
+                f"{self.scores.where(utterance)}: key score: found {found}, expected {score} by "
+                "its text"
+            )
+        return score, False
+
+    def finish(self):
+        self.answers.finish()
+        if self.scores:
+            self.scores.finish()
+
+
+class Quality:
+    """How well the verifier tells the candidates of one question apart, summed by speaker."""
+
+    def __init__(self, judged):
+        self.judged, self.people = judged, {}
+        self.unread = 0  # clips with a candidate that needs repair
+
+    def add(self, person, truth, candidates):
+        """Add one clip: its judged candidates."""
+        told = []
+        for number, (shares, _, _, score, _) in enumerate(candidates, 1):
+            if shares is CANNOT_TELL:
+                self.unread += 1
+                return
+            if shares is not None and score is not None:
+                told.append((number, score, js_bits(truth, shares)))
+        # clips, right and half of even, pairs of unlike J; clips, tau-b; clips, even, pairs;
+        # clips, slopes above, below; then clips and scores by number
+        own = self.people.setdefault(person, [0.0] * (12 + 2 * self.judged))
+        for number, score, _ in told:
+            own[10 + 2 * number] += 1
+            own[11 + 2 * number] += score
+        if len(told) < 2:
+            return
+        right = wrong = even = alike = even_unlike = 0
+        for at, (_, score, js) in enumerate(told):
+            for _, other, far in told[:at]:
+                same = abs(js - far) < SAME
+                alike += same
+                even += score == other
+                if not same and score == other:
+                    even_unlike += 1
+                elif not same:
+                    right += (score > other) == (js < far)
+                    wrong += (score > other) != (js < far)
+        pairs = len(told) * (len(told) - 1) // 2
+        if pairs > alike:
+            own[0] += 1
+            own[1] += right + even_unlike / 2
+            own[2] += pairs - alike
+            if pairs > even:
+                own[3] += 1
+                own[4] += (right - wrong) / math.sqrt((pairs - even) * (pairs - alike))
+        own[5] += 1
+        own[6] += even
+        own[7] += pairs
+        middle = sum([number for number, _, _ in told]) / len(told)
+        own[8] += 1
+        own[9] += sum([(number - middle) * score for number, score, _ in told])
+        own[10] += sum([(number - middle) * -js for number, _, js in told])
+        own[11] += sum([(number - middle) ** 2 for number, _, _ in told])
+
+    def quantities(self, level):
+        """(name, number of the candidate) -> (interval, clips)."""
+        made = {}
+        parts = {
+            "concordance": (0, 1, 2),
+            "kendall_tau_b": (3, 4, 3),
+            "tied_pairs": (5, 6, 7),
+            "order_slope": (8, 9, 11),
+            "order_slope_js": (8, 10, 11),
+        }
+        told: dict = {(name, ""): places for name, places in parts.items()}
+        for number in range(1, self.judged + 1):
+            at = 10 + 2 * number
+            told[("mean_score", str(number))] = (at, at + 1, at)
+        for name, (n, above, below) in told.items():
+            rows = [(row[above], row[below], round(row[n])) for row in self.people.values()]
+            rows = [row for row in rows if row[2]]
+            interval = Interval.of_ratio(*turned(rows, 3), level=level)
+            made[name] = interval, sum([row[2] for row in rows])
+        return made
+
+
+class Column:
+    """The predictions of one cell: shares (NaN if there are none) and counts per level.
+
+    tails and given are there for the shuffled_audio control.
+    """
+
+    def __init__(self, strategy, control, corpus):
+        self.strategy, self.control = strategy, control
+        self.shares, self.made = array("d"), bytearray()
+        self.nothing = array("d", [NAN] * len(corpus.labels))
+        self.counts = {level: [0, 0, 0] for level in corpus.inside if level != "all"}
+        self.compared = False  # whether the shuffled_audio control needs tails and given
+        self.tails, self.given = array("q"), bytearray()
+        self.several = control == "none" and getattr(strategy, "count", 1) != 1
+        self.unread = 0  # utterances with a candidate that needs repair
+        # speaker -> utterances; JS of greedy, strategy, mean candidate, pool, best candidate;
+        # effective candidates, ties
+        self.gains: dict = {}
+
+    def add(self, shares, level, candidates, unparsed, unscored):
+        self.made.append(shares is not None)
+        self.shares.extend(self.nothing if shares is None else shares)
+        counts = self.counts[level]
+        counts[0] += candidates
+        counts[1] += unparsed
+        counts[2] += unscored
+
+    def row(self, place, width):
+        """The prediction of one utterance, adding up to 1: rounded shares need not."""
+        shares = self.shares[place * width : (place + 1) * width].tolist()
+        total = math.fsum(shares)
+        return shares if total == 1.0 else [share / total for share in shares]
+
+
+class Prediction:
+    """A prediction made here: the end of its row, and its parts in case a last digit differs."""
+
+    __slots__ = ("bits", "counts", "failure", "given", "mixes", "parsed", "shares", "tail")
+
+    def __init__(self, strategy, candidates, failure):
+        unparsed = unscored = 0
+        parsed, repair, given = [], False, False
+        for shares, likelihood, tokens, score, score_given in candidates:
+            if shares is None:
+                unparsed += 1
+            elif shares is CANNOT_TELL:
+                repair = True
+                parsed.append((shares, likelihood, tokens, score))
+            else:
+                given = given or score_given
+                parsed.append((shares, likelihood, tokens, score))
+        self.shares, self.bits, self.failure, self.tail = None, None, failure, None
+        self.parsed = None if repair else parsed
+        if repair:
+            if strategy.scorer != "none":
+                unscored = strategy.values(parsed).count(None)
+        else:
+            shares, self.bits, unscored = strategy.predict(parsed)
+            self.shares = None if shares is None else [float(f"{share:.9g}") for share in shares]
+        self.counts = (len(candidates), unparsed, unscored)
+        if len(parsed) == unscored and not failure:
+            self.failure = "no candidate has a score" if parsed else "no candidate parsed"
+            repair = False
+        self.given = repair or (given and strategy.verified)
+        self.mixes = strategy.aggregator == "dirichlet_mixture"
+        if not repair:
+            bits = self.bits and [round(one, 9) + 0.0 for one in self.bits]
+            self.tail = prediction_tail(self.shares, self.counts, self.failure, bits)
+
+
+def prediction_head(utterance, strategy, control, clip_of):
+    """The beginning of a row of predictions. utterance and clip_of are JSON texts."""
+    return (
+        f'{{"utterance_id": {utterance}, "strategy": "{strategy}", "control": "{control}", '
+        f'"clip_of": {clip_of}, '
+    )
+
+
+def prediction_tail(shares, counts, failure, bits):
+    told = "null" if shares is None else f"[{', '.join(map(repr, shares))}]"
+    a, b, c = map(repr, bits) if bits else ("null", "null", "null")
+    return (
+        f'"distribution": {told}, "candidates": {counts[0]}, "unparsed": {counts[1]}, '
+        f'"unscored": {counts[2]}, "failure": {canonical(failure)}, '
+        f'"expected_bits": {a}, "spread_bits": {b}, "disagreement_bits": {c}}}'
+    )
+
+
+PREDICTION = (
+    "utterance_id strategy control clip_of distribution candidates unparsed unscored failure "
+    "expected_bits spread_bits disagreement_bits"
+).split()
+
+
+class PredictionRows:
+    """A file of predictions, taken row by row."""
+
+    def __init__(self, folder, path, findings):
+        self.path, self.number, self.findings = path, 0, findings
+        self.lines = folder.lines(path)
+
+    def take(self, head, about):
+        """The rest of the next row behind `head`."""
+        self.number += 1
+        line = next(self.lines, None)
+        if line is None:
+            raise Broken(
+                f"{self.path}: found no row {self.number}, expected the prediction of "
+                f"{shown(about)}"
+            )
+        if not line.startswith(head):
+            row = canonical_row(line, f"{self.path}: row {self.number}")
+            found = {key: row.get(key) for key in PREDICTION[:4]}
+            raise fault(f"{self.path}: row {self.number}", found, f"{shown(head[:-2])}")
+        return line[len(head) :]
+
+    def read(self, head, tail, width):
+        """The values of a row that is not letter for letter the one made here."""
+        where = f"{self.path}: row {self.number}"
+        row = canonical_row(head + tail, where)
+        if list(row) != PREDICTION:
+            raise fault(f"{where}: keys", ", ".join(row), ", ".join(PREDICTION))
+        shares, bits = row["distribution"], [row[key] for key in PREDICTION[9:]]
+        numbers = [*(shares or []), *[one for one in bits if one is not None]]
+        counts = tuple(row[key] for key in PREDICTION[5:8])
+        plain = (
+            (shares is None or (isinstance(shares, list) and len(shares) == width))
+            and all(type(one) in (int, float) for one in numbers)
+            and all(type(one) is int and 0 <= one < 2**31 for one in counts)
+            and isinstance(row["failure"], str)
+        )
+        if not plain:
+            raise fault(where, tail, f"{width} shares or null, counts and a text")
+        if shares is not None and not (min(shares) >= 0 and abs(math.fsum(shares) - 1) <= 1e-6):
+            raise fault(f"{where}: key distribution", shares, "shares that add up to 1")
+        if (shares is None) != bool(row["failure"]):
+            told = "a reason where there is no distribution, and only there"
+            raise fault(f"{where}: key failure", row["failure"], told)
+        return shares, counts, row["failure"], bits
+
+    def compare(self, read, made, labels):
+        """Note where a row differs from the prediction made here by more than rounding."""
+        where, note = f"{self.path}: row {self.number}", self.findings.expect
+        shares, counts, failure, bits = read
+        for key, found, expected in zip(PREDICTION[5:8], counts, made.counts):
+            note(f"{where}: key {key}", found, expected)
+        if made.tail is None:
+            if shares is None:
+                note(f"{where}: key distribution", None, "a distribution: a candidate has one")
+            elif not made.mixes:
+                note(f"{where}: entropies", bits, [None] * 3)
+            elif None in bits or abs(math.fsum(bits) - entropy(shares)) > 1e-7:
+                note(f"{where}: entropies", bits, f"three that add up to {entropy(shares):.9f}")
+            return
+        note(f"{where}: key failure", failure, made.failure)
+        if (shares is None) != (made.shares is None):
+            note(f"{where}: key distribution", shares, made.shares)
+        elif shares is not None:
+            for label, found, expected in zip(labels, shares, made.shares):
+                if abs(found - expected) > 2 * SHARE * expected:
+                    note(f"{where}: share of {shown(label, 40)}", found, expected)
+        for key, found, expected in zip(PREDICTION[9:], bits, made.bits or (None,) * 3):
+            if found is None or expected is None or abs(found - expected) > BITS:
+                note(f"{where}: key {key}", found, expected)
+
+    def finish(self):
+        if next(self.lines, None) is not None:
+            raise Broken(
+                f"{self.path}: row {self.number + 1}: found a prediction that nothing asks for, "
+                "expected none"
+            )
+
+
+class Counted:
+    """What was made again and what was taken as given."""
+
+    def __init__(self):
+        self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
+        self.untold = self.gains_given = 0  # rows of floors.csv and gains.csv
+        self.untested = 0  # rows of ambiguity.csv
+        self.unjudged = self.selfish = 0  # questions and rows of verifier.csv
+
+
+def clips_of_others(ids, speakers, seed, corpus):
+    """Whose clip each utterance is given under shuffled_audio. Empty with one speaker.
+
+    In a seeded order each takes the clip of the one before it. Then, place by place, a clip of the
+    own speaker is exchanged with that of the next place where neither side is of this speaker.
+    """
+    of = dict(zip(ids, speakers))
+    if len(set(speakers)) < 2:
+        return {}
+    order = sorted(ids, key=lambda one: seed_of(compact(["shuffled_audio", seed, corpus, one])))
+    clips = order[-1:] + order[:-1]
+    n, steps, given_up = len(order), 0, set()
+    for place, utterance in enumerate(order):
+        own = of[utterance]
+        if of[clips[place]] != own or own in given_up:
+            continue
+        for step in range(1, n):
+            other = (place + step) % n
+            if of[order[other]] != own and of[clips[other]] != own:
+                clips[place], clips[other] = clips[other], clips[place]
+                break
+        else:
+            given_up.add(own)
+        steps += step
+        if steps > MOST_STEPS:
+            raise Unreadable(f"corpus {corpus}: the clips of shuffled_audio take too long to find")
+    for own in given_up:
+        others = [one for one in order if of[one] != own]
+        kept = [place for place in range(n) if own == of[order[place]] == of[clips[place]]]
+        for number, place in enumerate(kept):
+            clips[place] = others[number % len(others)]
+    return dict(zip(order, clips))
+
+
+class Unit:
+    """A model on a corpus: answers, scores and predictions, walked side by side."""
+
+    def __init__(self, study, model, corpus, counted):
+        self.study, self.model, self.counted = study, model, counted
+        self.corpus = study.corpora[corpus]
+        self.reading = Reading(self.corpus.labels)
+        self.cells = study.cells_of(model, corpus)
+        self.streams = {
+            name: Stream(study, one) for name, one in study.questions[(model, corpus)].items()
+        }
+        self.asked: dict = {}
+        self.shuffled = self._cycle(corpus)
+        if not self.shuffled:  # one speaker alone has no other's clip
+            self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
+        self.columns = [Column(strategy, control, self.corpus) for strategy, control in self.cells]
+        shuffled = {
+            strategy.name for strategy, control in self.cells if control == "shuffled_audio"
+        }
+        for column in self.columns:
+            column.compared = column.strategy.name in shuffled
+        path = f"predictions/{model}/{corpus}.jsonl.gz"
+        self.rows = PredictionRows(study.folder, path, study.findings)
+
+    def _cycle(self, corpus):
+        """Whose clip each utterance is given under shuffled_audio: one of another speaker."""
+        if not any(control == "shuffled_audio" for _, control in self.cells):
+            return {}
+        return clips_of_others(
+            self.corpus.ids, self.corpus.speakers, self.study.plan["seed"], corpus
+        )
+
+    def walk(self, failures):
+        """Read the whole unit."""
+        corpus = self.corpus
+        last = {clip: place for place, clip in enumerate(corpus.clips)}
+        waiting: dict = {}  # predictions of a clip that a later utterance has, too
+        asked = []
+        for column in self.columns:
+            question = self.study.question_of(self.model, corpus.name, column)
+            asked.append((column, self.streams[question]))
+            self.asked[id(column)] = question
+        for place, (utterance, clip) in enumerate(zip(corpus.ids, corpus.clips)):
+            kept = waiting.get(clip)
+            if kept is None:
+                kept = self._predict(utterance, clip, asked, failures)
+                if last[clip] > place:
+                    waiting[clip] = kept
+            elif last[clip] == place:
+                del waiting[clip]
+            made, judged = kept
+            for stream, candidates in judged:
+                stream.quality.add(corpus.speakers[place], corpus.truths[place], candidates)
+            self._compare(utterance, corpus.levels[place], made, place)
+        for stream in self.streams.values():
+            stream.finish()
+        self.rows.finish()
+        self._check_shuffled()
+
+    def _predict(self, utterance, clip, asked, failures):
+        told: list = []
+        answers = {
+            name: stream.draw(utterance, clip, self.reading, told)
+            for name, stream in self.streams.items()
+        }
+        if told:
+            failures.check(self.model, self.corpus.name, told)
+        made: list = []
+        for column, stream in asked:
+            if column.control == "shuffled_audio":
+                made.append(None)
+                continue
+            candidates, failure = answers[stream.question.name]
+            count = column.strategy.count
+            made.append(
+                Prediction(column.strategy, candidates[:count] if count else candidates, failure)
+            )
+        judged = [
+            (stream, answers[name][0][: stream.question.judged])
+            for name, stream in self.streams.items()
+            if stream.question.judged
+        ]
+        return made, judged
+
+    def _gain(self, column, ours, told, place, losses):
+        """Add what the gain of one utterance consists of."""
+        truth, (greedy, own) = self.corpus.truths[place], told
+        parsed = ours.parsed
+        if parsed is None:
+            column.unread += 1
+        elif not parsed:
+            return
+        row = column.gains.setdefault(self.corpus.speakers[place], [0, *[0.0] * 7])
+        row[0] += 1
+        row[1] += greedy
+        row[2] += own
+        if parsed is None:
+            return
+        asked = (self.asked[id(column)], len(parsed), ours.counts[0])
+        if asked not in losses:
+            rows = [candidate[0] for candidate in parsed]
+            single = [js_bits(truth, one) for one in rows]
+            pool = js_bits(truth, mean_of(rows))
+            losses[asked] = sum(single) / len(single), pool, min(single)
+        for at, value in enumerate(losses[asked], 3):
+            row[at] += value
+        effective, tied = column.strategy.effective(parsed)
+        row[6] += effective
+        row[7] += tied or 0
+
+    def _compare(self, utterance, level, made, place):
+        rows, counted, spelled = self.rows, self.counted, canonical(utterance)
+        losses: dict = {}
+        first = None  # JS of greedy
+        waiting = []
+        for column, ours in zip(self.columns, made):
+            clip_of = spelled if ours is not None else canonical(self.shuffled[utterance])
+            head = prediction_head(spelled, column.strategy.name, column.control, clip_of)
+            tail = rows.take(head, (utterance, column.strategy.name, column.control))
+            if ours is not None and tail == ours.tail:
+                shares, counts = ours.shares, ours.counts
+            else:
+                read = rows.read(head, tail, len(self.corpus.labels))
+                shares, counts = read[:2]
+                if ours is not None:
+                    rows.compare(read, ours, self.corpus.labels)
+            column.add(shares, level, *counts)
+            if shares is not None and column.control == "none":
+                if column.strategy.name == "greedy":
+                    first = js_bits(self.corpus.truths[place], column.row(place, len(shares)))
+                elif column.several:
+                    own = js_bits(self.corpus.truths[place], column.row(place, len(shares)))
+                    waiting.append((column, ours, own))
+            if column.compared:
+                column.tails.append(hash(tail))  # 64 bits, keyed anew in every process
+                column.given.append(ours is not None and ours.given)
+            counted.failed += shares is None
+            if ours is not None:
+                counted.given += ours.given
+                counted.made += not ours.given
+        if first is not None:
+            for column, ours, own in waiting:
+                self._gain(column, ours, (first, own), place, losses)
+
+    def _check_shuffled(self):
+        """Under shuffled_audio a prediction equals that of the utterance whose clip was given."""
+        own = {column.strategy.name: column for column in self.columns if column.control == "none"}
+        place = self.corpus.place
+        for column in self.columns:
+            if column.control != "shuffled_audio":
+                continue
+            without = own[column.strategy.name]
+            for at, utterance in enumerate(self.corpus.ids):
+                source = place[self.shuffled[utterance]]
+                if column.tails[at] != without.tails[source]:
+                    self.study.findings.note(
+                        f"{self.rows.path}: {column.strategy.name} shuffled_audio "
+                        f"{shown(utterance, 60)}: found another prediction than "
+                        f"{shown(self.corpus.ids[source], 60)} has without the control"
+                    )
+                self.counted.given += without.given[source]
+                self.counted.made += not without.given[source]
+
+
+class Failures:
+    """log/failures.csv, read in step with the units.
+
+    Answers that failed come first, then scores; each by model, corpus, utterance and key.
+    """
+
+    HEADER = ("kind", "model", "corpus", "utterance_id", "draw", "failure")
+    PATH = "log/failures.csv"
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.rows = {kind: self._of(kind) for kind in ("answer", "score")}
+
+    def _of(self, kind):
+        seen_scores = False
+        for number, fields in csv_rows(self.folder, self.PATH, list(self.HEADER)):
+            known = len(fields) == 6 and fields[0] in ("answer", "score")
+            if not known or (seen_scores and fields[0] == "answer"):
+                raise fault(f"{self.PATH}: line {number}", ",".join(fields), "answers, then scores")
+            seen_scores = fields[0] == "score"
+            if fields[0] == kind:
+                yield number, fields
+
+    def check(self, model, corpus, told):
+        """Compare the failures of one utterance."""
+        for kind, utterance, key, reason in sorted(told):
+            row = next(self.rows[kind], None)
+            expected = [kind, model, corpus, utterance, key, reason]
+            if row is None:
+                raise Broken(
+                    f"{self.PATH}: found no row for {shown(', '.join(expected))}, expected one"
+                )
+            if row[1] != expected:
+                raise fault(f"{self.PATH}: line {row[0]}", row[1], shown(expected))
+
+    def finish(self):
+        for rows in self.rows.values():
+            for number, fields in rows:
+                raise fault(f"{self.PATH}: line {number}", ", ".join(fields), "no such failure")
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+COUNTS = ["n", "failed", "candidates", "unparsed", "unscored", "speakers"]
+RESULTS = ["corpus", "model", "strategy", "control", "level", *COUNTS, "g_eff", "r2_pearson_n"]
+RESULTS += [f"{name}{end}" for name in (*METRICS, AS_UNIFORM) for end in ("", "_low", "_high")]
+RESULTS += ["by_bootstrap", "reason"]
+PAIRS_HEADER = (
+    "corpus model a a_control b b_control level metric better family n failed_a failed_b speakers "
+    "g_eff difference low high method p p_method p_holm detectable detectable_family reason"
+).split()
+HEARD = (
+    "corpus model strategy control n failed_clip failed_control speakers g_eff js_bits_with_clip "
+    "js_bits_under_control difference low high method p p_method p_holm detectable unchanged heard "
+    "reason"
+).split()
+FLOORS = (
+    "js_divergence_bits", "brier_unbiased", "js_divergence_bits_vote_jackknife", "skill",
+    "accuracy_untied", "accuracy_any_tied", "macro_f1_truth_labels", "brier_to_true",
+    "js_divergence_bits_to_true",
+)  # fmt: skip
+FLOORS_HEADER = (
+    "corpus model strategy quantity raters value low high n speakers g_eff reason"
+).split()
+CONTRASTS = ("share_removed", "gain", "overall_gain")
+AMBIGUITY = "corpus model strategy verdict reason n speakers g_eff".split()
+AMBIGUITY += ["share_low", "share_medium", "share_high"]
+AMBIGUITY += [
+    f"{name}_against_{of}{end}"
+    for of in ("greedy", "tempered")
+    for name in CONTRASTS
+    for end in ("", "_low", "_high", "_p")
+]
+VERIFIER = (
+    "corpus model judge question quantity candidate value low high n speakers g_eff reason"
+).split()
+GAINS = "corpus model strategy candidates n speakers g_eff left_out".split()
+GAINS += [
+    f"{name}{end}"
+    for name in (
+        "decoding averaging choice total mean_single linear_pool oracle regret realised "
+        "effective_candidates ties"
+    ).split()
+    for end in ("", "_low", "_high")
+]
+GAINS += ["reason"]
+PARTS = "decoding averaging choice total mean_single linear_pool oracle regret".split()
+DRAWS = (
+    "corpus model purpose prompt decoding audio draws failed candidates tokens exact repaired "
+    "partial unparsed cut_at_max_tokens clips_truncated"
+).split()
+LEVELS_HEADER = "corpus level rule n votes entropy_bits entropy_bits_miller_madow".split()
+DECIMAL = re.compile(r"-?[0-9]{1,300}\.[0-9]{6}|-?inf|")
+
+
+def decimal(text):
+    """A number of a table: NaN for an empty field, None for what is no number with six decimals."""
+    if not DECIMAL.fullmatch(text):
+        return None
+    return float(text) if text else NAN
+
+
+def fields_of(text, where):
+    """The fields of one line of a table; those with commas stand in quotes."""
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise Broken(f"{where}: {error}") from error
+
+
+class Table:
+    """A table whose first fields are plain names. Each row is taken once, by these."""
+
+    def __init__(self, folder, name, header, keys, findings):
+        self.path, self.header, self.keys, self.findings = f"tables/{name}", header, keys, findings
+        self.rows: dict = {}
+        text = folder.text(self.path, LARGEST_TABLE)
+        lines = iter(text.split("\n"))
+        first = next(lines)
+        if not text:  # a table without rows has no header either
+            return
+        if first != ",".join(header):
+            raise fault(f"{self.path}: line 1", first, f"{shown(','.join(header))}")
+        for number, line in enumerate(lines, 2):
+            if not line and next(lines, None) is None:
+                break
+            parts = line.split(",", keys)
+            told = len(parts) == keys + 1 and '"' not in line[: len(line) - len(parts[keys])]
+            where = f"{self.path}: line {number}"
+            if '"' not in line:
+                whole = line.count(",") == len(header) - 1
+            else:
+                whole = told and len(fields_of(parts[keys], where)) == len(header) - keys
+            if not told or not whole:
+                raise fault(where, line, f"{len(header)} fields")
+            rest = parts[keys]
+            name = line[: -len(rest) - 1]
+            if name in self.rows:
+                raise fault(f"{self.path}: line {number}", name, "it once, it stands there twice")
+            self.rows[name] = (number, rest)
+        else:
+            raise Broken(f"{self.path}: found no line feed at its end, expected one")
+
+    def take(self, name):
+        """(place for findings, fields by column) of a row, or None, which is noted."""
+        number, rest = self.rows.pop(",".join(name), (None, ""))
+        if number is None:
+            self.findings.note(f"{self.path}: found no row for {' '.join(name)}, expected one")
+            return None, None
+        where = f"{self.path}, line {number}"
+        return where, dict(zip(self.header[self.keys :], fields_of(rest, where)))
+
+    def drop(self, name):
+        """Take a row that nothing is compared with. True if there is one."""
+        return self.rows.pop(",".join(name), None) is not None
+
+    def finish(self):
+        for name, (number, _) in self.rows.items():
+            self.findings.note(f"{self.path}: line {number}: found a row for {name}, expected none")
+
+
+REASON = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*)(?: \((.*?)\)|: (.*?))(?:; |$)")
+
+
+def reasons_of(text):
+    """name -> reason, of "name, name (reason); name (reason)" or "name, name: reason; …"."""
+    if text.startswith("every metric ("):
+        return dict.fromkeys((*METRICS, AS_UNIFORM), text)
+    made, at = {}, 0
+    while at < len(text):
+        match = REASON.match(text, at)
+        if match is None or match.end() == at:
+            return {"": text}
+        made.update(dict.fromkeys(match[1].split(", "), match[2] or match[3] or ""))
+        at = match.end()
+    return made
+
+
+class Tables:
+    """All tables. Each unit takes its rows; what is left over nothing asks for."""
+
+    def __init__(self, study, counted):
+        folder, findings = study.folder, study.findings
+        self.study, self.counted, self.findings = study, counted, findings
+        self.results = Table(folder, "results.csv", RESULTS, 5, findings)
+        self.paired = Table(folder, "paired.csv", PAIRS_HEADER, 8, findings)
+        self.draws = Table(folder, "draws.csv", DRAWS, 6, findings)
+        self.ambiguity = Table(folder, "ambiguity.csv", AMBIGUITY, 3, findings)
+        self.floors = Table(folder, "floors.csv", FLOORS_HEADER, 5, findings)
+        self.gains = Table(folder, "gains.csv", GAINS, 3, findings)
+        self.levels = Table(folder, "levels.csv", LEVELS_HEADER, 2, findings)
+        self.verifier = (
+            Table(folder, "verifier.csv", VERIFIER, 6, findings)
+            if "tables/verifier.csv" in folder.paths
+            else None
+        )
+        self.heard = (
+            Table(folder, "heard.csv", HEARD, 4, findings)
+            if "tables/heard.csv" in folder.paths
+            else None
+        )
+        self.baselines = {}
+        self.level = study.plan["bootstrap"]["level"]
+
+    def text(self, where, row, key, expected):
+        self.counted.numbers += 1
+        if row[key] != str(expected):
+            self.findings.note(
+                f"{where}, column {key}: found {shown(row[key], 60)}, expected {expected}"
+            )
+
+    def number(self, where, row, key, expected):
+        """Compare a number with six decimals; "" says that it is not estimable."""
+        self.counted.numbers += 1
+        found, value = row[key], decimal(row[key])
+        if value is not None:
+            neither = value != value and expected != expected
+            if value == expected or abs(value - expected) <= TABLE or neither:
+                return
+        told = "an empty field" if expected != expected else f"{expected:.6f}"
+        self.findings.note(
+            f"{where}, column {key}: found {shown(found, 60) or 'an empty field'}, expected {told}"
+        )
+
+    def order(self, where, row, low, high):
+        """A bootstrap's bounds are not made again: numbers in order, or empty. True if there."""
+        ends = decimal(row[low]), decimal(row[high])
+        if None in ends or (ends[0] != ends[0]) != (ends[1] != ends[1]):
+            told = "two numbers, or nothing"
+        elif ends[0] > ends[1]:
+            told = f"no more than {row[high]}"
+        else:
+            return ends[0] == ends[0]
+        self.findings.note(f"{where}, column {low}: found {shown(row[low], 60)}, expected {told}")
+        return False
+
+    def bounds(self, where, row, name, interval, low="", high=""):
+        """The bounds of an interval. Returns the reason why the row has none, "" if it has."""
+        low, high = low or f"{name}_low", high or f"{name}_high"
+        there = bool(row[low] or row[high])
+        if interval.reason and not (interval.still and there):
+            self.number(where, row, low, NAN)
+            self.number(where, row, high, NAN)
+            return interval.reason
+        if interval.still and not there:
+            return "the same whichever cluster is left out"
+        self.number(where, row, low, interval.low)
+        self.number(where, row, high, interval.high)
+        return ""
+
+    def why(self, where, row, reason):
+        """A reason in words. Its kind is compared, as the words are not fixed."""
+        self.counted.numbers += 1
+        if bool(reason) != bool(row["reason"]) or reason not in row["reason"]:
+            found = shown(row["reason"], 80) or "nothing"
+            told = f"one that says: {reason}" if reason else "nothing"
+            self.findings.note(f"{where}, column reason: found {found}, expected {told}")
+
+    def whys(self, where, row, reasons):
+        """Reasons of several columns: name -> kind."""
+        self.counted.numbers += 1
+        found = reasons_of(row["reason"])
+        for name in sorted(set(found) ^ set(reasons)):
+            told = reasons.get(name, "")
+            self.findings.note(
+                f"{where}, column reason: found {shown(found.get(name, 'nothing'), 80)} for {name}"
+                f", expected {f'one that says: {told}' if told else 'nothing'}"
+            )
+        for name in sorted(set(found) & set(reasons)):
+            if reasons[name] not in found[name]:
+                self.findings.note(
+                    f"{where}, column reason: found {shown(found[name], 80)} for {name}, expected "
+                    f"one that says: {reasons[name]}"
+                )
+
+    # -- floors and gains --
+
+    def check_floor(self, name, interval, n):
+        """One row of floors.csv."""
+        where, row = self.floors.take(name)
+        if row is not None:
+            self.quantity(where, row, interval, n)
+
+    def quantity(self, where, row, interval, n):
+        """A value with its interval, or with a reason."""
+        self.number(where, row, "value", interval.value)
+        self.text(where, row, "n", n)
+        self.text(where, row, "speakers", interval.people)
+        self.number(where, row, "g_eff", interval.effective)
+        reason = self.bounds(where, row, "", interval, "low", "high")
+        if n and interval.value == interval.value:
+            self.why(where, row, reason)
+        elif not row["reason"]:
+            self.findings.note(f"{where}, column reason: found nothing, expected one")
+
+    def check_floors(self, name, measured):
+        """How good the numbers of one column look beside what raters few in number allow."""
+        rows = measured.floors.values()
+        untied, hits, any_tied, n, brier, js, against = turned(rows, 7)
+        sums = measured.by_person("all")
+        sizes = [sums[person].n for person in measured.floors]
+        told = {
+            "brier_unbiased": (brier, n),
+            "js_divergence_bits_vote_jackknife": (js, n),
+            "accuracy_untied": (hits, untied),
+            "accuracy_any_tied": (any_tied, sizes),
+        }
+        for quantity, (above, below) in told.items():
+            people = [(a, round(b)) for a, b in zip(above, below) if b]
+            interval = Interval.of_mean(*turned(people, 2), level=self.level)
+            self.check_floor((*name, quantity, ""), interval, sum([b for _, b in people]))
+        rated = [(a, b, round(c)) for a, b, c in zip(brier, against, n) if c]
+        skill = Interval.of_ratio(*turned(rated, 3), level=self.level, less_from=1.0)
+        self.check_floor((*name, "skill", ""), skill, sum([c for _, _, c in rated]))
+        total = measured.sums["all"]
+        without = [total.without(sums[person]).truth_f1() for person in measured.floors]
+        f1 = Interval(total.truth_f1(), without, sizes, self.level)
+        self.check_floor((*name, "macro_f1_truth_labels", ""), f1, total.n)
+        for quantity in ("brier_to_true", "js_divergence_bits_to_true"):
+            self.counted.untold += self.floors.drop((*name, quantity, ""))
+
+    def drop_true(self, corpus):
+        """The embedded corpus' own true distribution is no part of the bundle."""
+        for quantity in FLOORS:
+            truly = (corpus.name, "baselines", "true_distribution", quantity, "")
+            self.counted.untold += self.floors.drop(truly)
+
+    def check_raters(self, corpus):
+        """What the raters themselves reach."""
+        name = (corpus.name, "baselines", "")
+        best = [1 / sum([share > 0 for share in truth.top]) for truth in corpus.truths]
+        everyone = [1] * len(best)
+        self.check_floor((*name, "best_accuracy", ""), *self._over(corpus, best, everyone))
+        rated = [corpus.rated and truth.votes > 1 for truth in corpus.truths]
+        right = [one_rater_right(t) if own else 0.0 for t, own in zip(corpus.truths, rated)]
+        quantity = "leave_one_rater_out_accuracy"
+        self.check_floor((*name, quantity, ""), *self._over(corpus, right, rated))
+        if not corpus.rated:
+            quantity = "second_panel_js_bits"
+            self.check_floor((*name, quantity, ""), *self._over(corpus, right, rated))
+            return
+        for size in range(1, LARGEST_PANEL):
+            row = (*name, "second_panel_js_bits", str(size))
+            if size > 1 and ",".join(row) not in self.floors.rows:
+                break
+            enough = [truth.votes >= 2 * size for truth in corpus.truths]
+            apart = [
+                panel_bits(counts, 2 * size) - panel_bits(counts, size) if own else 0.0
+                for own, counts in zip(enough, (tuple(sorted(t.counts)) for t in corpus.truths))
+            ]
+            told = self._over(corpus, apart, enough)
+            self.check_floor(row, *told)
+
+    def _over(self, corpus, values, counted):
+        """(interval, n) of the mean of values over the utterances that count."""
+        people: dict = {}
+        for person, value, one in zip(corpus.speakers, values, counted):
+            if one:
+                own = people.setdefault(person, [0.0, 0])
+                own[0] += value
+                own[1] += 1
+        told = turned(people.values(), 2)
+        return Interval.of_mean(*told, level=self.level), sum(told[1])
+
+    def check_gains(self, corpus, model, column):
+        """What the gain of a strategy with several candidates consists of."""
+        where, row = self.gains.take((corpus.name, model, column.strategy.name))
+        if row is None:
+            return
+        count = column.strategy.count or len(corpus.labels)
+        people = list(column.gains.values())
+        n = sum([one[0] for one in people])
+        self.text(where, row, "candidates", count)
+        self.text(where, row, "n", n)
+        self.text(where, row, "speakers", len(people))
+        self.text(where, row, "left_out", len(corpus.ids) - n)
+        sizes, first, own, single, pool, oracle, effective, tied = turned(people, 8)
+        scored = column.strategy.scorer != "none"
+
+        def apart(a, b):
+            return list(map(sub, a, b))
+
+        told = {
+            "decoding": apart(single, first),
+            "averaging": apart(pool, single),
+            "choice": apart(own, pool),
+            "total": apart(own, first),
+            "mean_single": single,
+            "linear_pool": pool,
+            "oracle": oracle,
+            "regret": apart(own, oracle),
+            "effective_candidates": effective,
+            "ties": tied,
+        }
+        made = {key: Interval.of_mean(sums, sizes, level=self.level) for key, sums in told.items()}
+        realised = Interval.of_ratio(
+            apart(single, own), apart(single, oracle), sizes, level=self.level
+        )
+        made["realised"] = realised
+        self.number(where, row, "g_eff", made["total"].effective)
+        if not scored:
+            made["ties"] = UNKNOWN
+        if column.unread:
+            self.counted.gains_given += 1
+            made = {"total": made["total"]}
+            self.check_parts(where, row)
+        reasons = {}
+        for key, interval in made.items():
+            self.number(where, row, key, interval.value)
+            reason = self.bounds(where, row, key, interval)
+            if key == "ties" and not scored:
+                reason = "no scores"
+            if reason:
+                reasons[key] = reason
+        if n and not column.unread:
+            self.whys(where, row, reasons)
+
+    def check_parts(self, where, row):
+        """Where candidates need repair: the parts of a gain add up, at least."""
+        value = {key: decimal(row[key]) for key in row if key in PARTS}
+        if None in value.values():
+            self.findings.note(f"{where}: found a field that is no number of six decimals")
+            return
+        strategy = value["linear_pool"] + value["choice"]
+        sums = {
+            "total": value["decoding"] + value["averaging"] + value["choice"],
+            "linear_pool": value["mean_single"] + value["averaging"],
+            "regret": strategy - value["oracle"],
+        }
+        for key, expected in sums.items():
+            self.counted.numbers += 1
+            if abs(value[key] - expected) > 4 * TABLE:
+                told = f"{expected:.6f}, the sum of its parts"
+                self.findings.note(f"{where}, column {key}: found {row[key]}, expected {told}")
+        for key in PARTS:
+            self.order(where, row, f"{key}_low", f"{key}_high")
+
+    # -- one unit --
+
+    def unit(self, unit):
+        """The rows of a model on a corpus."""
+        corpus, model = unit.corpus, unit.model
+        by_cell = {(column.strategy.name, column.control): column for column in unit.columns}
+        greedy = self.measured(corpus, by_cell.get(("greedy", "none")))
+        confirmed = {
+            f"{name}_sampled" if name in STAND_IN and (name, "none") not in by_cell else name
+            for name in IN_FAMILY
+        }
+        family: list = []
+        heard: list = []
+        for column in unit.columns:
+            if column.control != "none":
+                continue
+            name = column.strategy.name
+            own = greedy if name == "greedy" else self.measured(corpus, column)
+            self.check_floors((corpus.name, model, name), own)
+            self.check_results((corpus.name, model, name, "none"), own, corpus)
+            if greedy is not None and name != "greedy":
+                pair = Pair(own, greedy)
+                ours = family if name in confirmed else None
+                self.check_pair(corpus, model, pair, ("greedy", "none"), ours)
+            if greedy is not None and name != "greedy":
+                self.check_ambiguity(corpus, model, own, greedy)
+            if column.several:
+                self.check_gains(corpus, model, column)
+            for other in unit.columns:
+                if other.strategy.name == name and other.control != "none":
+                    under = self.measured(corpus, other)
+                    self.check_results((corpus.name, model, name, other.control), under, corpus)
+                    pair = Pair(own, under)
+                    self.check_pair(corpus, model, pair, (name, other.control), None)
+                    heard.append(pair)
+            for baseline, measured in self.baselines[corpus.name].items():
+                self.check_pair(corpus, model, Pair(own, measured), (baseline, "none"), None)
+        self.check_family(family, len(IN_FAMILY))
+        if heard:
+            self.check_heard(corpus, model, heard)
+        self.check_draws(unit)
+        self.check_verifier(unit)
+
+    def measured(self, corpus, column):
+        return None if column is None else Measured(corpus, column)
+
+    def check_results(self, name, measured, corpus):
+        for level in corpus.inside:
+            where, row = self.results.take((*name, level))
+            if row is None:
+                continue
+            sums, column = measured.sums[level], measured.column
+            total = sum(corpus.inside[level])
+            told = [
+                sum(counts[i] for at, counts in column.counts.items() if level in ("all", at))
+                for i in range(3)
+            ]
+            people = list(measured.by_person(level).values())
+            values = (sums.n, total - sums.n, *told, len(people), sums.r2_n)
+            for key, value in zip([*COUNTS, "r2_pearson_n"], values):
+                self.text(where, row, key, value)
+            sizes = [person.n for person in people]
+            without = [sums.without(person).metrics() for person in people]
+            reasons, bootstrapped, effective = {}, [], NAN
+            for key, value in sums.metrics().items():
+                self.number(where, row, key, value)
+                if key in BOOTSTRAPPED:
+                    if self.order(where, row, f"{key}_low", f"{key}_high"):
+                        bootstrapped.append(key)
+                    else:
+                        reasons[key] = ""
+                    continue
+                own = Interval(value, [one[key] for one in without], sizes, self.level)
+                effective = own.effective
+                reasons[key] = self.bounds(where, row, key, own)
+                if not reasons[key]:
+                    del reasons[key]
+            self.number(where, row, "g_eff", effective)
+            filled = measured.filled[level]
+            own = Interval.of_mean(*turned(filled.values(), 2), level=self.level)
+            self.number(where, row, AS_UNIFORM, own.value)
+            reason = self.bounds(where, row, AS_UNIFORM, own)
+            if reason:
+                reasons[AS_UNIFORM] = reason
+            self.text(where, row, "by_bootstrap", ", ".join(bootstrapped))
+            if sums.n:
+                self.whys(where, row, reasons)
+            elif not row["reason"]:
+                self.findings.note(f"{where}, column reason: found nothing, expected one")
+        measured.groups = {}  # what follows needs the four sums of each speaker only
+
+    def check_pair(self, corpus, model, pair, name, family):
+        """Differences a − b on the utterances where both have a prediction."""
+        own = pair.a.column.strategy.name, pair.a.column.control
+        for level, inside in corpus.inside.items():
+            people = list(pair.people[level].values())
+            n, total = sum(one[0] for one in people), sum(inside)
+            failed = [total - side.sums[level].n for side in (pair.a, pair.b)]
+            for place, (metric, better) in enumerate(PAIRED.items()):
+                where, row = self.paired.take((corpus.name, model, *own, *name, level, metric))
+                if row is None:
+                    continue
+                ours = family is not None and level == "all" and metric == "js_divergence_bits"
+                told = (better, FAMILY if ours else "exploratory", n, *failed, len(people))
+                for key, value in zip(PAIRS_HEADER[8:14], told):
+                    self.text(where, row, key, value)
+                p = self.check_difference(where, row, pair, level, place, 1)
+                if ours:
+                    family.append((where, row, p))
+                else:
+                    self.text(where, row, "p_holm", "")
+                    self.text(where, row, "detectable_family", "")
+
+    def check_difference(self, where, row, pair, level, place, sign):
+        """Value, interval, p and smallest detectable difference. Returns p."""
+        people = list(pair.people[level].values())
+        sums, sizes = [sign * one[1 + place] for one in people], [one[0] for one in people]
+        made = Interval.of_mean(sums, sizes, level=self.level)
+        self.number(where, row, "g_eff", made.effective)
+        self.number(where, row, "difference", made.value)
+        alike = len(sums) > 1 and pair.alike(level, place)
+        if alike and made.reason != "effective clusters":
+            made.low = made.high = made.error = 0.0
+            made.reason, made.still = "", False
+        reason = self.bounds(where, row, "", made, "low", "high")
+        pair.reason = reason
+        self.text(where, row, "method", "jackknife t")
+        p, how = NAN, ""
+        if alike:
+            p, how = 1.0, "sign flip"
+        elif 1 < len(sums) <= MOST_FLIPPED:
+            p, how = sign_flip(sums), "sign flip"
+        elif len(sums) > MOST_FLIPPED:
+            p, how = made.p(), "jackknife t"
+        self.number(where, row, "p", p)
+        self.text(where, row, "p_method", how)
+        self.number(where, row, "detectable", NAN if reason else made.detectable(1))
+        pair.made = made
+        if "detectable_family" in row:
+            self.why(where, row, reason)
+            if row["family"] == FAMILY:
+                told = NAN if reason else made.detectable(len(IN_FAMILY))
+                self.number(where, row, "detectable_family", told)
+        return p
+
+    def check_family(self, rows, comparisons):
+        """p after Holm. Returns the corrected values."""
+        made = holm([p for _, _, p in rows], comparisons)
+        for (where, row, _), p in zip(rows, made):
+            self.number(where, row, "p_holm", p)
+        return made
+
+    def check_heard(self, corpus, model, pairs):
+        """How much worse without the clip, for all controls of a model on a corpus."""
+        if self.heard is None:
+            raise Unreadable("tables/heard.csv: no such file, expected one: the plan has controls")
+        rows: list = []
+        for pair in pairs:
+            own, under = pair.a, pair.b
+            name = (corpus.name, model, own.column.strategy.name, under.column.control)
+            where, row = self.heard.take(name)
+            if row is None:
+                continue
+            total, width = len(corpus.ids), len(corpus.labels)
+            both = bytes(map(int.__and__, own.mask("all"), under.mask("all")))
+            n, same = sum(both), 0
+            for place in compress(range(total), both):
+                shares = own.column.row(place, width), under.column.row(place, width)
+                same += max(abs(x - y) for x, y in zip(*shares)) <= SAME
+            unchanged = same / n if n else NAN
+            self.text(where, row, "n", n)
+            self.text(where, row, "failed_clip", total - own.sums["all"].n)
+            self.text(where, row, "failed_control", total - under.sums["all"].n)
+            self.text(where, row, "speakers", len(pair.people["all"]))
+            for key, side in (("js_bits_with_clip", own), ("js_bits_under_control", under)):
+                self.number(where, row, key, average(list(compress(side.single[0], both))))
+            self.number(where, row, "unchanged", unchanged)
+            p = self.check_difference(where, row, pair, "all", 0, -1)
+            still = unchanged == 1 and own.column.made == under.column.made
+            rows.append((where, row, p, pair, pair.made, pair.reason, still))
+        corrected = self.check_family([one[:3] for one in rows], len(pairs))
+        for (where, row, _, pair, made, reason, still), p in zip(rows, corrected):
+            above = made.value > 0 and p < 0.05 and (bool(reason) or made.low > 0)
+            self.text(where, row, "heard", "yes" if above else "no" if still else "not shown")
+            people = len(pair.people["all"])
+            few = 1 < people <= MOST_FLIPPED and len(pairs) * 2.0 ** (1 - people) >= 0.05
+            self.why(where, row, reason or ("no p of" if few else ""))
+
+    def check_ambiguity(self, corpus, model, own, greedy):
+        """Does the gain against greedy grow with ambiguity?"""
+        where, row = self.ambiguity.take((corpus.name, model, own.column.strategy.name))
+        if row is None:
+            return
+        if row["verdict"] == "NOT TESTED" and not row["share_removed_against_greedy"]:
+            self.counted.untested += 1
+            if any(row[key] for key in AMBIGUITY[10:]) or not row["reason"]:
+                self.findings.note(f"{where}: found NOT TESTED, expected a reason and no numbers")
+            return
+        if corpus.splits is None:
+            corpus.splits = Splits(corpus)
+        splits, first, second = corpus.splits, self._errors(greedy), self._errors(own)
+        people, n = list(first), splits.clips
+        sizes = [first[person][0] for person in people]
+        for key, value in (("n", n), ("speakers", len(people))):
+            self.text(where, row, key, value)
+        rows = []  # by speaker: clips; share, B of greedy, difference of each level
+        for person in people:
+            a, b = first[person], second[person]
+            rows.append([a[0], *a[1:4], *a[4:7], *map(sub, a[4:7], b[4:7])])
+        total = [math.fsum(column) for column in zip(*rows)]
+        for place, level in enumerate(("low", "medium", "high"), 1):
+            self.number(where, row, f"share_{level}", total[place] / n)
+
+        def contrasts(sums):
+            clips, shares, errors, gains = sums[0], sums[1:4], sums[4:7], sums[7:10]
+            removed = quotient(gains[2], errors[2]) - quotient(gains[0], errors[0])
+            gain = quotient(gains[2], shares[2]) - quotient(gains[0], shares[0])
+            return removed, gain, quotient(sum(gains), clips)
+
+        value, without = contrasts(total), [contrasts(list(map(sub, total, one))) for one in rows]
+        for place, name in enumerate(("share_removed", "gain", "overall_gain")):
+            key = f"{name}_against_greedy"
+            made = Interval(value[place], [one[place] for one in without], sizes, self.level)
+            self.number(where, row, key, made.value)
+            self.bounds(where, row, key, made)
+            self.number(where, row, f"{key}_p", made.p())
+            self.number(where, row, "g_eff", made.effective)
+        self.verdict(where, row)
+
+    def _errors(self, measured):
+        """By speaker: clips, then by level the share of the splits, then B."""
+        corpus, width = measured.corpus, len(measured.corpus.labels)
+        made: dict = {}
+        for place, truth in enumerate(corpus.truths):
+            if truth.votes < 4:
+                continue
+            row = made.setdefault(corpus.speakers[place], [0, *[0.0] * 6])
+            shares = [1 / width] * width
+            if measured.column.made[place]:
+                shares = measured.column.row(place, width)
+            row[0] += 1
+            parts = corpus.splits.parts[truth.counts]
+            for level, error in enumerate(corpus.splits.error(truth.counts, shares)):
+                row[1 + level] += parts[level][0]
+                row[4 + level] += error
+        return made
+
+    def verdict(self, where, row):
+        """The verdict follows from the intervals of the row."""
+        keys = [f"{name}_against_{of}" for of in ("greedy", "tempered") for name in CONTRASTS]
+        low = [decimal(row[f"{key}_low"]) for key in keys]
+        high = [decimal(row[f"share_removed_against_{of}_high"]) for of in ("greedy", "tempered")]
+        if None in low or None in high:
+            told = "intervals of six decimals"
+        elif row["verdict"] == "NOT TESTED":
+            return
+        elif all(one > 0 for one in low):
+            told = "HOLDS"
+        else:
+            told = "NOT REPRODUCED" if all(one < 0 for one in high) else "NOT SHOWN"
+        self.text(where, row, "verdict", told)
+
+    def check_verifier(self, unit):
+        """How well the verifier tells the candidates of a model apart."""
+        judge = self.study.judges[unit.model]
+        others = [name for name, own in self.study.judges.items() if own == judge]
+        for stream in unit.streams.values():
+            if not stream.question.judged:
+                continue
+            if self.verifier is None:
+                raise Unreadable("tables/verifier.csv: no such file, expected one: one judges")
+            name = (unit.corpus.name, unit.model, judge, stream.question.name)
+            selfish = [(*name, f"self_preference_{of}", "") for of in ("score", "js")]
+            if stream.quality.unread:
+                self.counted.unjudged += 1
+            made = stream.quality.quantities(self.level)
+            for (quantity, number), (interval, n) in made.items():
+                where, row = self.verifier.take((*name, quantity, number))
+                if row is not None and not stream.quality.unread:
+                    self.quantity(where, row, interval, n)
+            for key in selfish:
+                if others != [unit.model]:
+                    self.counted.selfish += self.verifier.drop(key)
+                    continue
+                where, row = self.verifier.take(key)
+                if row is not None:
+                    self.quantity(where, row, UNKNOWN, 0)
+
+    def check_draws(self, unit):
+        tallies = {}
+        for stream in unit.streams.values():
+            one = stream.question
+            decoding = one.kind if one.kind == "greedy" else f"{one.kind}({one.count})"
+            tallies[("answer", one.prompt, decoding, one.audio)] = stream.answers.tally
+            if stream.scores:
+                name = (f"score by {self.study.judges[one.model]}", "verifier", "greedy", one.audio)
+                tallies.setdefault(name, Tally()).add(stream.scores.tally)
+        for name, tally in tallies.items():
+            where, row = self.draws.take((unit.corpus.name, unit.model, *name))
+            if row is not None:
+                for key, value in zip(DRAWS[6:], tally.fields()):
+                    self.text(where, row, key, value)
+
+    # -- one corpus --
+
+    def check_levels(self, corpus):
+        for level, inside in corpus.inside.items():
+            where, row = self.levels.take((corpus.name, level))
+            if row is None:
+                continue
+            truths = list(compress(corpus.truths, inside))
+            votes = sum(truth.votes for truth in truths)
+            self.text(where, row, "rule", self.study.plan["ambiguity"]["rule"])
+            self.text(where, row, "n", len(truths))
+            whole = votes % corpus.unit == 0
+            votes = votes // corpus.unit if whole else f"{votes / corpus.unit:.6f}"
+            self.text(where, row, "votes", votes)
+            self.number(where, row, "entropy_bits", average([one.bits for one in truths]))
+            corrected = average([one.miller_madow for one in truths])
+            self.number(where, row, "entropy_bits_miller_madow", corrected)
+
+    def check_baselines(self, corpus):
+        """Predictions that are given no clip: they are made of the votes."""
+        path = f"predictions/baselines/{corpus.name}.jsonl.gz"
+        rows = PredictionRows(self.study.folder, path, self.findings)
+        constant = self._constant(corpus)
+        told: list = []
+        for name in self.study.plan["baselines"]:
+            known = name in constant or name == "prior_without_speaker"
+            if not known or any(name == column.strategy.name for column in told):
+                expected = f"{', '.join(constant)}, prior_without_speaker, each once"
+                raise fault(f"{PLAN}: baselines", name, expected)
+            told.append(Column(Named(name), "none", corpus))
+        priors = priors_without(corpus)
+        others = [Constant(shares) for shares in priors]
+        corpus.against = array("d")  # what the skill of a prediction is compared with
+        for truth, person in zip(corpus.truths, corpus.speakers):
+            known = corpus.rated and priors[0] is not None and truth.votes > 1
+            corpus.against.append(brier_unbiased(truth, priors[person]) if known else NAN)
+        for place, (utterance, level) in enumerate(zip(corpus.ids, corpus.levels)):
+            spelled = canonical(utterance)
+            for column in told:
+                name = column.strategy.name
+                ours = constant.get(name) or others[corpus.speakers[place]]
+                head = prediction_head(spelled, name, "none", '""')
+                tail = rows.take(head, (utterance, name))
+                shares = ours.shares
+                if tail != ours.tail:
+                    read = rows.read(head, tail, len(corpus.labels))
+                    rows.compare(read, ours, corpus.labels)
+                    shares = read[0]
+                column.add(shares, level, 0, 0, 0)
+                self.counted.baselines += 1
+                self.counted.failed += shares is None
+        rows.finish()
+        self.baselines[corpus.name] = {}
+        for column in told:
+            measured = Measured(corpus, column)
+            name = (corpus.name, "baselines", column.strategy.name)
+            self.check_floors(name, measured)
+            self.check_results((*name, "none"), measured, corpus)
+            self.baselines[corpus.name][column.strategy.name] = measured
+        own = Column(Named("prior_without_speaker"), "none", corpus)
+        for person, level in zip(corpus.speakers, corpus.levels):
+            own.add(priors[person], level, 0, 0, 0)
+        measured = Measured(corpus, own)
+        name = (corpus.name, "baselines", "prior_without_speaker")
+        people = list(measured.people["all"].values())
+        js = Interval.of_mean(
+            [one[1] for one in people], [one[0] for one in people], level=self.level
+        )
+        planned = "prior_without_speaker" in self.baselines[corpus.name]
+        if not planned or ",".join((*name, "js_divergence_bits", "")) in self.floors.rows:
+            told = sum([one[0] for one in people])
+            self.check_floor((*name, "js_divergence_bits", ""), js, told)
+        if "prior_without_speaker" not in self.baselines[corpus.name]:
+            self.check_floors(name, measured)
+        self.drop_true(corpus)
+        self.check_raters(corpus)
+
+    def _constant(self, corpus):
+        """The baselines that predict the same for every utterance."""
+        columns = zip(*(truth.shares for truth in corpus.truths))
+        mean = [math.fsum(column) / len(corpus.ids) for column in columns]
+        made = {"uniform": [1 / len(mean)] * len(mean), "prior": mean}
+        made["prior_one_hot"] = top_of(mean)
+        return {name: Constant(shares) for name, shares in made.items()}
+
+    def finish(self):
+        for table in (
+            self.results,
+            self.paired,
+            self.draws,
+            self.levels,
+            self.heard,
+            self.floors,
+            self.ambiguity,
+            self.gains,
+            self.verifier,
+        ):
+            if table is not None:
+                table.finish()
+
+
+class Named:
+    """A baseline's name, where a column has a strategy's."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+class Constant:
+    """A baseline's prediction; None where there is no other speaker to take it from."""
+
+    def __init__(self, shares):
+        self.shares = None if shares is None else [float(f"{share:.9g}") for share in shares]
+        self.counts, self.failure, self.bits = (0, 0, 0), "", None
+        self.mixes = False
+        if shares is None:
+            self.failure = ONE_SPEAKER
+        self.tail = prediction_tail(self.shares, self.counts, self.failure, None)
+
+
+ONE_SPEAKER = "one speaker: there is no other to take the prior from"
+
+
+def priors_without(corpus):
+    """By speaker: the mean truth of the other speakers' utterances, None if there is none."""
+    width, people = len(corpus.labels), max(corpus.speakers) + 1
+    if people < 2:
+        return [None]
+    shares = [[array("d") for _ in range(width)] for _ in range(people)]
+    counts = [0] * people
+    for person, truth in zip(corpus.speakers, corpus.truths):
+        counts[person] += 1
+        for own, share in zip(shares[person], truth.shares):
+            own.append(share)
+    sums = [[math.fsum(own) for own in person] for person in shares]
+    totals = [math.fsum(column) for column in zip(*sums)]
+    alone = [sum(one > 0 for one in column) for column in zip(*sums)]
+    made = []
+    for person in range(people):
+        n = len(corpus.ids) - counts[person]
+        # Where only this speaker has a label, the others' share of it is 0 and not a rounding.
+        made.append(
+            [
+                0.0 if own > 0 and with_it == 1 else (total - own) / n
+                for own, total, with_it in zip(sums[person], totals, alone)
+            ]
+        )
+    return made
+
+
+UNKNOWN = Interval(NAN, [], [], 0.95)
+
+
+class Measured:
+    """The metrics of one column, by level and speaker; per utterance those that pairs need."""
+
+    def __init__(self, corpus, column):
+        self.corpus, self.column = corpus, column
+        self.whole = all(column.made)
+        width = len(corpus.labels)
+        levels = [level for level in corpus.inside if level != "all"]
+        self.groups: dict = {level: {} for level in levels}
+        # level -> speaker -> [JS with failures as uniform, utterances]
+        self.filled: dict = {level: {} for level in corpus.inside}
+        self.single = [array("d") for _ in PAIRED]  # js, bc, brier, accuracy
+        self.floors: dict = {}
+        for place, (truth, level, person) in enumerate(
+            zip(corpus.truths, corpus.levels, corpus.speakers)
+        ):
+            values, js = (NAN,) * len(PAIRED), truth.as_uniform
+            if column.made[place]:
+                own = self.groups[level].get(person)
+                if own is None:
+                    own = self.groups[level][person] = Sums(width)
+                shares = column.row(place, width)
+                values = own.one(truth, shares)
+                js = values[0]
+                if column.control == "none":
+                    self._floor(person, truth, shares, values, place)
+            for single, value in zip(self.single, values):
+                single.append(value)
+            filled = self.filled[level].setdefault(person, [0.0, 0])
+            filled[0] += js
+            filled[1] += 1
+        for level in levels:
+            for person, (js, n) in self.filled[level].items():
+                filled = self.filled["all"].setdefault(person, [0.0, 0])
+                filled[0] += js
+                filled[1] += n
+        self.people = {level: self._people(level) for level in corpus.inside}
+        self.sums = {level: Sums(width) for level in corpus.inside}
+        for level in levels:
+            for sums in self.groups[level].values():
+                self.sums[level].add(sums)
+            self.sums["all"].add(self.sums[level])
+
+    def _floor(self, person, truth, shares, values, place):
+        """Add one utterance to the sums that floors.csv is made of."""
+        own = self.floors.get(person)
+        if own is None:
+            own = self.floors[person] = [0.0] * 7
+        own[0] += truth.untied
+        own[1] += values[3] if truth.untied else 0.0
+        own[2] += (
+            values[3]
+            if truth.untied
+            else sum([part for part, win in zip(top_of(shares), truth.top) if win])
+        )
+        if self.corpus.rated and truth.votes > 1:
+            own[3] += 1
+            own[4] += brier_unbiased(truth, shares)
+            own[5] += js_vote_jackknife(truth, shares, values[0])
+            own[6] += self.corpus.against[place]
+
+    def by_person(self, level):
+        """Sums of each speaker."""
+        if level != "all":
+            return self.groups[level]
+        made: dict = {}
+        for groups in self.groups.values():
+            for person, sums in groups.items():
+                if person not in made:
+                    made[person] = Sums(len(self.corpus.labels))
+                made[person].add(sums)
+        return made
+
+    def _people(self, level):
+        """By speaker: number of utterances, sums of JS, Bhattacharyya, Brier, accuracy."""
+        return {
+            person: (sums.n, sums.js, sums.bc, sums.brier, sums.hit)
+            for person, sums in self.by_person(level).items()
+        }
+
+    def mask(self, level):
+        """Which utterances of a level have a prediction."""
+        inside = self.corpus.inside[level]
+        return inside if self.whole else bytes(map(int.__and__, inside, self.column.made))
+
+
+class Pair:
+    """Differences a − b, summed by level and speaker, where both have a prediction."""
+
+    def __init__(self, a, b):
+        self.a, self.b, self.made, self.reason = a, b, UNKNOWN, ""
+        corpus = a.corpus
+        self.people: dict = {}
+        for level in corpus.inside:
+            if level != "all":
+                self.people[level] = own = {}
+                for person, (n, *sums) in a.people[level].items():
+                    own[person] = [n, *sums]
+                for person, (_, *sums) in b.people[level].items():
+                    row = own.setdefault(person, [0, *([0.0] * len(PAIRED))])
+                    for place, value in enumerate(sums, 1):
+                        row[place] -= value
+        if a.column.made != b.column.made:
+            self._leave_out(corpus)
+        everywhere: dict = {}
+        for level, own in self.people.items():
+            self.people[level] = own = {person: row for person, row in own.items() if row[0]}
+            for person, row in own.items():
+                known = everywhere.get(person)
+                everywhere[person] = list(map(add, known, row)) if known else row
+        self.people["all"] = everywhere
+
+    def _leave_out(self, corpus):
+        """Take off the utterances where one side alone has a prediction."""
+        differ = bytes(map(int.__xor__, self.a.column.made, self.b.column.made))
+        for at in compress(range(len(differ)), differ):
+            row = self.people[corpus.levels[at]][corpus.speakers[at]]
+            side, sign = (self.a, -1) if self.a.column.made[at] else (self.b, 1)
+            row[0] -= side is self.a
+            for place, single in enumerate(side.single, 1):
+                row[place] += sign * single[at]
+
+    def alike(self, level, place):
+        """Whether a and b are the same on every utterance."""
+        rows = self.people[level].values()
+        if not rows or any(abs(row[1 + place]) > 1e-12 * row[0] for row in rows):
+            return False
+        both = zip(self.a.single[place], self.b.single[place])
+        return all(
+            x != x or y != y or x == y for x, y in compress(both, self.a.corpus.inside[level])
+        )
+
+
+# --- everything -----------------------------------------------------------------------------------
+
+
+STATEMENT, CRATE = "provenance/statement.json", "ro-crate-metadata.json"
+
+
+def check_provenance(folder, run, findings):
+    """Statement and crate name the files of this bundle with their hashes, each once."""
+    statement, crate = folder.document(STATEMENT), folder.document(CRATE)
+    told = {path: folder.hashed(path) for path in folder.paths - {STATEMENT, CRATE}}
+    definition = statement["predicate"]["buildDefinition"]
+    findings.expect(f"{STATEMENT}: run", definition["externalParameters"]["run"], run)
+    named = statement["subject"] + statement["predicate"]["runDetails"]["byproducts"]
+    named += [definition["externalParameters"]["plan"]]
+    named += [definition["internalParameters"]["environment"]]
+    hashes = {one["name"]: one["digest"]["sha256"] for one in named}
+    drawn = ("answers/", "scores/", "predictions/", "tables/", "log/")
+    wanted = {path for path in told if path.startswith(drawn)} | {PLAN, "env/machine.json"}
+    findings.expect(f"{STATEMENT}: number of files", len(named), len(wanted))
+    for path in sorted(wanted):
+        findings.expect(f"{STATEMENT}: hash of {path}", hashes.get(path), told[path][0])
+    subjects = {one["name"] for one in statement["subject"]}
+    tables = {path for path in told if path.startswith("tables/")}
+    findings.expect(f"{STATEMENT}: subject", sorted(subjects), sorted(tables))
+    files = [one for one in crate["@graph"] if one["@type"] == "File"]
+    entries = {one["@id"]: (one["sha256"], one["contentSize"]) for one in files}
+    told[STATEMENT] = folder.hashed(STATEMENT)
+    findings.expect(f"{CRATE}: number of files", len(files), len(told))
+    for path, found in sorted(told.items()):
+        findings.expect(f"{CRATE}: hash and size of {path}", entries.get(path), found)
+
+
+class Check:
+    """The whole check of one bundle, and what is said at its end."""
+
+    def __init__(self, data):
+        self.folder = Folder(data)
+        self.findings, self.counted = Findings(), Counted()
+        self.study: Any = None
+
+    def run(self):
+        folder, findings = self.folder, self.findings
+        if "config/run.json" not in folder.paths:
+            raise Unreadable("config/run.json: no such file, expected in every bundle")
+        study = self.study = Study(folder, findings)
+        study.read()
+        check_layout(folder, findings)
+        for path in sorted(folder.paths):
+            if path.endswith(".json"):
+                folder.document(path)
+        study.check_files()
+        if findings.count:
+            return
+        tables, failures = Tables(study, self.counted), Failures(folder)
+        for corpus in study.corpora.values():
+            tables.check_levels(corpus)
+            tables.check_baselines(corpus)
+        for model, corpus in sorted(study.questions):
+            unit = Unit(study, model, corpus, self.counted)
+            unit.walk(failures)
+            self.counted.believed += unit.reading.believed
+            tables.unit(unit)
+        failures.finish()
+        tables.finish()
+        check_provenance(folder, study.run, findings)
+        resting = self.counted.made + self.counted.given
+        if 2 * self.counted.given > resting:
+            findings.note(
+                f"predictions: {self.counted.given} of {resting} rest on answers that need "
+                "repair and were taken as given, "
+                "expected at most half: this check says too little about them"
+            )
+
+    def report(self, broken=""):
+        """Print what was found; returns the exit code."""
+        counted, findings = self.counted, self.findings
+        if counted.baselines:
+            print(
+                f"{counted.made + counted.baselines} predictions made again, {counted.given} taken "
+                "as given: they rest on answers that need repair, which this file does not do"
+            )
+            print(f"{counted.numbers} counts and values of the tables made again")
+            told = ["bootstrap bounds of ece_5 and ece_10"]
+            told += ["claims.csv, curves.csv, ambiguity.csv against tempered greedy"]
+            if counted.untested:
+                told += [f"why {counted.untested} rows of ambiguity.csv are NOT TESTED"]
+            if counted.unjudged:
+                told += [
+                    f"{counted.unjudged} questions of verifier.csv, as a candidate needs repair"
+                ]
+            if counted.selfish:
+                told += [f"{counted.selfish} self-preferences of verifier.csv"]
+            if counted.gains_given:
+                told += [
+                    f"single candidates in {counted.gains_given} rows of gains.csv, as some need "
+                    "repair (their parts add up)"
+                ]
+            if counted.untold:
+                told += [f"{counted.untold} rows of floors.csv on the embedded true distribution"]
+            told += ["results.md, exact bytes (ambiemo verify does that)"]
+            print(f"not checked: {'; '.join(told + self._believed())}")
+        if broken:
+            findings.note(broken)
+        for line in findings.first:
+            print(f"  {line}")
+        summary = f"({self._summary()})" if self.study is not None else ""
+        if not findings.count:
+            print(f"holds {summary}")
+            return 0
+        more = ", the first 20 above" if findings.count > 20 else ""
+        print(f"broken: {findings.count} differences{more} {summary}".rstrip())
+        return 1
+
+    def _believed(self):
+        """What nothing in the bundle can show."""
+        corpora = self.study.corpora.values()
+        shared = sum(len(corpus.clips) - len(set(corpus.clips)) for corpus in corpora)
+        acted = sum(corpus.acted for corpus in corpora if 0 < corpus.acted < len(corpus.ids))
+        told = ["whether the models gave these answers and the raters these votes"]
+        if self.counted.believed:
+            told += [f"whether {self.counted.believed} answers called unparsed name no shares"]
+        if shared:
+            told.append(f"why utterances share clips ({shared} have one of another)")
+        if acted:
+            told.append(f"why labels are acted among others with votes ({acted} utterances)")
+        return told
+
+    def _summary(self):
+        run, study = self.study.run, self.study
+        corpora = getattr(study, "corpora", {}).values()
+        limit = "no limit" if run.get("limit") is None else f"limit {shown(run['limit'], 20)}"
+        missing = ", ".join(
+            f"{kind} {name}" for kind, name in sorted(getattr(study, "missing", ()))
+        )
+        n = sum(len(corpus.ids) for corpus in corpora)
+        return (
+            f"{n} utterances, {self.counted.failed} failed predictions, {limit}, "
+            f"missing: {shown(missing) or 'nothing'}"
+        )
+
+
+def shadows(folder):
+    """Files of this folder that Python would import in place of a module of its own."""
+    names = []
+    for entry in os.listdir(folder):
+        stem = entry.split(".")[0]
+        module = entry.endswith((".py", ".pyc", ".so", ".pyd", ".pyw"))
+        package = os.path.exists(os.path.join(folder, entry, "__init__.py"))
+        if (module or package) and stem != "verify":
+            names.append(entry)
+    return sorted(names)
 
 
 def main(arguments):
-    data = Path(arguments[0]) if arguments else Path(__file__).resolve().parent
-    data = data / "data" if (data / "bagit.txt").exists() else data
-    try:
-        bundle = Bundle(data)
-        for check in (check_json, check_cells, check_utterances, check_answers):
-            check(bundle)
-            if bundle.wrong:  # what the numbers rest on is not whole: they need not be made again
-                return broken(bundle)
-        check_shuffling(bundle)
-        made, given = check_predictions(bundle)
-        numbers = check_tables(bundle)
-    except Unreadable as error:
-        print(f"verify.py: {error}", file=sys.stderr)
+    """Check the bundle that holds this file, or the one that is named. Returns the exit code."""
+    if len(arguments) > 1 or any(one.startswith("-") for one in arguments):
+        print("usage: python3 -I verify.py [BUNDLE]", file=sys.stderr)
         return 2
-    except Exception as error:  # whatever a forged file sets off, it is the bundle that is broken and not the check
-        print(
-            f"broken: the files contradict each other or their documentation: {type(error).__name__}: {error}"
+    data = arguments[0] if arguments else os.path.dirname(os.path.abspath(__file__))
+    if os.path.lexists(os.path.join(data, "bagit.txt")):
+        data = os.path.join(data, "data")
+    check: Any = None
+    try:
+        check = Check(data)
+        check.run()
+        return check.report()
+    except Unreadable as error:
+        print(f"verify.py: {shown(str(error), 600)}", file=sys.stderr)
+        return 2
+    except Broken as error:
+        return check.report(str(error))
+    except (OSError, MemoryError) as error:
+        print(f"verify.py: {shown(data)}: cannot be read: {shown(repr(error))}", file=sys.stderr)
+        return 2
+    except (
+        Exception
+    ) as error:  # whatever a forged file sets off, the bundle is broken and not the check
+        return check.report(
+            f"the files contradict their documentation: {type(error).__name__}: {error}"
         )
-        return 1
-    print(
-        f"{made} predictions made again from the answers, {given} taken as given (see the head of this file)"
-    )
-    print(
-        f"{numbers} counts and values of tables/results.csv, paired.csv and heard.csv made again from the predictions"
-    )
-    if bundle.wrong:
-        return broken(bundle)
-    print("holds (intervals, p values and exact bytes were not checked: ambiemo verify does that)")
-    return 0
+
+
+def begin(arguments):
+    """Refuse to run where another file of this folder could have been imported."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may lack a character of a name
+            stream.reconfigure(errors="backslashreplace")
+    if not sys.flags.isolated:
+        found = shadows(os.path.dirname(os.path.abspath(__file__)))
+        if found:
+            print(
+                f"verify.py: {shown(found[0], 80)} lies in this folder and could be imported in "
+                "place of a module of Python; "
+                "call `python3 -I data/verify.py`",
+                file=sys.stderr,
+            )
+            return 2
+    return main(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(begin(sys.argv[1:]))
