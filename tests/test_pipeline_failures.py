@@ -26,6 +26,8 @@ from ambiemo.pipeline.drawing import barren
 from ambiemo.plan.expand import FAILED, Missing, expand, left_out
 from ambiemo.plan.schema import check
 
+pytestmark = pytest.mark.slow
+
 THREE = ("tiny", "qwen2-audio-7b", "ultravox-v0.3")
 PLAN = {
     "name": "three",

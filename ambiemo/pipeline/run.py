@@ -2,7 +2,6 @@
 command goes on where it was.
 """
 
-import json
 import os
 import shutil
 import time
@@ -176,9 +175,10 @@ def write_bundle(
     from ambiemo.bundle.folder import Files
     from ambiemo.bundle.inputs import input_files
     from ambiemo.bundle.provenance import provenance
+    from ambiemo.jsonlines import document
     from ambiemo.results.study import study_of
 
-    log = json.dumps(vars(account), indent=2, sort_keys=True).encode("utf-8") + b"\n"
+    log = document(vars(account))
     given = {**study_files(study_of(expanded)), **input_files(expanded, limit), "log/run.log": log}
     files = Files({**made.places, **given})
     bag.write(
