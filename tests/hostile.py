@@ -24,7 +24,9 @@ except SystemExit as end:
     code = end.code if isinstance(end.code, int) else (1 if end.code else 0)
 finally:
     use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print("\\n@@", max(one.ru_maxrss for one in use) // 1024, sum(one.ru_utime + one.ru_stime for one in use), file=sys.stderr)
+    # not RUSAGE_SELF's maxrss: it begins with that of the process which started this one
+    own = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+    print("\\n@@", max(own, use[1].ru_maxrss) // 1024, sum(one.ru_utime + one.ru_stime for one in use), file=sys.stderr)
 sys.exit(code)
 """
 

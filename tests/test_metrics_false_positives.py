@@ -43,7 +43,7 @@ def test_the_stored_answers_are_read_whole(stored):
 
 def test_strategies_exchanged_within_speaker_are_hardly_ever_called(bench, stored):
     found = bench.n1(stored, 120, ("js_divergence_bits", "macro_f1"))
-    assert found["family"] == 19
+    assert found["family"] == 23
     assert found["js_divergence_bits"]["sign_flip"]["rate"] <= 0.1
     assert found["js_divergence_bits"]["jackknife_t"]["rate"] <= 0.1
     assert found["macro_f1"]["jackknife_t"]["rate"] <= 0.1

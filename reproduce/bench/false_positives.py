@@ -98,31 +98,37 @@ class Stored:
         }
         self.pools: dict[tuple[str, str, int], Array] = {}
         self.likelihoods: dict[tuple[str, str, int], Array] = {}
-        drawn: dict[str, tuple[int, int]] = {}
-        for one in _lines(data / "answers" / "tiny"):
-            decoding = one["decoding"]
-            if one["audio"] != "clip" or decoding["kind"] == "forced":
+        questions = (data / "config" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+        for question in map(json.loads, questions):
+            decoding = question["decoding"]
+            if question["audio"] != "clip" or decoding["kind"] == "forced":
                 continue
-            key = (one["prompt_id"], decoding["kind"], decoding["count"])
+            key = (question["prompt_id"], decoding["kind"], decoding["count"])
             shape = (len(utterances), decoding["count"])
             pool = self.pools.setdefault(key, np.full((*shape, len(LABELS)), np.nan))
-            scores = self.likelihoods.setdefault(key, np.full(shape, np.nan))
-            place = (self.row[one["utterance_id"]], one["index"])
-            drawn[f"{one['draw']}#{one['index']}"] = place
-            pool[place] = _parsed(one["text"])
-            scores[place] = one["log_likelihood"]
+            likelihoods = self.likelihoods.setdefault(key, np.full(shape, np.nan))
+            for one in _rows(
+                data / "answers" / "tiny" / "tiny" / f"{question['question']}.jsonl.gz"
+            ):
+                place = (self.row[one["utterance_id"]], one["index"])
+                pool[place] = _parsed(one["text"])
+                likelihoods[place] = one["log_likelihood"]
         self.verifier = np.full((len(utterances), 3), np.nan)
         for one in _lines(data / "scores" / "tiny"):
             found = re.search(r"\d+(\.\d+)?", one["text"])
             if found:
-                self.verifier[drawn[one["about"]]] = float(found[0])
+                self.verifier[self.row[one["utterance_id"]], one["index"]] = float(found[0])
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        yield from map(json.loads, file)
 
 
 def _lines(folder: Path) -> Iterator[dict[str, Any]]:
     """Every line of every file of a folder, however many files a bundle cuts them into."""
     for path in sorted(folder.rglob("*.jsonl.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            yield from map(json.loads, file)
+        yield from _rows(path)
 
 
 def _parsed(text: str) -> Array:
