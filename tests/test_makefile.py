@@ -85,7 +85,7 @@ def test_continuous_integration_runs_the_public_targets_and_nothing_else() -> No
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     commands = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "exec </dev/null"] + [
-        f"make {target}" for target in ("lint", "test", "test-slow", "test-vllm")
+        f"make {target}" for target in ("lint", "test", "test-vllm")
     ]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
