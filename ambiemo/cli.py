@@ -33,6 +33,7 @@ def main() -> None:
     """
 
 
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
 
 
@@ -41,7 +42,7 @@ PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Pat
 @click.option(
     "--limit", type=click.IntRange(min=1), help="At most this many utterances of each corpus."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 @click.option(
     "--in-image",
     is_flag=True,
@@ -124,7 +125,7 @@ def run(
     type=click.Path(path_type=Path),
     help="The run's --store. Default: .store beside the bundle.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def status(out: Path, store: Path | None, as_json: bool) -> None:
     """What the run that writes the bundle OUT is doing: draws, rate, time left, dollars. Exit 0, or
     2 where there is no run.
@@ -139,7 +140,7 @@ def status(out: Path, store: Path | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 @click.option(
     "--signers",
     type=click.Path(path_type=Path),
@@ -183,7 +184,7 @@ def sign(bundle: Path, key: Path) -> None:
     show_default=True,
     help="Bits of JS divergence that do not matter.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
     """Two bundles, cell by cell, paired per utterance, by an equivalence test. Exit 0 agree, 1 not
     shown to agree.
@@ -201,7 +202,7 @@ def compare(first: Path, second: Path, margin: float, as_json: bool) -> None:
 @click.argument("table")
 @click.argument("row")
 @click.argument("column")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def trace(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None:
     """The utterances, answers and hashes behind one number of a bundle.
 
@@ -425,7 +426,7 @@ def data_fetch(
     metavar="KEY=BITS",
     help="For rule bits: medium_from, high_from.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def data_describe(file: Path, rule: str, thresholds: tuple[str, ...], as_json: bool) -> None:
     """Counts, votes per utterance, entropy, ambiguity levels of an imported corpus."""
     from ambiemo.corpora import describing
@@ -438,7 +439,7 @@ def data_describe(file: Path, rule: str, thresholds: tuple[str, ...], as_json: b
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def corpora(as_json: bool) -> None:
     """The corpora: licence, labels, options with defaults, where to get each."""
     from ambiemo.corpora import catalogue

@@ -37,10 +37,9 @@ from ambiemo.pipeline.account import Account
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import Expanded, laid_out
 from ambiemo.plan.schema import Plan, check
-from ambiemo.results.predictions import BASELINE, Column, prediction_rows
+from ambiemo.results.predictions import Column
 from ambiemo.results.study import Study, Unit, study_of
-from ambiemo.results.truths import truths_of
-from ambiemo.results.units import Gathered, UnitResult, all_units, baseline_result, unit_result
+from ambiemo.results.units import Gathered, UnitResult, all_units, unit_result
 from ambiemo.strategies import STRATEGIES
 
 MENDED = (
@@ -218,13 +217,8 @@ def derived(study: Study, gathered: dict[Unit, dict[str, Gathered]]) -> dict[str
     results: dict[Unit, UnitResult] = {}
     made: dict[str, bytes] = {}
     for unit in all_units(study):
-        if unit[0] == BASELINE:
-            columns, results[unit] = baseline_result(study, unit[1])
-        else:
-            columns, results[unit] = unit_result(study, unit, gathered[unit])
-        made[predictions_path(*unit)] = packed(
-            lines(prediction_rows(truths_of(study, unit[1]), columns))
-        )
+        predicted, results[unit] = unit_result(study, unit, lambda _, unit: gathered[unit])
+        made[predictions_path(*unit)] = packed(lines(predicted))
     return made | assembled(study, results)
 
 

@@ -128,19 +128,17 @@ def in_cluster(folder: Path, what: str, after: int) -> str:
     return done.stdout
 
 
+def run_of(folder: Path) -> list[str]:
+    """`ambiemo run` of the folder's plan."""
+    asked = ["run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
+    return [sys.executable, "-m", "ambiemo", *asked]
+
+
 def by_hand(folder: Path, signal_: int, after: int) -> float:
     """Send a signal to the driver of `ambiemo run`, then run the same command again. Returns
     seconds until the first ended.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "ambiemo",
-        "run",
-        str(folder / "plan.yaml"),
-        "--out",
-        str(folder / "out"),
-    ]
+    command = run_of(folder)
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as job:
@@ -221,15 +219,7 @@ def test_a_second_run_on_the_same_store_is_refused_and_the_first_goes_on(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     folder = planned(tmp_path / "two")
-    command = [
-        sys.executable,
-        "-m",
-        "ambiemo",
-        "run",
-        str(folder / "plan.yaml"),
-        "--out",
-        str(folder / "out"),
-    ]
+    command = run_of(folder)
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as job:

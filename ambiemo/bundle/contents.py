@@ -16,7 +16,7 @@ import yaml
 
 from ambiemo.bundle.folder import OtherFormat, opened
 from ambiemo.corpora.utterances import Utterance, Utterances
-from ambiemo.draws import Answer, Draw
+from ambiemo.draws import Answer, Candidate, Draw
 from ambiemo.errors import Broken, shown
 from ambiemo.jsonlines import Row, document, line, lines, rows, strict
 from ambiemo.limits import UTTERANCES, TooMuch, check_depth, parse_yaml
@@ -74,10 +74,7 @@ def answer_rows(
         {
             **head,
             "index": index,
-            "text": one.text,
-            "tokens": one.tokens,
-            "log_likelihood": one.log_likelihood,
-            "finish_reason": one.finish_reason,
+            **_said(one),
             "verdict": read.verdict,
             **tail,
         }
@@ -96,14 +93,16 @@ def score_row(draw: Draw, index: int, answer: Answer) -> Row:
     return {
         **head,
         "index": index,
-        "text": one.text,
-        "tokens": one.tokens,
-        "log_likelihood": one.log_likelihood,
-        "finish_reason": one.finish_reason,
+        **_said(one),
         "verdict": read.verdict,
         "score": read.score,
         **tail,
     }
+
+
+def _said(candidate: Candidate) -> Row:
+    """A candidate as it came: its fields in the order of the row."""
+    return {name: getattr(candidate, name) for name in ANSWER_KEYS[5:9]}
 
 
 def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:

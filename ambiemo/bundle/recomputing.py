@@ -8,7 +8,7 @@ import csv
 import io
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -26,13 +26,13 @@ from ambiemo.results.claims.columns import evidence_of, run_of
 from ambiemo.results.claims.deciding import Run, claim_rows
 from ambiemo.results.claims.reading import claims, packaged
 from ambiemo.results.claims_rendering import claims_section
-from ambiemo.results.predictions import BASELINE, Column, prediction_rows
+from ambiemo.results.predictions import BASELINE
 from ambiemo.results.rendering import markdown
 from ambiemo.results.sections import markdown_sections
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import as_csv, cell_rows, level_rows
-from ambiemo.results.truths import Truths, truths_of
-from ambiemo.results.units import Failure, UnitResult, all_units, baseline_result, unit_result
+from ambiemo.results.truths import truths_of
+from ambiemo.results.units import Failure, UnitResult, all_units, unit_result
 from ambiemo.results.verifying import self_preference_rows
 
 MOST_PROCESSES = 8
@@ -120,23 +120,14 @@ def work_on(
     """One unit from its answers to its rows, and where the bundle's predictions first differ from
     ours.
     """
-    model, corpus = unit
-    if model == BASELINE:
-        columns, result = baseline_result(study, corpus)
-    else:
-        columns, result = unit_result(study, unit, read_unit(study, unit, files))
-    path = predictions_path(model, corpus)
-    return (
-        unit,
-        result,
-        _difference(files, path, truths_of(study, corpus), columns) if compare else None,
-    )
+    expected, result = unit_result(study, unit, partial(read_unit, files=files))
+    path = predictions_path(*unit)
+    return unit, result, _difference(files, path, map(line, expected)) if compare else None
 
 
 def _difference(
-    files: Mapping[str, bytes], path: str, truths: Truths, columns: Sequence[Column]
+    files: Mapping[str, bytes], path: str, expected: Iterable[bytes]
 ) -> Difference | None:
-    expected = map(line, prediction_rows(truths, columns))
     if path not in files:
         return Difference("the whole file", "no such file", "a file, as the answers give one")
     with naming(path), opened(files, path) as found:

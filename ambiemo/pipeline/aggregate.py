@@ -12,6 +12,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedWriter
 from pathlib import Path
 from typing import IO, Any
@@ -30,10 +31,8 @@ from ambiemo.jsonlines import LEVEL, Row, line
 from ambiemo.pipeline.store import AnswerFile, Index
 from ambiemo.plan.expand import Expanded
 from ambiemo.plan.sharing import Question, asking, distinct, judging
-from ambiemo.results.predictions import BASELINE, Column, prediction_rows
 from ambiemo.results.study import Study, Unit, study_of
-from ambiemo.results.truths import truths_of
-from ambiemo.results.units import Gathered, UnitResult, all_units, baseline_result, unit_result
+from ambiemo.results.units import Gathered, UnitResult, all_units, unit_result
 
 BUFFER = 1 << 18
 """Bytes that wait to be packed."""
@@ -115,15 +114,9 @@ def unit_from_store(work: Work, unit: Unit) -> UnitResult:
     """One unit: its stored answers to files of the bundle, to predictions, to rows of the
     tables.
     """
-    study = study_of(work.expanded)
-    columns: list[Column]
-    if unit[0] == BASELINE:
-        columns, result = baseline_result(study, unit[1])
-    else:
-        columns, result = unit_result(study, unit, _gathered(work, study, unit))
+    predicted, result = unit_result(study_of(work.expanded), unit, partial(_gathered, work))
     with written(work.staging / predictions_path(*unit)) as file:
-        for row in prediction_rows(truths_of(study, unit[1]), columns):
-            file.write(line(row))
+        file.writelines(map(line, predicted))
     return result
 
 

@@ -3,13 +3,13 @@
 Both are made from the rows of tables/claims.csv, in which everything stands that is left out here.
 """
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 
 from ambiemo.jsonlines import Row
 from ambiemo.results.claims.deciding import NOT_TESTED, tally
+from ambiemo.results.rendering import markdown_row
+from ambiemo.results.tables import rows_from
 
 TITLE = "Claims"
 HEADS = ["claim", "what it says", "verdict", "estimate", "p (Holm)", "answers to flip"]
@@ -25,17 +25,7 @@ EMBEDDED_NOTE = (
 
 def claims_from_csv(data: bytes) -> list[Row]:
     """Rows of tables/claims.csv, numbers as numbers ("" = NaN)."""
-    return [
-        {
-            name: value
-            if name in WORDS
-            else int(value)
-            if name in COUNTS
-            else float(value or "nan")
-            for name, value in row.items()
-        }
-        for row in csv.DictReader(io.StringIO(data.decode("utf-8")))
-    ]
+    return rows_from(data, WORDS, COUNTS)
 
 
 def claims_table(rows: Sequence[Row]) -> list[list[str]]:
@@ -130,4 +120,4 @@ def flips_of(row: Row) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return markdown_row([cell.replace("|", "\\|") for cell in cells])

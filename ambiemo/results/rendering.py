@@ -4,8 +4,6 @@ results.md.
 The numbers come from the rows of the CSV files.
 """
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 
@@ -13,6 +11,7 @@ from ambiemo.jsonlines import Row
 from ambiemo.labels import CLEAR_CUT, LEVELS
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.study import Study
+from ambiemo.results.tables import rows_from
 from ambiemo.strategies import OWN, PARTS
 
 SHOWN = (
@@ -153,32 +152,35 @@ def markdown(
         parts += [
             f"## {model} on {corpus}",
             "",
-            _row(heading()),
-            _row(["---", *["---:"] * (len(heading()) - 1)]),
+            markdown_row(heading()),
+            markdown_row(["---", *["---:"] * (len(heading()) - 1)]),
         ]
-        parts += [_row(line) for line in table] + [""]
+        parts += [markdown_row(line) for line in table] + [""]
         parts += [f"{note}\n" for note in unscored(results, corpus, model)]
     if more := scaling(results, cells):
         parts += [
             f"## {MORE}",
             "",
-            _row(more[0]),
-            _row(["---", "---", *["---:"] * (len(more[0]) - 2)]),
+            markdown_row(more[0]),
+            markdown_row(["---", "---", *["---:"] * (len(more[0]) - 2)]),
         ]
-        parts += [_row(line) for line in more[1:]] + [""]
+        parts += [markdown_row(line) for line in more[1:]] + [""]
     levels = by_level(results)
     parts += [f"## {LEVEL_TITLE}", "", LEVEL_WARNING, ""]
-    parts += [_row(levels[0]), _row(["---", "---", *["---:"] * (len(levels[0]) - 2)])]
-    parts += [_row(line) for line in levels[1:]] + [""]
+    parts += [
+        markdown_row(levels[0]),
+        markdown_row(["---", "---", *["---:"] * (len(levels[0]) - 2)]),
+    ]
+    parts += [markdown_row(line) for line in levels[1:]] + [""]
     if heard:
         told = heard_table(heard)
         parts += [
             "## Was it heard?",
             "",
-            _row(told[0]),
-            _row(["---"] * 3 + ["---:"] * (len(told[0]) - 4) + ["---"]),
+            markdown_row(told[0]),
+            markdown_row(["---"] * 3 + ["---:"] * (len(told[0]) - 4) + ["---"]),
         ]
-        parts += [_row(line) for line in told[1:]] + [""]
+        parts += [markdown_row(line) for line in told[1:]] + [""]
     filled = {_name(row) for row in results}
     left_out = [(cell, cell.skipped or NO_OTHER) for cell in study.cells]
     left_out = [
@@ -268,7 +270,8 @@ def notes(study: Study, results: Sequence[Row]) -> list[str]:
     ]
 
 
-def _row(cells: Sequence[str]) -> str:
+def markdown_row(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 
@@ -287,14 +290,4 @@ def from_csv(data: bytes) -> list[Row]:
         "count",
     }
     counts |= {"failed_clip", "failed_control"}
-    return [
-        {
-            name: value
-            if name in words
-            else int(value)
-            if name in counts
-            else float(value or "nan")
-            for name, value in row.items()
-        }
-        for row in csv.DictReader(io.StringIO(data.decode("utf-8")))
-    ]
+    return rows_from(data, words, counts)

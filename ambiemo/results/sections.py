@@ -5,14 +5,14 @@ Each section opens with what its numbers cannot say. A number without an interva
 reason: in the notes below its table.
 """
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
 from ambiemo.jsonlines import Row
 from ambiemo.results.estimating import reasons
+from ambiemo.results.rendering import markdown_row
+from ambiemo.results.tables import rows_from
 
 Line = list[str]
 
@@ -79,7 +79,7 @@ class Section:
             "",
             self.caveat,
             "",
-            *map(_row, [lines[0], ["---"] * self.words + numbers, *lines[1:]]),
+            *map(markdown_row, [lines[0], ["---"] * self.words + numbers, *lines[1:]]),
             "",
             *(["No value, or no interval:", "", *notes, ""] if notes else []),
         ]
@@ -97,10 +97,7 @@ def markdown_sections(rows: Mapping[str, Sequence[Row]]) -> str:
 
 def read_csv(data: bytes) -> list[Row]:
     """Rows of one of these tables: numbers as numbers, "" as NaN except in columns of words."""
-    return [
-        {name: value if name in WORDS else float(value or "nan") for name, value in row.items()}
-        for row in csv.DictReader(io.StringIO(data.decode("utf-8")))
-    ]
+    return rows_from(data, WORDS)
 
 
 WORDS = frozenset(
@@ -156,10 +153,6 @@ def short_gains(rows: Sequence[Row]) -> dict[tuple[str, str], list[Line]]:
 
 def _signed(value: float, places: int) -> str:
     return f"{round(value, places) + 0.0:.{places}f}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _where(row: Row) -> str:

@@ -17,7 +17,7 @@ Intervals and p are those of `metrics.intervals`; FAMILIES says which p are corr
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -468,6 +468,23 @@ def _mean(values: np.ndarray) -> float:
 
 def _place(value: float) -> float:
     return round(value, PLACES) + 0.0  # no "-0.0"
+
+
+def rows_from(data: bytes, words: Collection[str], counts: Collection[str] = ()) -> list[Row]:
+    """Rows of a table's CSV: `words` as text, `counts` as whole numbers, the others as numbers
+    ("" = NaN).
+    """
+    return [
+        {
+            name: value
+            if name in words
+            else int(value)
+            if name in counts
+            else float(value or "nan")
+            for name, value in row.items()
+        }
+        for row in csv.DictReader(io.StringIO(data.decode("utf-8")))
+    ]
 
 
 def as_csv(rows: Iterable[Row]) -> bytes:

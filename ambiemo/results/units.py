@@ -5,7 +5,7 @@ The run reads the rows from the answer store, `verify` and `tables` from a bundl
 there on it is the same code.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ambiemo.jsonlines import Row
@@ -18,7 +18,13 @@ from ambiemo.results.curving import Cost, curve_rows, spent
 from ambiemo.results.evidence import Evidence
 from ambiemo.results.floored import floor_rows
 from ambiemo.results.gains import gain_rows
-from ambiemo.results.predictions import BASELINE, Column, baseline_columns, unit_columns
+from ambiemo.results.predictions import (
+    BASELINE,
+    Column,
+    baseline_columns,
+    prediction_rows,
+    unit_columns,
+)
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.tables import (
     Measures,
@@ -29,7 +35,7 @@ from ambiemo.results.tables import (
     paired_rows,
     result_rows,
 )
-from ambiemo.results.truths import truths_of
+from ambiemo.results.truths import Truths, truths_of
 from ambiemo.results.verifying import Judged, verifier_rows
 from ambiemo.strategies.candidates import Candidates
 from ambiemo.strategies.collecting import Collected
@@ -108,13 +114,25 @@ class UnitResult:
 
 
 def unit_result(
-    study: Study, unit: Unit, gathered: Mapping[str, Gathered]
-) -> tuple[list[Column], UnitResult]:
-    """The predictions of a unit and its rows of every table; gathered by the name of the
-    question.
+    study: Study, unit: Unit, gather: Callable[[Study, Unit], Mapping[str, Gathered]]
+) -> tuple[Iterator[Row], UnitResult]:
+    """The rows of a unit's predictions file, and of every table.
+
+    gather  what came back to the unit's questions, by their names; not called for the baselines of
+            a corpus, which ask nothing
     """
+    truths = truths_of(study, unit[1])
+    if unit[0] == BASELINE:
+        columns, result = _of_baselines(study, unit[1], truths)
+    else:
+        columns, result = _of_model(study, unit, truths, gather(study, unit))
+    return prediction_rows(truths, columns), result
+
+
+def _of_model(
+    study: Study, unit: Unit, truths: Truths, gathered: Mapping[str, Gathered]
+) -> tuple[list[Column], UnitResult]:
     corpus = unit[1]
-    truths = truths_of(study, corpus)
     candidates = {name: one.columns() for name, one in gathered.items()}
     columns = unit_columns(study, unit, truths, candidates)
     evidence = Evidence(study, unit, truths, columns, candidates)
@@ -159,9 +177,8 @@ def _costs(study: Study, unit: Unit, gathered: Mapping[str, Gathered]) -> dict[s
     }
 
 
-def baseline_result(study: Study, corpus: str) -> tuple[list[Column], UnitResult]:
-    """The predictions of a corpus' baselines and their rows of `results.csv` and `floors.csv`."""
-    truths = truths_of(study, corpus)
+def _of_baselines(study: Study, corpus: str, truths: Truths) -> tuple[list[Column], UnitResult]:
+    """Baselines have rows in `results.csv` and `floors.csv` alone."""
     columns = baseline_columns(study, corpus, truths)
     evidence = Evidence(study, (BASELINE, corpus), truths, columns, {})
     rows = UnitRows(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ambiemo.strategies import Strategy
 from ambiemo.strategies.aggregators import Mixture
 from ambiemo.strategies.candidates import Candidates, Floats
+from ambiemo.strategies.scorers import Scorer
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,16 @@ def predict(strategy: Strategy, candidates: Candidates, settings: Settings) -> P
     unscored = np.zeros(n, dtype=np.int64)
     given: list[Floats | float] = []
     if strategy.scorer is not None:
-        scores = np.where(parsed, strategy.scorer.score(candidates), np.nan)
+        scores = scores_of(strategy.scorer, candidates)
         unscored = (parsed & np.isnan(scores)).sum(axis=1)
         weigh = strategy.aggregator.reads == "weights"
         given = [
-            strategy.scorer.weigh(scores, _own(strategy.tau, settings.tau)) if weigh else scores
+            strategy.scorer.weigh(scores, own(strategy.tau, settings.tau)) if weigh else scores
         ]
     if strategy.aggregator.mixes:
         given += [
-            _own(strategy.concentration, settings.concentration),
-            _own(strategy.epsilon, settings.epsilon),
+            own(strategy.concentration, settings.concentration),
+            own(strategy.epsilon, settings.epsilon),
         ]
     made = strategy.aggregator.combine(distributions, *given)
     bits = np.full((n, 3), np.nan)
@@ -78,7 +79,13 @@ def predict(strategy: Strategy, candidates: Candidates, settings: Settings) -> P
     )
 
 
-def _own(chosen: float | None, usual: float) -> float:
+def scores_of(scorer: Scorer, candidates: Candidates) -> Floats:
+    """Scores of the candidates that parsed, (n, N); NaN for the others and where there is none."""
+    return np.where(candidates.parsed, scorer.score(candidates), np.nan)
+
+
+def own(chosen: float | None, usual: float) -> float:
+    """A strategy's own number where it has one, else the plan's."""
     return usual if chosen is None else chosen
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from ambiemo.metrics.decomposition import shared_win
 from ambiemo.strategies import Strategy
 from ambiemo.strategies.candidates import Candidates, Floats
-from ambiemo.strategies.predict import Settings
+from ambiemo.strategies.predict import Settings, own, scores_of
 
 
 def weights_of(strategy: Strategy, candidates: Candidates, settings: Settings) -> Floats:
@@ -18,11 +18,9 @@ def weights_of(strategy: Strategy, candidates: Candidates, settings: Settings) -
                     candidate casts one vote. It differs from the linear pool in what is averaged
                     (votes for the largest label instead of distributions), not in the weights.
     """
-    parsed = candidates.parsed
     if strategy.scorer is None:
-        return parsed.astype(np.float64)
-    scores = np.where(parsed, strategy.scorer.score(candidates), np.nan)
+        return candidates.parsed.astype(np.float64)
+    scores = scores_of(strategy.scorer, candidates)
     if strategy.aggregator.reads == "scores":
         return shared_win(scores, candidates.distributions)
-    tau = settings.tau if strategy.tau is None else strategy.tau
-    return np.nan_to_num(strategy.scorer.weigh(scores, tau))
+    return np.nan_to_num(strategy.scorer.weigh(scores, own(strategy.tau, settings.tau)))
