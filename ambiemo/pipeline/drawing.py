@@ -47,8 +47,8 @@ def drawn(expanded: Expanded, store: AnswerStore, account: Account, board: Board
     from ambiemo.pipeline.cluster import enough, pool_size
 
     for model in asked_models(expanded):
-        entry = expanded.entry(model)
-        enough(model, entry, pool_size(entry, expanded.engine(model)))
+        entry, engine = expanded.entry(model), expanded.engine(model)
+        enough(model, entry, pool_size(entry, engine), engine=engine)
     asked: set[tuple[str, str, str]] = set()
     while True:
         # without a model that stopped, the others may be asked something new, such as fewer

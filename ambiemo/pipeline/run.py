@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ambiemo.durable import write
 from ambiemo.errors import BadInput, Broken
 from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.drawing import asked_models, drawn
@@ -41,6 +42,7 @@ def run(
     the bundle is written, with one line for each model that failed: what was drawn stays in the
     store.
     """
+    from ambiemo.pipeline.clips import clips_sent
     from ambiemo.pipeline.cluster import ray_started
     from ambiemo.plan.dry_run import print_missing
     from ambiemo.terminal import print_tables
@@ -69,6 +71,9 @@ def run(
         about = {"plan": expanded.plan.name, "bundle": str(bundle.resolve())}
         board = stack.enter_context(Board(answers.folder / STATUS, about))
         stack.enter_context(ray_started(address))
+        board.enter("looking at the nodes")
+        looked_at(expanded, answers.folder)
+        stack.enter_context(clips_sent())
         board.enter("drawing")
         account.seconds["start"] = time.monotonic() - began
         try:
@@ -121,6 +126,21 @@ def agreed_to_pay(expanded: Expanded) -> None:
         f"{expanded.plan.name}: found {len(open_ended)} models that may cost ${total:,.2f} together, expected a ceiling for each: "
         "say `options: {max_dollars: …}` of the model in the plan, or run again with --yes"
     )
+
+
+def looked_at(expanded: Expanded, store: Path) -> None:
+    """Look at every node before the first draw, and say what is remarkable. Raises BadInput, one
+    line per node and fault.
+    """
+    from ambiemo.pipeline import probe
+
+    token = store / ".probe"
+    write(token, b"")
+    try:
+        for remark in probe.checked(probe.needs_of(expanded, asked_models(expanded), token)):
+            say(remark)
+    finally:
+        token.unlink(missing_ok=True)
 
 
 def writable(folder: Path) -> None:
