@@ -22,6 +22,7 @@ LAYERS = (
     ("terminal",),
     ("bundle",),
     ("pipeline",),
+    ("smoke",),
     ("cli",),
     ("__main__",),
 )
