@@ -5,10 +5,10 @@ has of it is `expand`'s matter.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from ambiemo import corpora, engines, models
-from ambiemo.errors import BadInput, shown
+from ambiemo.errors import BadInput, nearest, shown
 from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
 from ambiemo.limits import (
     CORPORA,
@@ -263,7 +263,7 @@ class Ambiguity(Part):
             return value
         rule = value.get("rule", "bits")
         if rule not in list(AMBIGUITY_RULES):
-            raise ValueError(f"unknown rule '{rule}'; there are {', '.join(AMBIGUITY_RULES)}")
+            raise ValueError(f"unknown rule '{rule}'; {nearest(str(rule), AMBIGUITY_RULES)}")
         known = AMBIGUITY_RULES[rule].thresholds
         given = value.get("thresholds") or {}
         if not isinstance(given, dict):
@@ -398,7 +398,7 @@ class Plan(Part):
         unknown = [name for name in value if name not in BASELINES]
         if unknown:
             raise ValueError(
-                f"unknown baseline {', '.join(unknown)}; there are {', '.join(BASELINES)}"
+                f"unknown baseline {', '.join(unknown)}; {nearest(unknown[0], BASELINES)}"
             )
         return value
 
@@ -448,7 +448,7 @@ def check(content: Any, name: str) -> Plan:
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
     written_out = tuple(
@@ -470,7 +470,7 @@ def check(content: Any, name: str) -> Plan:
         spec = _named(place, entry.spec)
         if entry.engine and entry.engine not in engines.ENGINES:
             raise BadInput(
-                f"{place}.engine: unknown '{entry.engine}'; there are {', '.join(engines.ENGINES)}"
+                f"{place}.engine: unknown '{entry.engine}'; {nearest(entry.engine, engines.ENGINES)}"
             )
         if entry.engine and entry.engine not in (*spec.engines, "null"):
             raise BadInput(
@@ -503,7 +503,7 @@ def check(content: Any, name: str) -> Plan:
         unknown = [one for one in control.strategies if one not in known]
         if unknown:
             raise BadInput(
-                f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan"
+                f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan; {nearest(unknown[0], sorted(known))}"
             )
     return plan
 
@@ -521,7 +521,24 @@ def _place(location: Iterable[Any]) -> str:
 
 def _complaint(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return "unknown key; remove it or mend its spelling"
+        key = shown(str(error["loc"][-1]))
+        return f"unknown key; {nearest(key, _keys_at(error['loc'][:-1]))}"
     if error["type"] == "missing":
         return "missing; add it"
     return f"{error['msg'].removeprefix('Value error, ')} (found {shown(repr(error['input']))})"
+
+
+def _keys_at(location: Sequence[Any]) -> list[str]:
+    """The keys that a plan may have at a place such as ("models", 0)."""
+    part: type[BaseModel] = Plan
+    for name in location:
+        if isinstance(name, str) and name in part.model_fields:
+            part = _part_of(part.model_fields[name].annotation) or part
+    return list(part.model_fields)
+
+
+def _part_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as tuple[ModelEntry, ...] or Price | None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_part_of, get_args(annotation))), None)
