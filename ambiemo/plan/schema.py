@@ -36,8 +36,9 @@ from ambiemo.limits import (
     parse_yaml,
     read_regular,
 )
-from ambiemo.models import ModelSpec, Price
-from ambiemo.models.spec import COMMIT
+from ambiemo.models import Accepts, Capability, ModelSpec, Price
+from ambiemo.models.own import FOLDER_HASH, location
+from ambiemo.models.spec import COMMIT, FOLDER
 from ambiemo.strategies import (
     OWN,
     STRATEGIES,
@@ -52,6 +53,11 @@ from ambiemo.strategies import (
 from ambiemo.strategies.baselines import BASELINES
 
 T = TypeVar("T")
+OWN_KEYS = (
+    "weights", "served_model", "base_url", "key_env", "family", "audio_seconds", "capabilities",
+    "dtype", "memory_gib", "max_model_len", "accepts",
+)  # fmt: skip
+"""Keys of a model's entry that describe a model of the user's own."""
 
 
 class Part(BaseModel):
@@ -68,6 +74,13 @@ class ModelEntry(Part):
     cores hold; models side by side then share them as Ray places the actors. The number of actors
     changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a
     commit) and `price` take the place of the specification's.
+
+    The other keys are for a model of the user's own (`models.own`), whose id is not in the table:
+    weights        a folder or a repository; served_model  the name that a server knows it by
+    base_url       the server's address; else the variable ID_BASE_URL holds it
+    key_env        name of the variable that holds the server's key
+    family         qwen2_audio, qwen2_5_omni, audioflamingo3 or ultravox where an engine must know it
+    audio_seconds, capabilities, dtype, memory_gib, max_model_len, accepts  as in a specification
     """
 
     id: str
@@ -78,28 +91,75 @@ class ModelEntry(Part):
     options: dict[str, Any] = {}
     revision: str = ""
     price: Price | None = None
+    weights: str = Field(default="", max_length=1000)
+    served_model: str = Field(default="", max_length=200)
+    base_url: str = Field(default="", max_length=1000)
+    key_env: str = Field(default="", pattern=r"^([A-Za-z_]\w{0,99})?$")
+    family: str = Field(default="", pattern=r"^[a-z0-9_]{0,40}$")
+    audio_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    capabilities: tuple[Capability, ...] | None = None
+    dtype: Literal["", "bfloat16", "float16", "float32"] = ""
+    memory_gib: float = Field(default=0, ge=0, le=1e5)
+    max_model_len: int = Field(default=0, ge=0, le=2**24)
+    accepts: Accepts | None = None
 
     @field_validator("revision")
     @classmethod
     def _a_commit(cls, value: str) -> str:
-        if value and not COMMIT.fullmatch(value):
+        if value and not (COMMIT.fullmatch(value) or FOLDER_HASH.fullmatch(value)):
             raise ValueError(
                 "expected a commit, 40 hex digits; `ambiemo models --resolve` prints it"
             )
         return value
 
+    @field_validator("capabilities", mode="before")
+    @classmethod
+    def _in_one_order(cls, value: Any) -> Any:
+        plain = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+        return sorted(set(value)) if plain else value
+
+    @property
+    def is_own(self) -> bool:
+        """True for a model that this entry describes, and the table does not."""
+        return any(
+            getattr(self, name) != type(self).model_fields[name].default for name in OWN_KEYS
+        )
+
     def spec(self) -> ModelSpec:
         """The model's specification, with the revision and the price of this entry. Raises
-        BadInput: an unknown model, a commit for no repository.
+        BadInput: an unknown model, a commit for no repository, a model of the user's own that is
+        not whole. Reads no file.
         """
+        if self.is_own:
+            said = {
+                name: value
+                for name in ("revision", "price", *OWN_KEYS)
+                if (value := getattr(self, name)) != type(self).model_fields[name].default
+            }
+            if self.capabilities is not None:
+                said["capabilities"] = frozenset(self.capabilities)
+            return models.own_spec(self.id, **said)
         found = models.model(self.id)
         if self.revision and not found.is_repository:
             raise BadInput(
                 f"revision: {self.id} ({found.weights}) is no repository that has commits; remove the key"
             )
+        if self.revision and not COMMIT.fullmatch(self.revision):
+            raise BadInput(
+                f"revision: found {self.revision}, expected a commit of {found.weights}, 40 hex digits"
+            )
         said = {name: value for name in ("revision", "price") if (value := getattr(self, name))}
         notes = dict.fromkeys((f"{name}_note" for name in said), "given in the plan")
         return found.changed(**said, **notes) if said else found
+
+    def portable(self) -> "ModelEntry":
+        """The entry without what names a place of one machine: the folder of the weights (the hash
+        in `revision` says which they are), the server's address. Reads no file.
+        """
+        weights = self.weights
+        if self.is_own and weights and location(self.id, weights).startswith(FOLDER):
+            weights = FOLDER
+        return self.model_copy(update={"weights": weights, "base_url": ""})
 
 
 class CorpusEntry(Part):
@@ -485,10 +545,11 @@ def check(content: Any, name: str) -> Plan:
                 f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
                 "with several, each would have the whole dollar ceiling and rate"
             )
-        address = entry.options.get("base_url") or ""
+        address = entry.options.get("base_url") or entry.base_url
         if not isinstance(address, str) or "@" in address.partition("://")[2].partition("/")[0]:
+            where = "options.base_url" if entry.options.get("base_url") else "base_url"
             raise BadInput(
-                f"{place}.options.base_url: found a user or password in the address, expected none: it would be kept and shown; "
+                f"{place}.{where}: found a user or password in the address, expected none: it would be kept and shown; "
                 "put a key into the environment variable that the model names"
             )
         parts = entry.options.get("tensor_parallel_size", 1)
