@@ -2,9 +2,12 @@
 that `verify` and `score` start at once.
 """
 
+import contextlib
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,11 +23,72 @@ from ambiemo.commands import FrontDoor, Rooms, names
 def main() -> None:
     """Reproduce, and check, "Decoding Ambiguous Emotions with Test-Time Scaling in Audio-Language
     Models" (arXiv 2602.03873).
+
+    Begin with `ambiemo run reproduce/quick.yaml`, which needs no GPU, key or network. Examples stand
+    at the end of `ambiemo COMMAND --help`.
     """
 
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+
+
+@main.command()
+@PLAN
+@click.option(
+    "--server",
+    default="",
+    metavar="URL",
+    help="Your model's server, OpenAI-compatible, such as http://127.0.0.1:8000/v1.",
+)
+@click.option(
+    "--model",
+    default="",
+    metavar="NAME",
+    shell_complete=names(commands.models),
+    help="The server's name for its model; without --server an id of `ambiemo models`.",
+)
+@click.option(
+    "--weights",
+    default="",
+    metavar="WHERE",
+    help="Your checkpoint in place of a server: a folder, or owner/name.",
+)
+@click.option("--revision", default="", metavar="COMMIT", help="The commit of owner/name.")
+@click.option(
+    "--corpus",
+    default="",
+    metavar="NAME",
+    shell_complete=names(commands.corpora),
+    help="A corpus of `ambiemo corpora`. Default: the embedded clips.",
+)
+@click.option("--root", default="", metavar="DIR", help="The corpus' folder.")
+@click.option(
+    "--csv",
+    "clips",
+    type=click.Path(path_type=Path),
+    help="Your own clips: utterance_id, audio, speaker, one column of counts per label.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many clips. Default: 20.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@AS_JSON
+def init(plan_file: Path, clips: Path | None, force: bool, as_json: bool, **wanted: Any) -> None:
+    """Write a plan for your own model or clips, with a comment at every key.
+
+    Asks, if no option says what you want and this is a terminal. Needs no network. Exit 0, or 2 for
+    a file that is there already.
+    """
+    from ambiemo.plan import starting
+
+    if clips is None and not any(wanted.values()) and sys.stdin.isatty() and not as_json:
+        start = starting.asked(commands.ask)
+    else:
+        start = starting.start(clips=clips, **wanted)
+    starting.write(plan_file, start, force)
+    if as_json:
+        terminal.show_json({"plan": str(plan_file), **asdict(start)})
+    else:
+        terminal.show(f"{plan_file} is written. Look at it, then: ambiemo plan {plan_file}")
 
 
 @main.command()
@@ -83,6 +147,12 @@ def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> N
     is_flag=True,
     help="Pay what the plan may cost, for models without a ceiling (`max_dollars`).",
 )
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object at the end; progress goes to stderr.",
+)
 def run(
     plan_file: Path,
     out: Path | None,
@@ -91,6 +161,7 @@ def run(
     limit: int | None,
     allow_missing: bool,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Run a plan to its end and write the bundle; the same command again goes on where it stopped.
 
@@ -99,15 +170,19 @@ def run(
     """
     from ambiemo.pipeline.run import run as run_plan
 
-    run_plan(
-        plan_file,
-        out=out,
-        store=store,
-        address=address,
-        limit=limit,
-        allow_missing=allow_missing,
-        yes=yes,
-    )
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        bundle = run_plan(
+            plan_file,
+            out=out,
+            store=store,
+            address=address,
+            limit=limit,
+            allow_missing=allow_missing,
+            yes=yes,
+        )
+    if as_json:
+        account = json.loads((bundle / "data" / "log" / "run.log").read_text("utf-8"))
+        terminal.show_json({"bundle": str(bundle), **account})
 
 
 @main.command()

@@ -220,7 +220,6 @@ def draw_missing(
     work = groups(questions, expanded.plan.group_size, lambda key: store.has(model, key))
     store.forget(model)
     reused = wanted - work.draws
-    say(f"{model}: {what}: {wanted} draws, {reused} in the store")
     job = board.job(model, what, work.draws, reused)
     unasked, reasons = 0, Counter[str]()
     with lock:
