@@ -153,7 +153,7 @@ def test_it_asks_in_a_terminal_and_only_there(tmp_path: Path) -> None:
     from pseudo_terminal import answered
 
     path = tmp_path / "p.yaml"
-    seen = answered(["init", str(path)], b"\n\n\n\n\n")
+    seen = answered(["init", str(path)], b"\n" * 6)
     assert "Address of your model's server" in seen
     assert read(path).models[0].id == "tiny"
     assert "Address" not in ambiemo("init", str(tmp_path / "q.yaml")).output

@@ -21,6 +21,7 @@ LAYERS = (
     ("results",),
     ("bundle",),
     ("pipeline",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )
