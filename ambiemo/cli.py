@@ -146,13 +146,19 @@ def status(out: Path, store: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Your list of allowed signers (ssh-keygen): the bundle must be signed by one of them.",
 )
-def verify(bundle: Path, as_json: bool, signers: Path | None) -> None:
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    help="The bundle's page, to be checked too. Default: BUNDLE.html, if it is there.",
+)
+def verify(bundle: Path, as_json: bool, signers: Path | None, page: Path | None) -> None:
     """Does a bundle hold: unchanged, nothing added, tables follow from answers. Exit 0 holds, 1
     broken, 2 unreadable.
     """
     from ambiemo.bundle import verdict
 
-    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers) else 1)
+    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers, page=page) else 1)
 
 
 @main.command()
@@ -240,6 +246,56 @@ def tables(bundle: Path, out: Path | None) -> None:
     print_tables(made)
     if out is not None:
         click.echo(f"{len(made)} tables in {out}")
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The page. Default: BUNDLE.html.")
+@click.option(
+    "--audio",
+    type=click.Path(path_type=Path),
+    help="Your own audio files: each clip with the right SHA-256 is linked, none is copied.",
+)
+@click.option("--strict", is_flag=True, help="Write no page of a bundle that does not verify.")
+@click.option(
+    "--fast",
+    is_flag=True,
+    help="Check hashes only, do not make the tables again; the page says so.",
+)
+def report(bundle: Path, out: Path | None, audio: Path | None, strict: bool, fast: bool) -> None:
+    """Write one HTML page about a bundle: claims, figures, tables, utterances. Exit 0, or 1 with
+    --strict where the bundle is broken.
+    """
+    from ambiemo.bundle.page import open_words, write_page
+
+    place, findings = write_page(bundle, out, audio, strict=strict, fast=fast)
+    if findings:
+        click.echo(
+            f"ambiemo: {shown(str(bundle))}: does not verify ({len(findings)} findings); the page says so on top",
+            err=True,
+        )
+    click.echo(open_words(place))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The folder for the figures."
+)
+@click.option(
+    "--format",
+    "formats",
+    default="svg",
+    show_default=True,
+    metavar="svg,pdf",
+    help="One format, or both with a comma.",
+)
+def figures(bundle: Path, out: Path, formats: str) -> None:
+    """Write the figures of the page as files for a paper. The same bundle gives the same bytes."""
+    from ambiemo.bundle.page import write_figures
+
+    written = write_figures(bundle, out, formats.split(","))
+    click.echo(f"{len(written)} figures in {out}")
 
 
 @main.command()

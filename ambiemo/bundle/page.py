@@ -90,15 +90,17 @@ def page_of(
     checked: str,
     place: Path,
     audio: Path | Mapping[str, Any] | None = None,
+    matplotlib: str = "",
 ) -> bytes:
     """The page of a bundle as bytes: a function of its files, the outcomes and the audio.
 
     audio: the user's folder, or the links themselves where a page is made again.
+    matplotlib: the version to name, where a page is made again to be compared without its figures.
     """
     disk = look(folder)
     files = payload_of(disk)
     lacks: list[str] = []
-    tables = _tables(files, lacks)
+    tables = tables_of(files, lacks)
     seen = _browsed(files, lacks)
     rows = seen.utterances["utterances"] if seen.utterances else []
     links = page_audio.links(audio, place, rows) if isinstance(audio, Path) else dict(audio or {})
@@ -113,9 +115,9 @@ def page_of(
         pages.Page(
             name=str(plan.get("name") or name),
             title=str(plan.get("title") or plan.get("name") or name),
-            digest=_digest(disk),
+            digest=digest_of(disk),
             version=__version__,
-            matplotlib=matplotlib_version(),
+            matplotlib=matplotlib or matplotlib_version(),
             checked=checked,
             checked_words=CHECKED[checked][0],
             facts=_facts(files, tables),
@@ -154,7 +156,7 @@ CHECK_WORDS = (
 )
 
 
-def _tables(files: Mapping[str, bytes], lacks: list[str]) -> dict[str, Table]:
+def tables_of(files: Mapping[str, bytes], lacks: list[str]) -> dict[str, Table]:
     found = {}
     for name in TABLES:
         try:
@@ -201,7 +203,9 @@ def _facts(files: Mapping[str, bytes], tables: Mapping[str, Table]) -> list[tupl
         told.append(("speakers", ", ".join(speakers.values())))
     try:
         run = parsed("config/run.json", files, strict)
-        told.append(("limit", "none" if run["limit"] is None else f"{run['limit']} utterances a corpus"))
+        told.append(
+            ("limit", "none" if run["limit"] is None else f"{run['limit']} utterances a corpus")
+        )
         missing = ", ".join(f"{one['kind']} {one['id']}" for one in run["missing"])
         told.append(("missing", missing or "nothing"))
     except (AmbiemoError, KeyError, TypeError):
@@ -209,9 +213,14 @@ def _facts(files: Mapping[str, bytes], tables: Mapping[str, Table]) -> list[tupl
     return told
 
 
-def _digest(disk: Disk) -> str:
+def digest_of(disk: Disk) -> str:
     """SHA-256 of the tag manifest; "" where there is none."""
     return sha256(disk.read(TAG_MANIFEST)) if TAG_MANIFEST in disk.files else ""
+
+
+def open_words(place: Path) -> str:
+    """The line that ends a command that wrote a page."""
+    return f"open {place}"
 
 
 def write_figures(folder: Path, out: Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
@@ -219,15 +228,22 @@ def write_figures(folder: Path, out: Path, formats: Sequence[str] = ("svg",)) ->
     and matplotlib give the same bytes. Raises BadInput where there is no bundle, Broken where a
     table cannot be used.
     """
+    for kind in formats:
+        if kind not in FORMATS:
+            raise BadInput(
+                f"--format: found {shown(kind)!r}, expected {' or '.join(FORMATS)}, or both with a comma"
+            )
     with in_one_line(folder):
         files = payload_of(look(folder))
         lacks: list[str] = []
-        tables, seen = _tables(files, lacks), _browsed(files, lacks)
+        tables, seen = tables_of(files, lacks), _browsed(files, lacks)
         if lacks:
             raise Broken("; ".join(lacks))
         drawn = drawings(tables, seen.reliabilities)
         if not drawn:
-            raise BadInput(f"{shown(str(folder))}: found no row in its tables, expected results to draw")
+            raise BadInput(
+                f"{shown(str(folder))}: found no row in its tables, expected results to draw"
+            )
         written = []
         for one in drawn:
             for kind in formats:

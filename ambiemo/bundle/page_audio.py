@@ -57,7 +57,11 @@ def words(told: Mapping[str, Mapping[str, str]], utterances: int) -> str:
     """How many clips are linked, and how many files do not match."""
     linked = sum("href" in one for one in told.values())
     wrong = len(told) - linked
-    more = f" {wrong} files have an utterance's name and another SHA-256; they are not linked." if wrong else ""
+    more = (
+        f" {wrong} files have an utterance's name and another SHA-256; they are not linked."
+        if wrong
+        else ""
+    )
     return f"Your own audio: {linked} of {utterances} clips are linked, each with the SHA-256 of inputs/utterances.jsonl.{more}"
 
 
@@ -73,7 +77,9 @@ def wrong_links(page: Path, told: Any, utterances: Iterable[Row]) -> list[tuple[
             continue
         place = Path(os.path.normpath(page.parent / unquote(href)))
         if "://" in href or name not in hashes or place.suffix.lower() not in SUFFIXES:
-            found.append((f"audio of {shown(name)}", shown(href), "a relative link to an audio file"))
+            found.append(
+                (f"audio of {shown(name)}", shown(href), "a relative link to an audio file")
+            )
         elif place.is_file() and (digest := _hash(place)) != hashes[name]:
             found.append((f"audio of {shown(name)}", f"sha256 {digest}", f"sha256 {hashes[name]}"))
     return found
@@ -82,7 +88,9 @@ def wrong_links(page: Path, told: Any, utterances: Iterable[Row]) -> list[tuple[
 def _audio(folder: Path) -> Iterable[Path]:
     """Audio files below a folder, sorted; links to folders are not followed."""
     if not folder.is_dir():
-        raise BadInput(f"{shown(str(folder))}: found no folder, expected your own audio files (--audio)")
+        raise BadInput(
+            f"{shown(str(folder))}: found no folder, expected your own audio files (--audio)"
+        )
     seen = 0
     for place, folders, names in os.walk(folder):
         folders.sort()
@@ -109,7 +117,9 @@ def _hash(path: Path) -> str:
     try:
         return sha256_file(path)
     except OSError as error:
-        raise BadInput(f"{shown(str(path))}: cannot read: {error.strerror}; name a folder that can be read") from error
+        raise BadInput(
+            f"{shown(str(path))}: cannot read: {error.strerror}; name a folder that can be read"
+        ) from error
 
 
 def _href(path: Path, page: Path) -> str:

@@ -43,7 +43,7 @@ LONGEST_TEXT = 600
 Z = 1.959963984540054
 CALIBRATED = ("greedy", *(name for family in FAMILIES for place in family.places for name in place))
 """Strategies whose reliability is drawn, if the bundle has them; else the first ones it has."""
-MOST_CALIBRATED = 9
+MOST_CALIBRATED = 10
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     reliabilities = []
     units = [(BASELINE, corpus) for corpus in truths] + study.units
     for model, corpus in units:
-        found, calibrated = _predictions(files, (model, corpus), truths[corpus], set(chosen[corpus]))
+        found, calibrated = _predictions(
+            files, (model, corpus), truths[corpus], set(chosen[corpus])
+        )
         reliabilities += calibrated
         for (name, strategy, control), told in found:
             column = columns.setdefault((strategy, control), len(columns))
@@ -100,7 +102,9 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     if not kept:
         return Browsed(None, words, (), tuple(reliabilities))
     told = {
-        "labels": {corpus: [visible(one) for one in names] for corpus, names in study.labels.items()},
+        "labels": {
+            corpus: [visible(one) for one in names] for corpus, names in study.labels.items()
+        },
         "columns": [
             visible(strategy if control == "none" else f"{strategy} · {control.replace('_', ' ')}")
             for strategy, control in columns
@@ -234,9 +238,7 @@ def _predictions(
 CLIP = re.compile(rb'"audio_sha256": "([0-9a-f]{64})"')
 
 
-def _rows(
-    files: Mapping[str, bytes], path: str, clips: set[str] | None = None
-) -> Iterator[Row]:
+def _rows(files: Mapping[str, bytes], path: str, clips: set[str] | None = None) -> Iterator[Row]:
     """Rows of a JSON-lines file, those of some clips alone if `clips` is given: `verify` asks whether
     they are in canonical form, here they are only shown.
     """

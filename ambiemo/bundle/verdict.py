@@ -24,13 +24,20 @@ if TYPE_CHECKING:
 SHOWN_A_CHECK = 10
 
 
-def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
+def show(
+    folder: Path, as_json: bool, signers: Path | None = None, page: Path | None = None
+) -> bool:
     """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it
     cannot be read.
+
+    page: the bundle's page, to be checked too; by default the one next to the bundle, if one is
+    there.
     """
     outcomes = examine(folder, signers=signers)
     who = signature_words(folder, signers)
     known = facts_of(folder) if holds(outcomes) else None
+    if holds(outcomes):
+        outcomes += page_outcome(folder, outcomes, page)
     if isinstance(
         sys.stdout, TextIOWrapper
     ):  # a terminal that knows no tick must not turn a verdict into a traceback
@@ -51,6 +58,18 @@ def facts_of(folder: Path) -> "Facts | None":
     from ambiemo.bundle.facts import facts
 
     return facts(folder)
+
+
+def page_outcome(folder: Path, outcomes: Sequence[Outcome], page: Path | None) -> list[Outcome]:
+    """The check of a page; nothing where none is named and none lies next to the bundle."""
+    if page is None:
+        place = folder.resolve()
+        page = place.with_name(f"{place.name}.html")
+        if not page.is_file():
+            return []
+    from ambiemo.bundle.page_check import check_page
+
+    return [check_page(folder, page, outcomes)]
 
 
 def signature_words(folder: Path, signers: Path | None) -> str:

@@ -63,4 +63,3 @@ def reliability(
         float(ece(differences.sum(axis=0))),
         float(np.sqrt(2 / np.pi * noise).sum() / len(truth)),
     )
-

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ambiemo.errors import shown
 from ambiemo.results.report.calibration import BINS, Reliability
-from ambiemo.results.report.cells import Line, Table, visible
+from ambiemo.results.report.cells import Cell, Line, Reckoned, Table, visible
 from ambiemo.results.tables import EXPLORATORY
 
 if TYPE_CHECKING:
@@ -29,10 +29,11 @@ SIZE = 9
 """Points of every text: 12 CSS pixels on the page."""
 WIDE, NARROW, SMALL = 7.6, 3.55, 1.72
 """Inches: a figure of its own, one of two side by side, one of several."""
-POINTS_WIDE = 6.0
-"""Inches from which a figure stands alone."""
+POINTS_WIDE, POINTS_SMALL = 6.0, 2.0
+"""Inches from which a figure stands alone, and up to which it is one of several."""
 ROW = 0.215
 LONGEST_NAME = 34
+GAP = "\u00a0" * 8
 SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "ambiemo",
     "svg.fonttype": "none",
@@ -67,7 +68,8 @@ SETTINGS: dict[str, Any] = {
 @dataclass(frozen=True)
 class Drawing:
     """One figure. unit: corpus and model, "" for those that a figure is not about alone; size in
-    inches; least: CSS pixels below which the page scrolls it; kind: which section it is of.
+    inches; least: CSS pixels below which the page scrolls it; kind: which section it is of; caption:
+    what the page says above it.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Drawing:
     size: tuple[float, float]
     draw: Callable[["Figure"], None]
     least: int = 0
+    caption: tuple[str | Cell | Reckoned, ...] = ()
 
 
 def svg(drawing: Drawing) -> bytes:
@@ -127,7 +130,11 @@ def drawings(
         made += curves(tables["curves"], unit)
         made += [pareto(tables["curves"], unit), ambiguity(tables["ambiguity"], unit)]
         made += [heard(tables["heard"], unit)]
-        made += [calibration(one) for one in reliabilities if (one.corpus, one.model) == unit]
+        made += [
+            calibration(one, tables["results"])
+            for one in reliabilities
+            if (one.corpus, one.model) == unit
+        ]
     for corpus in dict.fromkeys(corpus for corpus, _ in units):
         made.append(floors(tables["floors"], tables["results"], corpus))
     return [one for one in made if one is not None]
@@ -176,7 +183,7 @@ class Panel:
     axis: str
     marks: Mapping[str, Sequence[Mark]]
     zero: bool = True
-    weight: float = 1.0
+    limits: tuple[float, float] | None = None
 
 
 def _forest(
@@ -197,20 +204,19 @@ def _forest(
         at += 1
     head, foot = 0.34, 0.5
     height = head + foot + at * ROW
-    left = 0.12 + 0.078 * max(len(name_of(one)) for one in names)
+    left = 0.1 + 0.072 * max(len(name_of(one)) for one in names)
     right = 0.1 + (0.078 * max(map(len, notes.values())) if notes else 0)
     between = 0.22
 
     def draw(figure: "Figure") -> None:
         inside = width - left - right - between * (len(panels) - 1)
-        total = sum(panel.weight for panel in panels)
+        wide = inside / len(panels)
         start = left
         for number, panel in enumerate(panels):
-            wide = inside * panel.weight / total
-            axes = figure.add_axes(
-                (start / width, foot / height, wide / width, at * ROW / height)
-            )
+            axes = figure.add_axes((start / width, foot / height, wide / width, at * ROW / height))
             start += wide + between
+            if panel.limits is not None:
+                axes.set_xlim(panel.limits)
             _rows(axes, places, panel)
             axes.set_ylim(at - 0.5, -0.5)
             axes.set_yticks(
@@ -244,12 +250,30 @@ def _rows(axes: "Axes", places: Mapping[str, float], panel: Panel) -> None:
         for mark in marks:
             place = places[name] + mark.offset
             if math.isfinite(mark.reach):
-                axes.barh(place, 2 * mark.reach, left=-mark.reach, height=0.62, color=RULE, zorder=0.5)
+                axes.barh(
+                    place, 2 * mark.reach, left=-mark.reach, height=0.62, color=RULE, zorder=0.5
+                )
             if not math.isfinite(mark.value):
+                continue
+            if panel.limits is not None and not panel.limits[0] <= mark.value <= panel.limits[1]:
+                far = panel.limits[mark.value > panel.limits[1]]
+                axes.plot(
+                    [far],
+                    [place],
+                    marker=">" if mark.value > panel.limits[1] else "<",
+                    markersize=6,
+                    color=mark.colour,
+                    clip_on=False,
+                    zorder=3,
+                )
                 continue
             if math.isfinite(mark.low) and math.isfinite(mark.high):
                 axes.plot(
-                    [mark.low, mark.high], [place, place], color=mark.colour, linewidth=1.3, zorder=2
+                    [mark.low, mark.high],
+                    [place, place],
+                    color=mark.colour,
+                    linewidth=1.3,
+                    zorder=2,
                 )
             axes.plot(
                 [mark.value],
@@ -261,6 +285,38 @@ def _rows(axes: "Axes", places: Mapping[str, float], panel: Panel) -> None:
                 markeredgewidth=1.1,
                 zorder=3,
             )
+
+
+BEYOND = 2.0
+"""A row whose marks reach so many times as far as the next row's lies beyond the axis, and an arrow
+says so: it would press all others together.
+"""
+
+
+def _limits(marks: Sequence[Sequence[Mark]]) -> tuple[float, float] | None:
+    """One scale for several panels, by rows of marks, without the rows that lie far beyond the
+    others; None where there is nothing to scale.
+    """
+    reach = sorted(
+        (ends for row in marks if (ends := _ends(row)) is not None),
+        key=lambda ends: max(map(abs, ends)),
+    )
+    while len(reach) > 2 and _far(reach[-1]) > BEYOND * _far(reach[-2]):
+        reach.pop()
+    if not reach:
+        return None
+    low, high = min(0.0, *(ends[0] for ends in reach)), max(0.0, *(ends[1] for ends in reach))
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _ends(row: Sequence[Mark]) -> tuple[float, float] | None:
+    found = [one for mark in row for one in (mark.value, mark.low, mark.high) if math.isfinite(one)]
+    return (min(found), max(found)) if found else None
+
+
+def _far(ends: tuple[float, float]) -> float:
+    return max(map(abs, ends))
 
 
 def _few_ticks(axes: "Axes", most: int = 5) -> None:
@@ -294,8 +350,11 @@ def differences(paired: Table, unit: tuple[str, str]) -> Drawing | None:
         [
             Panel(
                 "Change of JS against greedy, bits",
-                "← closer to the raters      farther from them →",
+                f"← closer to the raters{GAP}farther from them →",
                 marks,
+                limits=_limits(
+                    [[*own, Mark(-own[0].reach, own[0].reach, math.nan)] for own in marks.values()]
+                ),
             )
         ],
         gaps=[first_other] if 0 < first_other < len(rows) else [],
@@ -328,7 +387,9 @@ def levels(results: Table, unit: tuple[str, str]) -> Drawing | None:
     rows = [
         row
         for row in results
-        if row["corpus"] == corpus and row["model"] in ("baselines", model) and row["level"] == "all"
+        if row["corpus"] == corpus
+        and row["model"] in ("baselines", model)
+        and row["level"] == "all"
     ]
     if not rows:
         return None
@@ -338,7 +399,9 @@ def levels(results: Table, unit: tuple[str, str]) -> Drawing | None:
         [row for row in rows if row["model"] == model and row["control"] != "none"],
     ]
     named = {
-        (row["strategy"] if row["control"] == "none" else f"{row['strategy']}, {row['control']}"): row
+        (
+            row["strategy"] if row["control"] == "none" else f"{row['strategy']}, {row['control']}"
+        ): row
         for group in groups
         for row in group
     }
@@ -360,7 +423,9 @@ def levels(results: Table, unit: tuple[str, str]) -> Drawing | None:
     size, draw = _forest(
         list(named),
         [
-            Panel("JS divergence, bits", "← closer to the raters", marks("js_divergence_bits"), False),
+            Panel(
+                "JS divergence, bits", "← closer to the raters", marks("js_divergence_bits"), False
+            ),
             Panel("Brier score", "← closer", marks("brier"), False),
         ],
         gaps=[end for end in ends if 0 < end < len(named)],
@@ -392,10 +457,13 @@ def gains(table: Table, unit: tuple[str, str]) -> Drawing | None:
             colour = GOOD if value < 0 else BAD
         return Mark(value, low, high, colour)
 
+    limits = _limits([[mark(row, part) for part in parts] for row in rows])
     size, draw = _forest(
         [row["strategy"] for row in rows],
         [
-            Panel(part, "JS bits", {row["strategy"]: [mark(row, part)] for row in rows})
+            Panel(
+                part, "JS bits", {row["strategy"]: [mark(row, part)] for row in rows}, limits=limits
+            )
             for part in parts
         ],
     )
@@ -472,7 +540,13 @@ def heard(table: Table, unit: tuple[str, str]) -> Drawing | None:
     }
     size, draw = _forest(
         names,
-        [Panel("What the control costs, JS bits", "no effect at 0      farther from the raters →", shift)],
+        [
+            Panel(
+                "What the control costs, JS bits",
+                f"no effect at 0{GAP}farther from the raters →",
+                shift,
+            )
+        ],
         notes={name: row["heard"] for name, row in zip(names, rows, strict=True)},
     )
     return Drawing(
@@ -490,11 +564,18 @@ def heard(table: Table, unit: tuple[str, str]) -> Drawing | None:
 # Lines
 
 
-def _axes(figure: "Figure", size: tuple[float, float], room: tuple[float, float, float, float]) -> "Axes":
+def _axes(
+    figure: "Figure", size: tuple[float, float], room: tuple[float, float, float, float]
+) -> "Axes":
     left, bottom, right, top = room
     width, height = size
     return figure.add_axes(
-        (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+        (
+            left / width,
+            bottom / height,
+            (width - left - right) / width,
+            (height - bottom - top) / height,
+        )
     )
 
 
@@ -522,7 +603,9 @@ def _labels(axes: "Axes", x: float, told: Sequence[tuple[float, str, str]], heig
     """Names at the right end of lines: (y, name, colour), never one over another."""
     low, high = axes.get_ylim()
     least = abs(high - low) * (SIZE * 1.15 / 72) / height
-    for (value, name, colour), place in zip(told, _apart([y for y, *_ in told], least), strict=True):
+    for (value, name, colour), place in zip(
+        told, _apart([y for y, *_ in told], least), strict=True
+    ):
         del value
         axes.annotate(
             name, (x, place), xytext=(6, 0), textcoords="offset points", va="center", color=colour,
@@ -550,7 +633,7 @@ def _curve(unit: tuple[str, str], question: str, rows: Sequence[Line], greedy: f
     methods = list(dict.fromkeys(row["method"] for row in rows))
 
     def draw(figure: "Figure") -> None:
-        axes = _axes(figure, size, (0.5, 0.42, 1.12, 0.16))
+        axes = _axes(figure, size, (0.62, 0.42, 1.0, 0.16))
         ends: list[tuple[float, str, str]] = []
         most = max(float(row["k"]) for row in rows if row["k"] != "inf")
         for method in methods:
@@ -587,6 +670,7 @@ def _curve(unit: tuple[str, str], question: str, rows: Sequence[Line], greedy: f
         "The table has the numbers.",
         size,
         draw,
+        caption=(name_of(question),),
     )
 
 
@@ -611,7 +695,9 @@ def pareto(table: Table, unit: tuple[str, str]) -> Drawing | None:
     if not rows:
         return None
     size = (WIDE, 3.1)
-    front = sorted((row for row in rows if row["pareto"] == "yes"), key=lambda row: row.number("tokens"))
+    front = sorted(
+        (row for row in rows if row["pareto"] == "yes"), key=lambda row: row.number("tokens")
+    )
 
     def draw(figure: "Figure") -> None:
         axes = _axes(figure, size, (0.6, 0.45, 1.6, 0.12))
@@ -702,7 +788,7 @@ def floors(table: Table, results: Table, corpus: str) -> Drawing | None:
     ]
 
     def draw(figure: "Figure") -> None:
-        axes = _axes(figure, size, (0.5, 0.42, 1.25, 0.16))
+        axes = _axes(figure, size, (0.62, 0.42, 1.2, 0.16))
         k = [row.number("raters") for row in rows]
         value, low, high = ([row.number(name) for row in rows] for name in ("value", "low", "high"))
         axes.fill_between(k, low, high, color=ONE, alpha=0.12, linewidth=0)
@@ -727,15 +813,19 @@ def floors(table: Table, results: Table, corpus: str) -> Drawing | None:
         f"JS of a second panel of 1 to {len(rows)} raters against the first. The table has the numbers.",
         size,
         draw,
+        caption=(name_of(corpus),),
     )
 
 
-def calibration(one: Reliability) -> Drawing:
+def calibration(one: Reliability, results: Table) -> Drawing:
     """Reliability of one strategy: is it right as often as it is sure?"""
-    size = (SMALL, 1.9)
+    size = (SMALL, 1.72)
+    (line,) = results.of(
+        corpus=one.corpus, model=one.model, strategy=one.strategy, control="none", level="all"
+    )
 
     def draw(figure: "Figure") -> None:
-        axes = _axes(figure, size, (0.36, 0.36, 0.08, 0.26))
+        axes = _axes(figure, size, (0.36, 0.36, 0.08, 0.08))
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1, zorder=0)
         most = max(one.counts) or 1
         for place, count in enumerate(one.counts):
@@ -750,13 +840,13 @@ def calibration(one: Reliability) -> Drawing:
             marker="o",
             markersize=4,
             linewidth=1.2,
+            clip_on=False,
         )
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
         axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
         axes.tick_params(labelsize=SIZE - 1)
-        axes.set_title(shown(name_of(one.strategy), 22), loc="left", fontweight="bold", pad=5)
         axes.set_xlabel("how sure", labelpad=1, fontsize=SIZE - 1)
         axes.set_ylabel("right", labelpad=1, fontsize=SIZE - 1)
 
@@ -768,4 +858,11 @@ def calibration(one: Reliability) -> Drawing:
         f"Mean correctness by {BINS} bins of confidence; bars are how many clips. The table has the numbers.",
         size,
         draw,
+        caption=(
+            name_of(one.strategy),
+            "ECE ",
+            line.cell("ece_10"),
+            ", by chance ",
+            Reckoned(f"{one.by_chance:.3f}", "made for this page from data/predictions"),
+        ),
     )

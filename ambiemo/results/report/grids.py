@@ -11,7 +11,7 @@ from typing import Literal
 from ambiemo.results.report.calibration import BINS, Reliability
 from ambiemo.results.report.cells import Cell, Line, Reckoned, Table
 
-Kind = Literal["word", "number", "interval", "chip"]
+Kind = Literal["word", "sentence", "number", "interval", "chip"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ def word(text: str, column: str) -> Head:
 
 def number(text: str, column: str) -> Head:
     return Head(text, "number", (column,))
+
+
+def sentence(text: str, column: str, *reasons: str) -> Head:
+    """A sentence, with its reason below it."""
+    return Head(text, "sentence", (column, *reasons))
 
 
 def chip(text: str, column: str) -> Head:
@@ -102,13 +107,11 @@ PLANS: dict[str, Plan] = {
         "claims",
         (
             word("claim", "id"),
-            word("what it says", "sentence"),
             chip("verdict", "verdict"),
+            sentence("what it says", "sentence", "reason"),
             bounded("estimate", "estimate"),
             number("p (Holm)", "p_holm"),
-            number("answers to flip", "flips"),
-            word("why", "reason"),
-            word("grade", "grade"),
+            number("to flip", "flips"),
         ),
         lambda line: line["verdict"] != "NOT TESTED",
     ),
@@ -116,10 +119,9 @@ PLANS: dict[str, Plan] = {
         "claims",
         (
             word("claim", "id"),
-            word("what it says", "sentence"),
             chip("verdict", "verdict"),
+            sentence("what it says", "sentence", "reason"),
             number("published", "published"),
-            word("why", "reason"),
             word("grade", "grade"),
         ),
         lambda line: line["verdict"] == "NOT TESTED",
@@ -224,7 +226,7 @@ PLANS: dict[str, Plan] = {
             interval("share removed, tempered", "share_removed_against_tempered"),
             interval("gain, tempered", "gain_against_tempered"),
             interval("overall gain, tempered", "overall_gain_against_tempered"),
-            word("why", "reason"),
+            sentence("why", "reason"),
         ),
     ),
     "raters": Plan(
@@ -274,7 +276,7 @@ PLANS: dict[str, Plan] = {
             number("candidate", "candidate"),
             bounded("value", "value"),
             number("n", "n"),
-            word("why no value", "reason"),
+            sentence("why no value", "reason"),
         ),
     ),
 }
@@ -348,6 +350,9 @@ def reliability_grid(found: Iterable[Reliability], results: Table) -> Grid:
             )
             named = (line.cell("model"), line.cell("strategy"), line.cell("ece_10"))
             rows.append(
-                Row(line.unit, (*((one,) for one in named), *((Reckoned(text, source),) for text in made)))
+                Row(
+                    line.unit,
+                    (*((one,) for one in named), *((Reckoned(text, source),) for text in made)),
+                )
             )
     return Grid("calibration", "results", BIN_HEADS, tuple(rows))

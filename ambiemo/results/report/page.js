@@ -190,7 +190,7 @@
         const x = place * step + step * 0.14, w = step * 0.72;
         if (shares) { const h = shares[place] * (high - 2); svg.append(draw("rect", { x, y: high - 1 - h, width: w, height: h, class: classes })); }
         const y = high - 1 - share * (high - 2);
-        svg.append(draw("line", { x1: x - step * 0.08, x2: x + w + step * 0.08, y1: y, y2: y, class: "tick" }));
+        if (share > 0) svg.append(draw("line", { x1: x - step * 0.08, x2: x + w + step * 0.08, y1: y, y2: y, class: "tick" }));
       });
       return svg;
     };

@@ -21,10 +21,10 @@ from markupsafe import Markup, escape
 from ambiemo.results.claims.deciding import HOLDS, NOT_REPRODUCED, NOT_SHOWN, WITHIN
 from ambiemo.results.report.calibration import Reliability
 from ambiemo.results.report.cells import Table, visible
-from ambiemo.results.report.figures import POINTS_WIDE, Drawing, drawings, svg
+from ambiemo.results.report.figures import POINTS_SMALL, POINTS_WIDE, Drawing, drawings, svg, where
 from ambiemo.results.report.grids import Grid, grids, reliability_grid
 from ambiemo.results.report.svg import inline
-from ambiemo.results.report.words import Sentence, summary
+from ambiemo.results.report.words import Part, Sentence, summary
 from ambiemo.results.sections import SECTIONS
 
 TONES = {
@@ -45,7 +45,7 @@ class Shown:
 
     unit: tuple[str, str]
     title: str
-    caption: str
+    caption: tuple[Part, ...]
     svg: Markup
     sized: str
     least: int
@@ -213,10 +213,12 @@ CAVEATS = {
     "differences": "Paired on the same clips; intervals by a jackknife over speakers. Filled: the family that is corrected "
     "together by Holm, with its p; coloured where it is called. Hollow: exploratory, no claim rests on it. Grey bars: a "
     "smaller difference than this the run could not have been expected to find.",
-    "gains": SECTIONS["gains"].caveat,
+    "gains": SECTIONS["gains"].caveat
+    + " One scale for all four; an arrow lies beyond it. Colour: the interval excludes 0.",
     "heard": "JS under a control minus JS with the clip. A model whose answers do not get worse without the clip did not "
     "use it, and no number of this page would then say anything about hearing.",
-    "ambiguity": SECTIONS["ambiguity"].caveat + " Filled: against greedy. Hollow: against greedy, tempered.",
+    "ambiguity": SECTIONS["ambiguity"].caveat
+    + " Filled: against greedy. Hollow: against greedy, tempered.",
     "levels": "Levels, not comparisons: intervals that overlap decide nothing, the paired differences above do. Hollow: "
     "baselines. Orange: the model without its clip. prior and prior_one_hot are made from the very votes they are scored on.",
     "floors": SECTIONS["floors of a corpus"].caveat,
@@ -238,7 +240,9 @@ def sections(
     """The sections that have rows, and a line for each that has none."""
     drawn: dict[str, list[Shown]] = {}
     for number, one in enumerate(drawings(tables, reliabilities)):
-        drawn.setdefault(one.kind, []).append(_shown(one, f"f{number}-"))
+        drawn.setdefault(one.kind, []).append(
+            _shown(one, f"f{number}-", len(tables["results"].units) > 1)
+        )
     made = grids(tables)
     if reliabilities:
         made["calibration"] = reliability_grid(reliabilities, tables["results"])
@@ -269,10 +273,13 @@ LACKS = {
 }
 
 
-def _shown(one: Drawing, prefix: str) -> Shown:
+def _shown(one: Drawing, prefix: str, several: bool) -> Shown:
     svg_text = inline(svg(one), prefix, one.title, one.alt, one.least)
-    sized = "wide" if one.size[0] >= POINTS_WIDE else ""
-    return Shown(one.unit, one.title, one.title, Markup(svg_text), sized, one.least)
+    sized = "wide" if one.size[0] >= POINTS_WIDE else "small" if one.size[0] <= POINTS_SMALL else ""
+    caption = one.caption
+    if several and one.unit[1]:
+        caption = (where(one.unit), *caption)
+    return Shown(one.unit, one.title, caption, Markup(svg_text), sized, one.least)
 
 
 def render(page: Page) -> bytes:
@@ -293,15 +300,21 @@ def render(page: Page) -> bytes:
         js=Markup(js),
         policy=policy(css, js, bool(page.audio)),
         digits=digits,
+        coded=coded,
         tone=lambda text: TONES.get(text, ""),
         unit_key=lambda unit: "" if unit[1] in ("", "baselines") else f"{unit[1]} on {unit[0]}",
         json=as_json,
-        rows=lambda table: {
-            "columns": table.columns,
-            "rows": [[visible(text) for text in line.texts.values()] for line in table],
-        },
+        rows=table_rows,
     )
     return told.encode("utf-8")
+
+
+def table_rows(table: Table) -> dict[str, Any]:
+    """A whole table as the page's JSON has it."""
+    return {
+        "columns": table.columns,
+        "rows": [[visible(text) for text in line.texts.values()] for line in table],
+    }
 
 
 def _text(name: str) -> str:
@@ -337,6 +350,11 @@ def as_json(value: Any) -> Markup:
     for one in "<>&":
         text = text.replace(one, f"\\u{ord(one):04x}")
     return Markup(text)
+
+
+def coded(text: str) -> Markup:
+    """A text of ours with `code` in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(visible(text)))))
 
 
 DECIMALS = re.compile(r"(-?\d+\.\d{3})(\d+)")

@@ -97,9 +97,11 @@ def heard_said(rows: Table) -> Sentence | None:
 def against_greedy_said(paired: Table) -> Sentence | None:
     """Which strategies of the named family differ from the single answer, after Holm."""
     rows = paired.where(
-        lambda row: row["family"] != EXPLORATORY
-        and row["b"] == "greedy"
-        and (row["level"], row["metric"]) == ("all", "js_divergence_bits")
+        lambda row: (
+            row["family"] != EXPLORATORY
+            and row["b"] == "greedy"
+            and (row["level"], row["metric"]) == ("all", "js_divergence_bits")
+        )
     )
     if not rows:
         return None
@@ -130,7 +132,9 @@ def against_greedy_said(paired: Table) -> Sentence | None:
     parts += [f"Of the other {rest} of the family nothing is shown."] if rest else []
     tones = {row.number("difference") < 0 for row in called}
     return Sentence(
-        "Against the single answer", tuple(parts), PLAIN if len(tones) > 1 else GOOD if tones == {True} else BAD
+        "Against the single answer",
+        tuple(parts),
+        PLAIN if len(tones) > 1 else GOOD if tones == {True} else BAD,
     )
 
 
@@ -199,8 +203,12 @@ def failures_said(results: Table) -> Sentence | None:
     if not rows:
         return None
     if not failed and not unparsed:
-        return Sentence("Failures", ("No prediction failed, and every candidate was understood.",), GOOD)
-    parts: list[Part] = ["No prediction failed." if not failed else "Failed predictions are in no metric: "]
+        return Sentence(
+            "Failures", ("No prediction failed, and every candidate was understood.",), GOOD
+        )
+    parts: list[Part] = [
+        "No prediction failed." if not failed else "Failed predictions are in no metric: "
+    ]
     for place, row in enumerate(failed):
         parts += [", " if place else "", f"{row['strategy']} ", row.cell("failed")]
     parts += ["." if failed else ""]
