@@ -92,6 +92,12 @@ def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> N
     is_flag=True,
     help="Pay what the plan may cost, for models without a ceiling (`max_dollars`).",
 )
+@click.option(
+    "--report/--no-report",
+    default=True,
+    show_default=True,
+    help="End with the bundle's page, BUNDLE.html next to it.",
+)
 def run(
     plan_file: Path,
     out: Path | None,
@@ -100,6 +106,7 @@ def run(
     limit: int | None,
     allow_missing: bool,
     yes: bool,
+    report: bool,
 ) -> None:
     """The whole job, resumable; ends with a bundle. Exit 0 done, 1 failed, 2 cannot start.
 
@@ -115,6 +122,7 @@ def run(
         limit=limit,
         allow_missing=allow_missing,
         yes=yes,
+        report=report,
     )
 
 

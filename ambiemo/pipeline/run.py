@@ -32,8 +32,10 @@ def run(
     limit: int | None = None,
     allow_missing: bool = False,
     yes: bool = False,
+    report: bool = False,
 ) -> Path:
-    """Run a plan and write its bundle; returns the bundle's folder.
+    """Run a plan and write its bundle; returns the bundle's folder. report: write its page too, next
+    to it.
 
     A model that stops, or cannot be loaded, loses its own column only: the bundle has the others
     and says why. Raises BadInput (exit 2) where the job cannot start, with the whole list of what
@@ -90,7 +92,8 @@ def run(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
     say(f"bundle: {bundle}   check it: ambiemo verify {bundle}")
-    say(paged(bundle))
+    if report:
+        say(paged(bundle))
     if account.complaints:
         raise Broken("\n".join(account.complaints))
     return bundle

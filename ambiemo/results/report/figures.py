@@ -226,7 +226,7 @@ def _forest(
             axes.spines["left"].set_visible(False)
             axes.set_title(panel.heading, loc="left", fontweight="bold", pad=8)
             axes.set_xlabel(panel.axis, labelpad=4)
-            _few_ticks(axes)
+            _few_ticks(axes, 5 if len(panels) == 1 else 4 if len(panels) == 2 else 3)
         for name, note in (notes or {}).items():
             axes.annotate(
                 note,
