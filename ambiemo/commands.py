@@ -198,7 +198,7 @@ def _usage(error: click.UsageError) -> str:
         return message
     name = name_of(error.ctx)
     place = f"{name}: " if name else ""
-    if message.endswith("?") or message.endswith("?)"):  # it says already what to do
+    if message.endswith(("?", "?)")):  # it says already what to do
         return f"{place}{message}"
     return f"{place}{message}; `{' '.join(['ambiemo', *name.split()])} --help` says more"
 
