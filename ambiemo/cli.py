@@ -13,6 +13,7 @@ import click
 
 from ambiemo import __version__, commands, terminal
 from ambiemo.commands import FrontDoor, Rooms, names
+from ambiemo.errors import shown
 
 
 @click.group(
@@ -153,6 +154,12 @@ def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> N
     is_flag=True,
     help="Print one JSON object at the end; progress goes to stderr.",
 )
+@click.option(
+    "--report/--no-report",
+    default=True,
+    show_default=True,
+    help="End with the bundle's page, BUNDLE.html next to it.",
+)
 def run(
     plan_file: Path,
     out: Path | None,
@@ -161,6 +168,7 @@ def run(
     limit: int | None,
     allow_missing: bool,
     yes: bool,
+    report: bool,
     as_json: bool,
 ) -> None:
     """Run a plan to its end and write the bundle; the same command again goes on where it stopped.
@@ -179,6 +187,7 @@ def run(
             limit=limit,
             allow_missing=allow_missing,
             yes=yes,
+            report=report,
         )
     if as_json:
         account = json.loads((bundle / "data" / "log" / "run.log").read_text("utf-8"))
@@ -212,14 +221,20 @@ def status(out: Path, store: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Your list of allowed signers (ssh-keygen): the bundle must be signed by one of them.",
 )
-def verify(bundle: Path, as_json: bool, signers: Path | None) -> None:
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    help="The bundle's page, to be checked too. Default: BUNDLE.html, if it is there.",
+)
+def verify(bundle: Path, as_json: bool, signers: Path | None, page: Path | None) -> None:
     """Verify a bundle: unchanged, nothing added, tables and claims follow from the answers.
 
     Exit 0 it holds, 1 it is broken, 2 it cannot be read.
     """
     from ambiemo.bundle import verdict
 
-    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers) else 1)
+    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers, page=page) else 1)
 
 
 @main.command()
@@ -323,6 +338,56 @@ def tables(bundle: Path, out: Path | None, as_json: bool) -> None:
     terminal.show(*overview.overview(made))
     if out is not None:
         terminal.show(f"{len(made)} tables in {out}")
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The page. Default: BUNDLE.html.")
+@click.option(
+    "--audio",
+    type=click.Path(path_type=Path),
+    help="Your own audio files: each clip with the right SHA-256 is linked, none is copied.",
+)
+@click.option("--strict", is_flag=True, help="Write no page of a bundle that does not verify.")
+@click.option(
+    "--fast",
+    is_flag=True,
+    help="Check hashes only, do not make the tables again; the page says so.",
+)
+def report(bundle: Path, out: Path | None, audio: Path | None, strict: bool, fast: bool) -> None:
+    """Write one HTML page about a bundle: claims, figures, tables, utterances. Exit 0, or 1 with
+    --strict where the bundle is broken.
+    """
+    from ambiemo.bundle.page import open_words, write_page
+
+    place, findings = write_page(bundle, out, audio, strict=strict, fast=fast)
+    if findings:
+        click.echo(
+            f"ambiemo: {shown(str(bundle))}: does not verify ({len(findings)} findings); the page says so on top",
+            err=True,
+        )
+    terminal.show(open_words(place))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The folder for the figures."
+)
+@click.option(
+    "--format",
+    "formats",
+    default="svg",
+    show_default=True,
+    metavar="svg,pdf",
+    help="One format, or both with a comma.",
+)
+def figures(bundle: Path, out: Path, formats: str) -> None:
+    """Write the figures of the page as files for a paper. The same bundle gives the same bytes."""
+    from ambiemo.bundle.page import write_figures
+
+    written = write_figures(bundle, out, formats.split(","))
+    terminal.show(f"{len(written)} figures in {out}")
 
 
 @main.command()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ambiemo.errors import BadInput, Broken
+from ambiemo.errors import AmbiemoError, BadInput, Broken, shown
 from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.drawing import asked_models, drawn
 from ambiemo.pipeline.progress import STATUS, Board, say
@@ -32,8 +32,10 @@ def run(
     limit: int | None = None,
     allow_missing: bool = False,
     yes: bool = False,
+    report: bool = False,
 ) -> Path:
-    """Run a plan and write its bundle; returns the bundle's folder.
+    """Run a plan and write its bundle; returns the bundle's folder. report: write its page too, next
+    to it.
 
     A model that stops, or cannot be loaded, loses its own column only: the bundle has the others
     and says why. Raises BadInput (exit 2) where the job cannot start, with the whole list of what
@@ -91,9 +93,27 @@ def run(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
     say(f"bundle: {bundle}   check it: ambiemo verify {bundle}")
+    if report:
+        say(paged(bundle))
     if account.complaints:
         raise Broken("\n".join(account.complaints))
     return bundle
+
+
+def paged(bundle: Path) -> str:
+    """Write the bundle's page next to it; the line that says how to open it, or why there is none.
+
+    A run never fails because its page cannot be drawn: the bundle is there, and `ambiemo report`
+    makes the page again.
+    """
+    from ambiemo.bundle.page import open_words, write_page
+
+    try:
+        place, _ = write_page(bundle)
+    except Exception as error:
+        why = str(error) if isinstance(error, AmbiemoError) else f"{type(error).__name__}: {error}"
+        return f"no page: {shown(why, 400)}; `ambiemo report {bundle}` tries again"
+    return open_words(place)
 
 
 def agreed_to_pay(expanded: Expanded) -> None:
