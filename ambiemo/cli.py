@@ -354,9 +354,13 @@ def tables(bundle: Path, out: Path | None, as_json: bool) -> None:
     is_flag=True,
     help="Check hashes only, do not make the tables again; the page says so.",
 )
-def report(bundle: Path, out: Path | None, audio: Path | None, strict: bool, fast: bool) -> None:
-    """Write one HTML page about a bundle: claims, figures, tables, utterances. Exit 0, or 1 with
-    --strict where the bundle is broken.
+@AS_JSON
+def report(
+    bundle: Path, out: Path | None, audio: Path | None, strict: bool, fast: bool, as_json: bool
+) -> None:
+    """Write one HTML page about a bundle: claims, figures, tables, utterances.
+
+    Exit 0, or 1 with --strict where the bundle is broken.
     """
     from ambiemo.bundle.page import open_words, write_page
 
@@ -366,7 +370,17 @@ def report(bundle: Path, out: Path | None, audio: Path | None, strict: bool, fas
             f"ambiemo: {shown(str(bundle))}: does not verify ({len(findings)} findings); the page says so on top",
             err=True,
         )
-    terminal.show(open_words(place))
+    if as_json:
+        terminal.show_json(
+            {
+                "bundle": bundle.name,
+                "page": str(place),
+                "holds": not findings,
+                "findings": len(findings),
+            }
+        )
+    else:
+        terminal.show(open_words(place))
 
 
 @main.command()
@@ -382,12 +396,19 @@ def report(bundle: Path, out: Path | None, audio: Path | None, strict: bool, fas
     metavar="svg,pdf",
     help="One format, or both with a comma.",
 )
-def figures(bundle: Path, out: Path, formats: str) -> None:
-    """Write the figures of the page as files for a paper. The same bundle gives the same bytes."""
+@AS_JSON
+def figures(bundle: Path, out: Path, formats: str, as_json: bool) -> None:
+    """Write the figures of the page as files for a paper.
+
+    The same bundle gives the same bytes.
+    """
     from ambiemo.bundle.page import write_figures
 
     written = write_figures(bundle, out, formats.split(","))
-    terminal.show(f"{len(written)} figures in {out}")
+    if as_json:
+        terminal.show_json({"bundle": bundle.name, "figures": [str(path) for path in written]})
+    else:
+        terminal.show(f"{len(written)} figures in {out}")
 
 
 @main.command()

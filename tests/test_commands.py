@@ -72,6 +72,15 @@ def test_help_opens_with_a_verb_and_ends_with_examples(name: str) -> None:
     assert told.endswith("\n".join(["Examples:", *(f"  {one}" for one in EXAMPLES[name]), ""]))
 
 
+def test_every_command_that_says_something_says_it_as_json_too() -> None:
+    silent = [
+        name
+        for name, command in COMMANDS.items()
+        if not any("--json" in option.opts for option in command.params)
+    ]
+    assert silent == ["data", "completion"]  # a group; a script for the shell
+
+
 @pytest.mark.parametrize(
     "example", [example for name, row in EXAMPLES.items() if name in COMMANDS for example in row]
 )

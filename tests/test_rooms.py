@@ -35,6 +35,7 @@ HEAVY = {
     "transformers": {"engines", "tiny"},
     "vllm": {"engines"},
     "openai": {"engines"},
+    "rich": {"terminal", "pipeline"},
 }
 
 
