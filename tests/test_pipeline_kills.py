@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from ray_nodes import patiently
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PLAN = {
     "name": "kills",
@@ -122,7 +123,7 @@ def in_cluster(folder: Path, what: str, after: int) -> str:
         str(folder / "out"),
         str(after),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = patiently(command, cwd=ROOT, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert what == "nothing" or "killed" in done.stdout
     return done.stdout

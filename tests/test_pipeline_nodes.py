@@ -1,15 +1,15 @@
 """Several Ray nodes on one machine: the same bytes as with one."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+from ray_nodes import patiently
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -51,7 +51,7 @@ def made_by(folder: Path, nodes: int, head_cpus: int) -> dict[str, bytes]:
         str(folder / "plan.yaml"),
         str(folder / "out"),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = patiently(command, cwd=ROOT, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     data = folder / "out/data"
     assert json.loads((data / "log/run.log").read_text())["calls"] == 12 * (6 + 3)
