@@ -29,9 +29,11 @@ from ray.cluster_utils import Cluster
 from ambiemo.pipeline.run import run
 
 nodes, head_cpus, plan, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": head_cpus, "include_dashboard": False})
+sys.path.insert(0, "tests")
+from ray_nodes import LEAN, LEAN_HEAD
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": head_cpus, **LEAN_HEAD})
 for _ in range(nodes - 1):
-    cluster.add_node(num_cpus=2)
+    cluster.add_node(num_cpus=2, **LEAN)
 cluster.wait_for_nodes()
 run(plan, out=out, address=cluster.address)
 cluster.shutdown()
