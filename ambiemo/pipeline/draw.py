@@ -119,8 +119,11 @@ def draw_groups(
     entry: ModelEntry,
     work: Sequence[list[Draw]],
     store: AnswerStore,
+    actor: type["DrawActor"] | None = None,
 ) -> Iterator[Drawn]:
     """Draw every group of one model; each group's answers are in the store when it is given out.
+
+    actor: the class that holds the model (`ambiemo smoke` tries one that dies).
 
     Raises BadInput where the cluster has not what the plan asks for, and ModelStopped, with the
     reason in one line, when the model cannot be loaded, stops, or its actors die. What was given
@@ -139,7 +142,7 @@ def draw_groups(
     size = min(size, len(rows))
     reporter = Reporter(counters(), f"{spec.id} {uuid4().hex}", size)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        DrawActor,
+        actor or DrawActor,
         fn_constructor_kwargs={
             "spec": spec,
             "engine": engine,

@@ -46,25 +46,44 @@ def run(
     the bundle is written, with one line for each model that failed: what was drawn stays in the
     store.
     """
-    from ambiemo.pipeline.clips import clips_sent
-    from ambiemo.pipeline.cluster import ray_started
     from ambiemo.plan.dry_run import print_missing
-    from ambiemo.results.overview import overview
-    from ambiemo.terminal import show
 
     began = time.monotonic()
     expanded = expand(read(plan_file), limit=limit, where="cluster" if address else "here")
     if expanded.missing and not allow_missing:
         print_missing(expanded.missing)
         raise BadInput(
-            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); mend them, or leave them out with --allow-missing"
+            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); fix them, or leave them out with --allow-missing"
         )
     if all(cell.skipped for cell in expanded.cells):
         print_missing(expanded.missing)
         raise BadInput(f"{plan_file}: no cell can be filled here; see what is missing above")
     if not yes:
         agreed_to_pay(expanded)
-    bundle = out or ARTIFACTS / expanded.plan.name
+    return carried_out(
+        expanded, out or ARTIFACTS / expanded.plan.name, store, address, limit, began, report
+    )
+
+
+def carried_out(
+    expanded: Expanded,
+    bundle: Path,
+    store: Path | None = None,
+    address: str | None = None,
+    limit: int | None = None,
+    began: float | None = None,
+    report: bool = False,
+) -> Path:
+    """Draw, score and write the bundle of a plan as it stands here; returns the bundle's folder.
+
+    began: when the job began, on the monotonic clock. Raises as `run` does.
+    """
+    from ambiemo.pipeline.clips import clips_sent
+    from ambiemo.pipeline.cluster import ray_started
+    from ambiemo.results.overview import overview
+    from ambiemo.terminal import show
+
+    began = time.monotonic() if began is None else began
     writable(bundle.parent)
     replaceable(bundle, expanded.plan.name)
     account = Account()
