@@ -42,14 +42,20 @@ class Price(BaseModel):
     is unknown.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     text_in: float = Field(ge=0)
+    """Dollars per 1,000,000 tokens of text that are sent."""
     audio_in: float = Field(ge=0)
+    """Dollars per 1,000,000 tokens of audio that are sent."""
     out: float = Field(ge=0)
+    """Dollars per 1,000,000 tokens of an answer."""
     audio_tokens_per_second: float = Field(gt=0)
+    """Tokens that one second of audio costs."""
     date: str
+    """When the price was published."""
     where: str
+    """Where it was published."""
 
     def dollars(self, text_tokens: float, audio_seconds: float, answer_tokens: float) -> float:
         """Price of one request in US dollars."""
