@@ -64,6 +64,7 @@ reference: $(VENV)/.dev ## write what the docs take from code and bundle: docs/r
 	@$(BIN)/python reproduce/reference.py
 	@$(BIN)/python reproduce/readme.py
 	@$(BIN)/python reproduce/figures.py
+	@$(BIN)/python reproduce/check_docs.py --join
 
 # Without network: no font, script or picture of another host is in it. It opens from the disk; only its search wants a server.
 docs: $(VENV)/.dev ## build the docs as a site, every link checked: site/index.html

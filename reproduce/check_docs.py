@@ -1,15 +1,15 @@
 """Says what is wrong with the docs: `make lint` runs it.
 
-    python reproduce/check_docs.py
+    python reproduce/check_docs.py          # exit 1 with one line for each finding
+    python reproduce/check_docs.py --join   # put every paragraph on one line
 
 In every page (README, CONTRIBUTING, docs/, and the pages that lie next to what they describe):
 
 - a link leads to a file of the repository, and its anchor to a heading of that page (as GitHub
   spells anchors; `make docs` asks the same of the site);
+- a paragraph is one line, which editors wrap and a diff shows whole;
 - every `ambiemo ...` exists, with its options; every `make ...` has its target and variables;
 - the pages of docs/reference/, the figures and README's made lines are what code and bundle say.
-
-Exit 0, or 1 with one line for each finding.
 """
 
 import re
@@ -22,8 +22,10 @@ import click
 import figures
 import readme
 import reference
+from markdown_it import MarkdownIt
 
 from ambiemo.cli import main as ambiemo
+from ambiemo.durable import write
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^( *)(```+|~~~+)(\w*)[^\n]*\n(.*?)^\1\2[ ]*$", re.DOTALL | re.MULTILINE)
@@ -52,6 +54,18 @@ def anchors(text: str) -> set[str]:
         made.add(f"{slug}-{found[slug]}" if slug in found else slug)
         found[slug] = found.get(slug, 0) + 1
     return made
+
+
+def joined(text: str) -> str:
+    """A page with every paragraph on one line; code, tables and HTML as they are."""
+    lines = text.splitlines()
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    for token in reversed(tokens):
+        if token.type == "paragraph_open" and token.map:
+            start, end = token.map
+            rest = (re.sub(r"^[\s>]+", "", line) for line in lines[start + 1 : end])
+            lines[start:end] = [" ".join([lines[start].rstrip(), *rest])]
+    return "\n".join(lines) + "\n"
 
 
 def wrong_links(path: Path, text: str) -> Iterator[str]:
@@ -130,11 +144,16 @@ def findings() -> list[str]:
     for path in pages():
         text = path.read_text("utf-8")
         found = [*wrong_links(path, text), *wrong_commands(text)]
+        if joined(text) != text:
+            found.append("a paragraph on several lines; run `make reference`")
         wrong += [f"{path.relative_to(ROOT)}: {why}" for why in found]
     return wrong + reference.stale() + readme.stale() + figures.stale()
 
 
 if __name__ == "__main__":
+    if "--join" in sys.argv[1:]:
+        for page in pages():
+            write(page, joined(page.read_text("utf-8")).encode("utf-8"))
     found = findings()
     print("\n".join(found), end="\n" if found else "", file=sys.stderr)
     sys.exit(1 if found else 0)

@@ -46,7 +46,7 @@ def rewritten(text: str) -> str:
     for one.
     """
     parts = (
-        (r"(?<=<!-- results of the bundle -->\n)(?:\|[^\n]*\n)*", f"{table(BUNDLE)}\n"),
+        (r"(?<=<!-- results of the bundle -->\n\n)(?:\|[^\n]*\n)*", f"{table(BUNDLE)}\n"),
         (r"[0-9a-f]{64}  data/verify\.py", hashed()),
     )
     for pattern, new in parts:

@@ -237,7 +237,8 @@ def columns() -> str:
         "where it is not estimable; *flag*, true or false.",
         "## Tables",
         "One CSV file each in `data/tables/`. `NAME_low` and `NAME_high` are the ends of the "
-        "interval of `NAME`, at the plan's `bootstrap.level`.",
+        "interval of `NAME`, at the plan's `bootstrap.level`; those of `ambiguity.csv` and "
+        "`claims.csv` are always 95 %, because verdicts rest on them.",
     ]
     for name, one in TABLES.items():
         parts += [f"### {name}.csv", _sentence_of(one.rows)]

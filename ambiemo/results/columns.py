@@ -130,7 +130,9 @@ AMBIGUITY = Table(
         ),
     ),
     'The split-vote test: docs/metrics.md, section "Does the gain grow with ambiguity?". A failed '
-    "prediction counts as uniform.",
+    "prediction counts as uniform. NOT TESTED, without numbers, where raters cannot be split (acted "
+    "labels, raters with several tags, shares), and where `heard.csv` does not say `yes` of every "
+    "control of greedy: a plan without one has not shown that the model hears.",
 )
 
 CELLS = Table(
@@ -248,7 +250,11 @@ FLOORS = Table(
         G_EFF,
         text("reason", "why there is no value or no interval"),
     ),
-    "How good a number can look, and numbers that do not depend on the number of raters.",
+    "How good a number can look, and numbers that do not depend on the number of raters. Model "
+    "`baselines` without a strategy has the corpus' own: `second_panel_js_bits` by the number of "
+    "raters, `leave_one_rater_out_accuracy`, `best_accuracy`. The embedded corpus also has "
+    "`brier_to_true` and `js_divergence_bits_to_true`, against what made its votes, and the "
+    "strategy `true_distribution`: a perfect model.",
 )
 
 GAINS = Table(
