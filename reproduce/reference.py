@@ -19,6 +19,7 @@ import click
 
 from ambiemo.bundle.columns import DOCUMENTS, FILES
 from ambiemo.cli import main as ambiemo
+from ambiemo.commands import EXAMPLES, ORDER, OTHER
 from ambiemo.durable import write
 from ambiemo.plan.schema import Plan
 from ambiemo.results.columns import TABLES, Column
@@ -46,8 +47,14 @@ def commands() -> str:
         "row or key, what was found, what was expected and what to do next.",
         "`ambiemo COMMAND --help` prints the same text. `ambiemo --version` prints the version.",
     ]
-    for name, command in _leaves(ambiemo, "ambiemo"):
-        parts += [f"## {name}", *_command(name, command)]
+    titles = {name: title for title, names in ORDER.items() for name in names}
+    made = list(_leaves(ambiemo, "ambiemo"))
+    for title in (*ORDER, OTHER):
+        ours = [one for one in made if titles.get(one[0].split()[1], OTHER) == title]
+        ours.sort(key=lambda one: [*titles, one[0].split()[1]].index(one[0].split()[1]))
+        parts += [f"## {title}"] if ours else []
+        for name, command in ours:
+            parts += [f"### {name}", *_command(name, command)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -75,7 +82,8 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
             for one in options
         ]
         yield "\n".join(table(("option", "what it does", "default"), lines))
-    yield from _help(command.epilog or "")
+    if examples := EXAMPLES.get(name.removeprefix("ambiemo ")):
+        yield "\n".join(["```sh", *examples, "```"])
 
 
 def _help(text: str) -> Iterator[str]:
@@ -126,6 +134,7 @@ def _linked(text: str) -> str:
 SECTIONS = {
     "ModelEntry": "An entry of `models`, and `verifier`",
     "Price": "`price` of a model",
+    "Accepts": "`accepts` of a model",
     "CorpusEntry": "An entry of `corpora`",
     "StrategyEntry": "An entry of `strategies`",
     "ControlEntry": "An entry of `controls`",
@@ -172,7 +181,7 @@ def _keys(schema: Mapping[str, Any]) -> str:
             f"`{name}`",
             _type(key),
             "required" if name in required else _plain(key.get("default")),
-            _linked(key.get("description", "")),
+            _sentence(key.get("description", "")),
         )
         for name, key in schema["properties"].items()
     ]
@@ -191,7 +200,13 @@ def _type(key: Mapping[str, Any]) -> str:
         return f"[keys](#{_anchor(_title(reference.rpartition('/')[2]))})"
     if key.get("type") == "array":
         return f"list of {_type(key['items'])}"
-    words = {"string": "text", "integer": "whole number", "number": "number", "object": "mapping"}
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+        "object": "mapping",
+    }
     bounds = [
         f"{sign} {_bound(key[name])}"
         for name, sign in (
@@ -217,6 +232,8 @@ def _anchor(title: str) -> str:
 def _plain(value: object) -> str:
     if value in (None, "", [], {}):
         return "empty"
+    if isinstance(value, dict) and "id" in value:
+        return f"`{value['id']}`"
     if isinstance(value, dict):
         told = {name: one for name, one in value.items() if one not in (None, "", [], {})}
         return f"`{json.dumps(told)}`"

@@ -134,4 +134,4 @@ def test_every_key_of_a_plan_has_a_meaning() -> None:
 def test_every_command_is_on_the_page() -> None:
     page = (ROOT / "docs/reference/commands.md").read_text("utf-8")
     for name, command in main.commands.items():
-        assert command.hidden or f"## ambiemo {name}" in page
+        assert command.hidden or f"### ambiemo {name}" in page

@@ -12,14 +12,13 @@ from conftest import ROOT
 PACKAGE = ROOT / "ambiemo"
 LAYERS = (
     ("errors", "seeds"),
-    ("durable",),
+    ("durable", "terminal"),
     ("jsonlines", "draws", "labels"),
     ("metrics",),
     ("corpora", "models", "strategies"),
     ("engines",),
     ("plan",),
     ("results",),
-    ("terminal",),
     ("bundle",),
     ("pipeline",),
     ("cli",),

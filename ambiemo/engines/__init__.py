@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from ambiemo.draws import Answer, Decoding
-from ambiemo.errors import BadInput, Broken
+from ambiemo.errors import BadInput, Broken, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +104,7 @@ It says nothing about what the model can do: the draw is asked again by the next
 def engine_class(name: str) -> type[Engine]:
     """The class behind an engine's name. Raises BadInput for an unknown name."""
     if name not in ENGINES:
-        raise BadInput(f"engine '{name}': unknown; there are {', '.join(ENGINES)}")
+        raise BadInput(f"engine '{name}': unknown; {nearest(name, ENGINES)}")
     module, _, attribute = ENGINES[name].target.partition(":")
     return getattr(import_module(module), attribute)
 

@@ -30,6 +30,7 @@ from ambiemo.models import ModelSpec
 from ambiemo.pipeline.cluster import beside_the_driver, enough, own_id, pool_size
 from ambiemo.pipeline.restarts import Reporter, Restarts
 from ambiemo.pipeline.store import AnswerStore, as_line
+from ambiemo.plan.expand import without_place
 from ambiemo.plan.schema import ModelEntry
 
 TASKS_IN_FLIGHT = 2
@@ -211,11 +212,15 @@ class DrawActor:
         try:
             self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
         except AmbiemoError as error:
-            self.stopped = one_line(f"cannot be loaded: {error}")
+            self.stopped = self._not_loaded(str(error))
         except Exception as error:  # raised, Ray would try again and again; told, the run goes on with the other models
-            self.stopped = one_line(f"cannot be loaded: {type(error).__name__}: {error}")
+            self.stopped = self._not_loaded(f"{type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
         self.restarts.finished(loading, is_progress=False)
+
+    def _not_loaded(self, why: str) -> str:
+        # before the line is cut, which would leave a part of a path
+        return one_line(f"cannot be loaded: {without_place(why, self.spec)}")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         done = [

@@ -43,7 +43,8 @@ def run(
     """
     from ambiemo.pipeline.cluster import ray_started
     from ambiemo.plan.dry_run import print_missing
-    from ambiemo.terminal import print_tables
+    from ambiemo.results.overview import overview
+    from ambiemo.terminal import show
 
     began = time.monotonic()
     expanded = expand(read(plan_file), limit=limit, where="cluster" if address else "here")
@@ -85,7 +86,7 @@ def run(
         tables = {path: files[path] for path in files if path.startswith("tables/")}
         write_bundle(bundle, expanded, files, account, limit)
         shutil.rmtree(staging(answers), ignore_errors=True)
-    print_tables(tables)
+    show(*overview(tables))
     say(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
