@@ -603,10 +603,7 @@ def _labels(axes: "Axes", x: float, told: Sequence[tuple[float, str, str]], heig
     """Names at the right end of lines: (y, name, colour), never one over another."""
     low, high = axes.get_ylim()
     least = abs(high - low) * (SIZE * 1.15 / 72) / height
-    for (value, name, colour), place in zip(
-        told, _apart([y for y, *_ in told], least), strict=True
-    ):
-        del value
+    for (_, name, colour), place in zip(told, _apart([y for y, *_ in told], least), strict=True):
         axes.annotate(
             name, (x, place), xytext=(6, 0), textcoords="offset points", va="center", color=colour,
             annotation_clip=False,
@@ -735,10 +732,10 @@ def pareto(table: Table, unit: tuple[str, str]) -> Drawing | None:
         axes.set_ylim(low - 0.08 * (least - low), least + 0.04 * (least - low))
         axes.set_xlabel("tokens per clip, without the prompt")
         axes.set_ylabel("JS divergence, bits")
-        from matplotlib.ticker import FuncFormatter
+        from matplotlib.ticker import FuncFormatter, NullLocator
 
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_locator(__import__("matplotlib.ticker").ticker.NullLocator())
+        axes.xaxis.set_minor_locator(NullLocator())
         named = {row["method"]: row for row in sorted(rows, key=lambda row: row.number("tokens"))}
         ends = [
             (
