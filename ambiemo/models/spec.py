@@ -109,7 +109,7 @@ class ModelSpec(BaseModel):
     """One ALM as data: weights, the revision that is meant, what it needs and what it can do.
 
     weights: a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo
-    package) or `file:PATH` (a folder of one's own).
+    package) or `file:PATH` (a folder of one's own; a bare `file:` is one of another machine).
     revision: a 40-hex commit for a repository, a dated snapshot name for an API, the hash of the
     files for a folder. None means that nobody has pinned it yet: `revision_note` says why, and the
     plan lists it as missing.
@@ -214,7 +214,7 @@ class ModelSpec(BaseModel):
         """
         if self.weights.startswith(PACKAGE):
             return Path(ambiemo.__file__).parent / self.weights.removeprefix(PACKAGE)
-        if self.weights.startswith(FOLDER):
+        if self.weights.startswith(FOLDER) and self.weights != FOLDER:
             return Path(self.weights.removeprefix(FOLDER)).expanduser()
         return None
 

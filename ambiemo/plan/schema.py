@@ -5,10 +5,10 @@ has of it is `expand`'s matter.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from ambiemo import corpora, engines, models
-from ambiemo.errors import BadInput, shown
+from ambiemo.errors import BadInput, nearest, shown
 from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
 from ambiemo.limits import (
     CORPORA,
@@ -36,8 +36,9 @@ from ambiemo.limits import (
     parse_yaml,
     read_regular,
 )
-from ambiemo.models import ModelSpec, Price
-from ambiemo.models.spec import COMMIT
+from ambiemo.models import Accepts, Capability, ModelSpec, Price
+from ambiemo.models.own import FOLDER_HASH, location
+from ambiemo.models.spec import COMMIT, FOLDER
 from ambiemo.strategies import (
     OWN,
     STRATEGIES,
@@ -52,6 +53,11 @@ from ambiemo.strategies import (
 from ambiemo.strategies.baselines import BASELINES
 
 T = TypeVar("T")
+OWN_KEYS = (
+    "weights", "served_model", "base_url", "key_env", "family", "audio_seconds", "capabilities",
+    "dtype", "memory_gib", "max_model_len", "accepts",
+)  # fmt: skip
+"""Keys of a model's entry that describe a model of the user's own."""
 
 
 class Part(BaseModel):
@@ -68,6 +74,13 @@ class ModelEntry(Part):
     cores hold; models side by side then share them as Ray places the actors. The number of actors
     changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a
     commit) and `price` take the place of the specification's.
+
+    The other keys are for a model of the user's own (`models.own`), whose id is not in the table:
+    weights        a folder or a repository; served_model  the name that a server knows it by
+    base_url       the server's address; else the variable ID_BASE_URL holds it
+    key_env        name of the variable that holds the server's key
+    family         qwen2_audio, qwen2_5_omni, audioflamingo3 or ultravox where an engine must know it
+    audio_seconds, capabilities, dtype, memory_gib, max_model_len, accepts  as in a specification
     """
 
     id: str
@@ -78,28 +91,75 @@ class ModelEntry(Part):
     options: dict[str, Any] = {}
     revision: str = ""
     price: Price | None = None
+    weights: str = Field(default="", max_length=1000)
+    served_model: str = Field(default="", max_length=200)
+    base_url: str = Field(default="", max_length=1000)
+    key_env: str = Field(default="", pattern=r"^([A-Za-z_]\w{0,99})?$")
+    family: str = Field(default="", pattern=r"^[a-z0-9_]{0,40}$")
+    audio_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    capabilities: tuple[Capability, ...] | None = None
+    dtype: Literal["", "bfloat16", "float16", "float32"] = ""
+    memory_gib: float = Field(default=0, ge=0, le=1e5)
+    max_model_len: int = Field(default=0, ge=0, le=2**24)
+    accepts: Accepts | None = None
 
     @field_validator("revision")
     @classmethod
     def _a_commit(cls, value: str) -> str:
-        if value and not COMMIT.fullmatch(value):
+        if value and not (COMMIT.fullmatch(value) or FOLDER_HASH.fullmatch(value)):
             raise ValueError(
                 "expected a commit, 40 hex digits; `ambiemo models --resolve` prints it"
             )
         return value
 
+    @field_validator("capabilities", mode="before")
+    @classmethod
+    def _in_one_order(cls, value: Any) -> Any:
+        plain = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+        return sorted(set(value)) if plain else value
+
+    @property
+    def is_own(self) -> bool:
+        """True for a model that this entry describes, and the table does not."""
+        return any(
+            getattr(self, name) != type(self).model_fields[name].default for name in OWN_KEYS
+        )
+
     def spec(self) -> ModelSpec:
         """The model's specification, with the revision and the price of this entry. Raises
-        BadInput: an unknown model, a commit for no repository.
+        BadInput: an unknown model, a commit for no repository, a model of the user's own that is
+        not whole. Reads no file.
         """
+        if self.is_own:
+            said = {
+                name: value
+                for name in ("revision", "price", *OWN_KEYS)
+                if (value := getattr(self, name)) != type(self).model_fields[name].default
+            }
+            if self.capabilities is not None:
+                said["capabilities"] = frozenset(self.capabilities)
+            return models.own_spec(self.id, **said)
         found = models.model(self.id)
         if self.revision and not found.is_repository:
             raise BadInput(
                 f"revision: {self.id} ({found.weights}) is no repository that has commits; remove the key"
             )
+        if self.revision and not COMMIT.fullmatch(self.revision):
+            raise BadInput(
+                f"revision: found {self.revision}, expected a commit of {found.weights}, 40 hex digits"
+            )
         said = {name: value for name in ("revision", "price") if (value := getattr(self, name))}
         notes = dict.fromkeys((f"{name}_note" for name in said), "given in the plan")
         return found.changed(**said, **notes) if said else found
+
+    def portable(self) -> "ModelEntry":
+        """The entry without what names a place of one machine: the folder of the weights (the hash
+        in `revision` says which they are), the server's address. Reads no file.
+        """
+        weights = self.weights
+        if self.is_own and weights and location(self.id, weights).startswith(FOLDER):
+            weights = FOLDER
+        return self.model_copy(update={"weights": weights, "base_url": ""})
 
 
 class CorpusEntry(Part):
@@ -263,7 +323,7 @@ class Ambiguity(Part):
             return value
         rule = value.get("rule", "bits")
         if rule not in list(AMBIGUITY_RULES):
-            raise ValueError(f"unknown rule '{rule}'; there are {', '.join(AMBIGUITY_RULES)}")
+            raise ValueError(f"unknown rule '{rule}'; {nearest(str(rule), AMBIGUITY_RULES)}")
         known = AMBIGUITY_RULES[rule].thresholds
         given = value.get("thresholds") or {}
         if not isinstance(given, dict):
@@ -398,7 +458,7 @@ class Plan(Part):
         unknown = [name for name in value if name not in BASELINES]
         if unknown:
             raise ValueError(
-                f"unknown baseline {', '.join(unknown)}; there are {', '.join(BASELINES)}"
+                f"unknown baseline {', '.join(unknown)}; {nearest(unknown[0], BASELINES)}"
             )
         return value
 
@@ -448,7 +508,7 @@ def check(content: Any, name: str) -> Plan:
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
     written_out = tuple(
@@ -470,7 +530,7 @@ def check(content: Any, name: str) -> Plan:
         spec = _named(place, entry.spec)
         if entry.engine and entry.engine not in engines.ENGINES:
             raise BadInput(
-                f"{place}.engine: unknown '{entry.engine}'; there are {', '.join(engines.ENGINES)}"
+                f"{place}.engine: unknown '{entry.engine}'; {nearest(entry.engine, engines.ENGINES)}"
             )
         if entry.engine and entry.engine not in (*spec.engines, "null"):
             raise BadInput(
@@ -485,10 +545,11 @@ def check(content: Any, name: str) -> Plan:
                 f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
                 "with several, each would have the whole dollar ceiling and rate"
             )
-        address = entry.options.get("base_url") or ""
+        address = entry.options.get("base_url") or entry.base_url
         if not isinstance(address, str) or "@" in address.partition("://")[2].partition("/")[0]:
+            where = "options.base_url" if entry.options.get("base_url") else "base_url"
             raise BadInput(
-                f"{place}.options.base_url: found a user or password in the address, expected none: it would be kept and shown; "
+                f"{place}.{where}: found a user or password in the address, expected none: it would be kept and shown; "
                 "put a key into the environment variable that the model names"
             )
         parts = entry.options.get("tensor_parallel_size", 1)
@@ -503,7 +564,7 @@ def check(content: Any, name: str) -> Plan:
         unknown = [one for one in control.strategies if one not in known]
         if unknown:
             raise BadInput(
-                f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan"
+                f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan; {nearest(unknown[0], sorted(known))}"
             )
     return plan
 
@@ -521,7 +582,24 @@ def _place(location: Iterable[Any]) -> str:
 
 def _complaint(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return "unknown key; remove it or mend its spelling"
+        key = shown(str(error["loc"][-1]))
+        return f"unknown key; {nearest(key, _keys_at(error['loc'][:-1]))}"
     if error["type"] == "missing":
         return "missing; add it"
     return f"{error['msg'].removeprefix('Value error, ')} (found {shown(repr(error['input']))})"
+
+
+def _keys_at(location: Sequence[Any]) -> list[str]:
+    """The keys that a plan may have at a place such as ("models", 0)."""
+    part: type[BaseModel] = Plan
+    for name in location:
+        if isinstance(name, str) and name in part.model_fields:
+            part = _part_of(part.model_fields[name].annotation) or part
+    return list(part.model_fields)
+
+
+def _part_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as tuple[ModelEntry, ...] or Price | None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_part_of, get_args(annotation))), None)
