@@ -71,26 +71,22 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     reliabilities = []
     units = [(BASELINE, corpus) for corpus in truths] + study.units
     for model, corpus in units:
-        found, calibrated = _predictions(
+        shown, calibrated = _predictions(
             files, (model, corpus), truths[corpus], set(chosen[corpus])
         )
         reliabilities += calibrated
-        for (name, strategy, control), told in found:
+        for (name, strategy, control), told in shown:
             column = columns.setdefault((strategy, control), len(columns))
-            made[corpus, name]["predictions"].setdefault(model, []).append(
-                {"column": column, **told}
-            )
+            of_model = made[corpus, name]["predictions"].setdefault(model, [])
+            of_model.append({"column": column, **told})
     for question in study.questions:
+        own = [made[question.corpus, name] for name in chosen[question.corpus]]
         labels = study.labels[question.corpus]
-        wanted = {
-            made[question.corpus, name]["sha"]: (question.corpus, name)
-            for name in chosen[question.corpus]
-        }
-        for clip, rows in _candidates(files, question, labels, set(wanted)).items():
-            for (corpus, name), one in made.items():
-                if corpus == question.corpus and one["sha"] == clip:
-                    of_model = made[corpus, name]["candidates"].setdefault(question.model, [])
-                    of_model.append({"name": question.name, "rows": rows})
+        found = _candidates(files, question, labels, {one["sha"] for one in own})
+        for one in own:
+            if (rows := found.get(one["sha"])) is not None:
+                of_model = one["candidates"].setdefault(question.model, [])
+                of_model.append({"name": question.name, "rows": rows})
     kept = _within(list(made.values()))
     total = sum(len(one.ids) for one in truths.values())
     words = (
@@ -101,7 +97,7 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     )
     if not kept:
         return Browsed(None, words, (), tuple(reliabilities))
-    told = {
+    page = {
         "labels": {
             corpus: [visible(one) for one in names] for corpus, names in study.labels.items()
         },
@@ -112,7 +108,7 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
         "utterances": kept,
     }
     models = tuple(dict.fromkeys(model for model, _ in study.units)) or (BASELINE,)
-    return Browsed(told, words, models, tuple(reliabilities))
+    return Browsed(page, words, models, tuple(reliabilities))
 
 
 def sample(corpus: str, names: Sequence[str], most: int = MOST) -> list[str]:
