@@ -136,9 +136,9 @@ class FrontDoor(Rooms):
 
     def main(self, *words: Any, standalone_mode: bool = True, **more: Any) -> Any:
         if not standalone_mode:
-            return super().main(*words, standalone_mode=False, **more)
+            return super().main(*words, standalone_mode=False, **more)  # type: ignore[call-overload]  # click's own arguments, as they came
         try:
-            code = super().main(*words, standalone_mode=False, **more)
+            code = super().main(*words, standalone_mode=False, **more)  # type: ignore[call-overload]
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             sys.exit(2)
