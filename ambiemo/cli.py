@@ -412,6 +412,69 @@ def figures(bundle: Path, out: Path, formats: str, as_json: bool) -> None:
 
 
 @main.command()
+@PLAN
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The folder for the test's own store and journals. Default: artifacts/.smoke.",
+)
+@click.option(
+    "--address", help="A Ray cluster to try (such as 'auto'). Default: Ray on this machine."
+)
+@click.option(
+    "--max-dollars",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="A ceiling over everything that the test asks of servers.",
+)
+@AS_JSON
+def smoke(
+    plan_file: Path, out: Path | None, address: str | None, max_dollars: float, as_json: bool
+) -> None:
+    """Try every model, engine, key and node of a plan with a few clips. Exit 0 nothing failed, 1
+    something would fail.
+    """
+    from ambiemo.smoke import journey
+
+    lines, trip = journey.smoke(
+        plan_file,
+        out,
+        address,
+        max_dollars,
+        show=(lambda line: None) if as_json else lambda line: click.echo(str(line)),
+    )
+    click.echo(journey.as_json(lines, trip) if as_json else journey.verdict(lines, trip))
+    sys.exit(1 if journey.fails(lines) else 0)
+
+
+@main.command()
+@click.argument("target", metavar="MODEL_OR_PLAN")
+@click.option(
+    "--max-dollars",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="A ceiling for each model that has a price.",
+)
+@AS_JSON
+def conform(target: str, max_dollars: float, as_json: bool) -> None:
+    """Try one model, or each of a plan, on the embedded clips, and print a card. Exit 0 conforms, 1
+    does not.
+    """
+    import json
+
+    from ambiemo.smoke.conform import conform as conforming
+
+    cards = conforming(target, max_dollars)
+    if as_json:
+        click.echo(json.dumps([card.as_object() for card in cards], indent=2))
+    else:
+        click.echo("\n".join(line for card in cards for line in card.lines()))
+    sys.exit(0 if all(card.holds for card in cards) else 1)
+
+
+@main.command()
 @click.argument("votes", metavar="VOTES.csv", type=click.Path(path_type=Path))
 @click.argument(
     "predictions",

@@ -6,8 +6,7 @@ for each, one line for an error, and completion of names by the shell.
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,19 +134,11 @@ class FrontDoor(Rooms):
     def sections(self, names: list[str]) -> dict[str, list[str]]:
         return places(names)
 
-    def main(  # type: ignore[override]  # click has two overloads; this is the general one
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        run = partial(super().main, args, prog_name, complete_var, standalone_mode=False, **extra)
+    def main(self, *words: Any, standalone_mode: bool = True, **more: Any) -> Any:
         if not standalone_mode:
-            return run()
+            return super().main(*words, standalone_mode=False, **more)  # type: ignore[call-overload]  # click's own arguments, as they came
         try:
-            code = run()
+            code = super().main(*words, standalone_mode=False, **more)  # type: ignore[call-overload]
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             sys.exit(2)

@@ -337,8 +337,8 @@ class Screen:
         room = None if self.width is None else self.width - len(hang)
         lines = [body] if room is None else wrapped(body, max(room, 20))
         for place, text in enumerate(lines):
-            before = Text(hang if place else first, line.mark_style)
-            yield Text().append_text(before).append(text, line.style or None)
+            start = Text(hang if place else first, line.mark_style)
+            yield Text().append_text(start).append(text, line.style or None)
 
     def _facts(self, part: Facts) -> Iterator["Text"]:
         from rich.text import Text

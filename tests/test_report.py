@@ -148,7 +148,7 @@ FORGERIES: dict[str, Callable[[str], str]] = {
     "a figure": lambda text: re.sub(r'(<!--figure-->.*?d="M )\d', r"\g<1>9", text, count=1, flags=re.S),
     "a whole table": lambda text: re.sub(r'(id="table-results">.*?)0\.1', r"\g<1>0.2", text, count=1, flags=re.S),
     "an utterance": lambda text: text.replace('"speaker":"speaker0"', '"speaker":"speaker9"', 1),
-    "the policy": lambda text: text.replace("default-src 'none'", "default-src *", 1),
+    "the policy": lambda text: text.replace("default-src &#39;none&#39;", "default-src *", 1),
     "a script": lambda text: text.replace("</body>", "<script src=//example.org/x.js></script></body>", 1),
     "what was checked": lambda text: text.replace('"ambiemo-checked" content="all"', '"ambiemo-checked" content="some"', 1),
     "the end": lambda text: text[:-8],

@@ -22,6 +22,7 @@ LAYERS = (
     ("bundle",),
     ("pipeline",),
     ("commands",),
+    ("smoke",),
     ("cli",),
     ("__main__",),
 )

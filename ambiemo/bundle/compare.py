@@ -28,7 +28,7 @@ from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.terminal import Part, Table
 
 if TYPE_CHECKING:
-    from ambiemo.results.predictions import Column
+    from ambiemo.results.predictions import Column as Predicted
     from ambiemo.results.truths import Truths
 
 METRIC = "js_divergence_bits"
@@ -146,9 +146,7 @@ def _corrected(cells: Sequence[Cell]) -> list[Cell]:
 
 def _read(
     files: Mapping[str, bytes],
-) -> (
-    "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]"
-):
+) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Predicted], dict[str, tuple[str, ...]]]":
     """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
     from ambiemo.bundle.contents import predictions_path, read_columns, study_from
     from ambiemo.results.truths import truths_of
@@ -192,8 +190,8 @@ def _cell(
     name: tuple[str, str, str, str],
     first: "Truths",
     second: "Truths",
-    a: "Column",
-    b: "Column",
+    a: "Predicted",
+    b: "Predicted",
     margin: float,
 ) -> Cell:
     from ambiemo.metrics import metric

@@ -71,26 +71,22 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     reliabilities = []
     units = [(BASELINE, corpus) for corpus in truths] + study.units
     for model, corpus in units:
-        found, calibrated = _predictions(
+        shown, calibrated = _predictions(
             files, (model, corpus), truths[corpus], set(chosen[corpus])
         )
         reliabilities += calibrated
-        for (name, strategy, control), told in found:
+        for (name, strategy, control), told in shown:
             column = columns.setdefault((strategy, control), len(columns))
-            made[corpus, name]["predictions"].setdefault(model, []).append(
-                {"column": column, **told}
-            )
+            of_model = made[corpus, name]["predictions"].setdefault(model, [])
+            of_model.append({"column": column, **told})
     for question in study.questions:
+        own = [made[question.corpus, name] for name in chosen[question.corpus]]
         labels = study.labels[question.corpus]
-        wanted = {
-            made[question.corpus, name]["sha"]: (question.corpus, name)
-            for name in chosen[question.corpus]
-        }
-        for clip, rows in _candidates(files, question, labels, set(wanted)).items():
-            for (corpus, name), one in made.items():
-                if corpus == question.corpus and one["sha"] == clip:
-                    of_model = made[corpus, name]["candidates"].setdefault(question.model, [])
-                    of_model.append({"name": question.name, "rows": rows})
+        found = _candidates(files, question, labels, {one["sha"] for one in own})
+        for one in own:
+            if (rows := found.get(one["sha"])) is not None:
+                of_model = one["candidates"].setdefault(question.model, [])
+                of_model.append({"name": question.name, "rows": rows})
     kept = _within(list(made.values()))
     total = sum(len(one.ids) for one in truths.values())
     words = (
@@ -101,7 +97,7 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     )
     if not kept:
         return Browsed(None, words, (), tuple(reliabilities))
-    told = {
+    page = {
         "labels": {
             corpus: [visible(one) for one in names] for corpus, names in study.labels.items()
         },
@@ -112,7 +108,7 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
         "utterances": kept,
     }
     models = tuple(dict.fromkeys(model for model, _ in study.units)) or (BASELINE,)
-    return Browsed(told, words, models, tuple(reliabilities))
+    return Browsed(page, words, models, tuple(reliabilities))
 
 
 def sample(corpus: str, names: Sequence[str], most: int = MOST) -> list[str]:
@@ -137,7 +133,8 @@ def _within(told: list[Row]) -> list[Row]:
         for own in by_corpus.values()
         if place < len(own)
     ]
-    kept, size = [], 0
+    kept: list[Row] = []
+    size = 0
     for one in turns:
         size += len(json.dumps(one, separators=(",", ":")))
         if kept and size > MOST_BYTES:
@@ -168,7 +165,7 @@ def _utterances(
     seconds = of_corpus.columns.column("duration_s").to_pylist()
     known = dict(zip(of_corpus.ids, zip(of_corpus.acted, seconds, strict=True), strict=True))
     places = {name: place for place, name in enumerate(truths.ids)}
-    made = {}
+    made: dict[tuple[str, str], Row] = {}
     for name in names:
         place, (acted, duration) = places[name], known[name]
         votes, truth = truths.votes[place], truths.truth[place]
@@ -184,8 +181,8 @@ def _utterances(
             "sha": truths.clips[place],
             "votes": [int(one) for one in votes],
             "truth": _round(truth),
-            "low": bounds and [round(low, 3) for low, _ in bounds],
-            "high": bounds and [round(high, 3) for _, high in bounds],
+            "low": bounds and [round(one[0], 3) for one in bounds],
+            "high": bounds and [round(one[1], 3) for one in bounds],
             "predictions": {},
             "candidates": {},
         }

@@ -34,7 +34,7 @@ POINTS_WIDE, POINTS_SMALL = 6.0, 2.0
 ROW = 0.215
 LONGEST_NAME = 34
 GAP = "\u00a0" * 8
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "ambiemo",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -242,49 +242,49 @@ def _forest(
 
 
 def _rows(axes: "Axes", places: Mapping[str, float], panel: Panel) -> None:
-    for place in places.values():
-        axes.axhline(place, color=RULE, linewidth=0.5, zorder=0)
+    """The marks of a panel; marks of one look are one artist, as there may be hundreds."""
+    axes.hlines(list(places.values()), 0, 1, transform=axes.get_yaxis_transform(), color=RULE, linewidth=0.5, zorder=0)  # fmt: skip
     if panel.zero:
         axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
+    low, high = panel.limits or (-math.inf, math.inf)
+    reaches: list[tuple[float, float]] = []
+    lines: dict[str, list[tuple[float, float, float]]] = {}
+    dots: dict[tuple[str, bool, str], list[tuple[float, float]]] = {}
     for name, marks in panel.marks.items():
         for mark in marks:
             place = places[name] + mark.offset
             if math.isfinite(mark.reach):
-                axes.barh(
-                    place, 2 * mark.reach, left=-mark.reach, height=0.62, color=RULE, zorder=0.5
-                )
+                reaches.append((place, mark.reach))
             if not math.isfinite(mark.value):
                 continue
-            if panel.limits is not None and not panel.limits[0] <= mark.value <= panel.limits[1]:
-                far = panel.limits[mark.value > panel.limits[1]]
-                axes.plot(
-                    [far],
-                    [place],
-                    marker=">" if mark.value > panel.limits[1] else "<",
-                    markersize=6,
-                    color=mark.colour,
-                    clip_on=False,
-                    zorder=3,
-                )
+            if not low <= mark.value <= high:
+                beyond = mark.value > high
+                look = (mark.colour, True, ">" if beyond else "<")
+                dots.setdefault(look, []).append((high if beyond else low, place))
                 continue
             if math.isfinite(mark.low) and math.isfinite(mark.high):
-                axes.plot(
-                    [mark.low, mark.high],
-                    [place, place],
-                    color=mark.colour,
-                    linewidth=1.3,
-                    zorder=2,
-                )
-            axes.plot(
-                [mark.value],
-                [place],
-                marker="o",
-                markersize=5,
-                color=mark.colour,
-                markerfacecolor=mark.colour if mark.filled else PAPER,
-                markeredgewidth=1.1,
-                zorder=3,
-            )
+                lines.setdefault(mark.colour, []).append((place, mark.low, mark.high))
+            dots.setdefault((mark.colour, mark.filled, "o"), []).append((mark.value, place))
+    if reaches:
+        at, reach = zip(*reaches, strict=True)
+        axes.barh(at, [2 * one for one in reach], left=[-one for one in reach], height=0.62, color=RULE, zorder=0.5)  # fmt: skip
+    for colour, told in lines.items():
+        at, start, end = zip(*told, strict=True)
+        axes.hlines(at, start, end, color=colour, linewidth=1.3, zorder=2)
+    for (colour, filled, marker), points in dots.items():
+        x, y = zip(*points, strict=True)
+        axes.plot(
+            x,
+            y,
+            linestyle="none",
+            marker=marker,
+            markersize=5,
+            color=colour,
+            markerfacecolor=colour if filled else PAPER,
+            markeredgewidth=1.1,
+            clip_on=False,
+            zorder=3,
+        )
 
 
 BEYOND = 2.0
@@ -603,10 +603,7 @@ def _labels(axes: "Axes", x: float, told: Sequence[tuple[float, str, str]], heig
     """Names at the right end of lines: (y, name, colour), never one over another."""
     low, high = axes.get_ylim()
     least = abs(high - low) * (SIZE * 1.15 / 72) / height
-    for (value, name, colour), place in zip(
-        told, _apart([y for y, *_ in told], least), strict=True
-    ):
-        del value
+    for (_, name, colour), place in zip(told, _apart([y for y, *_ in told], least), strict=True):
         axes.annotate(
             name, (x, place), xytext=(6, 0), textcoords="offset points", va="center", color=colour,
             annotation_clip=False,
@@ -735,10 +732,10 @@ def pareto(table: Table, unit: tuple[str, str]) -> Drawing | None:
         axes.set_ylim(low - 0.08 * (least - low), least + 0.04 * (least - low))
         axes.set_xlabel("tokens per clip, without the prompt")
         axes.set_ylabel("JS divergence, bits")
-        from matplotlib.ticker import FuncFormatter
+        from matplotlib.ticker import FuncFormatter, NullLocator
 
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_locator(__import__("matplotlib.ticker").ticker.NullLocator())
+        axes.xaxis.set_minor_locator(NullLocator())
         named = {row["method"]: row for row in sorted(rows, key=lambda row: row.number("tokens"))}
         ends = [
             (

@@ -46,9 +46,6 @@ def inline(data: bytes, prefix: str, title: str, alt: str, least: int = 0) -> st
     Raises Unfit for a colour outside COLOURS or a style outside KEPT.
     """
     root = ElementTree.fromstring(data)
-    for child in list(root):
-        if _local(child) in ("metadata", "defs") and child.find(f"{{{SVG}}}clipPath") is None:
-            root.remove(child)
     named = {one for node in root.iter() for one in _references(node)}
     for node in list(root.iter()):
         _restyle(node)
