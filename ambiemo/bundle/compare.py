@@ -25,7 +25,7 @@ from ambiemo.bundle.claims_compared import claims_parts
 from ambiemo.bundle.folder import payload
 from ambiemo.errors import BadInput
 from ambiemo.plan.expand import NO_CONTROL
-from ambiemo.terminal import Column, Part, Table
+from ambiemo.terminal import Part, Table
 
 if TYPE_CHECKING:
     from ambiemo.results.predictions import Column as Predicted
@@ -319,17 +319,17 @@ def parts(comparison: Comparison, margin: float) -> list[Part]:
 
 
 COLUMNS = (
-    Column("model", "key", 1),
-    Column("strategy", "key"),
-    Column("verdict", "key"),
-    Column("difference"),
-    Column("interval", "number", 1),
-    Column("p (Holm)", "number", 2),
-    Column("n", "number", 4),
-    Column("same", "number", 3),
-    Column("failed", "number", 5),
-    Column("unpaired", "number", 6),
-    Column("n needed", "number", 7),
+    terminal.Column("model", "key", 1),
+    terminal.Column("strategy", "key"),
+    terminal.Column("verdict", "key"),
+    terminal.Column("difference"),
+    terminal.Column("interval", "number", 1),
+    terminal.Column("p (Holm)", "number", 2),
+    terminal.Column("n", "number", 4),
+    terminal.Column("same", "number", 3),
+    terminal.Column("failed", "number", 5),
+    terminal.Column("unpaired", "number", 6),
+    terminal.Column("n needed", "number", 7),
 )
 
 

@@ -636,8 +636,8 @@ def _values(board: Board, place: int) -> Iterator[tuple[str, ...]]:
         yield (*row, _bound(sure.low), _bound(sure.high)) if sure else row
     for name, corrected in board.unbiased[place].items() if board.unbiased else ():
         better = "higher" if name == "skill" else "lower"
-        row = (name, better, _printed(corrected.value))
-        yield (*row, _bound(corrected.low), _bound(corrected.high)) if board.sure else row
+        told = (name, better, _printed(corrected.value))
+        yield (*told, _bound(corrected.low), _bound(corrected.high)) if board.sure else told
 
 
 def _bound(value: float) -> str:
