@@ -99,7 +99,7 @@ image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman
 bench: $(VENV)/.dev $(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/.bench) ## measure side by side, write JSON (ENGINES='transformers vllm' BENCH_OUT=reproduce/bench/results)
 	$(BIN)/python reproduce/bench/import_msp_podcast.py --out $(BENCH_OUT)/import_msp_podcast.json
 	$(BIN)/python reproduce/bench/utterances.py --out $(BENCH_OUT)/utterances.json
-	$(BIN)/python reproduce/bench/side_by_side.py --gpus-each 4 --out $(BENCH_OUT)/side_by_side.json
+	$(BIN)/python reproduce/bench/side_by_side.py --out $(BENCH_OUT)/side_by_side.json
 	$(BIN)/python reproduce/bench/paper_scale.py --out $(BENCH_OUT)/paper_scale.json
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/sharing.py --out $(BENCH_OUT)/sharing.json)
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/overhead.py --engine transformers --out $(BENCH_OUT)/overhead-transformers.json)

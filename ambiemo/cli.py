@@ -2,14 +2,18 @@
 that `verify` and `score` start at once.
 """
 
+import contextlib
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ambiemo import __version__, commands, terminal
 from ambiemo.commands import FrontDoor, Rooms, names
+from ambiemo.errors import shown
 
 
 @click.group(
@@ -20,11 +24,72 @@ from ambiemo.commands import FrontDoor, Rooms, names
 def main() -> None:
     """Reproduce, and check, "Decoding Ambiguous Emotions with Test-Time Scaling in Audio-Language
     Models" (arXiv 2602.03873).
+
+    Begin with `ambiemo run reproduce/quick.yaml`, which needs no GPU, key or network. Examples stand
+    at the end of `ambiemo COMMAND --help`.
     """
 
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+
+
+@main.command()
+@PLAN
+@click.option(
+    "--server",
+    default="",
+    metavar="URL",
+    help="Your model's server, OpenAI-compatible, such as http://127.0.0.1:8000/v1.",
+)
+@click.option(
+    "--model",
+    default="",
+    metavar="NAME",
+    shell_complete=names(commands.models),
+    help="The server's name for its model; without --server an id of `ambiemo models`.",
+)
+@click.option(
+    "--weights",
+    default="",
+    metavar="WHERE",
+    help="Your checkpoint in place of a server: a folder, or owner/name.",
+)
+@click.option("--revision", default="", metavar="COMMIT", help="The commit of owner/name.")
+@click.option(
+    "--corpus",
+    default="",
+    metavar="NAME",
+    shell_complete=names(commands.corpora),
+    help="A corpus of `ambiemo corpora`. Default: the embedded clips.",
+)
+@click.option("--root", default="", metavar="DIR", help="The corpus' folder.")
+@click.option(
+    "--csv",
+    "clips",
+    type=click.Path(path_type=Path),
+    help="Your own clips: utterance_id, audio, speaker, one column of counts per label.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many clips. Default: 20.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@AS_JSON
+def init(plan_file: Path, clips: Path | None, force: bool, as_json: bool, **wanted: Any) -> None:
+    """Write a plan for your own model or clips, with a comment at every key.
+
+    Asks, if no option says what you want and this is a terminal. Needs no network. Exit 0, or 2 for
+    a file that is there already.
+    """
+    from ambiemo.plan import starting
+
+    if clips is None and not any(wanted.values()) and sys.stdin.isatty() and not as_json:
+        start = starting.asked(commands.ask)
+    else:
+        start = starting.start(clips=clips, **wanted)
+    starting.write(plan_file, start, force)
+    if as_json:
+        terminal.show_json({"plan": str(plan_file), **asdict(start)})
+    else:
+        terminal.show(f"{plan_file} is written. Look at it, then: ambiemo plan {plan_file}")
 
 
 @main.command()
@@ -83,6 +148,18 @@ def plan(plan_file: Path, limit: int | None, as_json: bool, in_image: bool) -> N
     is_flag=True,
     help="Pay what the plan may cost, for models without a ceiling (`max_dollars`).",
 )
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object at the end; progress goes to stderr.",
+)
+@click.option(
+    "--report/--no-report",
+    default=True,
+    show_default=True,
+    help="End with the bundle's page, BUNDLE.html next to it.",
+)
 def run(
     plan_file: Path,
     out: Path | None,
@@ -91,6 +168,8 @@ def run(
     limit: int | None,
     allow_missing: bool,
     yes: bool,
+    report: bool,
+    as_json: bool,
 ) -> None:
     """Run a plan to its end and write the bundle; the same command again goes on where it stopped.
 
@@ -99,15 +178,20 @@ def run(
     """
     from ambiemo.pipeline.run import run as run_plan
 
-    run_plan(
-        plan_file,
-        out=out,
-        store=store,
-        address=address,
-        limit=limit,
-        allow_missing=allow_missing,
-        yes=yes,
-    )
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        bundle = run_plan(
+            plan_file,
+            out=out,
+            store=store,
+            address=address,
+            limit=limit,
+            allow_missing=allow_missing,
+            yes=yes,
+            report=report,
+        )
+    if as_json:
+        account = json.loads((bundle / "data" / "log" / "run.log").read_text("utf-8"))
+        terminal.show_json({"bundle": str(bundle), **account})
 
 
 @main.command()
@@ -137,14 +221,20 @@ def status(out: Path, store: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Your list of allowed signers (ssh-keygen): the bundle must be signed by one of them.",
 )
-def verify(bundle: Path, as_json: bool, signers: Path | None) -> None:
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    help="The bundle's page, to be checked too. Default: BUNDLE.html, if it is there.",
+)
+def verify(bundle: Path, as_json: bool, signers: Path | None, page: Path | None) -> None:
     """Verify a bundle: unchanged, nothing added, tables and claims follow from the answers.
 
     Exit 0 it holds, 1 it is broken, 2 it cannot be read.
     """
     from ambiemo.bundle import verdict
 
-    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers) else 1)
+    sys.exit(0 if verdict.show(bundle, as_json=as_json, signers=signers, page=page) else 1)
 
 
 @main.command()
@@ -248,6 +338,140 @@ def tables(bundle: Path, out: Path | None, as_json: bool) -> None:
     terminal.show(*overview.overview(made))
     if out is not None:
         terminal.show(f"{len(made)} tables in {out}")
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The page. Default: BUNDLE.html.")
+@click.option(
+    "--audio",
+    type=click.Path(path_type=Path),
+    help="Your own audio files: each clip with the right SHA-256 is linked, none is copied.",
+)
+@click.option("--strict", is_flag=True, help="Write no page of a bundle that does not verify.")
+@click.option(
+    "--fast",
+    is_flag=True,
+    help="Check hashes only, do not make the tables again; the page says so.",
+)
+@AS_JSON
+def report(
+    bundle: Path, out: Path | None, audio: Path | None, strict: bool, fast: bool, as_json: bool
+) -> None:
+    """Write one HTML page about a bundle: claims, figures, tables, utterances.
+
+    Exit 0, or 1 with --strict where the bundle is broken.
+    """
+    from ambiemo.bundle.page import open_words, write_page
+
+    place, findings = write_page(bundle, out, audio, strict=strict, fast=fast)
+    if findings:
+        click.echo(
+            f"ambiemo: {shown(str(bundle))}: does not verify ({len(findings)} findings); the page says so on top",
+            err=True,
+        )
+    if as_json:
+        terminal.show_json(
+            {
+                "bundle": bundle.name,
+                "page": str(place),
+                "holds": not findings,
+                "findings": len(findings),
+            }
+        )
+    else:
+        terminal.show(open_words(place))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The folder for the figures."
+)
+@click.option(
+    "--format",
+    "formats",
+    default="svg",
+    show_default=True,
+    metavar="svg,pdf",
+    help="One format, or both with a comma.",
+)
+@AS_JSON
+def figures(bundle: Path, out: Path, formats: str, as_json: bool) -> None:
+    """Write the figures of the page as files for a paper.
+
+    The same bundle gives the same bytes.
+    """
+    from ambiemo.bundle.page import write_figures
+
+    written = write_figures(bundle, out, formats.split(","))
+    if as_json:
+        terminal.show_json({"bundle": bundle.name, "figures": [str(path) for path in written]})
+    else:
+        terminal.show(f"{len(written)} figures in {out}")
+
+
+@main.command()
+@PLAN
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The folder for the test's own store and journals. Default: artifacts/.smoke.",
+)
+@click.option(
+    "--address", help="A Ray cluster to try (such as 'auto'). Default: Ray on this machine."
+)
+@click.option(
+    "--max-dollars",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="A ceiling over everything that the test asks of servers.",
+)
+@AS_JSON
+def smoke(
+    plan_file: Path, out: Path | None, address: str | None, max_dollars: float, as_json: bool
+) -> None:
+    """Try every model, engine, key and node of a plan with a few clips. Exit 0 nothing failed, 1
+    something would fail.
+    """
+    from ambiemo.smoke import journey
+
+    lines, trip = journey.smoke(
+        plan_file,
+        out,
+        address,
+        max_dollars,
+        show=(lambda line: None) if as_json else lambda line: click.echo(str(line)),
+    )
+    click.echo(journey.as_json(lines, trip) if as_json else journey.verdict(lines, trip))
+    sys.exit(1 if journey.fails(lines) else 0)
+
+
+@main.command()
+@click.argument("target", metavar="MODEL_OR_PLAN")
+@click.option(
+    "--max-dollars",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="A ceiling for each model that has a price.",
+)
+@AS_JSON
+def conform(target: str, max_dollars: float, as_json: bool) -> None:
+    """Try one model, or each of a plan, on the embedded clips, and print a card. Exit 0 conforms, 1
+    does not.
+    """
+    import json
+
+    from ambiemo.smoke.conform import conform as conforming
+
+    cards = conforming(target, max_dollars)
+    if as_json:
+        click.echo(json.dumps([card.as_object() for card in cards], indent=2))
+    else:
+        click.echo("\n".join(line for card in cards for line in card.lines()))
+    sys.exit(0 if all(card.holds for card in cards) else 1)
 
 
 @main.command()

@@ -32,7 +32,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "init": (
         "ambiemo init my.yaml --server http://127.0.0.1:8000/v1 --model my-audio-model",
         "ambiemo init my.yaml --server http://127.0.0.1:8000/v1 --corpus crema-d --root ~/CREMA-D",
-        "ambiemo init my.yaml --csv clips.csv",
+        "ambiemo init my.yaml --csv clips/clips.csv",
     ),
     "plan": ("ambiemo plan reproduce/quick.yaml", "ambiemo plan my.yaml --limit 20 --json"),
     "smoke": ("ambiemo smoke my.yaml", "ambiemo smoke reproduce/paper.yaml --max-dollars 0.5"),
@@ -63,7 +63,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "data": ("ambiemo data fetch crema-d --root ~/CREMA-D",),
     "data import": (
         "ambiemo data import crema-d --root ~/CREMA-D --out crema-d.parquet",
-        "ambiemo data import csv --root clips.csv --out mine.parquet",
+        "ambiemo data import own --root clips --out mine.parquet --option 'labels=[angry, calm]'",
     ),
     "data fetch": (
         "ambiemo data fetch crema-d --root ~/CREMA-D",
@@ -198,9 +198,15 @@ def _usage(error: click.UsageError) -> str:
         return message
     name = name_of(error.ctx)
     place = f"{name}: " if name else ""
-    if message.endswith("?") or message.endswith("?)"):  # it says already what to do
+    if message.endswith(("?", "?)")):  # it says already what to do
         return f"{place}{message}"
     return f"{place}{message}; `{' '.join(['ambiemo', *name.split()])} --help` says more"
+
+
+def ask(question: str, default: str) -> str:
+    """A person's answer on the terminal."""
+    answer: str = click.prompt(question, default=default, show_default=bool(default), err=True)
+    return answer.strip()
 
 
 Names = Callable[[], Iterator[str]]

@@ -295,6 +295,7 @@ class Screen:
             out.reconfigure(errors="backslashreplace")
         self.console: Console = Console(file=out, highlight=False, markup=False, emoji=False)
         self.width = width or (self.console.width if self.console.is_terminal else None)
+        self.blank = False
         self.plain = not self.console.encoding.lower().startswith("utf")
 
     def show(self, *parts: Part) -> None:
@@ -318,6 +319,9 @@ class Screen:
 
         made = Text(text) if isinstance(text, str) else text
         made.rstrip()
+        if not made.plain and self.blank:
+            return
+        self.blank = not made.plain
         self.console.print(
             Text(made.plain.translate(ASCII)) if self.plain else made, soft_wrap=True
         )

@@ -21,6 +21,8 @@ LAYERS = (
     ("results",),
     ("bundle",),
     ("pipeline",),
+    ("commands",),
+    ("smoke",),
     ("cli",),
     ("__main__",),
 )
@@ -34,6 +36,7 @@ HEAVY = {
     "transformers": {"engines", "tiny"},
     "vllm": {"engines"},
     "openai": {"engines"},
+    "rich": {"terminal", "pipeline"},
 }
 
 

@@ -15,18 +15,25 @@ from ambiemo.errors import BadInput, shown
 from ambiemo.terminal import Facts, Line, Part
 
 if TYPE_CHECKING:
-    from ambiemo.bundle.facts import Facts
+    from ambiemo.bundle.facts import Facts as Known
 
 SHOWN_A_CHECK = 10
 
 
-def show(folder: Path, as_json: bool, signers: Path | None = None) -> bool:
+def show(
+    folder: Path, as_json: bool, signers: Path | None = None, page: Path | None = None
+) -> bool:
     """Verify a bundle, print the outcome, and return whether it holds. Raises BadInput where it
     cannot be read.
+
+    page: the bundle's page, to be checked too; by default the one next to the bundle, if one is
+    there.
     """
     outcomes = examine(folder, signers=signers)
     who = signature_words(folder, signers)
     known = facts_of(folder) if holds(outcomes) else None
+    if holds(outcomes):
+        outcomes += page_outcome(folder, outcomes, page)
     if as_json:
         terminal.show_json(as_object(folder, outcomes, known, who))
     else:
@@ -39,7 +46,7 @@ def holds_now(folder: Path) -> bool:
     return holds(examine(folder))
 
 
-def facts_of(folder: Path) -> "Facts | None":
+def facts_of(folder: Path) -> "Known | None":
     """What a reader must know of a bundle that holds; imported when it is needed, as it reads
     plans.
     """
@@ -48,6 +55,18 @@ def facts_of(folder: Path) -> "Facts | None":
     from ambiemo.bundle.facts import facts
 
     return facts(folder)
+
+
+def page_outcome(folder: Path, outcomes: Sequence[Outcome], page: Path | None) -> list[Outcome]:
+    """The check of a page; nothing where none is named and none lies next to the bundle."""
+    if page is None:
+        place = folder.resolve()
+        page = place.with_name(f"{place.name}.html")
+        if not page.is_file():
+            return []
+    from ambiemo.bundle.page_check import check_page
+
+    return [check_page(folder, page, outcomes)]
 
 
 def signature_words(folder: Path, signers: Path | None) -> str:
@@ -64,7 +83,7 @@ def holds(outcomes: Sequence[Outcome]) -> bool:
 
 
 def as_object(
-    folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", who: str
+    folder: Path, outcomes: Sequence[Outcome], known: "Known | None", who: str
 ) -> dict[str, Any]:
     """The outcome as JSON values; the keys are a contract that scripts rely on."""
     checks = [{**asdict(outcome), "holds": not outcome.findings} for outcome in outcomes]
@@ -78,7 +97,7 @@ def as_object(
 
 
 def parts(
-    folder: Path, outcomes: Sequence[Outcome], known: "Facts | None", who: str
+    folder: Path, outcomes: Sequence[Outcome], known: "Known | None", who: str
 ) -> Iterator[Part]:
     """The outcome for people: one line per check, below a broken one what was found, expected, and
     what to do.

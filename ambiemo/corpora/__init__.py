@@ -125,6 +125,15 @@ CORPORA: dict[str, Corpus] = {
             votes=False,
             where="http://www.emodb.bilderbar.info/download/",
         ),
+        Corpus(
+            name="own",
+            title="your own clips: a CSV and audio files",
+            module="ambiemo.corpora.own",
+            licence="yours",
+            open=False,
+            votes=True,
+            where="write the CSV (docs/corpora.md, Your own clips), or `ambiemo init PLAN --csv FILE`",
+        ),
     )
 }
 

@@ -101,6 +101,10 @@ It says nothing about what the model can do: the draw is asked again by the next
 """
 
 
+NO_ROOM = "not asked: the ceiling of"
+"""How the failure of a sample begins that `max_dollars` left no room for. The next run asks again."""
+
+
 def engine_class(name: str) -> type[Engine]:
     """The class behind an engine's name. Raises BadInput for an unknown name."""
     if name not in ENGINES:

@@ -186,8 +186,8 @@ def parts(expanded: Expanded) -> list[Part]:
         *_grid(expanded),
         *(f"{reason} ({number} cells)" for reason, number in reasons.items()),
         *[""] * bool(reasons),
-        f"draws: {counts.alone} if every strategy made its own, {counts.shared} after sharing "
-        f"({counts.answers} answers, {counts.scores} verifier scores)",
+        f"draws: {counts.alone:,} if every strategy made its own, {counts.shared:,} after sharing "
+        f"({counts.answers:,} answers, {counts.scores:,} verifier scores)",
         "",
         _priced(priced),
         f"GPU-hours assume {rate:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
@@ -218,7 +218,7 @@ def _priced(priced: Sequence[ModelCost]) -> Table:
     rows = []
     for one in priced:
         hours = "–" if one.gpu_hours is None else f"{one.gpu_hours:.2f}"
-        dollars = "unknown" if one.dollars is None else f"{one.dollars:.2f}"
+        dollars = "unknown" if one.dollars is None else f"{one.dollars:,.2f}"
         numbers = (one.draws, one.answers, one.prompt_tokens, one.answer_tokens)
         counted = tuple(f"{number:,}" for number in numbers)
         rows.append((one.model, one.engine, *counted, hours, dollars))
@@ -237,10 +237,10 @@ def _sizes(expanded: Expanded, whole: Expanded) -> str:
     told = []
     for entry in expanded.plan.corpora:
         if entry.id in expanded.corpora:
-            told.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances)} utterances")
+            told.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances):,} utterances")
         elif entry.id in whole.corpora:
             told.append(
-                f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances)} utterances"
+                f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances):,} utterances"
             )
         else:
             told.append(f"{entry.id}: not here and of unknown size, so not counted below")
