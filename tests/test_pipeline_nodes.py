@@ -1,15 +1,15 @@
 """Several Ray nodes on one machine: the same bytes as with one."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+from ray_nodes import PATIENCE_S, patiently
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -29,9 +29,11 @@ from ray.cluster_utils import Cluster
 from ambiemo.pipeline.run import run
 
 nodes, head_cpus, plan, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": head_cpus, "include_dashboard": False})
+sys.path.insert(0, "tests")
+from ray_nodes import LEAN, LEAN_HEAD
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": head_cpus, **LEAN_HEAD})
 for _ in range(nodes - 1):
-    cluster.add_node(num_cpus=2)
+    cluster.add_node(num_cpus=2, **LEAN)
 cluster.wait_for_nodes()
 run(plan, out=out, address=cluster.address)
 cluster.shutdown()
@@ -51,7 +53,7 @@ def made_by(folder: Path, nodes: int, head_cpus: int) -> dict[str, bytes]:
         str(folder / "plan.yaml"),
         str(folder / "out"),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = patiently(command, cwd=ROOT, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     data = folder / "out/data"
     assert json.loads((data / "log/run.log").read_text())["calls"] == 12 * (6 + 3)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ store.
 STARTS = 3
 ANSWER_S = 180.0
 """How long the nodes have to answer a question: a busy one needs a minute to start a process."""
+REACHED_S = 10.0
 ON_THE_DRIVER_S_NODE = frozenset({"openai"})
 """Engines whose one actor runs on the driver's node: the keys, the journal of what was paid and the
 clips are there. It waits for a server and takes no processor of the cluster.
@@ -64,6 +66,7 @@ def ray_started(address: str | None) -> Iterator[None]:
 def _start(ray: Any, address: str | None) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
+        reachable(ray, address)
         try:
             with _stderr_away():
                 ray.init(address=address, **quiet)
@@ -94,6 +97,25 @@ def _start(ray: Any, address: str | None) -> None:
                 raise Broken(
                     f"Ray did not start on this machine: {_first_line(error)}; run again when it is less busy"
                 ) from error
+
+
+def reachable(ray: Any, address: str) -> None:
+    """Raise BadInput where nobody listens at a cluster's address: Ray itself would try for minutes,
+    and then end the process without a word.
+    """
+    if address.startswith("ray://"):
+        raise BadInput(
+            f"--address {address}: found the address of a Ray client, expected HOST:PORT or 'auto'; "
+            "run ambiemo on a node of the cluster, where the clips and the answer store are"
+        )
+    try:
+        found = ray._private.services.canonicalize_bootstrap_address_or_die(address)
+        host, _, port = found.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
+    except (OSError, ValueError) as error:  # ConnectionError is an OSError
+        raise BadInput(
+            f"--address {address}: no Ray cluster answers there ({_first_line(error)}); start one, or leave it out"
+        ) from error
 
 
 def resources() -> list[Mapping[str, float]]:

@@ -18,6 +18,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 
@@ -30,13 +31,12 @@ from ambiemo.models import ModelSpec
 from ambiemo.pipeline.clips import sent
 from ambiemo.pipeline.cluster import (
     ON_THE_DRIVER_S_NODE,
-    beside_the_driver,
     enough,
     own_id,
     placed,
     pool_size,
 )
-from ambiemo.pipeline.restarts import Reporter, Restarts
+from ambiemo.pipeline.restarts import Reporter, counters
 from ambiemo.pipeline.store import AnswerStore, as_line
 from ambiemo.plan.expand import without_place
 from ambiemo.plan.schema import ModelEntry
@@ -140,14 +140,14 @@ def draw_groups(
         options = {"journal": str((store.folder / "paid" / spec.id).resolve())} | options
     rows: Any = _Packed(work)
     size = min(size, len(rows))
-    counter: Any = ray.remote(Restarts).options(**beside_the_driver()).remote(size)
+    reporter = Reporter(counters(), f"{spec.id} {uuid4().hex}", size)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         actor or DrawActor,
         fn_constructor_kwargs={
             "spec": spec,
             "engine": engine,
             "options": options,
-            "counter": counter,
+            "reporter": reporter,
         },
         batch_size=1,
         compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
@@ -172,9 +172,6 @@ def draw_groups(
                     raise ModelStopped(row["stopped"])
     except ray.exceptions.RayError as error:
         raise ModelStopped(f"its actors died: {_last_line(error)}") from error
-    finally:
-        if ray.is_initialized():
-            ray.kill(counter)
 
 
 class _Packed(Sequence[dict[str, bytes]]):
@@ -206,13 +203,17 @@ class DrawActor:
     """
 
     def __init__(
-        self, spec: ModelSpec, engine: str, options: dict[str, Any], counter: Any = None
+        self,
+        spec: ModelSpec,
+        engine: str,
+        options: dict[str, Any],
+        reporter: Reporter | None = None,
     ) -> None:
         self.spec = spec
         self.thread = ThreadPoolExecutor(max_workers=1)
         self.engine: Engine | None = None
-        self.restarts = Reporter(counter)
-        loading = f"load {own_id() if counter is not None else ''}"
+        self.restarts = reporter or Reporter()
+        loading = f"load {own_id() if reporter is not None else ''}"
         self.stopped = next(filter(None, self.restarts.began(loading)), "")
         if self.stopped:
             self.stopped = one_line(f"cannot be loaded: {self.stopped}")

@@ -2,6 +2,7 @@
 command goes on where it was.
 """
 
+import json
 import os
 import shutil
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ambiemo.durable import write
-from ambiemo.errors import BadInput, Broken
+from ambiemo.errors import AmbiemoError, BadInput, Broken, shown
+from ambiemo.limits import DOCUMENT, TAG_FILE, read_regular
 from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.drawing import asked_models, drawn
 from ambiemo.pipeline.progress import STATUS, Board, say
@@ -33,8 +35,10 @@ def run(
     limit: int | None = None,
     allow_missing: bool = False,
     yes: bool = False,
+    report: bool = False,
 ) -> Path:
-    """Run a plan and write its bundle; returns the bundle's folder.
+    """Run a plan and write its bundle; returns the bundle's folder. report: write its page too, next
+    to it.
 
     A model that stops, or cannot be loaded, loses its own column only: the bundle has the others
     and says why. Raises BadInput (exit 2) where the job cannot start, with the whole list of what
@@ -49,7 +53,7 @@ def run(
     if expanded.missing and not allow_missing:
         print_missing(expanded.missing)
         raise BadInput(
-            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); mend them, or leave them out with --allow-missing"
+            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); fix them, or leave them out with --allow-missing"
         )
     if all(cell.skipped for cell in expanded.cells):
         print_missing(expanded.missing)
@@ -57,7 +61,7 @@ def run(
     if not yes:
         agreed_to_pay(expanded)
     return carried_out(
-        expanded, out or ARTIFACTS / expanded.plan.name, store, address, limit, began
+        expanded, out or ARTIFACTS / expanded.plan.name, store, address, limit, began, report
     )
 
 
@@ -68,6 +72,7 @@ def carried_out(
     address: str | None = None,
     limit: int | None = None,
     began: float | None = None,
+    report: bool = False,
 ) -> Path:
     """Draw, score and write the bundle of a plan as it stands here; returns the bundle's folder.
 
@@ -75,10 +80,12 @@ def carried_out(
     """
     from ambiemo.pipeline.clips import clips_sent
     from ambiemo.pipeline.cluster import ray_started
-    from ambiemo.terminal import print_tables
+    from ambiemo.results.overview import overview
+    from ambiemo.terminal import show
 
     began = time.monotonic() if began is None else began
     writable(bundle.parent)
+    replaceable(bundle, expanded.plan.name)
     account = Account()
     with ExitStack() as stack:
         answers = stack.enter_context(AnswerStore(store or bundle.parent / ".store"))
@@ -108,14 +115,32 @@ def carried_out(
         tables = {path: files[path] for path in files if path.startswith("tables/")}
         write_bundle(bundle, expanded, files, account, limit)
         shutil.rmtree(staging(answers), ignore_errors=True)
-    print_tables(tables)
+    show(*overview(tables))
     say(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
     say(f"bundle: {bundle}   check it: ambiemo verify {bundle}")
+    if report:
+        say(paged(bundle))
     if account.complaints:
         raise Broken("\n".join(account.complaints))
     return bundle
+
+
+def paged(bundle: Path) -> str:
+    """Write the bundle's page next to it; the line that says how to open it, or why there is none.
+
+    A run never fails because its page cannot be drawn: the bundle is there, and `ambiemo report`
+    makes the page again.
+    """
+    from ambiemo.bundle.page import open_words, write_page
+
+    try:
+        place, _ = write_page(bundle)
+    except Exception as error:
+        why = str(error) if isinstance(error, AmbiemoError) else f"{type(error).__name__}: {error}"
+        return f"no page: {shown(why, 400)}; `ambiemo report {bundle}` tries again"
+    return open_words(place)
 
 
 def agreed_to_pay(expanded: Expanded) -> None:
@@ -174,6 +199,39 @@ def writable(folder: Path) -> None:
         raise Broken(
             f"{folder}: cannot write here: {error.strerror}; name another folder with --out"
         ) from error
+
+
+def replaceable(bundle: Path, plan: str) -> None:
+    """Find out before the first draw that a folder holds something that the bundle must not
+    replace. Raises BadInput: other files, the bundle of another plan or of a newer version.
+    """
+    from ambiemo.bundle.bag import check_replaceable
+    from ambiemo.bundle.contents import FORMAT
+
+    check_replaceable(bundle)
+    if not (bundle / "bag-info.txt").is_file():
+        return
+    try:
+        told = read_regular(bundle / "bag-info.txt", TAG_FILE).decode("utf-8", "replace")
+        settings = json.loads(read_regular(bundle / "data/config/run.json", DOCUMENT))
+        written = settings.get("format", 1) if isinstance(settings, dict) else 1
+    except (OSError, ValueError):
+        return  # a damaged bundle: the new one takes its place
+    named = [
+        line.partition(":")[2].strip()
+        for line in told.splitlines()
+        if line.startswith("External-Identifier:")
+    ]
+    if named and named[0] != plan:
+        raise BadInput(
+            f"{bundle}: found the bundle of plan '{shown(named[0])}', expected none or one of '{plan}'; "
+            "name another folder with --out"
+        )
+    if isinstance(written, int) and written > FORMAT:
+        raise BadInput(
+            f"{bundle}: found a bundle of format {written}, expected {FORMAT} or older: a newer version wrote it; "
+            "install that version, or name another folder with --out"
+        )
 
 
 def staging(store: AnswerStore) -> Path:

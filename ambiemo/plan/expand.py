@@ -101,7 +101,7 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
                 limit=min(limits, default=None),
             )
         except BadInput as error:
-            what = as_in_the_plan(str(error).removeprefix(f"corpus {corpus.id}: "), corpus)
+            what = as_in_the_plan(_unnamed(str(error), corpus.id), corpus)
             missing.append(Missing("corpus", corpus.id, what, corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
     for entry in wanted:
@@ -167,6 +167,11 @@ def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
     for value in sorted(said, key=len, reverse=True):
         text = text.replace(value.rstrip("/") or value, said[value])
     return text
+
+
+def _unnamed(message: str, corpus: str) -> str:
+    """An error about a corpus without its name in front, which the list of what is missing says."""
+    return message.removeprefix(f"corpus '{corpus}': ").removeprefix(f"corpus {corpus}: ")
 
 
 def left_out(expanded: Expanded, failed: Iterable[Missing]) -> Expanded:

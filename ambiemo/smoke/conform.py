@@ -75,7 +75,7 @@ def _plan(target: str) -> Plan:
         ]
         settings = {"seed": given.seed, "sampling": given.sampling, "max_tokens": given.max_tokens}
     else:
-        entries, settings = [{"id": target}], {}
+        entries, settings = [], {}
     bare = {
         "name": "conform",
         "corpora": [{"id": "tiny", "limit": CLIPS}],
@@ -83,8 +83,8 @@ def _plan(target: str) -> Plan:
         "models": ["tiny"],
     }
     plan = check(bare, "conform")
-    if isinstance(entries[0], dict):
-        entries = list(check({**bare, "models": entries}, "conform").models)
+    if not entries:
+        entries = list(check({**bare, "models": [{"id": target}]}, "conform").models)
     return plan.model_copy(update={"models": tuple(entries), **settings})
 
 
