@@ -27,7 +27,8 @@ def ambiemo(folder: Path, *options: str, **changes: object) -> subprocess.Comple
     """`ambiemo run` of a small plan, its bundle in `folder`."""
     plan = folder / "plan.yaml"
     plan.write_text(yaml.safe_dump({**PLAN, **changes}), encoding="utf-8")
-    command = [sys.executable, "-m", "ambiemo", "run", str(plan), "--out", str(folder / "out")]
+    asked = ["run", "--no-report", str(plan), "--out", str(folder / "out")]
+    command = [sys.executable, "-m", "ambiemo", *asked]
     return subprocess.run(
         [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=200
     )
