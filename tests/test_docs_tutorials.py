@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from conftest import ROOT
+from servers.listener import Listener
 
 PAGES = ROOT / "docs" / "tutorials"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -62,3 +63,21 @@ def test_a_page_that_promises_another_number_is_found(tmp_path: Path) -> None:
     page = (PAGES / "score-your-predictions.md").read_text("utf-8")
     (wrong,) = follow(page.replace("0.782659", "0.882659"), tmp_path, {})
     assert wrong.startswith("$ ambiemo score votes.csv single.csv\n")
+
+
+def test_a_server_of_your_own_becomes_a_bundle_as_the_page_says(tmp_path: Path) -> None:
+    page = (PAGES / "your-own-model.md").read_text("utf-8")
+    server = Listener()
+    try:
+        assert "http://localhost:8000/v1" in page
+        page = page.replace("http://localhost:8000/v1", server.url)
+        assert follow(page, tmp_path, {}) == []
+    finally:
+        server.close()
+    results = (tmp_path / "artifacts/mine/data/tables/results.csv").read_text("utf-8")
+    assert "tiny,mine,majority_vote,none,all,24,0," in results
+    assert server.url not in "".join(
+        path.read_text("utf-8")
+        for path in (tmp_path / "artifacts/mine/data").rglob("*.json*")
+        if path.suffix != ".gz"
+    )

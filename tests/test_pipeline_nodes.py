@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from ray_nodes import patiently
+from ray_nodes import PATIENCE_S, patiently
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -53,7 +53,7 @@ def made_by(folder: Path, nodes: int, head_cpus: int) -> dict[str, bytes]:
         str(folder / "plan.yaml"),
         str(folder / "out"),
     ]
-    done = patiently(command, cwd=ROOT, timeout=280)
+    done = patiently(command, cwd=ROOT, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     data = folder / "out/data"
     assert json.loads((data / "log/run.log").read_text())["calls"] == 12 * (6 + 3)

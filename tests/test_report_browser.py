@@ -76,6 +76,11 @@ def texts(page: Any, selector: str) -> list[str]:
     return page.locator(selector).all_inner_texts()
 
 
+def test_the_page_opens_at_its_top(page: Any) -> None:
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.scrollY") == 0
+
+
 def test_every_figure_is_drawn(page: Any, quick: Path) -> None:
     boxes = page.eval_on_selector_all(
         "figure svg",
