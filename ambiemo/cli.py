@@ -82,7 +82,7 @@ def init(plan_file: Path, clips: Path | None, force: bool, as_json: bool, **want
     from ambiemo.plan import starting
 
     if clips is None and not any(wanted.values()) and sys.stdin.isatty() and not as_json:
-        start = starting.asked(commands.ask)
+        start = starting.from_answers(commands.ask)
     else:
         start = starting.start(clips=clips, **wanted)
     starting.write(plan_file, start, force)
