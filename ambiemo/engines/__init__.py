@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from ambiemo.draws import Answer, Decoding
-from ambiemo.errors import BadInput, Broken
+from ambiemo.errors import BadInput, Broken, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +108,7 @@ NO_ROOM = "not asked: the ceiling of"
 def engine_class(name: str) -> type[Engine]:
     """The class behind an engine's name. Raises BadInput for an unknown name."""
     if name not in ENGINES:
-        raise BadInput(f"engine '{name}': unknown; there are {', '.join(ENGINES)}")
+        raise BadInput(f"engine '{name}': unknown; {nearest(name, ENGINES)}")
     module, _, attribute = ENGINES[name].target.partition(":")
     return getattr(import_module(module), attribute)
 

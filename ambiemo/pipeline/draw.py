@@ -38,6 +38,7 @@ from ambiemo.pipeline.cluster import (
 )
 from ambiemo.pipeline.restarts import Reporter, counters
 from ambiemo.pipeline.store import AnswerStore, as_line
+from ambiemo.plan.expand import without_place
 from ambiemo.plan.schema import ModelEntry
 
 TASKS_IN_FLIGHT = 2
@@ -118,8 +119,11 @@ def draw_groups(
     entry: ModelEntry,
     work: Sequence[list[Draw]],
     store: AnswerStore,
+    actor: type["DrawActor"] | None = None,
 ) -> Iterator[Drawn]:
     """Draw every group of one model; each group's answers are in the store when it is given out.
+
+    actor: the class that holds the model (`ambiemo smoke` tries one that dies).
 
     Raises BadInput where the cluster has not what the plan asks for, and ModelStopped, with the
     reason in one line, when the model cannot be loaded, stops, or its actors die. What was given
@@ -138,7 +142,7 @@ def draw_groups(
     size = min(size, len(rows))
     reporter = Reporter(counters(), f"{spec.id} {uuid4().hex}", size)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        DrawActor,
+        actor or DrawActor,
         fn_constructor_kwargs={
             "spec": spec,
             "engine": engine,
@@ -217,11 +221,15 @@ class DrawActor:
         try:
             self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
         except AmbiemoError as error:
-            self.stopped = one_line(f"cannot be loaded: {error}")
+            self.stopped = self._not_loaded(str(error))
         except Exception as error:  # raised, Ray would try again and again; told, the run goes on with the other models
-            self.stopped = one_line(f"cannot be loaded: {type(error).__name__}: {error}")
+            self.stopped = self._not_loaded(f"{type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
         self.restarts.finished(loading, is_progress=False)
+
+    def _not_loaded(self, why: str) -> str:
+        # before the line is cut, which would leave a part of a path
+        return one_line(f"cannot be loaded: {without_place(why, self.spec)}")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         done = [

@@ -24,7 +24,7 @@ from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.progress import Board, say
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
-from ambiemo.plan.expand import FAILED, Expanded, Missing, left_out
+from ambiemo.plan.expand import FAILED, Expanded, Missing, left_out, without_place
 
 if TYPE_CHECKING:
     from ambiemo.pipeline.draw import Asked
@@ -189,9 +189,10 @@ class _SideBySide:
             )
         except ModelStopped as error:
             do = "run the same command again when the cause is gone; what was drawn is kept"
+            told = without_place(str(error), self.expanded.specs[model])
             with self.lock:
-                self.account.stopped[model] = str(error)
-                self.failed.append(Missing(kind, model, f"{FAILED}{error}", do))
+                self.account.stopped[model] = told
+                self.failed.append(Missing(kind, model, f"{FAILED}{told}", do))
             say(f"{model}: stopped: {error}")
             return False
         return True
@@ -221,7 +222,6 @@ def draw_missing(
     work = groups(questions, expanded.plan.group_size, lambda key: store.has(model, key))
     store.forget(model)
     reused = wanted - work.draws
-    say(f"{model}: {what}: {wanted} draws, {reused} in the store")
     job = board.job(model, what, work.draws, reused)
     unasked, reasons = 0, Counter[str]()
     with lock:

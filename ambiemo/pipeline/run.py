@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ambiemo.durable import write
-from ambiemo.errors import BadInput, Broken, shown
+from ambiemo.errors import AmbiemoError, BadInput, Broken, shown
 from ambiemo.limits import DOCUMENT, TAG_FILE, read_regular
 from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.drawing import asked_models, drawn
@@ -35,8 +35,10 @@ def run(
     limit: int | None = None,
     allow_missing: bool = False,
     yes: bool = False,
+    report: bool = False,
 ) -> Path:
-    """Run a plan and write its bundle; returns the bundle's folder.
+    """Run a plan and write its bundle; returns the bundle's folder. report: write its page too, next
+    to it.
 
     A model that stops, or cannot be loaded, loses its own column only: the bundle has the others
     and says why. Raises BadInput (exit 2) where the job cannot start, with the whole list of what
@@ -44,24 +46,44 @@ def run(
     the bundle is written, with one line for each model that failed: what was drawn stays in the
     store.
     """
-    from ambiemo.pipeline.clips import clips_sent
-    from ambiemo.pipeline.cluster import ray_started
     from ambiemo.plan.dry_run import print_missing
-    from ambiemo.terminal import print_tables
 
     began = time.monotonic()
     expanded = expand(read(plan_file), limit=limit, where="cluster" if address else "here")
     if expanded.missing and not allow_missing:
         print_missing(expanded.missing)
         raise BadInput(
-            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); mend them, or leave them out with --allow-missing"
+            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); fix them, or leave them out with --allow-missing"
         )
     if all(cell.skipped for cell in expanded.cells):
         print_missing(expanded.missing)
         raise BadInput(f"{plan_file}: no cell can be filled here; see what is missing above")
     if not yes:
         agreed_to_pay(expanded)
-    bundle = out or ARTIFACTS / expanded.plan.name
+    return carried_out(
+        expanded, out or ARTIFACTS / expanded.plan.name, store, address, limit, began, report
+    )
+
+
+def carried_out(
+    expanded: Expanded,
+    bundle: Path,
+    store: Path | None = None,
+    address: str | None = None,
+    limit: int | None = None,
+    began: float | None = None,
+    report: bool = False,
+) -> Path:
+    """Draw, score and write the bundle of a plan as it stands here; returns the bundle's folder.
+
+    began: when the job began, on the monotonic clock. Raises as `run` does.
+    """
+    from ambiemo.pipeline.clips import clips_sent
+    from ambiemo.pipeline.cluster import ray_started
+    from ambiemo.results.overview import overview
+    from ambiemo.terminal import show
+
+    began = time.monotonic() if began is None else began
     writable(bundle.parent)
     replaceable(bundle, expanded.plan.name)
     account = Account()
@@ -93,14 +115,32 @@ def run(
         tables = {path: files[path] for path in files if path.startswith("tables/")}
         write_bundle(bundle, expanded, files, account, limit)
         shutil.rmtree(staging(answers), ignore_errors=True)
-    print_tables(tables)
+    show(*overview(tables))
     say(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
     say(f"bundle: {bundle}   check it: ambiemo verify {bundle}")
+    if report:
+        say(paged(bundle))
     if account.complaints:
         raise Broken("\n".join(account.complaints))
     return bundle
+
+
+def paged(bundle: Path) -> str:
+    """Write the bundle's page next to it; the line that says how to open it, or why there is none.
+
+    A run never fails because its page cannot be drawn: the bundle is there, and `ambiemo report`
+    makes the page again.
+    """
+    from ambiemo.bundle.page import open_words, write_page
+
+    try:
+        place, _ = write_page(bundle)
+    except Exception as error:
+        why = str(error) if isinstance(error, AmbiemoError) else f"{type(error).__name__}: {error}"
+        return f"no page: {shown(why, 400)}; `ambiemo report {bundle}` tries again"
+    return open_words(place)
 
 
 def agreed_to_pay(expanded: Expanded) -> None:

@@ -119,6 +119,7 @@ PAIRED = {
 }
 NAN = float("nan")
 NOBODY = 1e-9  # what subtracting leaves of a sum of shares of the win that is 0
+DECIDING = 0.95  # level of the intervals on which verdicts rest, whatever the plan's
 FAMILY = "strategies against greedy, JS, all"
 IN_FAMILY = ("cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote", "self_consistency")
 STAND_IN = ("bon", "w_bon", "alm_v", "w_alm_v")  # NAME_sampled stands in where a model has none
@@ -654,7 +655,7 @@ class Reading:
 def score_of(text, verdict, where):
     """The verifier's score, 0 to 10. None: it gave none. CANNOT_TELL: the answer needs repair."""
     found = last_object(text) if len(text) <= LONGEST_ANSWER else None
-    if found and [key for key, _ in found[0]] == ["score"] and is_number(found[0][0][1]):
+    if found and [key.casefold() for key, _ in found[0]] == ["score"] and is_number(found[0][0][1]):
         score = float(found[0][0][1])
         expected = "exact" if 0 <= score <= 10 else "unparsed"
         if verdict != expected:
@@ -3318,7 +3319,7 @@ class Tables:
         value, without = contrasts(total), [contrasts(list(map(sub, total, one))) for one in rows]
         for place, name in enumerate(("share_removed", "gain", "overall_gain")):
             key = f"{name}_against_greedy"
-            made = Interval(value[place], [one[place] for one in without], sizes, self.level)
+            made = Interval(value[place], [one[place] for one in without], sizes, DECIDING)
             self.number(where, row, key, made.value)
             self.bounds(where, row, key, made)
             self.number(where, row, f"{key}_p", made.p())
