@@ -138,7 +138,7 @@ def in_cluster(folder: Path, what: str, after: int) -> str:
 
 def run_of(folder: Path) -> list[str]:
     """`ambiemo run` of the folder's plan."""
-    asked = ["run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
+    asked = ["run", "--no-report", str(folder / "plan.yaml"), "--out", str(folder / "out")]
     return [sys.executable, "-m", "ambiemo", *asked]
 
 

@@ -29,7 +29,9 @@ def ambiemo(folder: Path, *options: str, **changes: object) -> tuple[int, list[s
     """
     plan = folder / "plan.yaml"
     plan.write_text(yaml.safe_dump({**PLAN, **changes}), encoding="utf-8")
-    done = CliRunner().invoke(main, ["run", str(plan), "--out", str(folder / "out"), *options])
+    done = CliRunner().invoke(
+        main, ["run", "--no-report", str(plan), "--out", str(folder / "out"), *options]
+    )
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stderr.splitlines(), done.stdout
 
