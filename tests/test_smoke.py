@@ -351,7 +351,7 @@ def test_a_card_says_what_a_server_is(way: str, tmp_path: Path, listener: Any) -
     path = tmp_path / "plan.yaml"
     path.write_text(yaml.safe_dump(plan(served(listener(way)))))
     done = command("conform", str(path), "--json")
-    (card,) = json.loads(done.stdout)
+    (card,) = json.loads(done.stdout)["cards"]
     failed = [name for name, one in card["findings"].items() if one["verdict"] == "failed"]
     assert (done.returncode, failed) == {
         "": (0, []),
