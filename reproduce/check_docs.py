@@ -112,7 +112,8 @@ def wrong_command(line: str) -> str:
         if found is None:
             return f"no command '{rest[0]}'" if re.fullmatch(r"[a-z][\w-]*", rest[0]) else ""
         command, rest = found, rest[1:]
-    known = {name for one in command.get_params(click.Context(command)) for name in one.opts}
+    params = command.get_params(click.Context(command))
+    known = {name for one in params for name in (*one.opts, *one.secondary_opts)}
     for word in rest:
         option = word.partition("=")[0]
         if word.startswith("-") and option not in known and not re.fullmatch(r"-\d.*", word):
