@@ -82,7 +82,7 @@ def init(plan_file: Path, clips: Path | None, force: bool, as_json: bool, **want
     from ambiemo.plan import starting
 
     if clips is None and not any(wanted.values()) and sys.stdin.isatty() and not as_json:
-        start = starting.asked(commands.ask)
+        start = starting.from_answers(commands.ask)
     else:
         start = starting.start(clips=clips, **wanted)
     starting.write(plan_file, start, force)
@@ -432,8 +432,9 @@ def figures(bundle: Path, out: Path, formats: str, as_json: bool) -> None:
 def smoke(
     plan_file: Path, out: Path | None, address: str | None, max_dollars: float, as_json: bool
 ) -> None:
-    """Try every model, engine, key and node of a plan with a few clips. Exit 0 nothing failed, 1
-    something would fail.
+    """Try every model, engine, key and node of a plan with a few clips.
+
+    Exit 0 nothing failed, 1 something would fail.
     """
     from ambiemo.smoke import journey
 
@@ -442,9 +443,12 @@ def smoke(
         out,
         address,
         max_dollars,
-        show=(lambda line: None) if as_json else lambda line: click.echo(str(line)),
+        show=(lambda line: None) if as_json else lambda line: terminal.show(str(line)),
     )
-    click.echo(journey.as_json(lines, trip) if as_json else journey.verdict(lines, trip))
+    if as_json:
+        click.echo(journey.as_json(lines, trip))
+    else:
+        terminal.show(journey.verdict(lines, trip))
     sys.exit(1 if journey.fails(lines) else 0)
 
 
@@ -459,18 +463,17 @@ def smoke(
 )
 @AS_JSON
 def conform(target: str, max_dollars: float, as_json: bool) -> None:
-    """Try one model, or each of a plan, on the embedded clips, and print a card. Exit 0 conforms, 1
-    does not.
-    """
-    import json
+    """Try one model, or each of a plan, on the embedded clips, and print a card.
 
+    Exit 0 it conforms, 1 it does not.
+    """
     from ambiemo.smoke.conform import conform as conforming
 
     cards = conforming(target, max_dollars)
     if as_json:
-        click.echo(json.dumps([card.as_object() for card in cards], indent=2))
+        terminal.show_json({"cards": [card.as_object() for card in cards]})
     else:
-        click.echo("\n".join(line for card in cards for line in card.lines()))
+        terminal.show(*(part for card in cards for part in card.parts()))
     sys.exit(0 if all(card.holds for card in cards) else 1)
 
 

@@ -136,9 +136,9 @@ class FrontDoor(Rooms):
 
     def main(self, *words: Any, standalone_mode: bool = True, **more: Any) -> Any:
         if not standalone_mode:
-            return super().main(*words, standalone_mode=False, **more)
+            return super().main(*words, standalone_mode=False, **more)  # type: ignore[call-overload]  # click's own arguments, as they came
         try:
-            code = super().main(*words, standalone_mode=False, **more)
+            code = super().main(*words, standalone_mode=False, **more)  # type: ignore[call-overload]
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             sys.exit(2)
@@ -263,7 +263,7 @@ def table_names() -> Iterator[str]:
     return iter(("results",))
 
 
-def cells(context: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+def cells(context: click.Context, argument: click.Parameter, typed: str) -> list[CompletionItem]:
     """Rows and columns of a bundle's results.csv, for `trace`."""
     import csv
 
@@ -276,8 +276,8 @@ def cells(context: click.Context, _: click.Parameter, typed: str) -> list[Comple
     except (OSError, ValueError, csv.Error):
         return []
     keys = ("corpus", "model", "strategy", "control", "level")
-    if _.name == "column":
-        found = [name for name in rows[0] if name not in keys] if rows else []
+    if argument.name == "column":
+        offered = [name for name in rows[0] if name not in keys] if rows else []
     else:
-        found = ["/".join(row.get(key) or "" for key in keys) for row in rows]
-    return [CompletionItem(one) for one in found if one.startswith(typed)]
+        offered = ["/".join(row.get(key) or "" for key in keys) for row in rows]
+    return [CompletionItem(one) for one in offered if one.startswith(typed)]

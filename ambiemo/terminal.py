@@ -119,6 +119,8 @@ class Layout:
     left_out: tuple[int, ...] = ()
     same: Mapping[int, str] = field(default_factory=dict)
     """Of those left out, the ones that say the same in every row, with what they say."""
+    whole: int = 0
+    """The width that shows every column."""
 
 
 def columns(heads: Sequence[str], words: int) -> tuple[Column, ...]:
@@ -140,7 +142,7 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int, see: str = "--
     return Table(title, columns(lines[0], words), tuple(tuple(line) for line in lines[1:]), see)
 
 
-def layout(made: Table, width: int | None) -> Layout:
+def layout(grid: Table, width: int | None) -> Layout:
     """Which columns of a table are shown in so many blanks, and how wide; None for no limit.
 
     Columns that stay: rank 0, and keys, unless a key says the same in every row. Words shrink to
@@ -150,54 +152,56 @@ def layout(made: Table, width: int | None) -> Layout:
     """
     from rich.cells import cell_len
 
-    cells = [[row[place] for row in made.rows] for place in range(len(made.columns))]
+    cells = [[row[place] for row in grid.rows] for place in range(len(grid.columns))]
     natural = [
         max([*(cell_len(cell) for cell in cells[place]), _longest_piece(column.head)])
-        for place, column in enumerate(made.columns)
+        for place, column in enumerate(grid.columns)
     ]
     most = [
         _head_in_two_lines(column.head, size)
         if column.kind == "number"
         else min(size, WORDS_OF_A_FILE if column.kind == "words" and width is None else size)
-        for size, column in zip(natural, made.columns, strict=True)
+        for size, column in zip(natural, grid.columns, strict=True)
     ]
     everything = tuple(range(len(most)))
     if width is None:
         return Layout(everything, tuple(most))
     least = [
         max(min(size, LEAST_WORDS), *map(_longest_piece, (*cells[place], "")))
-        if made.columns[place].kind == "words"
+        if grid.columns[place].kind == "words"
         else size
         for place, size in enumerate(natural)
     ]
+    whole = sum(least) + GAP * (len(least) - 1)
     same = {
         place: cells[place][0]
-        for place, column in enumerate(made.columns)
-        if column.rank and len(made.rows) > 1 and len(set(cells[place])) == 1
+        for place, column in enumerate(grid.columns)
+        if column.rank and len(grid.rows) > 1 and len(set(cells[place])) == 1
     }
     stays = [
         place
-        for place, column in enumerate(made.columns)
+        for place, column in enumerate(grid.columns)
         if not column.rank or (column.kind == "key" and place not in same)
     ]
     chosen = set(stays)
     if sum(least[place] + GAP for place in stays) - GAP > width:  # keys must wrap
         for place in stays:
-            if made.columns[place].kind != "number":
+            if grid.columns[place].kind != "number":
                 pieces = [
-                    _longest_piece(text) for text in (*cells[place], made.columns[place].head)
+                    _longest_piece(text) for text in (*cells[place], grid.columns[place].head)
                 ]
                 least[place] = min(least[place], max(pieces))
     else:
         for place in sorted(
-            set(everything) - chosen, key=lambda place: (place in same, made.columns[place].rank)
+            set(everything) - chosen, key=lambda place: (place in same, grid.columns[place].rank)
         ):
             if sum(least[one] + GAP for one in (*chosen, place)) - GAP <= width:
                 chosen.add(place)
     places = tuple(sorted(chosen))
     widths = _spread([least[one] for one in places], [most[one] for one in places], width)
     left_out = tuple(place for place in everything if place not in chosen)
-    return Layout(places, widths, left_out, {one: same[one] for one in left_out if one in same})
+    hidden = {one: same[one] for one in left_out if one in same}
+    return Layout(places, widths, left_out, hidden, whole)
 
 
 def _spread(least: Sequence[int], most: Sequence[int], width: int) -> tuple[int, ...]:
@@ -250,34 +254,32 @@ def _clean(text: str) -> str:
     return shown(text, LONGEST)
 
 
-def _cleaned(made: Table) -> Table:
+def _cleaned(grid: Table) -> Table:
     return replace(
-        made,
-        title=_clean(made.title),
-        caveat=_clean(made.caveat),
-        columns=tuple(replace(column, head=_clean(column.head)) for column in made.columns),
-        rows=tuple(tuple(map(_clean, row)) for row in made.rows),
+        grid,
+        title=_clean(grid.title),
+        caveat=_clean(grid.caveat),
+        columns=tuple(replace(column, head=_clean(column.head)) for column in grid.columns),
+        rows=tuple(tuple(map(_clean, row)) for row in grid.rows),
     )
 
 
-def note_of(made: Table, fits: Layout, width: int | None) -> list[str]:
+def note_of(grid: Table, fits: Layout) -> list[str]:
     """The sentences below a table that was too wide: what is the same in every row, what was left
     out, and where to read it.
     """
-    told = []
+    sentences = []
     if fits.same:
-        same = [f"{_head(made, one)} {text}" for one, text in fits.same.items() if text]
-        told += [f"the same in every row: {', '.join(same)}"] * bool(same)
-    if lost := [_head(made, one) for one in fits.left_out if one not in fits.same]:
-        whole = zip(layout(made, 10**6).widths, made.columns, strict=True)
-        least = [min(n, LEAST_WORDS) if one.kind == "words" else n for n, one in whole]
-        wide = sum(least) + GAP * (len(least) - 1)
-        told.append(f"left out: {', '.join(lost)} (see {made.see}, or {wide} columns)")
-    return told
+        same = [f"{_head(grid, one)} {text}" for one, text in fits.same.items() if text]
+        sentences += [f"the same in every row: {', '.join(same)}"] * bool(same)
+    if lost := [_head(grid, one) for one in fits.left_out if one not in fits.same]:
+        where = f"see {grid.see}, or {fits.whole} columns"
+        sentences.append(f"left out: {', '.join(lost)} ({where})")
+    return sentences
 
 
-def _head(made: Table, place: int) -> str:
-    return made.columns[place].head.rstrip(" ↑↓")
+def _head(grid: Table, place: int) -> str:
+    return grid.columns[place].head.rstrip(" ↑↓")
 
 
 class Screen:
@@ -317,13 +319,13 @@ class Screen:
     def _put(self, text: "Text | str") -> None:
         from rich.text import Text
 
-        made = Text(text) if isinstance(text, str) else text
-        made.rstrip()
-        if not made.plain and self.blank:
+        line = Text(text) if isinstance(text, str) else text
+        line.rstrip()
+        if not line.plain and self.blank:
             return
-        self.blank = not made.plain
+        self.blank = not line.plain
         self.console.print(
-            Text(made.plain.translate(ASCII)) if self.plain else made, soft_wrap=True
+            Text(line.plain.translate(ASCII)) if self.plain else line, soft_wrap=True
         )
 
     def _line(self, line: Line) -> Iterator["Text"]:
@@ -337,8 +339,8 @@ class Screen:
         room = None if self.width is None else self.width - len(hang)
         lines = [body] if room is None else wrapped(body, max(room, 20))
         for place, text in enumerate(lines):
-            lead = Text(hang if place else first, line.mark_style)
-            yield Text().append_text(lead).append(text, line.style or None)
+            start = Text(hang if place else first, line.mark_style)
+            yield Text().append_text(start).append(text, line.style or None)
 
     def _facts(self, part: Facts) -> Iterator["Text"]:
         from rich.text import Text
@@ -354,26 +356,26 @@ class Screen:
                 lead = " " * hang if place else " " * part.indent + name.ljust(wide + GAP)
                 yield Text().append(lead, "dim").append(one)
 
-    def _table(self, made: Table) -> Iterator["Text"]:
+    def _table(self, grid: Table) -> Iterator["Text"]:
         from rich.text import Text
 
-        made = _cleaned(made)
-        fits = layout(made, self.width)
-        if made.title:
-            for line in wrapped(made.title, self.width or LONGEST):
+        grid = _cleaned(grid)
+        fits = layout(grid, self.width)
+        if grid.title:
+            for line in wrapped(grid.title, self.width or LONGEST):
                 yield Text(line, "bold")
-        for line in wrapped(made.caveat, self.width or LONGEST) if made.caveat else ():
+        for line in wrapped(grid.caveat, self.width or LONGEST) if grid.caveat else ():
             yield Text(line)
-        shown_columns = [made.columns[place] for place in fits.shown]
+        shown_columns = [grid.columns[place] for place in fits.shown]
         yield from _row(
             [c.head for c in shown_columns], shown_columns, fits.widths, "bold", bottom=True
         )
         yield Text("─" * (sum(fits.widths) + GAP * (len(fits.widths) - 1)), "dim")
-        for row in made.rows:
+        for row in grid.rows:
             yield from _row(
                 [_clean(row[place]) for place in fits.shown], shown_columns, fits.widths, ""
             )
-        for note in note_of(made, fits, self.width):
+        for note in note_of(grid, fits):
             for line in wrapped(note, self.width or LONGEST):
                 yield Text(line, "dim italic")
 
@@ -413,26 +415,26 @@ def show(*parts: Part, file: Any = None) -> None:
     Screen(file).show(*parts)
 
 
-def as_json(found: Any) -> str:
+def as_json(value: Any) -> str:
     """One JSON object as every command prints it: indented, keys in the order given, null for what
     is not a number (not estimable, infinite).
     """
-    return json.dumps(_finite(found), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _finite(found: Any) -> Any:
-    if isinstance(found, float):
-        return found if math.isfinite(found) else None
-    if isinstance(found, Mapping):
-        return {str(key): _finite(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_finite(value) for value in found]
-    return found
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
 
 
-def show_json(found: Any) -> None:
+def show_json(value: Any) -> None:
     """Print one JSON object on stdout."""
-    print(as_json(found))
+    print(as_json(value))
 
 
 def lines_of(parts: Iterable[Part], width: int | None = None) -> list[str]:

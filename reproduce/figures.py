@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -34,7 +35,7 @@ from ambiemo.durable import write
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures"
 BUNDLE = ROOT / "artifacts" / "reference" / "quick"
-LOOK = {
+LOOK: dict[Any, Any] = {
     "svg.hashsalt": "ambiemo",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -106,10 +107,10 @@ def intervals(bundle: Path) -> list[list[Interval]]:
         for name, control in group.members:
             row = rows[name, control]
             label = name if control == "none" else control.replace("_", " ")
-            ends = (
+            value, low, high = (
                 float(row[f"js_divergence_bits{end}"] or "nan") for end in ("", "_low", "_high")
             )
-            lines.append(Interval(label, *ends, int(row["speakers"])))
+            lines.append(Interval(label, value, low, high, int(row["speakers"])))
         found.append(lines)
     return found
 

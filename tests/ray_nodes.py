@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
+PATIENCE_S = 600
+"""An upper bound for a run of seconds: a busy machine needs minutes to start Ray."""
 LEAN = {"include_log_monitor": False, "object_store_memory": 100 * 2**20}
 """What every node of a test is told; a head also takes LEAN_HEAD. Each process less is seconds less."""
 LEAN_HEAD = {"include_dashboard": False, "no_monitor": True, **LEAN}

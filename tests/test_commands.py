@@ -270,7 +270,7 @@ def program(tmp_path: Path) -> Path:
             ["trace", "artifacts/reference/quick", "results", "tiny/tiny/greedy/none/h"],
             {"tiny/tiny/greedy/none/high"},
         ),
-        (["trace", "artifacts/reference/quick", "results", "2", "brie"], {"brier"}),
+        (["trace", "artifacts/reference/quick", "results", "2", "uar_"], {"uar_low", "uar_high"}),
     ],
 )
 def test_the_shell_completes_commands_options_and_names(

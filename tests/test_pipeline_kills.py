@@ -23,9 +23,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from ray_nodes import patiently
+from ray_nodes import PATIENCE_S, patiently
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 PLAN = {
     "name": "kills",
@@ -79,7 +79,7 @@ def stored_groups(store: Path) -> int:
 
 def when_stored(store: Path, groups: int, job: subprocess.Popen | None = None) -> None:
     """Wait until so many groups are acknowledged."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE_S
     while stored_groups(store) < groups:
         assert job is None or job.poll() is None, "the job ended before it could be killed"
         assert time.monotonic() < deadline, "nothing was drawn"
@@ -130,7 +130,7 @@ def on_three_nodes(folder: Path, what: str, after: int) -> list[str]:
 
 def in_cluster(folder: Path, what: str, after: int) -> str:
     command = on_three_nodes(folder, what, after)
-    done = patiently(command, cwd=ROOT, timeout=280)
+    done = patiently(command, cwd=ROOT, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     assert what == "nothing" or "killed" in done.stdout
     return done.stdout
@@ -138,13 +138,13 @@ def in_cluster(folder: Path, what: str, after: int) -> str:
 
 def run_of(folder: Path) -> list[str]:
     """`ambiemo run` of the folder's plan."""
-    asked = ["run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
+    asked = ["run", "--no-report", str(folder / "plan.yaml"), "--out", str(folder / "out")]
     return [sys.executable, "-m", "ambiemo", *asked]
 
 
 def goes_on(folder: Path, kept: int) -> None:
     """Run again to the end; what was acknowledged is not drawn again."""
-    done = patiently(run_of(folder), cwd=ROOT, timeout=280)
+    done = patiently(run_of(folder), cwd=ROOT, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "out/data/log/run.log").read_text())["reused"] >= kept, (
         "what was acknowledged is not drawn again"
@@ -162,7 +162,7 @@ def by_hand(folder: Path, signal_: int, after: int) -> float:
         when_stored(folder / ".store", after, job)
         began = time.monotonic()
         os.kill(job.pid, signal_)
-        error = job.communicate(timeout=60)[1]
+        error = job.communicate(timeout=PATIENCE_S)[1]
         took = time.monotonic() - began
     if signal_ == signal.SIGINT:
         assert job.returncode == 1, error
@@ -303,7 +303,7 @@ def test_an_actor_that_always_runs_out_of_memory_ends_its_model_and_no_other(
     breaking = {"fault": "breaks"}
     entry = {"id": "tiny", "engine": "null", "actors": 1, "cpus": 0.5, "options": breaking}
     folder = planned(tmp_path / "always", models=[entry, PLAN["models"][1]])
-    done = patiently(run_of(folder), cwd=ROOT, timeout=280)
+    done = patiently(run_of(folder), cwd=ROOT, timeout=PATIENCE_S)
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
     assert "model tiny: its actors ended" in line
@@ -323,7 +323,7 @@ def test_a_full_disk_ends_in_one_line_and_goes_on_when_there_is_room(
         with open(small_disk / "ballast", "wb", buffering=0) as ballast, suppress(OSError):
             while True:
                 ballast.write(bytes(4096))
-        error = job.communicate(timeout=200)[1]
+        error = job.communicate(timeout=PATIENCE_S)[1]
     assert job.returncode == 1, error
     (line,) = error.splitlines()
     assert "cannot write: the disk is full; make room" in line
@@ -367,10 +367,12 @@ def test_a_second_run_on_the_same_store_is_refused_and_the_first_goes_on(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as job:
         when_stored(folder / ".store", 1, job)
-        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+        second = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert second.returncode == 2
         assert "another run is using this answer store" in second.stderr
-        error = job.communicate(timeout=280)[1]
+        error = job.communicate(timeout=PATIENCE_S)[1]
     assert job.returncode == 0, error
     survives("two runs on one store", folder, undisturbed)
 

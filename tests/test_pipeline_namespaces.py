@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from ray_nodes import crema_d, patiently
+from ray_nodes import PATIENCE_S, crema_d, patiently
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * PATIENCE_S)]
 
 pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -111,7 +111,7 @@ def in_order(data: Path) -> dict[str, bytes]:
 
 def when_started(log: Path) -> None:
     """Wait until a Ray node says that it runs."""
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + PATIENCE_S
     while "Ray runtime started" not in log.read_text("utf-8", "replace"):
         assert time.monotonic() < deadline, f"the node did not start: {log.read_text()[-2000:]}"
         time.sleep(1)
@@ -141,7 +141,11 @@ def test_two_nodes_in_two_network_namespaces_give_the_bytes_of_one(
     )
     when_started(tmp_path / "worker.log")
     command = [sys.executable, "-m", "ambiemo", "run", str(plan), "--out"]
-    options = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "timeout": 600}
+    options = {
+        "cwd": tmp_path,
+        "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+        "timeout": PATIENCE_S,
+    }
     apart = patiently(
         head.command(*command, str(tmp_path / "apart"), "--address", f"{head.address}:{PORT}"),
         **options,

@@ -84,7 +84,7 @@ def test_a_head_without_processors_and_a_worker_with_a_gpu_are_in_order() -> Non
         (replace(WORKER, tmp=(0.4, 0.5)), "node w1: the disk of Ray's temporary files has 0.4 GiB"),
         (replace(WORKER, tmp=(40.0, 0.04)), "node w1: the disk of Ray's temporary files has 40.0"),
         (replace(WORKER, shm=(0.06, 1.0)), "node w1: /dev/shm has 0.06 GiB free"),
-        (Facts("w1", False, error="does not answer within 180 s"), "node w1: does not answer"),
+        (Facts("w1", False, error="does not answer within 600 s"), "node w1: does not answer"),
     ],
 )
 def test_each_fault_is_one_line_that_names_its_node(node: Facts, line: str) -> None:

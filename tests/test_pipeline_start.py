@@ -3,14 +3,14 @@
 import json
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import ROOT
 
+from ambiemo.cli import main
 from ambiemo.errors import BadInput
 from ambiemo.pipeline.run import replaceable
 
@@ -23,14 +23,17 @@ PLAN = {
 }
 
 
-def ambiemo(folder: Path, *options: str, **changes: object) -> subprocess.CompletedProcess:
-    """`ambiemo run` of a small plan, its bundle in `folder`."""
+def ambiemo(folder: Path, *options: str, **changes: object) -> tuple[int, list[str], str]:
+    """Exit code, lines of stderr, and stdout of `ambiemo run` of a small plan, its bundle in
+    `folder`.
+    """
     plan = folder / "plan.yaml"
     plan.write_text(yaml.safe_dump({**PLAN, **changes}), encoding="utf-8")
-    command = [sys.executable, "-m", "ambiemo", "run", str(plan), "--out", str(folder / "out")]
-    return subprocess.run(
-        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=200
+    done = CliRunner().invoke(
+        main, ["run", "--no-report", str(plan), "--out", str(folder / "out"), *options]
     )
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stderr.splitlines(), done.stdout
 
 
 @pytest.fixture
@@ -42,9 +45,8 @@ def older(tmp_path: Path) -> Path:
 
 def test_the_bundle_of_another_plan_is_not_replaced(older: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in older.rglob("*") if path.is_file()}
-    done = ambiemo(tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    code, (line,), _ = ambiemo(tmp_path)
+    assert code == 2
     assert line == (
         f"ambiemo: {older}: found the bundle of plan 'quick', expected none or one of 'start'; "
         "name another folder with --out"
@@ -73,9 +75,8 @@ def test_a_folder_of_other_files_is_found_out_before_the_first_draw(tmp_path: Pa
 def test_a_store_of_a_newer_version_stops_the_run(tmp_path: Path) -> None:
     (tmp_path / ".store").mkdir()
     (tmp_path / ".store/.format").write_text("99\n")
-    done = ambiemo(tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    code, (line,), _ = ambiemo(tmp_path)
+    assert code == 2
     assert "found an answer store of format 99" in line
 
 
@@ -89,9 +90,8 @@ def test_an_address_where_nobody_listens_is_one_line_and_soon(tmp_path: Path) ->
         ("nonsense", "no Ray cluster answers there (Invalid address format: nonsense)"),
         ("ray://127.0.0.1:10001", "found the address of a Ray client"),
     ):
-        done = ambiemo(tmp_path, "--address", address)
-        assert done.returncode == 2, done.stderr
-        (line,) = done.stderr.splitlines()
+        code, (line,), _ = ambiemo(tmp_path, "--address", address)
+        assert code == 2
         assert line.startswith(f"ambiemo: --address {address}: {words}"), line
 
 
@@ -99,7 +99,8 @@ def test_a_key_that_is_not_set_is_one_thing_that_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    done = ambiemo(tmp_path, models=[{"id": "gpt-4o", "options": {"max_dollars": 1}}])
-    assert done.returncode == 2
-    assert "no key: environment variable OPENAI_API_KEY is not set" in done.stdout
-    assert len(done.stderr.splitlines()) == 1
+    models = [{"id": "gpt-4o", "options": {"max_dollars": 1}}]
+    code, (line,), told = ambiemo(tmp_path, models=models)
+    assert code == 2
+    assert "no key: environment variable OPENAI_API_KEY is not set" in told
+    assert "listed above" in line

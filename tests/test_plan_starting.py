@@ -13,7 +13,7 @@ from corpora_fixtures import put, wav
 from ambiemo.cli import main
 from ambiemo.errors import BadInput
 from ambiemo.plan.schema import read
-from ambiemo.plan.starting import asked, start, text
+from ambiemo.plan.starting import from_answers, start, text
 
 SERVER = "http://127.0.0.1:8000/v1"
 CLIPS = "utterance_id,audio,speaker,angry,calm\na,wav/a.wav,ann,3,1\nb,wav/b.wav,bob,0,4\n"
@@ -140,13 +140,15 @@ def test_odd_names_stay_inside_their_quotes(tmp_path: Path) -> None:
 
 def test_questions_lead_to_the_same_plan_as_options() -> None:
     answers = iter([SERVER, "our-model", "", "crema-d", "~/CREMA-D", "7"])
-    by_questions = asked(lambda question, default: next(answers))
+    by_questions = from_answers(lambda question, default: next(answers))
     by_options = start(
         server=SERVER, model="our-model", corpus="crema-d", root="~/CREMA-D", limit=7
     )
     assert by_questions == by_options
     with pytest.raises(BadInput, match="clips: found 'many'"):
-        asked(lambda question, default: "many" if question.startswith("How many") else default)
+        from_answers(
+            lambda question, default: "many" if question.startswith("How many") else default
+        )
 
 
 def test_it_asks_in_a_terminal_and_only_there(tmp_path: Path) -> None:

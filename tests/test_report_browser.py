@@ -76,6 +76,11 @@ def texts(page: Any, selector: str) -> list[str]:
     return page.locator(selector).all_inner_texts()
 
 
+def test_the_page_opens_at_its_top(page: Any) -> None:
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.scrollY") == 0
+
+
 def test_every_figure_is_drawn(page: Any, quick: Path) -> None:
     boxes = page.eval_on_selector_all(
         "figure svg",
@@ -361,6 +366,9 @@ def test_of_several_models_and_corpora_one_is_shown_at_a_time(browser: Any, tmp_
         )
         assert texts(page, "#unit option") == ["tiny on crema-d", "tiny on tiny", "everything"]
         assert visible() == 1
+        heads = [one for one in texts(page, "#short dt") if "on" in one.split()]
+        assert heads
+        assert all("on crema-d" in one for one in heads)
         page.select_option("#unit", "")
         assert visible() == 2
         corpora = {one.split(" · ")[0] for one in texts(page, "#browse .detail p.small")}

@@ -187,6 +187,16 @@ def test_the_least_important_column_goes_first_and_one_that_never_changes_before
 RANKS = (("first", 0), ("last", 2), ("n", 1))
 
 
+@given(st.lists(ROW, min_size=2, max_size=5))
+def test_the_width_that_the_note_names_shows_everything_and_one_less_does_not(
+    rows: list[list[str]],
+) -> None:
+    made = table("", [["name", *"abcd"], *([f"r{i}", *row] for i, row in enumerate(rows))], words=1)
+    wide = layout(made, 60).whole
+    assert not layout(made, wide).left_out
+    assert layout(made, wide - 1).left_out
+
+
 def test_a_name_breaks_before_a_word_and_a_number_nowhere() -> None:
     assert wrapped("w_bon_sampled_2 on crema-d", 12, PIECE) == ["w_bon_", "sampled_2 on", "crema-d"]
     assert wrapped("https://one.org/two", 12) == ["https://one.org/two"]

@@ -25,10 +25,10 @@ from ambiemo.bundle.claims_compared import claims_parts
 from ambiemo.bundle.folder import payload
 from ambiemo.errors import BadInput
 from ambiemo.plan.expand import NO_CONTROL
-from ambiemo.terminal import Column, Part, Table
+from ambiemo.terminal import Part, Table
 
 if TYPE_CHECKING:
-    from ambiemo.results.predictions import Column
+    from ambiemo.results.predictions import Column as Predicted
     from ambiemo.results.truths import Truths
 
 METRIC = "js_divergence_bits"
@@ -146,9 +146,7 @@ def _corrected(cells: Sequence[Cell]) -> list[Cell]:
 
 def _read(
     files: Mapping[str, bytes],
-) -> (
-    "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]"
-):
+) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Predicted], dict[str, tuple[str, ...]]]":
     """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
     from ambiemo.bundle.contents import predictions_path, read_columns, study_from
     from ambiemo.results.truths import truths_of
@@ -192,8 +190,8 @@ def _cell(
     name: tuple[str, str, str, str],
     first: "Truths",
     second: "Truths",
-    a: "Column",
-    b: "Column",
+    a: "Predicted",
+    b: "Predicted",
     margin: float,
 ) -> Cell:
     from ambiemo.metrics import metric
@@ -321,17 +319,17 @@ def parts(comparison: Comparison, margin: float) -> list[Part]:
 
 
 COLUMNS = (
-    Column("model", "key", 1),
-    Column("strategy", "key"),
-    Column("verdict", "key"),
-    Column("difference"),
-    Column("interval", "number", 1),
-    Column("p (Holm)", "number", 2),
-    Column("n", "number", 4),
-    Column("same", "number", 3),
-    Column("failed", "number", 5),
-    Column("unpaired", "number", 6),
-    Column("n needed", "number", 7),
+    terminal.Column("model", "key", 1),
+    terminal.Column("strategy", "key"),
+    terminal.Column("verdict", "key"),
+    terminal.Column("difference"),
+    terminal.Column("interval", "number", 1),
+    terminal.Column("p (Holm)", "number", 2),
+    terminal.Column("n", "number", 4),
+    terminal.Column("same", "number", 3),
+    terminal.Column("failed", "number", 5),
+    terminal.Column("unpaired", "number", 6),
+    terminal.Column("n needed", "number", 7),
 )
 
 

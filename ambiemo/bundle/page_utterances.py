@@ -133,7 +133,8 @@ def _within(told: list[Row]) -> list[Row]:
         for own in by_corpus.values()
         if place < len(own)
     ]
-    kept, size = [], 0
+    kept: list[Row] = []
+    size = 0
     for one in turns:
         size += len(json.dumps(one, separators=(",", ":")))
         if kept and size > MOST_BYTES:
@@ -164,7 +165,7 @@ def _utterances(
     seconds = of_corpus.columns.column("duration_s").to_pylist()
     known = dict(zip(of_corpus.ids, zip(of_corpus.acted, seconds, strict=True), strict=True))
     places = {name: place for place, name in enumerate(truths.ids)}
-    made = {}
+    made: dict[tuple[str, str], Row] = {}
     for name in names:
         place, (acted, duration) = places[name], known[name]
         votes, truth = truths.votes[place], truths.truth[place]
@@ -180,8 +181,8 @@ def _utterances(
             "sha": truths.clips[place],
             "votes": [int(one) for one in votes],
             "truth": _round(truth),
-            "low": bounds and [round(low, 3) for low, _ in bounds],
-            "high": bounds and [round(high, 3) for _, high in bounds],
+            "low": bounds and [round(one[0], 3) for one in bounds],
+            "high": bounds and [round(one[1], 3) for one in bounds],
             "predictions": {},
             "candidates": {},
         }

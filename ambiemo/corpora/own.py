@@ -80,12 +80,12 @@ def load(root: Path, options: Options) -> Imported:
     rows = source.rows()
     _, header = next(rows)
     places = dict(zip(NEEDED, source.columns(header, NEEDED), strict=True))
-    found = [name for name in header if name.lower() not in KNOWN]
-    if sorted(found) != sorted(options.labels):
+    there = [name for name in header if name.lower() not in KNOWN]
+    if sorted(there) != sorted(options.labels):
         raise BadInput(
-            f"{root / options.file}:1: found the label columns {', '.join(found) or 'none'}; "
+            f"{root / options.file}:1: found the label columns {', '.join(there) or 'none'}; "
             f"expected {', '.join(options.labels)}; "
-            f"name yours: options: {{labels: [{', '.join(found)}]}}"
+            f"name yours: options: {{labels: [{', '.join(there)}]}}"
         )
     named = [name.lower() for name in header]
     places |= {name: named.index(name) for name in KNOWN if name in named}
@@ -124,14 +124,14 @@ def load(root: Path, options: Options) -> Imported:
         source.bad(1, "found no row below the header", "one row per clip", "add rows")
     speakers = columns["speaker"]
     clusters = columns["cluster"] or speakers
-    made = {
+    values = {
         "utterance_id": columns["utterance_id"],
         "corpus": NAME,
         "speaker": speakers,
         "cluster": [one or speaker for one, speaker in zip(clusters, speakers, strict=True)],
         "audio_path": columns["audio"],
     }
-    made |= {name: columns[name] for name in ("split", "transcript") if columns[name]}
+    values |= {name: columns[name] for name in ("split", "transcript") if columns[name]}
     folders = _folders(columns["audio"])
     unlisted = set() if options.audio == "ignore" else set(audio_files(root, folders))
     return assemble(
@@ -139,7 +139,7 @@ def load(root: Path, options: Options) -> Imported:
         root,
         options,
         Labelled(
-            table=build(made, options.labels, np.array(votes, dtype=np.int64)),
+            table=build(values, options.labels, np.array(votes, dtype=np.int64)),
             audio_folders=folders,
             counts={"rows": len(votes)},
             sources=[source.entry],

@@ -4,6 +4,7 @@ Nothing here reads a file or asks a server: a plan may come from anybody.
 """
 
 import re
+from typing import Any
 
 from ambiemo.errors import BadInput
 from ambiemo.limits import NAME
@@ -63,7 +64,7 @@ def own_spec(
             "`weights` (a folder, or owner/name) for a checkpoint, `served_model` and `base_url` for a server"
         )
     able = frozenset(CAPABILITIES) if capabilities is None else capabilities
-    common = {
+    common: dict[str, Any] = {
         "id": model_id,
         "title": f"{model_id} (named in the plan; not one of the paper's models)",
         "family": family or "own",

@@ -65,7 +65,7 @@ def _sent(path: str, digest: str) -> bytes:
     if not digest or not ray.is_initialized():
         raise LookupError
     try:
-        content = ray.get(ray.get_actor(NAME).read.remote(path, digest), timeout=ANSWER_S)
+        content: Any = ray.get(ray.get_actor(NAME).read.remote(path, digest), timeout=ANSWER_S)
     except (ValueError, ray.exceptions.RayError) as error:  # ValueError: there is no such actor
         raise LookupError from error
     if content is None:

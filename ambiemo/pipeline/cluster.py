@@ -2,11 +2,13 @@
 
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,8 +21,10 @@ store.
 """
 
 STARTS = 3
-ANSWER_S = 180.0
-"""How long the nodes have to answer a question: a busy one needs a minute to start a process."""
+ANSWER_S = 600.0
+"""How long the nodes have to answer a question. A busy one needs minutes to start a process; Ray
+itself finds out about a dead one in half a minute.
+"""
 REACHED_S = 10.0
 ON_THE_DRIVER_S_NODE = frozenset({"openai"})
 """Engines whose one actor runs on the driver's node: the keys, the journal of what was paid and the
@@ -87,16 +91,33 @@ def _start(ray: Any, address: str | None) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
     }
     for left in reversed(range(STARTS)):
+        before = _children()
         try:
             with _stderr_away():
                 ray.init(**local, **quiet)
             return
         except Exception as error:  # a busy machine needs more than the 30 s that Ray gives its own processes; it raises a bare Exception
             ray.shutdown()
+            for pid in _children() - before:  # what a failed start leaves running slows the next
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             if not left:
                 raise Broken(
                     f"Ray did not start on this machine: {_first_line(error)}; run again when it is less busy"
                 ) from error
+
+
+def _children() -> set[int]:
+    """Processes that this one started and that still run; none where there is no /proc."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue  # it ended while it was looked at
+        if parent == os.getpid():
+            found.add(int(folder.name))
+    return found
 
 
 def reachable(ray: Any, address: str) -> None:

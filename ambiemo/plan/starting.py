@@ -109,7 +109,7 @@ def start(
     )
 
 
-def asked(ask: Ask) -> Start:
+def from_answers(ask: Ask) -> Start:
     """What a person answers. Raises as `start` does."""
     server = ask("Address of your model's server, such as http://127.0.0.1:8000/v1 (none)", "")
     model = ask("The server's name for the model", "my-model") if server else ""
@@ -153,15 +153,15 @@ def write(path: Path, start: Start, force: bool = False) -> None:
         raise BadInput(
             f"--server: found {shown(start.server)!r}, expected an address such as http://127.0.0.1:8000/v1"
         )
-    made = text(start, path)
-    check(_parsed(made), str(path))
-    durable.write(path, made.encode("utf-8"))
+    plan = text(start, path)
+    check(_parsed(plan), str(path))
+    durable.write(path, plan.encode("utf-8"))
 
 
-def _parsed(made: str) -> object:
+def _parsed(plan: str) -> object:
     from ambiemo.limits import parse_yaml
 
-    return parse_yaml(made)
+    return parse_yaml(plan)
 
 
 def text(start: Start, path: Path) -> str:

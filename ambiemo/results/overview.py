@@ -63,8 +63,8 @@ def _parts(files: Mapping[str, bytes]) -> Iterator[Part]:
         yield _heard(heard_table(heard))
     for (corpus, model), lines in short_gains(read_csv(files.get("tables/gains.csv", b""))).items():
         title = f"What the gain of {model} on {corpus} consists of, JS bits"
-        made = table(title, lines, words=1, see="data/tables/gains.csv of the bundle")
-        yield replace(made, columns=tuple(map(_gain_column, made.columns)))
+        whole = table(title, lines, words=1, see="data/tables/gains.csv of the bundle")
+        yield replace(whole, columns=tuple(map(_gain_column, whole.columns)))
     if decided := claims_table(claims_from_csv(files.get("tables/claims.csv", b"")))[1:]:
         see = "data/tables/claims.csv of the bundle"
         rows = tuple(tuple(line) for line in decided if line[2] != NOT_TESTED)
@@ -74,15 +74,15 @@ def _parts(files: Mapping[str, bytes]) -> Iterator[Part]:
             yield f"{name}: {verdict}: {says}"
 
 
-def _scaling(made: Table) -> Table:
+def _scaling(whole: Table) -> Table:
     """The most candidates stay longest, then the fewest: what lies between is left out first."""
-    last = len(made.columns) - 1
+    last = len(whole.columns) - 1
     ranks = {last: 0, 2: 1}
     return replace(
-        made,
+        whole,
         columns=tuple(
             Column(one.head, one.kind, ranks.get(place, place) if place > 1 else one.rank)
-            for place, one in enumerate(made.columns)
+            for place, one in enumerate(whole.columns)
         ),
     )
 
@@ -95,11 +95,11 @@ def _gain_column(column: Column) -> Column:
 
 def _heard(lines: list[list[str]]) -> Table:
     """The last column of the table of controls is a word, and stays."""
-    made = table("Was it heard?", lines, words=3, see="data/tables/heard.csv of the bundle")
+    whole = table("Was it heard?", lines, words=3, see="data/tables/heard.csv of the bundle")
     ranks = {"difference": 1, "p (Holm)": 2, "unchanged": 3, "JS without": 4, "JS with the clip": 5}
-    numbers = [Column(one.head, "number", ranks.get(one.head, 6)) for one in made.columns[3:-1]]
-    columns = (*made.columns[:3], *numbers, Column("heard?", "key"))
-    return replace(made, columns=columns)
+    numbers = [Column(one.head, "number", ranks.get(one.head, 6)) for one in whole.columns[3:-1]]
+    columns = (*whole.columns[:3], *numbers, Column("heard?", "key"))
+    return replace(whole, columns=columns)
 
 
 def as_object(files: Mapping[str, bytes]) -> dict[str, Any]:

@@ -627,13 +627,17 @@ def _sizes(scored: Scored) -> str:
 def _values(board: Board, place: int) -> Iterator[tuple[str, ...]]:
     """One file's rows: every metric, then the numbers that are corrected for few raters."""
     for one in METRICS:
-        row = (one.name, one.better, _printed(board.scored[place].metrics[one.name]))
+        row: tuple[str, str, str] = (
+            one.name,
+            one.better,
+            _printed(board.scored[place].metrics[one.name]),
+        )
         sure = board.sure[place][one.name] if board.sure else None
         yield (*row, _bound(sure.low), _bound(sure.high)) if sure else row
     for name, corrected in board.unbiased[place].items() if board.unbiased else ():
         better = "higher" if name == "skill" else "lower"
-        row = (name, better, _printed(corrected.value))
-        yield (*row, _bound(corrected.low), _bound(corrected.high)) if board.sure else row
+        told = (name, better, _printed(corrected.value))
+        yield (*told, _bound(corrected.low), _bound(corrected.high)) if board.sure else told
 
 
 def _bound(value: float) -> str:

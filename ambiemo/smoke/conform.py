@@ -14,6 +14,7 @@ from ambiemo.plan.schema import Plan, check, read
 from ambiemo.smoke.advice import advised
 from ambiemo.smoke.checks import CHECKS, Finding, Told, judged
 from ambiemo.smoke.probes import PROBES, asked, judgements
+from ambiemo.terminal import Facts, Part
 
 CLIPS = 4
 CEILING = 1.0
@@ -43,14 +44,15 @@ class Card:
         """For JSON."""
         return asdict(self) | {"holds": self.holds}
 
-    def lines(self) -> list[str]:
-        """For a person: one aligned table."""
+    def parts(self) -> list[Part]:
+        """For a person: the model, and one fact per check."""
         cost = "" if self.dollars is None else f", ${self.dollars:.4f}"
         wide = max(map(len, self.findings))
         head = f"{self.model}  {self.engine}, {self.weights} ({self.revision[:12] or 'no revision'}), loaded in {self.loaded_s:.1f} s{cost}"
-        return [head] + [
-            f"  {one.verdict:7}  {name:{wide}}  {one.said}" for name, one in self.findings.items()
-        ]
+        checks = tuple(
+            (f"{one.verdict:7}  {name:{wide}}", one.said) for name, one in self.findings.items()
+        )
+        return [Facts(head, checks)]
 
 
 def conform(target: str, ceiling: float = CEILING) -> list[Card]:
@@ -75,7 +77,7 @@ def _plan(target: str) -> Plan:
         ]
         settings = {"seed": given.seed, "sampling": given.sampling, "max_tokens": given.max_tokens}
     else:
-        entries, settings = [{"id": target}], {}
+        entries, settings = [], {}
     bare = {
         "name": "conform",
         "corpora": [{"id": "tiny", "limit": CLIPS}],
@@ -83,8 +85,8 @@ def _plan(target: str) -> Plan:
         "models": ["tiny"],
     }
     plan = check(bare, "conform")
-    if isinstance(entries[0], dict):
-        entries = list(check({**bare, "models": entries}, "conform").models)
+    if not entries:
+        entries = list(check({**bare, "models": [{"id": target}]}, "conform").models)
     return plan.model_copy(update={"models": tuple(entries), **settings})
 
 

@@ -554,9 +554,11 @@ def reckoned(journey: Journey) -> Lines:
     """Hours, dollars, disk and memory of the whole plan, from what was measured."""
     complete = as_if_complete(journey.expanded)
     asked_of = Counter[tuple[str, str]]()
+    each: dict[tuple[str, str], int] = {}
     for one in sharing.questions_of(complete):
         n = len(complete.corpora[one.corpus].utterances)
         asked_of[one.model, f"{one.corpus}:{one.name}"] += n
+        each[one.model, f"{one.corpus}:{one.name}"] = one.decoding.count
         if one.judged:
             asked_of[complete.verifier(one.model), f"judged {one.corpus}:{one.name}"] += (
                 n * one.judged
@@ -567,7 +569,7 @@ def reckoned(journey: Journey) -> Lines:
         draws = {name: n for (whose, name), n in asked_of.items() if whose == model}
         if model in journey.dead or not draws:
             continue
-        part = _part(journey, model, draws)
+        part = _part(journey, model, draws, {name: each.get((model, name), 1) for name in draws})
         if part is None:
             continue
         parts.append(part)
@@ -616,7 +618,12 @@ def reckoned(journey: Journey) -> Lines:
     )
 
 
-def _part(journey: Journey, model: str, draws: dict[str, int]) -> reckoning.Whole | None:
+def _part(
+    journey: Journey, model: str, draws: dict[str, int], answers_each: dict[str, int]
+) -> reckoning.Whole | None:
+    """What a model's draws take; None where nothing of it was measured. answers_each: of one draw,
+    by question; a server is sent a request for each.
+    """
     entry, engine = journey.expanded.entry(model), journey.expanded.engine(model)
     if journey.kind(model) == "remote":
         if model not in journey.latency:
@@ -624,7 +631,7 @@ def _part(journey: Journey, model: str, draws: dict[str, int]) -> reckoning.Whol
         answers = sum(max(len(one.candidates), 1) for one in journey.answers[model].values())
         size = len(as_line("", list(journey.answers[model].values()))) / answers
         one = Measured(1, journey.latency[model], 0, round(size))
-        sent = {name: n * _requests(journey, model, name) for name, n in draws.items()}
+        sent = {name: n * answers_each[name] for name, n in draws.items()}
         at_once = entry.options.get("concurrency", 16)
         rate = (
             entry.options.get("requests_per_minute")
@@ -641,14 +648,6 @@ def _part(journey: Journey, model: str, draws: dict[str, int]) -> reckoning.Whol
     return reckoning.whole(
         journey.measured[model], draws, journey.faster.get(model, 1.0), pool_size(entry, engine)
     )
-
-
-def _requests(journey: Journey, model: str, name: str) -> int:
-    """Requests of one draw of a question: one per sample."""
-    for one in sharing.questions_of(as_if_complete(journey.expanded)):
-        if one.model == model and f"{one.corpus}:{one.name}" == name:
-            return one.decoding.count
-    return 1
 
 
 def _resident() -> int:

@@ -34,7 +34,7 @@ POINTS_WIDE, POINTS_SMALL = 6.0, 2.0
 ROW = 0.215
 LONGEST_NAME = 34
 GAP = "\u00a0" * 8
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "ambiemo",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,

@@ -221,7 +221,9 @@
       if (!one) { detail.replaceChildren(make("p", "No utterance has these words.")); list.removeAttribute("aria-activedescendant"); return; }
       const item = list.children[chosen];
       list.setAttribute("aria-activedescendant", item.id);
-      item.scrollIntoView({ block: "nearest" });
+      // only the list scrolls: scrollIntoView would move the page, which opens at its top
+      const box = list.getBoundingClientRect(), at = item.getBoundingClientRect();
+      list.scrollTop += Math.min(0, at.top - box.top) + Math.max(0, at.bottom - box.bottom);
       const labels = known.labels[one.corpus];
       const made = [make("h3", one.id)];
       const sum = one.votes.reduce((a, b) => a + b, 0);

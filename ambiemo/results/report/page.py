@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 
 from ambiemo.results.claims.deciding import HOLDS, NOT_REPRODUCED, NOT_SHOWN, WITHIN
 from ambiemo.results.report.calibration import Reliability
-from ambiemo.results.report.cells import Table, visible
+from ambiemo.results.report.cells import Reckoned, Table, visible
 from ambiemo.results.report.figures import POINTS_SMALL, POINTS_WIDE, Drawing, drawings, svg, where
 from ambiemo.results.report.grids import Grid, grids, reliability_grid
 from ambiemo.results.report.svg import inline
@@ -45,7 +45,7 @@ class Shown:
 
     unit: tuple[str, str]
     title: str
-    caption: tuple[Part, ...]
+    caption: tuple[Part | Reckoned, ...]
     svg: Markup
     sized: str
     least: int

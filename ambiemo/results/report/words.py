@@ -20,11 +20,14 @@ GOOD, BAD, OPEN, PLAIN = "good", "bad", "open", "plain"
 
 @dataclass(frozen=True)
 class Sentence:
-    """One fact. tone: good, bad, open (not shown, not tested) or plain; about: "" or a unit's name."""
+    """One fact. tone: good, bad, open (not shown, not tested) or plain; unit: corpus and model that
+    it is about, "" for the whole run.
+    """
 
     head: str
     parts: tuple[Part, ...]
     tone: str = PLAIN
+    unit: tuple[str, str] = ("", "")
 
 
 def summary(tables: Mapping[str, Table]) -> list[Sentence]:
@@ -46,7 +49,7 @@ def summary(tables: Mapping[str, Table]) -> list[Sentence]:
             failures_said(own["results"]),
         ]
         said += [
-            Sentence(f"{one.head}, {about}" if about else one.head, one.parts, one.tone)
+            Sentence(f"{one.head}, {about}" if about else one.head, one.parts, one.tone, unit)
             for one in made
             if one is not None
         ]
