@@ -7,6 +7,7 @@ In every page (README, CONTRIBUTING, docs/, and the pages that lie next to what 
 
 - a link leads to a file of the repository, and its anchor to a heading of that page (as GitHub
   spells anchors; `make docs` asks the same of the site);
+- every page of docs/ is in the site's navigation;
 - a paragraph is one line, which editors wrap and a diff shows whole;
 - every `ambiemo ...` exists, with its options; every `make ...` has its target and variables;
 - the pages of docs/reference/, the figures and README's made lines are what code and bundle say.
@@ -15,7 +16,7 @@ In every page (README, CONTRIBUTING, docs/, and the pages that lie next to what 
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -139,9 +140,18 @@ def wrong_commands(text: str) -> Iterator[str]:
             yield f"`{line.strip()[:80]}`: {why}"
 
 
+def not_in_the_site(paths: Iterable[Path]) -> Iterator[str]:
+    """Pages of docs/ that the site's navigation does not name."""
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for path in paths:
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith("docs/") and f": {name.removeprefix('docs/')}\n" not in navigation:
+            yield f"{name}: not in the navigation of mkdocs.yml"
+
+
 def findings() -> list[str]:
     """What is wrong, by page."""
-    wrong = []
+    wrong = [*not_in_the_site(pages())]
     for path in pages():
         text = path.read_text("utf-8")
         found = [*wrong_links(path, text), *wrong_commands(text)]
