@@ -428,6 +428,8 @@ def outcome(name: str, said: list[tuple[int, str]], expected: str) -> None:
     if expected == NOBODY:
         assert name in ADMITTED
         assert code == 0, printed
+        if "at its default" in ADMITTED[name]:
+            assert f"not at its default: {ADMITTED[name].split()[0]}" in shipped
         assert " ".join(ADMITTED[name].split()[:1]) in printed or name in (
             "30 draws become failures",
             "every answer written anew",
@@ -435,6 +437,7 @@ def outcome(name: str, said: list[tuple[int, str]], expected: str) -> None:
         return
     assert code in (1, 2), printed
     assert expected in printed, printed
+    assert shipped_code in (1, 2), shipped
 
 
 def test_the_bundle_that_is_forged_holds_for_both(

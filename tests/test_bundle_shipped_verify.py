@@ -231,8 +231,8 @@ def test_a_forged_cell_is_named_by_line_and_column(
     code, printed = run(copy, capsys)
     assert code == 1
     assert (
-        f"broken: {len(columns) + 3 + 4} differences" in printed
-    )  # statement and crate have other hashes
+        f"broken: {len(columns) + 3 + 2} differences" in printed
+    )  # statement and crate differ, too
     for line, column in enumerate(columns[:20], start=2):
         assert f"{RESULTS}, line {line}, column {column}: found " in printed
 
@@ -426,7 +426,7 @@ FORGERIES = [
         "found",
     ),
     ("inputs/judges.json", lambda judges: judges.update(tiny="gpt-4o"), "inputs/judges.json"),
-    ("inputs/models.json", lambda models: models["tiny"].update(revision="another"), "key draw"),
+    ("inputs/models.json", lambda models: models["tiny"].update(revision="another"), "its revision"),
     ("inputs/models.json", lambda models: models["tiny"].update(id="gpt-4o"), "key id"),
     (
         "inputs/models.json",

@@ -36,7 +36,7 @@ from ambiemo.bundle.evidence import check_evidence
 from ambiemo.bundle.folder import opened, read_listing
 from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.shipped import verify as shipped
-from ambiemo.bundle.verify import from_results
+from ambiemo.bundle.verify import PROVENANCE, from_results
 from ambiemo.corpora import audio, crema_d, iemocap, msp_podcast
 from ambiemo.corpora.acted import ActedOptions, truth_of
 from ambiemo.corpora.label_files import Source
@@ -508,11 +508,11 @@ def changed_bundle(chance: random.Random) -> tuple[str, Files]:
         data = gzip.compress(data, 1, mtime=0) if path.endswith(".gz") else data
     else:
         data = mutated(small()[path], chance)
-    files = {**small(), path: data}
+    files = {name: of for name, of in {**small(), path: data}.items() if name not in PROVENANCE}
     try:
         return path, files | provenance(files)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError):
-        return path, files  # of a describing file that is no such file nothing can be made
+        return path, {**small(), path: data}  # of what is no such file nothing can be made
 
 
 def shipped_says(files: Files, disk: Disk) -> tuple[int, str]:
@@ -548,7 +548,7 @@ def numbers(table: bytes) -> list[str]:
     """The numbers of a table, bounds of the bootstrap apart, which the second verifier says it
     leaves out.
     """
-    rows = list(csv.reader(io.StringIO(table.decode("utf-8", "replace"))))
+    rows = list(csv.reader(io.StringIO(table.decode("utf-8", "replace"), newline="")))
     head = rows[0] if rows else []
     return [
         cell
