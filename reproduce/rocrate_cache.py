@@ -33,7 +33,10 @@ class Packaged(BaseAdapter):
         response.headers["Content-Type"] = "application/ld+json"
         response.request, response.reason = request, "OK"
         response.raw = HTTPResponse(
-            io.BytesIO(self.document), status=200, headers=dict(response.headers), preload_content=False
+            io.BytesIO(self.document),
+            status=200,
+            headers=dict(response.headers),
+            preload_content=False,
         )
         return response
 

@@ -66,6 +66,7 @@ DEEPEST_FOLDER = 8
 MOST_DIGITS = 30  # of an integer in a document
 LONGEST_ANSWER = 100_000  # characters; a longer answer is unparsed
 BLOCK = 256 * 1024
+GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0"  # no name, no comment, no time
 
 # Precision of what the bundle prints.
 SAME = 1e-9  # closer probabilities are equal: top labels, constant rows, edges of bins
@@ -330,8 +331,11 @@ def mode_of(path):
 
 
 def unpacked(file, path):
-    """Pieces of a gzip file of one member. zlib compares length and checksum."""
+    """Pieces of a gzip file of one plain member. zlib compares length and checksum."""
     inflate = zlib.decompressobj(31)
+    if file.read(len(GZIP_HEAD)) not in (GZIP_HEAD, b""):
+        raise Unreadable(f"{path}: not gzip, or with a name, a comment or a time in its header")
+    file.seek(0)
     try:
         for data in iter(lambda: file.read(BLOCK), b""):
             while data and not inflate.eof:
@@ -1457,7 +1461,7 @@ EMBEDDED_ROWS = (
     "c70dde0f07c789d5"
 )
 
-DEFAULTS = {  # parts of a plan that move numbers
+DEFAULTS: dict = {  # parts of a plan that move numbers
     "sampling": {"temperature": 1.0, "top_p": 1.0},
     "max_tokens": {"direct": 128, "cot": 384, "verifier": 32},
     "weights": {"tau": 1.0},
@@ -1465,6 +1469,11 @@ DEFAULTS = {  # parts of a plan that move numbers
     "ambiguity": {"rule": "bits", "thresholds": {"medium_from": 1.0, "high_from": 1.5}},
     "bootstrap": {"resamples": 2000, "level": 0.95},
 }
+
+EMBEDDED_COUNTS = (
+    "audio_without_votes bad_audio dropped no_vote_in_label_set out_of_set_votes rows same_clip "
+    "speakers utterances vote_unit votes votes_without_audio with_audio"
+).split()
 
 ACTED = ("emodb", "emov-db")  # corpora of acted labels, unless a run has votes of its own
 RATED = ("tiny", "crema-d", "iemocap", "msp-podcast")
@@ -1627,7 +1636,7 @@ class Study:
         self.folder, self.findings = folder, findings
         self.run = folder.document("config/run.json")
         found = self.run.get("format", 1) if isinstance(self.run, dict) else None
-        if found != FORMAT or isinstance(found, bool):
+        if found != FORMAT or type(found) is not int:
             raise Unreadable(
                 f"config/run.json: found bundle format {shown(found, 20)}, expected {FORMAT}; "
                 "check the bundle with the data/verify.py that it carries"
@@ -1783,6 +1792,7 @@ class Study:
         loaded = every if limits[2] is None else min(every, limits[2])
         for key, expected in (("utterances", loaded), ("no_vote_in_label_set", 0)):
             self.findings.expect(f"{where}: key {key}", described["counts"].get(key), expected)
+        self.findings.expect(f"{where}: counts", sorted(described["counts"]), EMBEDDED_COUNTS)
         self.findings.expect(f"{where}: sources", described.get("sources"), EMBEDDED_SOURCE)
         wanted = kept_of(ids, min(given) if given else None)
         if corpus.ids != wanted:
@@ -1798,6 +1808,16 @@ class Study:
         entry = self._entry(name)
         keys = ["counts", "options", "sources"]
         self.findings.expect(f"{where}: keys", sorted(self.described[name]), keys)
+        for key, value in [*counts.items(), *counts.get("dropped", {}).items()]:
+            if isinstance(value, float) and value.is_integer():
+                raise fault(
+                    f"{where}: key {shown(key, 40)}", value, "a whole number, as a run writes it"
+                )
+        sources = self.described[name]["sources"]
+        for one in sources if isinstance(sources, list) else [sources]:
+            pair = isinstance(one, list) and len(one) == 2 and all(isinstance(x, str) for x in one)
+            if not pair or not one[0].isprintable() or not HEX.fullmatch(one[1]):
+                raise fault(f"{where}: sources", one, "a path and a SHA-256")
         for key in COUNTED:
             if type(counts.get(key)) not in (int, float):
                 raise fault(f"{where}: key {key}", counts.get(key), "a number")
@@ -1962,7 +1982,11 @@ class Study:
 
     def asked(self, model, prompt_id, corpus):
         """A prompt's text as the model reads it, its labels filled in."""
-        text = self.folder.text(f"config/prompts/{model}/{prompt_id}.txt").rstrip("\n")
+        path = f"config/prompts/{model}/{prompt_id}.txt"
+        text = self.folder.text(path)
+        if not text.endswith("\n") or text.endswith("\n\n"):
+            raise fault(path, text[-20:], "one line feed at its end")
+        text = text[:-1]
         return text.replace("{labels}", ", ".join(self.corpora[corpus].labels))
 
     def check_files(self):
@@ -1983,6 +2007,11 @@ class Study:
             raise Unreadable(f"{path}: no such file, expected one: a filled cell needs it")
         for path in sorted(there - expected):
             raise Broken(f"{path}: found a file that no filled cell needs, expected none")
+        asked = {strategy.prompt for strategy in self.strategies.values()} | {"verifier"}
+        prompts = {f"config/prompts/{model}/{name}.txt" for model in self.models for name in asked}
+        for path in sorted(self.folder.paths - prompts):
+            if path.startswith("config/prompts/"):
+                raise Broken(f"{path}: found a prompt that nobody asks, expected none")
 
 
 TEXT, LIST, MAP, COUNT, NUMBER = (str,), (list,), (dict,), (int,), (int, float)
@@ -2573,6 +2602,7 @@ class PredictionRows:
         plain = (
             (shares is None or (isinstance(shares, list) and len(shares) == width))
             and all(type(one) in (int, float) for one in numbers)
+            and all(math.copysign(1, one) > 0 for one in shares or [])  # -0.0 is another spelling
             and all(type(one) is int and 0 <= one < 2**31 for one in counts)
             and isinstance(row["failure"], str)
         )
@@ -4059,6 +4089,21 @@ def first_apart(found, made, where):
     return None
 
 
+LOG_KEYS = "barren calls dollars failed reused seconds stopped".split()
+MACHINE_KEYS = (
+    "batch_invariant cpu cuda_of_driver gpus image memory_gib packages platform python settings "
+    "source"
+).split()
+
+
+def check_notes(folder, findings):
+    """What tells of one machine and run has its own keys, and nothing beside them."""
+    for path, keys in (("log/run.log", LOG_KEYS), ("env/machine.json", MACHINE_KEYS)):
+        found = folder.document(path)
+        if not isinstance(found, dict) or sorted(found) != keys:
+            findings.note(f"{path}: found {shown(found)}, expected an object of {', '.join(keys)}")
+
+
 class Check:
     """The whole check of one bundle, and what is said at its end."""
 
@@ -4078,6 +4123,7 @@ class Check:
             if path.endswith(".json"):
                 folder.document(path)
         study.check_files()
+        check_notes(folder, findings)
         if findings.count:
             return
         tables, failures = Tables(study, self.counted), Failures(folder)
