@@ -35,8 +35,8 @@ cd "$work/bundle"
 "$bin/python" "$here/rocrate_cache.py" "$work/cache"
 
 checksums() {
-  sha256sum -c --strict --quiet manifest-sha256.txt tagmanifest-sha256.txt
-  diff <(find data ! -type d | LC_ALL=C sort) <(sed 's/^[0-9a-f]*  //' manifest-sha256.txt | LC_ALL=C sort)
+  sha256sum -c --strict --quiet manifest-sha256.txt tagmanifest-sha256.txt && # `set -e` does not count inside an `if`
+    diff <(find data ! -type d | LC_ALL=C sort) <(sed 's/^[0-9a-f]*  //' manifest-sha256.txt | LC_ALL=C sort)
 }
 statement() {
   "$bin/python" - data/provenance/statement.json <<'P'
