@@ -261,7 +261,7 @@ def check_format(files: Mapping[str, bytes]) -> None:
         raise Broken("data/config/run.json: no such file, expected in every bundle")
     run = parsed("config/run.json", files, strict)
     found = run.get("format", 1) if isinstance(run, dict) else 1
-    if found != FORMAT:
+    if found != FORMAT or type(found) is not int:
         raise OtherFormat(
             f"data/config/run.json: found bundle format {found!s:.20}, expected {FORMAT}: it was written by "
             f"{'an older' if found in (1,) else 'another'} version of ambiemo; check it with that version, or with the bundle's own data/verify.py"
