@@ -7,7 +7,9 @@ ties everywhere. A forged verdict or estimate is found by it alone.
 """
 
 import csv
+import gzip
 import importlib.util
+import json
 import random
 import re
 import shutil
@@ -22,7 +24,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_bundle_shipped_verify import describe_again, rewrite_csv, run, strip_foreign_cells
+from test_bundle_shipped_verify import (
+    describe_again,
+    rewrite,
+    rewrite_csv,
+    run,
+    strip_foreign_cells,
+)
 
 from ambiemo.bundle import bag
 from ambiemo.bundle.contents import study_files
@@ -56,14 +64,20 @@ def spelled(labels: tuple[str, ...], shares: list[float]) -> str:
     return "{" + ", ".join(f'"{a}": {b:.6f}' for a, b in zip(labels, shares, strict=True)) + "}"
 
 
+def judged(draw: Draw, scores: list[int]) -> str:
+    """A verifier's answer: one score, or a list of three."""
+    return json.dumps({"scores": scores} if draw.prompt_id == "listwise" else {"score": scores[0]})
+
+
 def hears(chance: random.Random, draw: Draw, votes: tuple[int, ...], index: int) -> str | None:
     """Near to the raters with the clip, far from them without; now and then nothing."""
     if draw.purpose == "score":
-        return f'{{"score": {chance.randint(0, 10)}}}'
+        return judged(draw, [chance.randint(0, 10) for _ in range(3)])
     if chance.random() < 0.04:
         return "no idea"
     told = votes if draw.audio == "clip" else (1,) * len(votes)
-    shares = [(vote + 0.6) * chance.expovariate(1) for vote in told]
+    even = sum(told) / len(told)  # half-hearted, so that there is an error to remove
+    shares = [(vote + even) * chance.expovariate(1) for vote in told]
     return spelled(real.SIX, [share / sum(shares) for share in shares])
 
 
@@ -73,7 +87,7 @@ def constant(chance: random.Random, draw: Draw, votes: tuple[int, ...], index: i
 
 
 def uniform(chance: random.Random, draw: Draw, votes: tuple[int, ...], index: int) -> str | None:
-    return '{"score": 0}' if draw.purpose == "score" else spelled(real.SIX, [1 / 6] * 6)
+    return judged(draw, [0] * 3) if draw.purpose == "score" else spelled(real.SIX, [1 / 6] * 6)
 
 
 def fails(chance: random.Random, draw: Draw, votes: tuple[int, ...], index: int) -> str | None:
@@ -87,9 +101,10 @@ def sometimes_fails(
 
 
 def several(chance: random.Random) -> tuple[int, ...]:
-    votes = [0] * 6
+    """Clear clips and divided ones, each about a label of its own."""
+    votes, top, clear = [0] * 6, chance.randrange(6), chance.choice([0.95, 0.8, 0.45])
     for _ in range(chance.choice([4, 6, 9])):
-        votes[min(int(chance.expovariate(0.7)), 5)] += 1
+        votes[top if chance.random() < clear else chance.randrange(6)] += 1
     return tuple(votes)
 
 
@@ -137,6 +152,8 @@ def written(
         strategies=[
             *("greedy", "cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote"),
             {"name": "best_of_12", "base": "alm_v", "decoding": "sample", "count": 12},
+            {"name": "alm_v_rubric", "base": "alm_v", "scorer": "rubric"},
+            {"name": "w_alm_v_listwise", "base": "w_alm_v", "scorer": "listwise"},
         ],
         controls=[{"name": "shuffled_audio", "strategies": ["greedy"]}],
     )
@@ -162,6 +179,42 @@ def written(
 def hearing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose model hears, so that claims and the ambiguity test are decided."""
     return written(tmp_path_factory.mktemp("hearing") / "bundle", hears, several, 45, 9)
+
+
+def test_rubric_and_listwise_verifiers_have_their_own_scores_of_the_same_answers(
+    hearing: Path,
+) -> None:
+    answers = hearing / "answers" / "tiny" / "tiny"
+    plain = (answers / "direct.beam-3.jsonl.gz").read_bytes()
+    for name in ("direct.beam-3.rubric", "direct.beam-3.listwise"):
+        assert gzip.decompress((answers / f"{name}.jsonl.gz").read_bytes()) == gzip.decompress(
+            plain
+        )
+        assert (hearing / "scores" / "tiny" / "tiny" / f"{name}.jsonl.gz").exists()
+        assert {"concordance", "order_slope"} <= {
+            row["quantity"]
+            for row in rows(hearing, "tables/verifier.csv")
+            if row["question"] == name
+        }
+    assert {"verifier", "rubric", "listwise"} <= {
+        row["prompt"] for row in rows(hearing, "tables/draws.csv")
+    }
+
+
+def test_a_listwise_score_that_is_another_candidate_s_is_found(
+    hearing: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data = Path(shutil.copytree(hearing, tmp_path / "data"))
+
+    def swap(told: list[dict]) -> None:
+        row = next(row for row in told if row.get("score") is not None)
+        row["score"] = float((row["score"] + 1) % 11)
+
+    rewrite(data / "scores" / "tiny" / "tiny" / "direct.beam-3.listwise.jsonl.gz", swap)
+    describe_again(data)
+    code, printed = run(data, capsys)
+    assert code == 1
+    assert "key score: found" in printed
 
 
 def rows(data: Path, path: str) -> list[dict]:

@@ -94,7 +94,8 @@ STRATEGIES = {
     "linear_pool": ("direct", "beam", 5, "none", "linear_pool"),
     "label_logprobs": ("label", "forced", None, "likelihood", "weighted_mean"),
 }
-SCORERS = ("none", "likelihood", "mean_likelihood", "verifier")
+SCORERS = ("none", "likelihood", "mean_likelihood", "verifier", "rubric", "listwise")
+JUDGED_BY = ("verifier", "rubric", "listwise")  # scorers, and the names of their prompts
 UNSCORED_AGGREGATORS = ("only", "linear_pool", "vote_share")
 SCORED_AGGREGATORS = ("best", "weighted_mean", "dirichlet_mixture")
 DECODINGS = ("greedy", "beam", "sample", "forced")
@@ -744,6 +745,21 @@ def score_of(text, verdict, where):
     return None if verdict == "unparsed" else CANNOT_TELL
 
 
+def score_in_list(text, verdict, count, place, where):
+    """The score at one place of a list of so many, 0 to 10; None where there is no such list."""
+    found = last_object(text) if len(text) <= LONGEST_ANSWER else None
+    told = found[0][0][1] if found and [key for key, _ in found[0]] == ["scores"] else None
+    whole = (
+        isinstance(told, list)
+        and len(told) == count
+        and all(type(one) in (int, float) and 0 <= one <= 10 for one in told)
+    )
+    expected = "exact" if whole else "unparsed"
+    if verdict != expected:
+        raise fault(f"{where}: key verdict", verdict, f"{expected}: it ends in {shown(text[-80:])}")
+    return float(told[place]) if whole else None
+
+
 # --- from candidates to one prediction ------------------------------------------------------------
 
 
@@ -793,7 +809,7 @@ class Strategy:
 
     @property
     def verified(self):
-        return self.scorer == "verifier"
+        return self.scorer in JUDGED_BY
 
     @property
     def needs(self):
@@ -804,7 +820,7 @@ class Strategy:
         """Scores of candidates (distribution, likelihood, tokens, score), None if unknown."""
         if self.scorer == "likelihood":
             return [likelihood for _, likelihood, _, _ in candidates]
-        if self.scorer == "verifier":
+        if self.verified:
             return [score for _, _, _, score in candidates]
         return [
             None if known is None else known / (tokens or 1) for _, known, tokens, _ in candidates
@@ -829,7 +845,7 @@ class Strategy:
 
     def weights(self, values):
         """Weights that sum to 1: softmax of likelihoods, a verifier's scores in proportion."""
-        if self.scorer == "verifier":
+        if self.verified:
             raised = values if any(values) else [1.0] * len(values)
         else:
             best = max(values)
@@ -1649,6 +1665,7 @@ class Question:
     def __init__(self, model, corpus, strategy, audio, kind, count, plan):
         self.model, self.corpus, self.prompt, self.audio = model, corpus, strategy.prompt, audio
         self.kind, self.count, self.serves, self.judged = kind, count, [], 0
+        self.judge = strategy.scorer if strategy.verified else "verifier"
         sampled = kind == "sample"
         self.decoding = {
             "kind": kind,
@@ -1661,6 +1678,7 @@ class Question:
             self.prompt,
             kind if kind == "greedy" else f"{kind}-{count}",
             *([audio] if audio != "clip" else []),
+            *([self.judge] if self.judge != "verifier" else []),
         ]
         self.name = ".".join(parts)
 
@@ -2274,7 +2292,9 @@ class Asking:
         self.key, self.seed = (part.split(f'"{self.CLIP}"', 1) for part in parts)
         if question.judged:
             judge = study.judges[question.model]
-            self.judge_prompt = study.asked(judge, "verifier", question.corpus)
+            self.judged = question.judged
+            self.listwise = question.judge == "listwise"
+            self.judge_prompt = study.asked(judge, question.judge, question.corpus)
             decoding = {
                 "kind": "greedy",
                 "count": 1,
@@ -2300,8 +2320,17 @@ class Asking:
         key = sha256(middle.join(self.key))
         return key, row_head(utterance, key, clip, seed_of(middle.join(self.seed)))
 
-    def judge_head(self, utterance, clip, key, index, text):
+    def order(self, key, index):
+        """In which order a listwise verifier is shown the candidates."""
+        order = sorted(range(self.judged), key=lambda one: seed_of(compact(["listwise", key, one])))
+        return order[index:] + order[:index]
+
+    def judge_head(self, utterance, clip, key, index, texts):
         """(key, beginning of the row) of the draw in which the verifier judges one candidate."""
+        text = texts[index]
+        if self.listwise:
+            order = self.order(key, index)
+            text = "\n".join(f"Answer {at}: {texts[one]}" for at, one in enumerate(order, 1))
         prompt = sha256(self.judge_prompt.replace("{candidate}", text))
         values = (clip, prompt, f"{key}#{index}")
         made = [
@@ -2350,23 +2379,29 @@ class Stream:
         for index in range(1, self.question.count):
             told.append(self.answers.take(head, index, utterance, tail))
         made, row = [], self.answers.number - len(told) + 1
+        texts = [one[0] for one in told[: self.question.judged]]
         for index, (text, tokens, likelihood, verdict, _, _) in enumerate(told):
             where = f"{self.answers.path}: row {row + index}"
             shares = reading.distribution(text, verdict, self.forced, where)
             score, given = None, False
             if index < self.question.judged:
-                score, given = self._score(utterance, clip, key, index, text, failures)
+                score, given = self._score(utterance, clip, key, index, texts, failures)
             made.append((shares, likelihood, tokens, score, given))
         return made, ""
 
-    def _score(self, utterance, clip, key, index, text, failures):
-        own, head = self.asking.judge_head(utterance, clip, key, index, text)
+    def _score(self, utterance, clip, key, index, texts, failures):
+        own, head = self.asking.judge_head(utterance, clip, key, index, texts)
         row = self.scores.take(head, index, utterance, scored=True)
         if len(row) == 2:
             failures.append(("score", utterance, own, row[0]))
             return None, False
         said, _, _, verdict, found, _ = row
-        score = score_of(said, verdict, self.scores.where(utterance))
+        where = self.scores.where(utterance)
+        if self.asking.listwise:
+            place = self.asking.order(key, index).index(index)
+            score = score_in_list(said, verdict, len(texts), place, where)
+        else:
+            score = score_of(said, verdict, where)
         if score is CANNOT_TELL:
             if found is None or not 0 <= found <= 10:
                 raise Broken(
@@ -4065,7 +4100,7 @@ class Tables:
             decoding = one.kind if one.kind == "greedy" else f"{one.kind}({one.count})"
             tallies[("answer", one.prompt, decoding, one.audio)] = stream.answers.tally
             if stream.scores:
-                name = (f"score by {self.study.judges[one.model]}", "verifier", "greedy", one.audio)
+                name = (f"score by {self.study.judges[one.model]}", one.judge, "greedy", one.audio)
                 tallies.setdefault(name, Tally()).add(stream.scores.tally)
         for name, tally in tallies.items():
             where, row = self.draws.take((unit.corpus.name, unit.model, *name))
