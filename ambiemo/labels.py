@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ambiemo.errors import nearest
+
 Floats = NDArray[np.float64]
 
 SIX = ("anger", "disgust", "fear", "happy", "neutral", "sad")
@@ -190,9 +192,7 @@ def ambiguity_levels(
     thresholds: replace the rule's own. Raises ValueError for an unknown rule or threshold.
     """
     if rule not in AMBIGUITY_RULES:
-        raise ValueError(
-            f"ambiguity rule '{rule}': unknown; there are {', '.join(AMBIGUITY_RULES)}"
-        )
+        raise ValueError(f"ambiguity rule '{rule}': unknown; {nearest(rule, AMBIGUITY_RULES)}")
     chosen = AMBIGUITY_RULES[rule]
     if unknown := sorted(set(thresholds) - set(chosen.thresholds)):
         known = ", ".join(chosen.thresholds) or "none"

@@ -52,6 +52,8 @@ CSV_ROWS = 2_000_000
 TITLE = 200
 NAME = 64
 UTTERANCES = 2_000_000
+VOTES = 1_000_000
+"""For one label of one clip, in a label file."""
 MOST_STRATEGIES = 200
 MODELS = 64
 CORPORA = 32

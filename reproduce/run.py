@@ -21,8 +21,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ambiemo import models
 from ambiemo.errors import AmbiemoError
+from ambiemo.models.spec import FOLDER
 from ambiemo.plan.schema import Plan, read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +102,7 @@ def asks_own_server(plan: Plan) -> bool:
     """
     return any(
         "base_url" in entry.options or (spec.is_remote and spec.base_url_env)
-        for entry, spec in ((entry, models.model(entry.id)) for entry in plan.every_model)
+        for entry, spec in ((entry, entry.spec()) for entry in plan.every_model)
     )
 
 
@@ -155,7 +155,7 @@ def container(
         ROOT / "artifacts",
         Path(environment.get("HF_HOME", "~/.cache/huggingface")).expanduser(),
     )
-    specs = [models.model(entry.id) for entry in plan.every_model]
+    specs = [entry.spec() for entry in plan.every_model]
     roots = [entry.root for entry in plan.corpora]
     variables = {name for root in roots for name in re.findall(r"\$\{(\w+)\}", root)}
     variables |= {name for spec in specs for name in (spec.key_env, spec.base_url_env) if name} | {
@@ -167,6 +167,7 @@ def container(
         if name in environment and _is_in(name, roots)
     }
     folders |= {_absolute(root) for root in roots if root and "${" not in root}
+    folders |= {_absolute(str(spec.path())) for spec in specs if spec.weights.startswith(FOLDER)}
 
     command = [runtime, "run", "--rm", "--ipc=host"]
     if asks_own_server(plan):

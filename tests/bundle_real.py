@@ -260,3 +260,13 @@ def whole(**changes: Any) -> dict[str, bytes]:
     """All that lies below data/ of the bundle."""
     made = files(**changes)
     return made | provenance(made)
+
+
+def whole_of(plan: Plan, count: int) -> dict[str, bytes]:
+    """All that lies below data/ of a bundle of another plan."""
+    stands = expanded(plan, count)
+    told = study_of(stands)
+    gathered, answers = answers_of(stands, True)
+    made = {**study_files(told), **answers, **derived(told, gathered), **input_files(stands, None)}
+    made |= {"log/run.log": RUN_LOG}
+    return made | provenance(made)

@@ -6,6 +6,7 @@ table. A row that nobody can catch from inside is named in ADMITTED with what sh
 docs/bundle.md carries the same list.
 """
 
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from ambiemo.bundle import bag
 from ambiemo.bundle.contents import study_files
 from ambiemo.bundle.inputs import input_files
 from ambiemo.bundle.provenance import provenance
+from ambiemo.bundle.verify import verify
 from ambiemo.corpora.utterances import load_corpus, sampled
 from ambiemo.durable import sha256
 from ambiemo.errors import AmbiemoError
@@ -289,6 +291,24 @@ def nothing(files: Files) -> Files:
     return files
 
 
+def packed_otherwise(
+    flags: int, head: bytes, tail: bytes, time: int = 0
+) -> Callable[[Files], Files]:
+    """The same rows in a gzip file that says more."""
+
+    def forge(files: Files) -> Files:
+        plain = gzip.compress(gzip.decompress(files[GREEDY]), mtime=0)
+        start = plain[:3] + bytes([flags]) + time.to_bytes(4, "little") + plain[8:10]
+        return {**files, GREEDY: start + head + plain[10:] + tail}
+
+    return forge
+
+
+def other_claims(files: Files) -> Files:
+    claims = files["config/claims.yaml"].replace(b"paper", b"Paper", 1)
+    return run_says(claims_sha256=sha256(claims))({**files, "config/claims.yaml": claims})
+
+
 EVIDENCE: dict[str, tuple[Callable[[Files], Files], str]] = {
     # forged before everything else is made again, and the file that `ambiemo verify` names, or
     # NOBODY
@@ -352,6 +372,48 @@ EVIDENCE: dict[str, tuple[Callable[[Files], Files], str]] = {
     ),
     "a candidate with failure and likelihood": (edit(BEAMS, failure_and_likelihood), BEAMS),
     "every answer written anew": (dots, NOBODY),
+    "a name and a text in a gzip header": (packed_otherwise(8, b"JS is .001\0", b""), GREEDY),
+    "a time in a gzip header": (packed_otherwise(0, b"", b"", time=1), GREEDY),
+    "a second, empty gzip member": (packed_otherwise(0, b"", gzip.compress(b"")), GREEDY),
+    "zeros behind the gzip data": (packed_otherwise(0, b"", bytes(9)), GREEDY),
+    "a row with a carriage return": (
+        lambda files: {
+            **files,
+            GREEDY: gzip.compress(gzip.decompress(files[GREEDY]).replace(b"\n", b"\r\n"), mtime=0),
+        },
+        GREEDY,
+    ),
+    "other claims, with their hash": (other_claims, "config/claims.yaml"),
+    "a prompt that nobody asks": (
+        lambda files: {**files, "config/prompts/tiny/extra.txt": b"JS is .001\n"},
+        "config/prompts/",
+    ),
+    "blank lines behind a prompt": (
+        lambda files: {
+            **files,
+            "config/prompts/tiny/direct.txt": files["config/prompts/tiny/direct.txt"] + b"\n\n",
+        },
+        "config/prompts/",
+    ),
+    "another README": (
+        lambda files: {**files, "README.md": files["README.md"] + b"JS is .001\n"},
+        "README.md",
+    ),
+    "a log that says more": (
+        lambda files: {**files, "log/run.log": document(json.loads(real.RUN_LOG) | {"JS": 0.001})},
+        "log/run.log",
+    ),
+    "a machine that says more": (
+        lambda files: {
+            **files,
+            "env/machine.json": document(json.loads(files["env/machine.json"]) | {"JS": ".001"}),
+        },
+        "env/machine.json",
+    ),
+    "a count that nobody counts": (lambda files: counted(files, js=0.001), COUNTS),
+    "counts as 96.0": (lambda files: counted(files, utterances=96.0), COUNTS),
+    "format 2.0": (run_says(format=2.0), "format"),
+    "a time of hearing below 0": (every(GREEDY, audio_s=-0.0), GREEDY),
 }
 AFTERWARDS: dict[str, tuple[Callable[[Files], Files], str]] = {
     # forged after everything else was made again; checksums are made again too
@@ -428,6 +490,8 @@ def outcome(name: str, said: list[tuple[int, str]], expected: str) -> None:
     if expected == NOBODY:
         assert name in ADMITTED
         assert code == 0, printed
+        if "at its default" in ADMITTED[name]:
+            assert re.search(f"not at its default: .*{ADMITTED[name].split()[0]}", shipped)
         assert " ".join(ADMITTED[name].split()[:1]) in printed or name in (
             "30 draws become failures",
             "every answer written anew",
@@ -435,6 +499,7 @@ def outcome(name: str, said: list[tuple[int, str]], expected: str) -> None:
         return
     assert code in (1, 2), printed
     assert expected in printed, printed
+    assert shipped_code in (1, 2), shipped
 
 
 def test_the_bundle_that_is_forged_holds_for_both(
@@ -484,6 +549,37 @@ def test_a_file_next_to_data_that_the_tag_manifest_lists(
         lambda folder, files, info, write=bag.write: (write(folder, files, info), forge(folder)),
     )
     outcome(name, judged(tmp_path / "forged", remade(packaged(), monkeypatch), capsys), expected)
+
+
+def info_says(change: Callable[[str], str]) -> Callable[[Path], None]:
+    """bag-info.txt changed, with its hash in the tag manifest."""
+
+    def forge(folder: Path) -> None:
+        info, tags = folder / "bag-info.txt", folder / bag.TAG_MANIFEST
+        info.write_text(change(info.read_text()))
+        known = {line[66:]: line[:64] for line in tags.read_text().splitlines()}
+        tags.write_bytes(bag.manifest({**known, "bag-info.txt": sha256(info.read_bytes())}))
+
+    return forge
+
+
+INFO: dict[str, Callable[[str], str]] = {
+    "a label twice, the first a lie": lambda text: "External-Identifier: JS .001\n" + text,
+    "a line without a label": lambda text: ": JS is .001\n" + text,
+    "a day written otherwise": lambda text: "Bagging-Date: 20261128\n" + text,
+    "lines in another order": lambda text: "\n".join([*reversed(text.splitlines()), ""]),
+}
+
+
+@pytest.mark.parametrize("name", INFO)
+def test_bag_info_has_one_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    """data/verify.py looks below data/ only, so this is for `ambiemo verify`."""
+    files = remade(packaged(), monkeypatch)
+    bag.write(tmp_path / "bundle", files, {"External-Identifier": "matrix"})
+    info_says(INFO[name])(tmp_path / "bundle")
+    assert "bag-info.txt" in {finding.file for finding in verify(tmp_path / "bundle")}
 
 
 def test_print_who_catches_what(capsys: pytest.CaptureFixture) -> None:

@@ -34,13 +34,19 @@ from scipy.stats import t as student_t
 from ambiemo import labels, metrics
 from ambiemo.bundle import bag
 from ambiemo.bundle.provenance import provenance
+from ambiemo.bundle.shipped import readme
 from ambiemo.bundle.shipped import verify as shipped
 from ambiemo.bundle.verify import verify
+from ambiemo.corpora import CORPORA
+from ambiemo.corpora.utterances import load_corpus, sampled
 from ambiemo.draws import Decoding, Draw
+from ambiemo.durable import sha256
 from ambiemo.metrics import floors, signflip
+from ambiemo.models import MODELS
 from ambiemo.models.parsing import parse_distribution, parse_score
-from ambiemo.plan.schema import Plan
+from ambiemo.plan.schema import ModelEntry, Plan
 from ambiemo.plan.sharing import clip_owners
+from ambiemo.results.claims.reading import fingerprint as claims_sha256
 from ambiemo.strategies import AGGREGATORS, SCORERS, STRATEGIES, misfit
 from ambiemo.strategies.baselines import BASELINES
 from ambiemo.strategies.collecting import Collected
@@ -231,8 +237,8 @@ def test_a_forged_cell_is_named_by_line_and_column(
     code, printed = run(copy, capsys)
     assert code == 1
     assert (
-        f"broken: {len(columns) + 3 + 4} differences" in printed
-    )  # statement and crate have other hashes
+        f"broken: {len(columns) + 3 + 2} differences" in printed
+    )  # statement and crate differ, too
     for line, column in enumerate(columns[:20], start=2):
         assert f"{RESULTS}, line {line}, column {column}: found " in printed
 
@@ -426,7 +432,11 @@ FORGERIES = [
         "found",
     ),
     ("inputs/judges.json", lambda judges: judges.update(tiny="gpt-4o"), "inputs/judges.json"),
-    ("inputs/models.json", lambda models: models["tiny"].update(revision="another"), "key draw"),
+    (
+        "inputs/models.json",
+        lambda models: models["tiny"].update(revision="another"),
+        "its revision",
+    ),
     ("inputs/models.json", lambda models: models["tiny"].update(id="gpt-4o"), "key id"),
     (
         "inputs/models.json",
@@ -1218,3 +1228,71 @@ def test_the_readme_of_a_bundle_names_every_folder_of_it(whole: Path) -> None:
     text = (whole / "data/README.md").read_text("utf-8")
     for folder in sorted(path.name for path in (whole / "data").iterdir() if path.is_dir()):
         assert f"`{folder}/" in text, folder
+
+
+@pytest.mark.parametrize("level", [0.5, 0.99])
+def test_the_plan_s_level_is_that_of_every_interval_for_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture, level: float
+) -> None:
+    plan = real.plan(
+        strategies=["greedy", "bon", "alm_v"],
+        controls=[],
+        bootstrap={"resamples": 100, "level": level},
+    )
+    bag.write(tmp_path / "bundle", real.whole_of(plan, 8), {})
+    assert verify(tmp_path / "bundle") == []
+    code, printed = run(tmp_path / "bundle" / "data", capsys)
+    assert code == 0, printed
+
+
+def test_a_score_s_key_may_be_written_in_capitals() -> None:
+    text = '{"Score": 7}'
+    assert shipped.score_of(text, parse_score(text).verdict, "row 1") == parse_score(text).score
+
+
+def test_it_knows_what_the_package_ships() -> None:
+    """The section "known" of the file. Where this fails, the lines that belong there are printed."""
+    specs = {name: ModelEntry(id=name).spec() for name in MODELS}
+    rows = {
+        name: {**spec.model_dump(mode="json", exclude={"base_url"}), "revision": spec.revision}
+        for name, spec in specs.items()
+    }
+    parts = {}
+    for name, row in rows.items():
+        row["capabilities"] = sorted(row["capabilities"])
+        kinds = (set(row) - {*shipped.REVISION, *shipped.PRICE}, shipped.REVISION, shipped.PRICE)
+        told = [shipped.compact({key: row[key] for key in keys}) for keys in kinds]
+        parts[name] = tuple(sha256(text.encode())[: shipped.DIGITS] for text in told)
+    lines = "\n".join(f'    "{name}": {told},' for name, told in parts.items()).replace("'", '"')
+    assert parts == shipped.MODELS, f"in data/verify.py:\nMODELS = {{\n{lines}\n}}"
+    assert claims_sha256() == shipped.CLAIMS_SHA256
+    first, _, rest = readme("NAME").partition("\n")
+    assert first == shipped.README_TITLE % "NAME"
+    assert sha256(rest.encode()) == shipped.README_SHA256, sha256(rest.encode())
+    embedded = load_corpus("tiny")
+    told = [
+        shipped.canonical(
+            {
+                "corpus": "tiny",
+                **{key: getattr(one, key) for key in ("id", "speaker", "cluster", "audio_sha256")},
+                "duration_s": one.duration_s,
+                "votes": list(one.votes),
+                "truth_source": one.truth_source,
+            }
+        )
+        for one in embedded.utterances
+    ]
+    assert "".join(shipped.sha256(row)[: shipped.DIGITS] for row in told) == shipped.EMBEDDED_ROWS
+    assert [list(one) for one in embedded.sources] == shipped.EMBEDDED_SOURCE
+    assert sorted(embedded.counts) == shipped.EMBEDDED_COUNTS
+    settings = {part: Plan.model_fields[part].default.model_dump() for part in shipped.DEFAULTS}
+    assert settings == shipped.DEFAULTS
+    acted = [name for name, one in CORPORA.items() if not one.votes]
+    assert sorted(shipped.ACTED) == sorted(acted)
+    assert sorted((*shipped.ACTED, *shipped.RATED)) == sorted(CORPORA)
+
+
+@pytest.mark.parametrize("limit", [1, 40, 96, 200])
+def test_a_limit_keeps_the_same_utterances_for_both(limit: int) -> None:
+    ids = [one.id for one in load_corpus("tiny").utterances]
+    assert shipped.kept_of(ids, limit) == [ids[place] for place in sampled(ids, limit)]

@@ -157,3 +157,21 @@ def test_an_archive_is_the_same_bytes_each_time(bundle: Path) -> None:
             path.touch()
             path.chmod(0o700)
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("allowed_signers", "# JS is .001\n"),
+        ("allowed_signers", "mallory ssh-ed25519 AAAA\n"),
+        ("tagmanifest-sha256.txt.sig", "JS is .001\n"),
+    ],
+)
+def test_the_files_that_no_manifest_lists_say_nothing_else(
+    bundle: Path, tmp_path: Path, name: str, text: str
+) -> None:
+    ambiemo("sign", bundle, "--key", new_key(tmp_path / "key"))
+    (bundle / name).write_text((bundle / name).read_text() + text)
+    done = ambiemo("verify", bundle)
+    assert done.exit_code == 1, done.output
+    assert f"{name} says more than a signature needs" in done.output

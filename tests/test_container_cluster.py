@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ambiemo.cli import main
 from ambiemo.models import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "reproduce" / "cluster"
+commands = main.commands
 SCRIPTS = sorted([*CLUSTER.glob("*.sh"), ROOT / ".ci" / "run"])
 
 
@@ -88,18 +90,55 @@ def test_a_pod_s_memory_holds_its_shared_memory_and_a_model_beside(job: dict) ->
         assert int(group["rayStartParams"]["object-store-memory"]) < gib(shared) * 2**30
 
 
-def test_the_slurm_job_waits_for_slow_nodes_and_hands_its_cores_over(tmp_path: Path) -> None:
-    for name, body in (
-        ("scontrol", "echo node1; echo node2"),
-        ("srun", 'echo "$RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT $@"'),
-    ):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
-    done = subprocess.run(
-        ["bash", str(CLUSTER / "slurm.sh"), "reproduce/paper.yaml"],
+def assert_ambiemo_knows(words: list[str]) -> None:
+    """The command, its plan and every option are those of our command line."""
+    assert words[:2] == ["ambiemo", "run"]
+    context = commands["run"].make_context("run", words[2:])
+    assert context.params["address"] == "auto"
+    assert (ROOT / context.params["plan_file"]).is_file()
+
+
+def assert_ray_knows(words: list[str]) -> None:
+    """The command and every option are those of the Ray that is installed."""
+    scripts = pytest.importorskip("ray.scripts.scripts", reason="the ray extra is not installed")
+    known = {one for option in scripts.cli.commands[words[0]].params for one in option.opts}
+    if words[0] == "symmetric-run":  # it reads its options by itself
+        known |= {"--address", "--min-nodes"}
+    assert {word for word in words[1:] if word.startswith("--")} <= known
+
+
+def test_the_rayjob_s_commands_are_known(job: dict) -> None:
+    assert_ambiemo_knows(job["spec"]["entrypoint"].split())
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        assert_ray_knows(["start", *(f"--{name}" for name in group["rayStartParams"])])
+
+
+def test_every_node_of_a_cluster_has_the_same_token(job: dict, tmp_path: Path) -> None:
+    """Ray turns authentication on where a token lies in the home folder: nodes that disagree do not
+    join."""
+    assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    tokens = set()
+    for _ in range(2):
+        done = slurm(tmp_path, 'echo "$RAY_AUTH_MODE $RAY_AUTH_TOKEN"')
+        mode, token = done.stdout.split()
+        assert (mode, len(token)) == ("token", 64)
+        tokens.add(token)
+    assert len(tokens) == 2, "each job has its own"
+    inside = CLUSTER.joinpath("apptainer.sh").read_text("utf-8").partition("variables=(")[2]
+    assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} <= set(inside.partition(")")[0].split())
+
+
+def slurm(folder: Path, srun: str, *words: str) -> subprocess.CompletedProcess:
+    """What `slurm.sh` does on two nodes, where `srun` is this line of shell."""
+    for name, body in (("scontrol", "echo node1; echo node2"), ("srun", srun)):
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return subprocess.run(
+        ["bash", str(CLUSTER / "slurm.sh"), *words],
         env={
-            "PATH": f"{tmp_path}:/usr/bin:/bin",
-            "SLURM_SUBMIT_DIR": str(tmp_path),
+            "PATH": f"{folder}:/usr/bin:/bin",
+            "SLURM_SUBMIT_DIR": str(folder),
             "SLURM_JOB_NODELIST": "node[1-2]",
             "SLURM_JOB_NUM_NODES": "2",
             "SLURM_CPUS_ON_NODE": "48",
@@ -108,10 +147,31 @@ def test_the_slurm_job_waits_for_slow_nodes_and_hands_its_cores_over(tmp_path: P
         text=True,
         check=True,
     )
+
+
+def test_a_plan_that_costs_money_and_names_no_ceiling_is_said_to_stop() -> None:
+    for path in CLUSTER.iterdir():
+        text = " ".join(path.read_text("utf-8").replace("#", " ").split())
+        assert "`max_dollars`" in text, path.name
+        assert "--yes" in text, path.name
+        assert "exit 2 and says so" in text, path.name
+
+
+def test_the_slurm_job_waits_for_slow_nodes_and_hands_its_cores_over(tmp_path: Path) -> None:
+    done = slurm(
+        tmp_path,
+        'echo "$RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT $@"',
+        "reproduce/paper.yaml",
+        "--yes",
+        "--allow-missing",
+    )
     seconds, *words = done.stdout.split()
     assert int(seconds) >= 600
     assert "--cpus-per-task=48" in words
     assert words[words.index("--address") + 1] == "node1:6379"
+    assert_ray_knows(words[words.index("ray") + 1 : words.index("--")])
+    assert_ambiemo_knows(words[words.index("--") + 1 :])
+    assert words[-2:] == ["--yes", "--allow-missing"], "the options after the plan are handed on"
 
 
 def test_apptainer_hands_over_every_variable_of_the_rows(tmp_path: Path) -> None:

@@ -99,6 +99,15 @@ def test_a_users_own_votes_are_joined_and_then_are_the_truth(emov: Path, tmp_pat
         ("utterance_id,calm,cross\nbea_anger_1-28_0011,1\n", r"listening.csv:2: found 2 fields"),
         ("utterance_id,calm,calm\nbea_anger_1-28_0011,1,1\n", r"listening.csv:1: found columns"),
         ("id,calm,cross\n", r"listening.csv:1: found columns"),
+        (",,\n", r"listening.csv:1: found columns"),
+        (
+            f"utterance_id,calm,cross\nbea_anger_1-28_0011,1,{10**30}\n",
+            r"listening.csv:2: found votes 1, 10+; expected whole numbers from 0 to 1,000,000",
+        ),
+        (
+            f"utterance_id,calm,cross\nbea_anger_1-28_0011,1,{'9' * 5000}\n",
+            r"listening.csv:2: found votes 1, 9+",
+        ),
     ],
 )
 def test_a_wrong_votes_file_is_named_by_line(

@@ -224,6 +224,15 @@ def test_a_limit_is_spread_nested_and_the_same_every_time(shared_data: Path) -> 
             "tabulatedVotes.csv:7: found clip '1003_IEO_BOR_XX'",
         ),
         ('"100009",0,0,0,0,0,0,"1003_IEO_NEU_XX",0,0,""\n', "tabulatedVotes.csv:7: .*found votes"),
+        ('"inf",0,0,0,0,9,0,"1003_IEO_NEU_XX",9,1,"N"\n', "tabulatedVotes.csv:7: found cannot"),
+        (
+            f'"100009",0,0,0,0,{10**30},0,"1003_IEO_NEU_XX",{10**30},1,"N"\n',
+            "tabulatedVotes.csv:7: found 10+ votes",
+        ),
+        (
+            '"100009",0,0,0,1,8,0,"1003_IEO_NEU_XX",9,nan,"N"\n',
+            "tabulatedVotes.csv:7: .*agreement nan",
+        ),
     ],
 )
 def test_a_row_that_does_not_parse_is_named_by_file_and_line_and_nothing_is_written(

@@ -254,6 +254,8 @@ def test_options_are_documented_with_the_defaults_they_have() -> None:
                 if value is None
                 else "all"
                 if value == []
+                else ", ".join(value)
+                if isinstance(value, list)
                 else str(value).lower()
                 if isinstance(value, bool)
                 else value

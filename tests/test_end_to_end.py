@@ -22,8 +22,9 @@ from servers.faulty_proxy import FaultyProxy
 from servers.upstream import Upstream
 
 from ambiemo.bundle.folder import payload
+from ambiemo.bundle.page_check import check_page
 from ambiemo.bundle.recomputing import recompute, tables_again
-from ambiemo.bundle.verify import verify
+from ambiemo.bundle.verify import examine, verify
 from ambiemo.errors import BadInput, Broken
 from ambiemo.models import model
 from ambiemo.pipeline.cluster import ray_started
@@ -339,6 +340,10 @@ def test_a_run_killed_half_way_ends_with_the_same_tables(bundle: Path, tmp_path:
         for name, data in derived(bundle).items()
         if name.startswith(("tables/", "predictions/"))
     }
+    page = tmp_path / "small.html"
+    assert done.stdout.splitlines()[-1] == f"open {page}"
+    outcomes = examine(tmp_path / "small")
+    assert check_page(tmp_path / "small", page, outcomes).findings == ()
     shutil.rmtree(tmp_path / "small")
 
 

@@ -167,7 +167,15 @@ def test_a_damaged_journal_line_costs_only_itself(tmp_path):
     file = next(tmp_path.glob("*.jsonl"))
     lines = [line for line in file.read_bytes().splitlines() if b"answer" in line]
     file.write_bytes(
-        lines[0] + b"\n" + b"\xff\x00garbage\n" + b"[1]\n" + lines[2] + b"\n" + lines[1][:10]
+        lines[0]
+        + b"\n\xff\x00garbage\n[1]\n"
+        + b"[" * 100_000
+        + b'\n{"asked": 9, "most": 1'
+        + b"0" * 400
+        + b'}\n{"asked": 9, "paid": -1000}\n{"asked": 9, "most": NaN}\n'
+        + lines[2]
+        + b"\n"
+        + lines[1][:10]
     )
     again = Journal(tmp_path)
     assert [again.get(f"k#{n}") for n in range(3)] == [{"n": 0}, None, {"n": 2}]

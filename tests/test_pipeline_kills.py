@@ -1,8 +1,9 @@
-"""The kill matrix: whatever is killed in the middle of a run, nothing acknowledged is lost or
-doubled, and the tables do not change.
+"""The kill matrix: whatever is killed, full or taken away in the middle of a run, nothing
+acknowledged is lost or doubled, and the tables do not change.
 
-A small one runs with the tests. `python tests/test_pipeline_kills.py ROUNDS [SEED]` kills more
-often, at random moments, and prints the counts.
+A small one runs with the tests, and its counts are printed at the end of this file's tests.
+`python tests/test_pipeline_kills.py ROUNDS [SEED]` kills more often, at random moments, and prints
+the counts.
 """
 
 import collections
@@ -15,13 +16,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+from ray_nodes import PATIENCE_S, patiently
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 PLAN = {
     "name": "kills",
@@ -45,12 +49,13 @@ import sys, threading
 from pathlib import Path
 from ray.cluster_utils import Cluster
 sys.path.insert(0, "tests")
+from ray_nodes import LEAN, LEAN_HEAD
 from test_pipeline_kills import kill_actor, when_stored
 from ambiemo.pipeline.run import run
 
 what, plan, out, after = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **LEAN_HEAD})
+workers = [cluster.add_node(num_cpus=1, **LEAN) for _ in range(2)]
 cluster.wait_for_nodes()
 
 def disturb():
@@ -74,7 +79,7 @@ def stored_groups(store: Path) -> int:
 
 def when_stored(store: Path, groups: int, job: subprocess.Popen | None = None) -> None:
     """Wait until so many groups are acknowledged."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE_S
     while stored_groups(store) < groups:
         assert job is None or job.poll() is None, "the job ended before it could be killed"
         assert time.monotonic() < deadline, "nothing was drawn"
@@ -112,17 +117,20 @@ def kill_actor() -> int:
     raise AssertionError("no actor found")
 
 
+def descendants(pid: int) -> list[int]:
+    """Every process that this one started, and theirs."""
+    named = [int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit()]
+    return [one for one in named if pid in ancestors(one)]
+
+
+def on_three_nodes(folder: Path, what: str, after: int) -> list[str]:
+    asked = [what, str(folder / "plan.yaml"), str(folder / "out"), str(after)]
+    return [sys.executable, "-c", NODES, *asked]
+
+
 def in_cluster(folder: Path, what: str, after: int) -> str:
-    command = [
-        sys.executable,
-        "-c",
-        NODES,
-        what,
-        str(folder / "plan.yaml"),
-        str(folder / "out"),
-        str(after),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    command = on_three_nodes(folder, what, after)
+    done = patiently(command, cwd=ROOT, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     assert what == "nothing" or "killed" in done.stdout
     return done.stdout
@@ -130,8 +138,17 @@ def in_cluster(folder: Path, what: str, after: int) -> str:
 
 def run_of(folder: Path) -> list[str]:
     """`ambiemo run` of the folder's plan."""
-    asked = ["run", str(folder / "plan.yaml"), "--out", str(folder / "out")]
+    asked = ["run", "--no-report", str(folder / "plan.yaml"), "--out", str(folder / "out")]
     return [sys.executable, "-m", "ambiemo", *asked]
+
+
+def goes_on(folder: Path, kept: int) -> None:
+    """Run again to the end; what was acknowledged is not drawn again."""
+    done = patiently(run_of(folder), cwd=ROOT, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "out/data/log/run.log").read_text())["reused"] >= kept, (
+        "what was acknowledged is not drawn again"
+    )
 
 
 def by_hand(folder: Path, signal_: int, after: int) -> float:
@@ -145,7 +162,7 @@ def by_hand(folder: Path, signal_: int, after: int) -> float:
         when_stored(folder / ".store", after, job)
         began = time.monotonic()
         os.kill(job.pid, signal_)
-        error = job.communicate(timeout=60)[1]
+        error = job.communicate(timeout=PATIENCE_S)[1]
         took = time.monotonic() - began
     if signal_ == signal.SIGINT:
         assert job.returncode == 1, error
@@ -153,12 +170,7 @@ def by_hand(folder: Path, signal_: int, after: int) -> float:
             "ambiemo: interrupted; what was drawn is kept, run the same command again"
         ]
     assert not (folder / "out").exists()
-    kept = stored_groups(folder / ".store")
-    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
-    assert second.returncode == 0, second.stderr
-    assert json.loads((folder / "out/data/log/run.log").read_text())["reused"] >= kept, (
-        "what was acknowledged is not drawn again"
-    )
+    goes_on(folder, stored_groups(folder / ".store"))
     return took
 
 
@@ -178,18 +190,52 @@ def checked(folder: Path) -> dict[str, bytes]:
     }
 
 
-def planned(folder: Path) -> Path:
+def planned(folder: Path, **changes: object) -> Path:
     folder.mkdir()
-    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN), encoding="utf-8")
+    (folder / "plan.yaml").write_text(yaml.safe_dump({**PLAN, **changes}), encoding="utf-8")
     return folder
+
+
+SURVIVED: collections.Counter[str] = collections.Counter()
+"""How often each fault was planted and left the bytes of the undisturbed run."""
+
+
+def survives(what: str, folder: Path, undisturbed: dict[str, bytes]) -> None:
+    """Nothing is lost, nothing is there twice, and the bytes are those of the undisturbed run."""
+    assert checked(folder) == undisturbed, what
+    SURVIVED[what] += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counts_at_the_end(request: pytest.FixtureRequest):
+    yield
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print("\nkill matrix, each with the bytes of the undisturbed run:")
+        for what, count in sorted(SURVIVED.items()):
+            print(f"  {count} × {what}")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a run on one node makes when nothing happens to it."""
     pytest.importorskip("ray", reason="the ray extra is not installed")
     folder = planned(tmp_path_factory.mktemp("kills") / "calm")
-    in_cluster(folder, "nothing", 0)
+    goes_on(folder, 0)
     return checked(folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of three megabytes, with a plan; its answer store and bundle lie there."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs root and the right to mount, to make a small disk")
+    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN), encoding="utf-8")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("what", ["actor", "node"])
@@ -198,7 +244,30 @@ def test_a_killed_actor_or_node_changes_nothing(
 ) -> None:
     folder = planned(tmp_path / what)
     in_cluster(folder, what, 5)
-    assert checked(folder) == undisturbed
+    survives(
+        f"SIGKILL of an {what}" if what == "actor" else "SIGKILL of a node", folder, undisturbed
+    )
+
+
+def test_a_whole_cluster_that_is_killed_goes_on_in_another_one(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    """Driver, head, nodes and actors at once, at a random moment, as when the power goes."""
+    folder = planned(tmp_path / "cluster")
+    after = random.Random(os.getpid()).randint(1, 40)
+    with subprocess.Popen(
+        on_three_nodes(folder, "nothing", 0), cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as job:  # fmt: skip
+        when_stored(folder / ".store", after, job)
+        everyone = [job.pid, *descendants(job.pid)]
+        assert len(everyone) > 10
+        for pid in everyone:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert not (folder / "out").exists(), after
+    goes_on(folder, stored_groups(folder / ".store"))
+    survives("SIGKILL of the whole cluster", folder, undisturbed)
 
 
 def test_a_killed_driver_goes_on_where_it_was(
@@ -206,13 +275,87 @@ def test_a_killed_driver_goes_on_where_it_was(
 ) -> None:
     folder = planned(tmp_path / "driver")
     by_hand(folder, signal.SIGKILL, 5)
-    assert checked(folder) == undisturbed
+    survives("SIGKILL of the driver", folder, undisturbed)
 
 
 def test_ctrl_c_ends_cleanly_in_ten_seconds(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     folder = planned(tmp_path / "interrupted")
     assert by_hand(folder, signal.SIGINT, 5) < 10
-    assert checked(folder) == undisturbed
+    survives("Ctrl-C", folder, undisturbed)
+
+
+def test_an_actor_that_runs_out_of_memory_half_way_is_started_again(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    """Every job of `tiny` has more requests than one engine takes here, so each loses an actor."""
+    breaking = {"fault": "breaks", "fault_after": 30}
+    entry = {"id": "tiny", "engine": "null", "actors": 1, "cpus": 0.5, "options": breaking}
+    folder = planned(tmp_path / "memory", models=[entry, PLAN["models"][1]])
+    goes_on(folder, 0)
+    log = json.loads((folder / "out/data/log/run.log").read_text())
+    assert (log["failed"], log["stopped"]) == (0, {})
+    survives("out of memory, an actor starts again", folder, undisturbed)
+
+
+def test_an_actor_that_always_runs_out_of_memory_ends_its_model_and_no_other(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    breaking = {"fault": "breaks"}
+    entry = {"id": "tiny", "engine": "null", "actors": 1, "cpus": 0.5, "options": breaking}
+    folder = planned(tmp_path / "always", models=[entry, PLAN["models"][1]])
+    done = patiently(run_of(folder), cwd=ROOT, timeout=PATIENCE_S)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "model tiny: its actors ended" in line
+    assert line.endswith("the last one: MemoryError: a rehearsed lack of memory")
+    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN), encoding="utf-8")
+    goes_on(folder, stored_groups(folder / ".store"))
+    survives("out of memory always, then enough", folder, undisturbed)
+
+
+def test_a_full_disk_ends_in_one_line_and_goes_on_when_there_is_room(
+    small_disk: Path, undisturbed: dict[str, bytes]
+) -> None:
+    with subprocess.Popen(
+        run_of(small_disk), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as job:
+        when_stored(small_disk / ".store", 5, job)
+        with open(small_disk / "ballast", "wb", buffering=0) as ballast, suppress(OSError):
+            while True:
+                ballast.write(bytes(4096))
+        error = job.communicate(timeout=PATIENCE_S)[1]
+    assert job.returncode == 1, error
+    (line,) = error.splitlines()
+    assert "cannot write: the disk is full; make room" in line
+    (small_disk / "ballast").unlink()
+    goes_on(small_disk, stored_groups(small_disk / ".store"))
+    survives("disk full, then freed", small_disk, undisturbed)
+
+
+def test_a_store_that_is_read_only_for_a_while_ends_in_one_line_and_loses_nothing(
+    small_disk: Path, undisturbed: dict[str, bytes]
+) -> None:
+    with subprocess.Popen(
+        run_of(small_disk), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as job:
+        when_stored(small_disk / ".store", 5, job)
+        job.kill()
+    kept = stored_groups(small_disk / ".store")
+    remount = ["mount", "-o", "remount,ro", str(small_disk)]
+    deadline = time.monotonic() + 60  # until the killed run's processes are gone
+    while subprocess.run(remount, capture_output=True).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    refused = subprocess.run(
+        run_of(small_disk), cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    assert refused.returncode == 1
+    (line,) = refused.stderr.splitlines()
+    assert "read-only" in line.lower()
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert stored_groups(small_disk / ".store") == kept
+    goes_on(small_disk, kept)
+    survives("store read-only for a while", small_disk, undisturbed)
 
 
 def test_a_second_run_on_the_same_store_is_refused_and_the_first_goes_on(
@@ -224,12 +367,14 @@ def test_a_second_run_on_the_same_store_is_refused_and_the_first_goes_on(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as job:
         when_stored(folder / ".store", 1, job)
-        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+        second = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert second.returncode == 2
         assert "another run is using this answer store" in second.stderr
-        error = job.communicate(timeout=280)[1]
+        error = job.communicate(timeout=PATIENCE_S)[1]
     assert job.returncode == 0, error
-    assert checked(folder) == undisturbed
+    survives("two runs on one store", folder, undisturbed)
 
 
 def matrix(rounds: int, number: int) -> None:

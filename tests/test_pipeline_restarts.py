@@ -1,6 +1,6 @@
 """Restarts without progress are counted, and end with the reason."""
 
-from ambiemo.pipeline.restarts import SILENT, TRIES, Reporter, Restarts
+from ambiemo.pipeline.restarts import SILENT, TRIES, Counters, Reporter, Restarts
 
 
 def test_a_group_at_which_the_actor_always_ends_is_given_up_and_the_rest_goes_on() -> None:
@@ -42,3 +42,15 @@ def test_without_a_counter_nothing_is_counted() -> None:
     assert reporter.began("x") == ("", "")
     reporter.ending("y")
     reporter.finished("x")
+
+
+def test_two_models_are_counted_apart() -> None:
+    counters = Counters()
+    for _ in range(TRIES):
+        assert counters.began("one", 1, "group") == ("", "")
+    assert counters.began("other", 1, "group") == ("", "")
+    counters.ending("one", "MemoryError: no room")
+    assert counters.began("one", 1, "group")[0].endswith("the last time: MemoryError: no room")
+    counters.finished("one", "group", is_progress=False)
+    assert counters.began("other", 1, "group") == ("", ""), "its second try"
+    counters.finished("never began", "group", is_progress=True)

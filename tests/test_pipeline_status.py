@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from ambiemo.cli import main
 from ambiemo.errors import BadInput
+from ambiemo.pipeline import progress
 from ambiemo.pipeline.drawing import asked_models
 from ambiemo.pipeline.progress import STATUS, Board
 from ambiemo.pipeline.run import agreed_to_pay
@@ -123,3 +125,47 @@ def test_a_model_that_is_left_out_needs_neither_dollars_nor_gpus(
     stands = expand(check({**PAID, "strategies": ["greedy", "alm_v"], "verifier": "tiny"}, "plan"))
     assert asked_models(stands) == ["tiny"]
     agreed_to_pay(stands)
+
+
+def log_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_log_says_begin_tenths_and_end_of_each_model_in_the_same_places(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    with Board() as board:
+        one, two = board.job("tiny", "answers", 200, 40), board.job("gpt-4o", "scores", 8, 0)
+        for _ in range(200):
+            board.advance(one, 1, 0)
+        board.end(one, "done")
+        board.end(two, "stopped", "the key is refused")
+    told = log_of(capsys)
+    assert all(
+        re.match(r"\d\d:\d\d  (tiny  |tiny|gpt-4o)  (answers|scores )  ", line) for line in told
+    )
+    ours = [line for line in told if "  tiny" in line]
+    assert ours[0].endswith("200 draws to make, 40 are in the store; loading the model")
+    shares = [int(one) for line in ours for one in re.findall(r"\((\d+)%\)", line)]
+    assert shares == [*range(10, 100, 10), 100]
+    assert "20 of 200 draws (10%)" in ours[1]
+    assert re.search(r"done after \d+ s: 200 of 200 draws \(100%\), ", ours[-1])
+    assert told[-1].endswith("stopped after 0 s: 0 of 8 draws (0%): the key is refused")
+
+
+def test_a_fast_job_does_not_fill_the_log_and_a_slow_one_is_not_silent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Board() as board:
+        job = board.job("tiny", "answers", 1000, 0)
+        for _ in range(1000):
+            board.advance(job, 1, 0)
+        board.end(job, "done")
+    assert len(log_of(capsys)) == 2
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LATEST_SECONDS", 0.0)
+    with Board() as board:
+        job = board.job("tiny", "answers", 1000, 0)
+        board.advance(job, 1, 1)
+    assert "1 of 1,000 draws (0%), 1 failed" in log_of(capsys)[1]

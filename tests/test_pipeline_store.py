@@ -497,3 +497,16 @@ def test_samples_are_seeded_alike_whatever_their_number() -> None:
     more = draw(decoding=Decoding("sample", 16, 1.0))
     assert more.seed == draw().seed
     assert more.key != draw().key
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    with AnswerStore(tmp_path):
+        pass
+    (tmp_path / ".format").write_text("3\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(BadInput, match="found an answer store of format 3, expected 2 or older"):
+        AnswerStore(tmp_path).__enter__()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / ".format").write_text("2\n")
+    with AnswerStore(tmp_path):
+        pass

@@ -130,7 +130,7 @@ def test_self_preference_is_the_judge_s_own_minus_the_others() -> None:
     speakers = [f"s{i % 4}" for i in range(8)]
     own = Judged("x", np.full(8, 7.0) + np.arange(8) % 2, np.full(8, -0.3))
     other = Judged("x", np.full(8, 6.0), np.full(8, -0.3) - np.arange(8) / 100)
-    rows = self_preference_rows(speakers, "c", {"x": {"q": own}, "y": {"q": other}})
+    rows = self_preference_rows(speakers, "c", {"x": {"q": own}, "y": {"q": other}}, 0.95)
     assert [(row["model"], row["quantity"]) for row in rows] == [
         ("x", "self_preference_score"),
         ("x", "self_preference_js"),
@@ -142,7 +142,7 @@ def test_self_preference_is_the_judge_s_own_minus_the_others() -> None:
 
 def test_a_judge_that_answers_nothing_has_no_self_preference() -> None:
     one = Judged("judge", np.arange(8.0), np.arange(8.0))
-    rows = self_preference_rows([f"s{i % 4}" for i in range(8)], "c", {"x": {"q": one}})
+    rows = self_preference_rows([f"s{i % 4}" for i in range(8)], "c", {"x": {"q": one}}, 0.95)
     assert [row["reason"] for row in rows] == [
         "the judge, judge, answers nothing itself on this question"
     ] * 2

@@ -12,16 +12,17 @@ from conftest import ROOT
 PACKAGE = ROOT / "ambiemo"
 LAYERS = (
     ("errors", "seeds"),
-    ("durable",),
+    ("durable", "terminal"),
     ("jsonlines", "draws", "labels"),
     ("metrics",),
     ("corpora", "models", "strategies"),
     ("engines",),
     ("plan",),
     ("results",),
-    ("terminal",),
     ("bundle",),
     ("pipeline",),
+    ("commands",),
+    ("smoke",),
     ("cli",),
     ("__main__",),
 )
@@ -35,6 +36,7 @@ HEAVY = {
     "transformers": {"engines", "tiny"},
     "vllm": {"engines"},
     "openai": {"engines"},
+    "rich": {"terminal", "pipeline"},
 }
 
 

@@ -13,6 +13,7 @@ from ambiemo.bundle.folder import payload
 from ambiemo.errors import Broken
 from ambiemo.results.claims.deciding import NOT_TESTED
 from ambiemo.results.claims_rendering import claims_from_csv, estimate_of, flips_of
+from ambiemo.terminal import Column, Part, Table
 
 TABLE, FILE = "tables/claims.csv", "config/claims.yaml"
 HEADS = ["claim", "first", "estimate", "flips", "second", "estimate", "flips", ""]
@@ -65,16 +66,26 @@ def claims_compared(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> 
     return Compared(lines, rules and not other, told)
 
 
-def print_claims(first: Path, second: Path) -> None:
-    """Print the claims of two bundles' folders; one line where one of them has none."""
-    from ambiemo.terminal import console, table
-
-    out = console()
+def claims_parts(first: Path, second: Path) -> list[Part]:
+    """The claims of two bundles' folders side by side; one line where one of them has none."""
     try:
         found = claims_compared(payload(first), payload(second))
     except Broken as error:
-        out.print(f"claims are not compared: {error}", markup=False)
-        return
-    if len(found.lines) > 1:
-        out.print(table("Claims: first and second bundle", found.lines, words=2))
-    out.print(found.summary, markup=False)
+        return [f"claims are not compared: {error}"]
+    if len(found.lines) == 1:
+        return [found.summary]
+    rows = tuple(map(tuple, found.lines[1:]))
+    see = "data/tables/claims.csv of each bundle"
+    return [Table("Claims: bundle A and bundle B", COLUMNS, rows, see), found.summary]
+
+
+COLUMNS = (
+    Column("claim", "key"),
+    Column("A", "key"),
+    Column("estimate A", "number", 1),
+    Column("flips A", "number", 3),
+    Column("B", "key"),
+    Column("estimate B", "number", 2),
+    Column("flips B", "number", 4),
+    Column("", "key"),
+)

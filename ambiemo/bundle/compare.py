@@ -14,19 +14,21 @@ A prediction that failed in either bundle keeps its cell undecided, as the two m
 there.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ambiemo.bundle.claims_compared import print_claims
+from ambiemo import terminal
+from ambiemo.bundle.claims_compared import claims_parts
 from ambiemo.bundle.folder import payload
-from ambiemo.errors import BadInput, shown
+from ambiemo.errors import BadInput
+from ambiemo.plan.expand import NO_CONTROL
+from ambiemo.terminal import Part, Table
 
 if TYPE_CHECKING:
-    from ambiemo.results.predictions import Column
+    from ambiemo.results.predictions import Column as Predicted
     from ambiemo.results.truths import Truths
 
 METRIC = "js_divergence_bits"
@@ -144,9 +146,7 @@ def _corrected(cells: Sequence[Cell]) -> list[Cell]:
 
 def _read(
     files: Mapping[str, bytes],
-) -> (
-    "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Column], dict[str, tuple[str, ...]]]"
-):
+) -> "tuple[dict[str, Truths], dict[tuple[str, str, str, str], Predicted], dict[str, tuple[str, ...]]]":
     """Truths by corpus, predictions by (corpus, model, strategy, control), and labels by corpus."""
     from ambiemo.bundle.contents import predictions_path, read_columns, study_from
     from ambiemo.results.truths import truths_of
@@ -190,8 +190,8 @@ def _cell(
     name: tuple[str, str, str, str],
     first: "Truths",
     second: "Truths",
-    a: "Column",
-    b: "Column",
+    a: "Predicted",
+    b: "Predicted",
     margin: float,
 ) -> Cell:
     from ambiemo.metrics import metric
@@ -266,10 +266,9 @@ def show(first: Path, second: Path, margin: float, as_json: bool) -> bool:
         raise BadInput(f"--margin: found {margin:g}, expected a number above 0 (bits)")
     comparison = compare(payload(first), payload(second), margin)
     if as_json:
-        print(json.dumps(as_object(comparison, margin), indent=1, allow_nan=False))
+        terminal.show_json(as_object(comparison, margin))
     else:
-        print_claims(first, second)
-        as_lines(comparison, margin)
+        terminal.show(*claims_parts(first, second), *parts(comparison, margin))
     return comparison.agree
 
 
@@ -287,41 +286,55 @@ def as_object(comparison: Comparison, margin: float) -> dict[str, Any]:
     return {**agree, "obstacles": list(comparison.obstacles), "cells": cells}
 
 
-def as_lines(comparison: Comparison, margin: float) -> None:
+def parts(comparison: Comparison, margin: float) -> list[Part]:
     """The comparison for people."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, width=None if Console().is_terminal else 150)
-    table = Table(
-        title=f"second minus first: {METRIC}, paired, 90 % interval; equivalent within ±{margin:g}; "
-        f"different where p (Holm) < {CALLED:g}; n that would show equivalence"
-    )
-    for column in ("corpus", "model", "strategy", "control"):
-        table.add_column(column)
-    for column in ("n", "same", "failed", "unpaired", "difference", "interval", "p (Holm)"):
-        table.add_column(column, justify="right")
-    table.add_column("verdict")
-    table.add_column("n needed", justify="right")
+    rows = []
     for cell in comparison.cells:
-        interval = "" if math.isnan(cell.low) else f"{cell.low:+.4f} to {cell.high:+.4f}"
-        difference = "" if math.isnan(cell.difference) else f"{cell.difference:+.4f}"
-        where = (
-            Text(shown(name, 80)) for name in (cell.corpus, cell.model, cell.strategy, cell.control)
+        name = f"{cell.strategy} · {cell.control.replace('_', ' ')}"
+        rows.append(
+            (
+                f"{cell.model} on {cell.corpus}",
+                cell.strategy if cell.control == NO_CONTROL else name,
+                cell.verdict,
+                _signed(cell.difference),
+                "" if math.isnan(cell.low) else f"[{_signed(cell.low)}, {_signed(cell.high)}]",
+                "" if math.isnan(cell.p_holm) else f"{cell.p_holm:.3f}",
+                *map(str, (cell.n, cell.same, cell.failed, cell.unpaired)),
+                ""
+                if cell.verdict != "undecided" or math.isnan(cell.n_needed)
+                else f"{cell.n_needed:.0f}",
+            )
         )
-        counts = map(str, (cell.n, cell.same, cell.failed, cell.unpaired))
-        p = "" if math.isnan(cell.p_holm) else f"{cell.p_holm:.3f}"
-        wanted = (
-            ""
-            if cell.verdict != "undecided" or math.isnan(cell.n_needed)
-            else f"{cell.n_needed:.0f}"
-        )
-        table.add_row(*where, *counts, difference, interval, p, cell.verdict, wanted)
-    console.print(table)
-    for obstacle in comparison.obstacles:
-        console.print(shown(obstacle, 1000), markup=False)
-    console.print(summary(comparison.cells, comparison.agree))
+    title = f"Cells: B minus A, {METRIC}, paired by utterance"
+    caveat = (
+        f"90 % interval; equivalent within ±{margin:g}; different where p (Holm) < {CALLED:g}; "
+        "n needed: utterances that would show equivalence."
+    )
+    made = Table(title, COLUMNS, tuple(rows), "ambiemo compare A B --json", caveat)
+    return [
+        *[made] * bool(rows),
+        *comparison.obstacles,
+        summary(comparison.cells, comparison.agree),
+    ]
+
+
+COLUMNS = (
+    terminal.Column("model", "key", 1),
+    terminal.Column("strategy", "key"),
+    terminal.Column("verdict", "key"),
+    terminal.Column("difference"),
+    terminal.Column("interval", "number", 1),
+    terminal.Column("p (Holm)", "number", 2),
+    terminal.Column("n", "number", 4),
+    terminal.Column("same", "number", 3),
+    terminal.Column("failed", "number", 5),
+    terminal.Column("unpaired", "number", 6),
+    terminal.Column("n needed", "number", 7),
+)
+
+
+def _signed(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.4f}"
 
 
 def summary(cells: Sequence[Cell], agree: bool) -> str:

@@ -294,7 +294,7 @@ class _Rows:
                     f"key {key}: found {row[key]!r:.60}, expected {' or '.join(one.__name__ for one in kind)}",
                 )
         for key in ("tokens", "prompt_tokens", "audio_s"):
-            if row.get(key, 0) < 0:
+            if row.get(key, 0) < 0 or math.copysign(1, row.get(key, 0)) < 0:
                 raise self.fault(row, f"key {key}: found {row[key]!r}, expected 0 or more")
         if "failure" in row:
             if not row["failure"]:

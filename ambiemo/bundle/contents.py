@@ -23,7 +23,7 @@ from ambiemo.limits import UTTERANCES, TooMuch, check_depth, parse_yaml
 from ambiemo.models import Price
 from ambiemo.models.parsing import Parsed, parse_candidate
 from ambiemo.plan.expand import Cell
-from ambiemo.plan.schema import Plan, check
+from ambiemo.plan.schema import OWN_KEYS, ModelEntry, Plan, check
 from ambiemo.plan.sharing import Question, score_read
 from ambiemo.results.predictions import BITS, Column
 from ambiemo.results.study import Study, Unit
@@ -164,13 +164,25 @@ def portable(plan: Plan) -> dict[str, Any]:
     changes no answer.
     """
     told = plan.model_dump(mode="json")
-    for entry in (*told["models"], told["verifier"]):
-        entry["options"] = {
-            name: value for name, value in entry["options"].items() if name not in PRIVATE
-        }
+    told["models"] = [_portable_model(entry) for entry in plan.models]
+    told["verifier"] = _portable_model(plan.verifier)
     for entry in told["corpora"]:
         entry["root"] = entry["root"] if entry["root"].startswith("${") else ""
     return told
+
+
+def _portable_model(entry: ModelEntry) -> dict[str, Any]:
+    """An entry as a bundle shows it; keys of a model of the user's own only where they say
+    something.
+    """
+    told = entry.portable().model_dump(mode="json")
+    told["options"] = {
+        name: value for name, value in told["options"].items() if name not in PRIVATE
+    }
+    plain = {name: ModelEntry.model_fields[name].default for name in OWN_KEYS}
+    return {
+        name: value for name, value in told.items() if name not in plain or value != plain[name]
+    }
 
 
 def question_row(question: Question) -> Row:
@@ -251,7 +263,7 @@ def check_format(files: Mapping[str, bytes]) -> None:
         raise Broken("data/config/run.json: no such file, expected in every bundle")
     run = parsed("config/run.json", files, strict)
     found = run.get("format", 1) if isinstance(run, dict) else 1
-    if found != FORMAT:
+    if found != FORMAT or type(found) is not int:
         raise OtherFormat(
             f"data/config/run.json: found bundle format {found!s:.20}, expected {FORMAT}: it was written by "
             f"{'an older' if found in (1,) else 'another'} version of ambiemo; check it with that version, or with the bundle's own data/verify.py"

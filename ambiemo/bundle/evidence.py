@@ -29,6 +29,19 @@ NUMBERS_OF_A_LOG, TEXTS_OF_A_LOG = ("seconds", "dollars"), ("stopped", "barren")
 LOG_KEYS = {"calls", "reused", "failed", *NUMBERS_OF_A_LOG, *TEXTS_OF_A_LOG}
 COUNTED = ("utterances", "no_vote_in_label_set", "same_clip", "speakers", "votes", "vote_unit")
 """Counts that every loader gives and that the rows can be held against."""
+MACHINE_KEYS = {
+    "batch_invariant",
+    "cpu",
+    "cuda_of_driver",
+    "gpus",
+    "image",
+    "memory_gib",
+    "packages",
+    "platform",
+    "python",
+    "settings",
+    "source",
+}
 DOCUMENTS = (
     "config/run.json",
     "env/machine.json",
@@ -49,6 +62,11 @@ def check_evidence(study: Study, files: Mapping[str, bytes]) -> None:
     _check_forms(study, files)
     _check_run(study.plan, told["config/run.json"])
     _check_log(told["log/run.log"])
+    if (found := set(told["env/machine.json"])) != MACHINE_KEYS:
+        raise Broken(
+            f"data/env/machine.json: found keys {shown(', '.join(sorted(found)), 200)}, "
+            f"expected {', '.join(sorted(MACHINE_KEYS))}"
+        )
     _check_models(study.plan, told["inputs/models.json"], files)
     judge = study.plan.verifier.id
     _same(
@@ -233,9 +251,9 @@ def _check_corpus(study: Study, entry: CorpusEntry, told: Row, run_limit: int | 
         )
     counts, options = told["counts"], told["options"]
     for where, number in _numbers("counts", counts):
-        if number < 0 or not math.isfinite(number):
+        if not 0 <= number < math.inf or (isinstance(number, float) and number.is_integer()):
             raise Broken(
-                f"{path}: corpus {name}: key {where}: found {number!a:.40}, expected 0 or more"
+                f"{path}: corpus {name}: key {where}: found {number!a:.40}, expected a number, 0 or more, as a run writes it"
             )
     for key in COUNTED:
         if key not in counts:

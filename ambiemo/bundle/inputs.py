@@ -83,11 +83,11 @@ def _missing(expanded: Expanded, item: Missing) -> dict[str, str]:
 
 def model_rows(plan: Plan) -> dict[str, Any]:
     """What inputs/models.json says of each model that a plan asks, by id: its specification,
-    without its server's address.
+    without its server's address or the folder of the user's own weights.
     """
     told = {}
     for entry in plan.asked_models:
-        spec = entry.spec()
+        spec = entry.portable().spec()
         said = spec.model_dump(mode="json", exclude={"base_url"})
         said["capabilities"] = sorted(said["capabilities"])
         told[entry.id] = said | {

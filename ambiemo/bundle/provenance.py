@@ -20,7 +20,10 @@ HOME = "https://arxiv.org/abs/2602.03873"
 LICENCE = "https://spdx.org/licenses/Apache-2.0"
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROCESS = "https://w3id.org/ro/wfrun/process/0.5"
-WORKFLOW_RUN_TERMS = "https://w3id.org/ro/terms/workflow-run/context"
+SHA256_TERM = "https://w3id.org/ro/terms/workflow-run#sha256"
+"""All that a crate needs of the terms of workflow runs, so that their own context (RO-Crate's and
+eight terms) need not be fetched in addition to RO-Crate's.
+"""
 SOFTWARE = f"urn:ambiemo:{__version__}"
 INSTRUMENT = f"{HOME}#ambiemo-{__version__}"
 """The package in the RO-Crate: a SoftwareApplication should have an absolute URI."""
@@ -32,12 +35,10 @@ MEDIA_TYPES = {
     "jsonl": "application/jsonl",
     "md": "text/markdown",
     "py": "text/x-python",
-    "svg": "image/svg+xml",
-    "tex": "application/x-tex",
     "txt": "text/plain",
     "yaml": "application/yaml",
 }
-RESULTS = ("predictions/", "tables/", "figures/", "claims.json")
+RESULTS = ("predictions/", "tables/")
 """What the run made; everything under config/ and inputs/ is what it was given."""
 GIVEN = ("config/", "inputs/")
 
@@ -189,7 +190,7 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
     }
     return document(
         {
-            "@context": [f"{CRATE}/context", WORKFLOW_RUN_TERMS],
+            "@context": [f"{CRATE}/context", {"sha256": SHA256_TERM}],
             "@graph": [
                 {
                     "@id": "ro-crate-metadata.json",

@@ -94,6 +94,11 @@ def _check_tiny(
                 raise Broken(
                     f"{ROWS}: {one.id}: key {key}: found {found!a:.70}, expected {expected!a:.70}, as packaged; {AGAIN}"
                 )
+    if told["counts"].keys() != load_corpus(tiny.NAME).counts.keys():
+        keys = shown(", ".join(sorted(told["counts"])), 300)
+        raise Broken(
+            f"{COUNTS}: corpus tiny: key counts: found keys {keys}, expected the packaged corpus' own; {AGAIN}"
+        )
     options_limit = entry.options.get("limit")
     _check_sample(
         "tiny", [one.id for one in rows], _sample(_sample(sorted(own), options_limit), limit)

@@ -154,7 +154,9 @@ def assembled(
     truths = {corpus: truths_of(study, corpus) for corpus in sorted(study.utterances)}
     for corpus, one in truths.items():
         judged = {unit[0]: results[unit].judged for unit in study.units if unit[1] == corpus}
-        rows["verifier"] += self_preference_rows(one.speakers, corpus, judged)
+        rows["verifier"] += self_preference_rows(
+            one.speakers, corpus, judged, study.plan.bootstrap.level
+        )
     columns = {key: answers for one in results.values() for key, answers in one.claimed.items()}
     decided = claim_rows(claims(), evidence_of(study, truths, columns), run or run_of(study))
     told = (

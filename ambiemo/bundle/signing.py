@@ -20,6 +20,11 @@ from ambiemo.limits import TAG_FILE, TooMuch, read_regular
 
 SIGNER, NAMESPACE = "authors", "ambiemo-bundle"
 PATIENCE_S = 60
+ARMOUR = re.compile(
+    rb"-----BEGIN SSH SIGNATURE-----\r?\n(?:[A-Za-z0-9+/=]+\r?\n)+-----END SSH SIGNATURE-----\r?\n"
+)
+ONE_SIGNER = re.compile(rb"authors [a-z0-9.@-]+ [A-Za-z0-9+/=]+\n")
+"""No word besides: no manifest lists the two files, so nothing else vouches for what they say."""
 FINGERPRINT = re.compile(r"key (SHA256:[A-Za-z0-9+/=]{43,44})")
 
 
@@ -58,6 +63,9 @@ def signature(disk: Disk, signers: Path | None = None) -> Signed:
         return Signed()
     sig, inside = SIGNATURE
     data = disk.read(TAG_MANIFEST)
+    for name, form in ((sig, ARMOUR), (inside, ONE_SIGNER)):
+        if not form.fullmatch(disk.read(name)):
+            return Signed(wrong=f"{name} says more than a signature needs, or less")
     with (
         tempfile.TemporaryDirectory() as own
     ):  # ssh-keygen reads copies: nothing can be exchanged under its hands

@@ -4,15 +4,15 @@ draws, clips.
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ambiemo import terminal
 from ambiemo.bundle.folder import payload
-from ambiemo.errors import BadInput, shown
+from ambiemo.errors import BadInput, nearest, shown
 
 if TYPE_CHECKING:
     from ambiemo.results.study import Study
@@ -90,7 +90,7 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
         )
     said = find_row(files, row)
     if column not in said:
-        raise BadInput(f"{TABLE}: column '{column}': not there; there are {', '.join(said)}")
+        raise BadInput(f"{TABLE}: column '{column}': not there; {nearest(column, said)}")
     corpus, model, strategy, control, level = (said[key] for key in KEYS)
     study = study_from(files)
     truths = truths_of(study, corpus)
@@ -219,10 +219,10 @@ def show(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None
     """Print the trace of one number of a bundle's folder."""
     found = trace(payload(bundle), table, row, column)
     if as_json:
-        print(json.dumps(as_json_object(found), indent=1, ensure_ascii=False, allow_nan=False))
+        terminal.show_json(as_json_object(found))
         return
     for line in as_lines(found):
-        print("\n" * line.startswith("\n") + shown(line.lstrip("\n"), LONGEST_LINE))
+        terminal.show(*[""] * line.startswith("\n"), shown(line.lstrip("\n"), LONGEST_LINE))
 
 
 def as_json_object(found: Trace) -> dict[str, Any]:

@@ -7,7 +7,8 @@ signature good. The sixth is the one a forger cannot answer by making the checks
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,7 @@ from ambiemo.bundle.signing import SIGNER, signature
 from ambiemo.durable import CHUNK, sha256_file
 from ambiemo.errors import AmbiemoError, BadInput, shown
 from ambiemo.jsonlines import GZIP_ERRORS
-from ambiemo.limits import parse_yaml
+from ambiemo.limits import ROWS_FILE, open_regular, parse_yaml
 
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes | Difference | None]]
 """Files below `data/` -> what follows from them: a file's bytes, or how the bundle's own differs
@@ -92,11 +93,15 @@ def verify(folder: Path | str, recompute: Recompute | None = None) -> list[Findi
 
 
 def examine(
-    folder: Path | str, recompute: Recompute | None = None, signers: Path | None = None
+    folder: Path | str,
+    recompute: Recompute | None = None,
+    signers: Path | None = None,
+    checks: "Sequence[Check] | None" = None,
 ) -> list[Outcome]:
     """The outcome of every check of `CHECKS`, in that order; arguments and errors as for `verify`.
 
     signers: a file of allowed signers; then the bundle must be signed by one of them.
+    checks: some of them, in place of all.
     """
     disk = look(folder)
     bundle = Bundle(
@@ -108,7 +113,7 @@ def examine(
     )
     return [
         Outcome(name, title, tuple(Finding(name, *finding) for finding in run(bundle)))
-        for name, title, run in CHECKS
+        for name, title, run in (CHECKS if checks is None else checks)
     ]
 
 
@@ -234,15 +239,42 @@ def closed(bundle: Bundle) -> Findings:
         yield shown(path), what, "plain files only", "move it out of the bundle, or " + AGAIN
 
 
+GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0"
+"""Deflate, no flags (no name, comment or extra field), no time: nothing that is not unpacked."""
+
+
 def readable(bundle: Bundle) -> Findings:
-    """Every .gz file unpacks to its end."""
+    """Every .gz file unpacks to its end, and holds nothing else: one member without name, comment
+    or time, and no byte behind it.
+    """
     for path in sorted(path for path in bundle.disk.files if path.endswith(".gz")):
+        place = bundle.disk.root / path
         try:
-            with opened(Files({path: bundle.disk.root / path}), path) as file:
+            with opened(Files({path: place}), path) as file:
                 while file.read(CHUNK):
                     pass
+            extra = hidden(place)
         except GZIP_ERRORS as error:
             yield shown(path), str(error), "a whole gzip file"
+        else:
+            if extra:
+                yield shown(path), extra, "one gzip member and no more, as a run packs it"
+
+
+def hidden(path: Path) -> str:
+    """What a gzip file that unpacks says besides its one member's data; "" for nothing."""
+    with open_regular(path, ROWS_FILE, follow=False) as file:
+        if file.read(len(GZIP_HEAD)) != GZIP_HEAD:
+            return "a header with a name, a comment, a time or more"
+        file.seek(0)
+        inflate = zlib.decompressobj(wbits=31)
+        for block in iter(lambda: file.read(CHUNK), b""):
+            if inflate.eof or inflate.unused_data:
+                return "bytes behind the end of the compressed data"
+            while block:
+                inflate.decompress(block, CHUNK)
+                block = inflate.unconsumed_tail
+    return "bytes behind the end of the compressed data" if inflate.unused_data else ""
 
 
 def recomputed(bundle: Bundle) -> Findings:
@@ -291,8 +323,18 @@ def stated(bundle: Bundle) -> Findings:
     if "config/plan.yaml" not in files:  # the recomputation has said so
         return
     info = info_of(bundle.disk)
+    if "bag-info.txt" in bundle.disk.files:
+        form = "".join(f"{label}: {text}\n" for label, text in sorted(info.items())).encode()
+        if bundle.disk.read("bag-info.txt") != form:
+            yield (
+                "bag-info.txt",
+                "lines in another order, a label twice or none",
+                "each label once, sorted, as docs/bundle.md has them",
+            )
     try:
         date = info.get("Bagging-Date")
+        if date and datetime.fromisoformat(date).date().isoformat() != date:
+            yield "bag-info.txt", shown(f"Bagging-Date: {date}"), "a day such as 2026-11-28"
         epoch = (
             f"{datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp():.0f}" if date else ""
         )
@@ -413,7 +455,10 @@ def signed(bundle: Bundle) -> Findings:
         yield SIGNATURE[0], found.words(), f"a signature by a key of {shown(str(bundle.signers))}"
 
 
-CHECKS: tuple[tuple[str, str, Callable[[Bundle], Findings]], ...] = (
+Check = tuple[str, str, Callable[[Bundle], Findings]]
+"""A check's name, its title for people, and what finds."""
+
+CHECKS: tuple[Check, ...] = (
     ("bag", "it is a BagIt 1.0 bag", declared),
     ("manifests", "the manifests are well formed", well_formed),
     ("checksums", "every listed file is there, unchanged", unchanged),

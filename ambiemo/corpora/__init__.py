@@ -4,7 +4,6 @@ To add one, write its file (`CorpusFile` says what it defines) and add its row t
 heavy is imported until a corpus is used.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, nearest
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -126,6 +125,15 @@ CORPORA: dict[str, Corpus] = {
             votes=False,
             where="http://www.emodb.bilderbar.info/download/",
         ),
+        Corpus(
+            name="own",
+            title="your own clips: a CSV and audio files",
+            module="ambiemo.corpora.own",
+            licence="yours",
+            open=False,
+            votes=True,
+            where="write the CSV (docs/corpora.md, Your own clips), or `ambiemo init PLAN --csv FILE`",
+        ),
     )
 }
 
@@ -134,8 +142,7 @@ def corpus(name: str) -> Corpus:
     """The registry's row of a name. Raises BadInput, with the nearest name, for an unknown one."""
     if name in CORPORA:
         return CORPORA[name]
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), CORPORA, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(CORPORA)}"
+    hint = nearest(name.lower().replace("_", "-"), CORPORA)
     raise BadInput(f"corpus '{name}': unknown; {hint}")
 
 

@@ -1,5 +1,6 @@
 """Corpora whose clips have one acted label and no votes; a user's own votes may be joined."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from pydantic import Field
 from ambiemo.corpora.label_files import Source
 from ambiemo.corpora.options import CommonOptions
 from ambiemo.errors import BadInput
+from ambiemo.limits import VOTES
+
+WHOLE = re.compile("[0-9]{1,9}")
 
 
 class ActedOptions(CommonOptions):
@@ -62,7 +66,7 @@ def truth_of(
         return Truth(labels, votes, "acted", np.ones(len(ids), dtype=bool), notes=[NO_VOTES])
     source = Source(options.votes.parent, options.votes.name)
     rows = source.rows()
-    _, header = next(rows)
+    _, header = next(rows, (1, [""]))
     if len(header) < 3 or header[0] != "utterance_id" or len(set(header)) != len(header):
         source.bad(
             1,
@@ -86,8 +90,12 @@ def truth_of(
             )
         if keep[row]:
             source.bad(line, f"found utterance '{fields[0]}' again", "each once")
-        if not all(text.isascii() and text.isdigit() for text in fields[1:]):
-            source.bad(line, f"found votes {', '.join(fields[1:])}", "whole numbers, 0 or more")
+        if not all(map(WHOLE.fullmatch, fields[1:])) or max(map(int, fields[1:])) > VOTES:
+            source.bad(
+                line,
+                f"found votes {', '.join(fields[1:]):.120}",
+                f"whole numbers from 0 to {VOTES:,}",
+            )
         votes[row] = [int(text) for text in fields[1:]]
         if votes[row].sum() == 0:
             source.bad(line, f"found no vote for '{fields[0]}'", "one vote or more")

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from ambiemo.corpora import CORPORA, label_set, parsed
+from ambiemo.terminal import Facts, Part
 
 
 def rows() -> list[dict[str, Any]]:
@@ -24,27 +25,22 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
-def as_json() -> str:
-    """The registry as one JSON object."""
-    return json.dumps({"corpora": rows()}, indent=2, ensure_ascii=False)
-
-
-def lines() -> list[str]:
-    """The registry as text, a few lines per corpus."""
-    out: list[str] = []
+def parts() -> list[Part]:
+    """The registry for people, a few lines per corpus."""
+    out: list[Part] = []
     for row in rows():
         kind = (
             "raters' votes"
             if row["votes"]
             else "acted labels, no votes: clear-cut, no ambiguity claims"
         )
-        out += [
-            f"{row['name']}: {row['title']}",
-            f"  licence  {row['licence']}",
-            f"  labels   {', '.join(row['labels'])} ({kind})",
-            f"  get it   {row['where']}",
-            f"  folder   {row['put']}",
-            "  options  "
-            f"{', '.join(f'{key}={json.dumps(value)}' for key, value in row['options'].items())}",
-        ]
+        options = ", ".join(f"{key}={json.dumps(value)}" for key, value in row["options"].items())
+        facts = (
+            ("licence", row["licence"]),
+            ("labels", f"{', '.join(row['labels'])} ({kind})"),
+            ("get it", row["where"]),
+            ("folder", row["put"]),
+            ("options", options),
+        )
+        out += [*[""] * bool(out), Facts(f"{row['name']}: {row['title']}", facts)]
     return out

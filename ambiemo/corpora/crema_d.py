@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from ambiemo import limits
 from ambiemo.corpora.assembling import Labelled, assemble
 from ambiemo.corpora.columns import Imported, build
 from ambiemo.corpora.label_files import Source
@@ -178,7 +179,7 @@ def load(root: Path, options: Options) -> Imported:
 
 def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
     rows = source.rows()
-    _, header = next(rows)
+    _, header = next(rows, (1, [""]))
     places = source.columns(header, [*LETTERS, "fileName", "numResponses", "agreement", "emoVote"])
     names: list[str] = []
     votes: list[list[int]] = []
@@ -193,7 +194,9 @@ def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
             asked = int(float(fields[0])) // 100_000
             counts = [int(fields[place]) for place in places[:6]]
             said, agreement = int(fields[places[7]]), float(fields[places[8]])
-        except ValueError as error:
+            if max(counts) > limits.VOTES:
+                raise ValueError(f"{max(counts)} votes for one label")
+        except (ValueError, OverflowError) as error:
             source.bad(
                 line, f"found {error}", "numbers in the columns id, A to S, numResponses, agreement"
             )
@@ -239,7 +242,7 @@ def _contradiction(counts: list[int], said: int, agreement: float, winner: str) 
         return f"found votes {counts}"
     if total != said:
         return f"found {total} votes but numResponses {said}"
-    if abs(most / total - agreement) > 1e-6:
+    if not abs(most / total - agreement) <= 1e-6:
         return f"found agreement {agreement} but the largest share is {most / total:.6f}"
     if set(winner.split(":")) != {
         letter for letter, count in zip(LETTERS, counts, strict=True) if count == most

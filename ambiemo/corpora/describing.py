@@ -15,6 +15,7 @@ from ambiemo.corpora.importing import manifest_path
 from ambiemo.durable import sha256
 from ambiemo.errors import BadInput
 from ambiemo.limits import ROWS_FILE, TooMuch, read_regular
+from ambiemo.terminal import Facts
 
 FEW = 8
 """Utterances with fewer votes than this are counted, because their entropy is the least certain."""
@@ -125,60 +126,58 @@ def describe(
     }
 
 
-def as_json(description: Description) -> str:
-    """A description as one indented JSON object."""
-    return json.dumps(description, indent=2, ensure_ascii=False)
-
-
-def lines(description: Description) -> list[str]:
-    """A description for a person to read, one fact per line."""
+def facts(description: Description) -> Facts:
+    """A description for people, one fact per line."""
     d = description
     out = [
-        f"corpus                {', '.join(d['corpus'])}",
-        f"utterances            {d['utterances']:,} ({d['with_votes']:,} with votes, "
-        f"{d['with_audio']:,} with audio"
-        f"{_seconds(d['seconds'])})",
-        f"speakers              {d['speakers']:,} in {d['clusters']:,} clusters",
-        f"splits                {_pairs(d['splits'])}",
+        ("corpus", ", ".join(d["corpus"])),
+        (
+            "utterances",
+            f"{d['utterances']:,} ({d['with_votes']:,} with votes, "
+            f"{d['with_audio']:,} with audio{_seconds(d['seconds'])})",
+        ),
+        ("speakers", f"{d['speakers']:,} in {d['clusters']:,} clusters"),
+        ("splits", _pairs(d["splits"])),
     ]
     if d["with_votes"]:
-        spread = d["votes_per_utterance"]
         out += [
-            f"votes                 {d['votes']:,} ({d['out_of_set_votes']:,} more for labels "
-            "outside the set)",
-            f"votes per label       {_pairs(d['votes_per_label'])}",
-            f"votes per utterance   {_pairs(spread)}; "
-            f"{d['few_votes']:,} utterances have fewer than {FEW}",
-            f"unanimous             {d['unanimous']:,}",
-            f"plurality ties        {d['plurality_ties']:,}",
-            f"entropy, bits         {_pairs(d['entropy_bits'])}",
-            f"  Miller-Madow        {_pairs(d['entropy_bits_miller_madow'])} (corrected for few "
-            "raters)",
+            (
+                "votes",
+                f"{d['votes']:,} ({d['out_of_set_votes']:,} more for labels outside the set)",
+            ),
+            ("votes per label", _pairs(d["votes_per_label"])),
+            (
+                "votes per utterance",
+                f"{_pairs(d['votes_per_utterance'])}; "
+                f"{d['few_votes']:,} utterances have fewer than {FEW}",
+            ),
+            ("unanimous", f"{d['unanimous']:,}"),
+            ("plurality ties", f"{d['plurality_ties']:,}"),
+            ("entropy, bits", _pairs(d["entropy_bits"])),
+            (
+                "  Miller-Madow",
+                f"{_pairs(d['entropy_bits_miller_madow'])} (corrected for few raters)",
+            ),
         ]
         if d["intended_is_unique_plurality"] is not None:
             share = d["intended_is_unique_plurality"] / d["with_votes"]
-            out.append(
-                f"intended = plurality  {d['intended_is_unique_plurality']:,} ({share:.1%}): "
-                "intended is not the truth"
-            )
+            told = f"{d['intended_is_unique_plurality']:,} ({share:.1%}): intended is not the truth"
+            out.append(("intended = plurality", told))
     if d["acted_without_votes"]:
         out += [
-            f"acted labels          {_pairs(d['acted_per_label'])}",
-            f"no votes              {d['acted_without_votes']:,} utterances have one acted label "
-            "and no votes: truth is one-hot,"
-            " the level clear-cut, and no claim about ambiguity can rest on them",
+            ("acted labels", _pairs(d["acted_per_label"])),
+            (
+                "no votes",
+                f"{d['acted_without_votes']:,} utterances have one acted label and no votes: truth "
+                "is one-hot, the level clear-cut, and no claim about ambiguity can rest on them",
+            ),
         ]
     if d["recognised_share"]:
-        out.append(
-            f"recognised share      {_pairs(d['recognised_share'])} (of listeners; a share, "
-            "not a distribution)"
-        )
+        told = f"{_pairs(d['recognised_share'])} (of listeners; a share, not a distribution)"
+        out.append(("recognised share", told))
     settings = f" {_pairs(d['thresholds'])}" if d["thresholds"] else ""
-    out.append(
-        f"ambiguity levels      {_pairs(d['levels'])} (rule {d['rule']}{settings}: "
-        f"{d['rule_source']})"
-    )
-    return out
+    rule = f"{_pairs(d['levels'])} (rule {d['rule']}{settings}: {d['rule_source']})"
+    return Facts("", (*out, ("ambiguity levels", rule)), indent=0)
 
 
 def _intended(

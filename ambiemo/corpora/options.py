@@ -1,13 +1,12 @@
 """The options that every corpus has, and how they are read from a plan or the command line."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, nearest
 
 
 class CommonOptions(BaseModel):
@@ -39,12 +38,10 @@ def parse(model: type[Model], given: Mapping[str, Any], where: str) -> Model:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"][:1])
         if first["type"] == "extra_forbidden":
-            known = sorted(model.model_fields)
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            hint = nearest(key, sorted(model.model_fields))
             raise BadInput(f"{where}: option '{key}': unknown; {hint}") from None
         raise BadInput(
             f"{where}: option '{key}': found {first['input']!r}; {first['msg']}"

@@ -1,7 +1,7 @@
 """The utterances of a corpus as the pipeline uses them: columns in memory, objects on request."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -252,6 +252,15 @@ def load_corpus(
         options=dict(imported.options),
         sources=tuple(imported.sources),
     )
+
+
+def first_of(corpus: LoadedCorpus, limit: int) -> LoadedCorpus:
+    """The same corpus as `load_corpus` would load it with this `limit`."""
+    rows = corpus.utterances
+    chosen = sampled([one.id for one in rows], limit)
+    utterances = Utterances.of([rows[int(place)] for place in chosen])
+    counts = {**corpus.counts, "same_clip": _shared_clips(utterances)}
+    return replace(corpus, utterances=utterances, counts=counts)
 
 
 def _shared_clips(utterances: Utterances) -> int:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from ambiemo.draws import Answer, Decoding
-from ambiemo.errors import BadInput, Broken
+from ambiemo.errors import BadInput, Broken, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,10 +101,14 @@ It says nothing about what the model can do: the draw is asked again by the next
 """
 
 
+NO_ROOM = "not asked: the ceiling of"
+"""How the failure of a sample begins that `max_dollars` left no room for. The next run asks again."""
+
+
 def engine_class(name: str) -> type[Engine]:
     """The class behind an engine's name. Raises BadInput for an unknown name."""
     if name not in ENGINES:
-        raise BadInput(f"engine '{name}': unknown; there are {', '.join(ENGINES)}")
+        raise BadInput(f"engine '{name}': unknown; {nearest(name, ENGINES)}")
     module, _, attribute = ENGINES[name].target.partition(":")
     return getattr(import_module(module), attribute)
 

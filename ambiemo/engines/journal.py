@@ -3,6 +3,7 @@ and pays, for none of it again.
 """
 
 import json
+import math
 import os
 import uuid
 from pathlib import Path
@@ -16,7 +17,7 @@ class Journal:
     {"asked": 7, "paid": 0.0012, ...}  when it has ended; with "id" and "answer" where one came (or was filtered)
 
     A request without its second line, because the run was killed, counts as paid in full. A line
-    cut off by a kill is skipped.
+    that was cut off or damaged is skipped.
     """
 
     def __init__(self, folder: Path | str | None) -> None:
@@ -74,13 +75,14 @@ class Journal:
             try:
                 row = json.loads(line)
                 if "paid" in row:
+                    paid = _dollars(row["paid"])
                     open_requests.pop(row["asked"], None)
-                    self.spent += float(row["paid"])
+                    self.spent += paid
                     if "answer" in row:
                         self._answers[row["id"]] = row["answer"]
                 else:
-                    open_requests[row["asked"]] = float(row["most"])
-            except (ValueError, KeyError, TypeError):
+                    open_requests[row["asked"]] = _dollars(row["most"])
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue
         self.spent += sum(open_requests.values())
 
@@ -91,3 +93,11 @@ class Journal:
             self._file = open(self._path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115 (held until close)
         self._file.write(json.dumps(line, sort_keys=True) + "\n")
         self._file.flush()
+
+
+def _dollars(value: Any) -> float:
+    """A sum of money. Raises ValueError for what would lower, or blur, what was spent."""
+    dollars = float(value)
+    if not 0 <= dollars < math.inf:
+        raise ValueError(f"found {dollars} dollars")
+    return dollars

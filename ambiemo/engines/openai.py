@@ -30,7 +30,7 @@ from urllib.parse import quote
 from ambiemo.corpora.audio import RATE
 from ambiemo.draws import Answer, Candidate, Decoding, FinishReason
 from ambiemo.durable import sha256, sha256_text
-from ambiemo.engines import THOUGHT_AWAY, ModelStopped, Request, lost
+from ambiemo.engines import NO_ROOM, THOUGHT_AWAY, ModelStopped, Request, lost
 from ambiemo.engines.chat import (
     BadAnswer,
     canonical,
@@ -300,7 +300,7 @@ class OpenAIEngine:
                     )
                 if not await self.ledger.reserve(most):
                     return Reply(
-                        failure=f"not asked: the ceiling of ${self.ledger.ceiling:g} leaves no room for it",
+                        failure=f"{NO_ROOM} ${self.ledger.ceiling:g} leaves no room for it",
                         transient=True,
                         dollars=dollars,
                         attempts=attempt - 1,

@@ -182,6 +182,16 @@ class VLLMEngine:
                 ]
             return [answer for request in requests for answer in self.draw([request], decoding)]
 
+    def room(self) -> int | None:
+        """How many sequences of the longest length (`max_model_len`) the cache holds at once; None
+        where vLLM does not tell.
+        """
+        config = self.llm.llm_engine.vllm_config
+        blocks = getattr(config.cache_config, "num_gpu_blocks", None)
+        if not blocks:
+            return None
+        return blocks * config.cache_config.block_size // config.model_config.max_model_len
+
     def close(self) -> None:
         """Give the memory back."""
         del self.llm

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy.typing as npt
 
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, nearest
 from ambiemo.metrics.arithmetic import Array, totals
 from ambiemo.metrics.calibration import ece, ece_statistics
 from ambiemo.metrics.classification import (
@@ -131,7 +131,7 @@ def metric(name: str) -> Metric:
     for row in METRICS:
         if row.name == name:
             return row
-    raise BadInput(f"metric '{name}': unknown; there are {', '.join(row.name for row in METRICS)}")
+    raise BadInput(f"metric '{name}': unknown; {nearest(name, (row.name for row in METRICS))}")
 
 
 def evaluate(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> dict[str, float]:

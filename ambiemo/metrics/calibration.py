@@ -18,6 +18,11 @@ from ambiemo.metrics.arithmetic import TOLERANCE, Array, pair, ratio, row_sum
 from ambiemo.metrics.classification import accuracy
 
 
+def bin_of_confidence(confidence: Array, bins: int) -> Array:
+    """The number of each confidence's bin, (lo, hi] from 0; confidences (n,) in [0, 1]."""
+    return np.clip(np.ceil(confidence * bins - TOLERANCE * bins).astype(int) - 1, 0, bins - 1)
+
+
 def ece_statistics(bins: int) -> Callable[[npt.ArrayLike, npt.ArrayLike], Array]:
     """Statistics (n, bins + 1) of the ECE: confidence minus correctness in the utterance's own bin,
     0 in the others, and 1.
@@ -29,7 +34,7 @@ def ece_statistics(bins: int) -> Callable[[npt.ArrayLike, npt.ArrayLike], Array]
     def statistics(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
         truth, predicted = pair(truth, predicted)
         confidence = predicted.max(axis=-1)
-        bin_of = np.clip(np.ceil(confidence * bins - TOLERANCE * bins).astype(int) - 1, 0, bins - 1)
+        bin_of = bin_of_confidence(confidence, bins)
         values = np.zeros((len(truth), bins + 1))
         values[np.arange(len(truth)), bin_of] = confidence - accuracy(truth, predicted)
         values[:, bins] = 1

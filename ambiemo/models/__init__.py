@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from ambiemo.errors import BadInput
+from ambiemo.models.own import own_spec
 from ambiemo.models.registry import MODELS
 from ambiemo.models.spec import CAPABILITIES, Accepts, Capability, ModelSpec, Price, WeightsPart
 
@@ -21,6 +22,7 @@ __all__ = [
     "Price",
     "WeightsPart",
     "model",
+    "own_spec",
     "prompt",
     "render",
 ]
@@ -34,7 +36,9 @@ def model(model_id: str) -> ModelSpec:
         return MODELS[model_id]
     near = get_close_matches(model_id, MODELS, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(MODELS)}"
-    raise BadInput(f"model '{model_id}': unknown; {hint}")
+    raise BadInput(
+        f"model '{model_id}': unknown; {hint}; a model of your own needs `weights` or `served_model`"
+    )
 
 
 @cache

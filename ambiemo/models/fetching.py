@@ -2,6 +2,7 @@
 silence.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ NOT_LOADED = ("original/*", "*.bin", "*.h5", "*.msgpack", "*.pth", "*.gguf", "*.
 """Files of a repository that no engine reads: the same weights in other formats, up to twice the
 size again.
 """
+
+
+LONGEST_HEAD = 100_000_000
+"""Bytes of the head of a safetensors file, by its own documentation."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,95 @@ def repositories(spec: ModelSpec) -> list[tuple[str, str | None]]:
     return own + [
         (part.weights, part.pinned) for part in spec.parts if not part.weights.startswith(FOLDER)
     ]
+
+
+def unreadable(spec: ModelSpec, timeout_s: float = 20.0) -> list[tuple[str, str]]:
+    """What of a model's weights cannot be read: (what, what to do) each, its parts included.
+
+    A folder's files are looked at (configuration, and the head of each file of weights). A
+    repository is in the cache, or huggingface.co is asked for its commit; nothing is downloaded.
+    """
+    found = []
+    folder = spec.path()
+    if folder and not spec.is_remote:
+        found += [
+            (f"weights of {spec.id}: {why}", "copy the checkpoint again") for why in broken(folder)
+        ]
+    for weights, pinned in repositories(spec):
+        if pinned is None:
+            found.append(
+                (
+                    f"{weights} has no pinned commit",
+                    "`ambiemo models --resolve` prints it; put it as `revision:` of the model in the plan",
+                )
+            )
+        elif why := _not_there(weights, pinned, timeout_s):
+            gate = f"; {spec.gated}" if spec.gated else ""
+            found.append(
+                (
+                    f"{weights}@{pinned[:12]} cannot be read: {why}",
+                    f"set HF_TOKEN if it is gated, or HF_HOME to the folder that has it{gate}",
+                )
+            )
+    for part in spec.parts:
+        if part.weights.startswith(FOLDER):
+            place = Path(part.weights.removeprefix(FOLDER)).expanduser()
+            found += [
+                (f"{part.key} of {spec.id}: {why}", "copy the checkpoint again")
+                for why in broken(place)
+            ]
+    return found
+
+
+def broken(folder: Path) -> list[str]:
+    """What is wrong with a checkpoint's files: no configuration, no weights, a file that was cut
+    short.
+    """
+    try:
+        json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not JSON"
+        return [f"{folder / 'config.json'}: {why}"]
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return [f"{folder}: has no *.safetensors"]
+    return [f"{file}: {why}" for file in files if (why := cut_short(file))]
+
+
+def cut_short(file: Path) -> str:
+    """Why a file of weights cannot be whole, by its head; "" where it may be.
+
+    The head (8 bytes of length, then JSON) says where the last tensor ends:
+    github.com/huggingface/safetensors, README, "Format".
+    """
+    try:
+        size = file.stat().st_size
+        with open(file, "rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            if length > min(size, LONGEST_HEAD):
+                return f"is not a safetensors file (found a head of {length:,} bytes in {size:,})"
+            head = json.loads(opened.read(length))
+        ends = [one["data_offsets"][1] for name, one in head.items() if name != "__metadata__"]
+    except OSError as error:
+        return error.strerror or str(error)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return "is not a safetensors file (its head is not JSON)"
+    whole = 8 + length + max(ends, default=0)
+    return "" if size == whole else f"has {size:,} bytes, its head says {whole:,}: cut short?"
+
+
+def _not_there(weights: str, revision: str, timeout_s: float) -> str:
+    try:
+        from huggingface_hub import HfApi, try_to_load_from_cache
+    except ImportError:
+        return "huggingface_hub is not installed; pip install 'ambiemo[transformers]'"
+    if isinstance(try_to_load_from_cache(weights, "config.json", revision=revision), str):
+        return ""
+    try:
+        HfApi().model_info(weights, revision=revision, timeout=timeout_s)
+    except Exception as error:  # the library raises its own, requests' and httpx's errors
+        return (str(error).splitlines() or [""])[0] or type(error).__name__
+    return ""
 
 
 def snapshot(weights: str, revision: str, gated: str = "") -> Path:

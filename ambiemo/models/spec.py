@@ -42,14 +42,20 @@ class Price(BaseModel):
     is unknown.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     text_in: float = Field(ge=0)
+    """Dollars per 1,000,000 tokens of text that are sent."""
     audio_in: float = Field(ge=0)
+    """Dollars per 1,000,000 tokens of audio that are sent."""
     out: float = Field(ge=0)
+    """Dollars per 1,000,000 tokens of an answer."""
     audio_tokens_per_second: float = Field(gt=0)
+    """Tokens that one second of audio costs."""
     date: str
+    """When the price was published."""
     where: str
+    """Where it was published."""
 
     def dollars(self, text_tokens: float, audio_seconds: float, answer_tokens: float) -> float:
         """Price of one request in US dollars."""
@@ -63,19 +69,20 @@ class Accepts(BaseModel):
     """What a model's server takes in a chat request. A field that it does not know makes it refuse
     the whole request.
 
-    seed: the server takes a `seed`. Without one, samples differ from run to run, and the bundle
-    says so. reasoning_effort: how much the model is asked to think before it answers; "" asks
-    nothing. audio: the part of the message that carries the clip. "input_audio" is OpenAI's (base64
-    and a format); "audio_url" is a data URL, which vLLM and SGLang take too. limit: the name of the
-    field that bounds the answer's tokens.
+    The text under each key is its meaning: docs/reference/plan.md is made of it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seed: bool = True
+    """Whether the server takes a `seed`. Without one, samples differ from run to run, and the bundle says so."""
     reasoning_effort: Literal["", "none", "minimal", "low", "medium", "high"] = ""
+    """How much the model is asked to think before it answers. Empty: nothing is asked."""
     audio: Literal["input_audio", "audio_url"] = "input_audio"
+    """The part of the message that carries the clip. `input_audio` is OpenAI's (base64 and a
+    format); `audio_url` is a data URL, which vLLM and SGLang take too."""
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """Name of the field that bounds the answer's tokens."""
 
 
 class WeightsPart(BaseModel):
@@ -109,7 +116,7 @@ class ModelSpec(BaseModel):
     """One ALM as data: weights, the revision that is meant, what it needs and what it can do.
 
     weights: a Hugging Face repository, the name an API knows, `package:PATH` (inside the ambiemo
-    package) or `file:PATH` (a folder of one's own).
+    package) or `file:PATH` (a folder of one's own; a bare `file:` is one of another machine).
     revision: a 40-hex commit for a repository, a dated snapshot name for an API, the hash of the
     files for a folder. None means that nobody has pinned it yet: `revision_note` says why, and the
     plan lists it as missing.
@@ -214,7 +221,7 @@ class ModelSpec(BaseModel):
         """
         if self.weights.startswith(PACKAGE):
             return Path(ambiemo.__file__).parent / self.weights.removeprefix(PACKAGE)
-        if self.weights.startswith(FOLDER):
+        if self.weights.startswith(FOLDER) and self.weights != FOLDER:
             return Path(self.weights.removeprefix(FOLDER)).expanduser()
         return None
 

@@ -13,7 +13,7 @@ class Account:
     seconds     of each stage; models run side by side, so the stages do not add up to `all`
     dollars     by model: what this run's draws cost by its server's prices
     stopped     by model: why it stopped or could not be loaded
-    barren      by model: why nearly all of its draws failed
+    barren      by model: why nearly all of its draws failed, or its ceiling of dollars was reached
     """
 
     calls: int = 0

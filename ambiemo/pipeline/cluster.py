@@ -2,8 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ambiemo.errors import BadInput, Broken
@@ -15,6 +21,15 @@ store.
 """
 
 STARTS = 3
+ANSWER_S = 600.0
+"""How long the nodes have to answer a question. A busy one needs minutes to start a process; Ray
+itself finds out about a dead one in half a minute.
+"""
+REACHED_S = 10.0
+ON_THE_DRIVER_S_NODE = frozenset({"openai"})
+"""Engines whose one actor runs on the driver's node: the keys, the journal of what was paid and the
+clips are there. It waits for a server and takes no processor of the cluster.
+"""
 
 
 @contextmanager
@@ -55,10 +70,16 @@ def ray_started(address: str | None) -> Iterator[None]:
 def _start(ray: Any, address: str | None) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
+        reachable(ray, address)
         try:
             with _stderr_away():
                 ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
+            if "Version mismatch" in str(error):
+                told = " ".join(str(error).split())
+                raise BadInput(
+                    f"--address {address}: {told}; install the same Ray and Python on both sides"
+                ) from error
             raise BadInput(
                 f"--address {address}: no Ray cluster answers there ({_first_line(error)}); start one, or leave it out"
             ) from error
@@ -70,16 +91,52 @@ def _start(ray: Any, address: str | None) -> None:
         "object_store_memory": OBJECT_STORE_BYTES,
     }
     for left in reversed(range(STARTS)):
+        before = _children()
         try:
             with _stderr_away():
                 ray.init(**local, **quiet)
             return
         except Exception as error:  # a busy machine needs more than the 30 s that Ray gives its own processes; it raises a bare Exception
             ray.shutdown()
+            for pid in _children() - before:  # what a failed start leaves running slows the next
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             if not left:
                 raise Broken(
                     f"Ray did not start on this machine: {_first_line(error)}; run again when it is less busy"
                 ) from error
+
+
+def _children() -> set[int]:
+    """Processes that this one started and that still run; none where there is no /proc."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue  # it ended while it was looked at
+        if parent == os.getpid():
+            found.add(int(folder.name))
+    return found
+
+
+def reachable(ray: Any, address: str) -> None:
+    """Raise BadInput where nobody listens at a cluster's address: Ray itself would try for minutes,
+    and then end the process without a word.
+    """
+    if address.startswith("ray://"):
+        raise BadInput(
+            f"--address {address}: found the address of a Ray client, expected HOST:PORT or 'auto'; "
+            "run ambiemo on a node of the cluster, where the clips and the answer store are"
+        )
+    try:
+        found = ray._private.services.canonicalize_bootstrap_address_or_die(address)
+        host, _, port = found.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
+    except (OSError, ValueError) as error:  # ConnectionError is an OSError
+        raise BadInput(
+            f"--address {address}: no Ray cluster answers there ({_first_line(error)}); start one, or leave it out"
+        ) from error
 
 
 def resources() -> list[Mapping[str, float]]:
@@ -101,6 +158,69 @@ def beside_the_driver() -> dict[str, Any]:
     }
 
 
+def placed(entry: ModelEntry, engine: str) -> dict[str, Any]:
+    """What Ray is told about a model's actors: what each takes, and where it must run."""
+    if engine in ON_THE_DRIVER_S_NODE:
+        return beside_the_driver()
+    return {"num_cpus": entry.cpus, "num_gpus": entry.gpus}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the running Ray: its name for a person, and what Ray counts there."""
+
+    name: str
+    is_driver: bool
+    cpus: float
+    gpus: float
+
+
+def ask_nodes(
+    module: ModuleType, question: Callable[[Any], dict[str, Any]], wanted: Any
+) -> list[tuple[Node, dict[str, Any]]]:
+    """Call `question(wanted)` on every node, the driver's first. A node that does not answer gives
+    {"error": reason}.
+
+    question: a function of `module`, which is sent as it stands here, because a node may have
+    another version of it.
+    """
+    import ray
+    import ray.cloudpickle
+
+    here = ray.get_runtime_context().get_node_id()
+    rows = sorted(
+        (row for row in ray.nodes() if row["Alive"]),
+        key=lambda row: (row["NodeID"] != here, row["NodeName"], row["NodeID"]),
+    )
+    ray.cloudpickle.register_pickle_by_value(module)
+    try:
+        asked = [
+            ray.remote(question)
+            .options(num_cpus=0, max_retries=1, label_selector={"ray.io/node-id": row["NodeID"]})
+            .remote(wanted)
+            for row in rows
+        ]
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(module)
+    until, told = time.monotonic() + ANSWER_S, []
+    for row, answer in zip(rows, asked, strict=True):
+        node = Node(
+            f"{row['NodeManagerHostname']} ({row['NodeManagerAddress']}, {row['NodeID'][:6]})",
+            row["NodeID"] == here,
+            row["Resources"].get("CPU", 0.0),
+            row["Resources"].get("GPU", 0.0),
+        )
+        try:
+            found = ray.get(answer, timeout=max(1.0, until - time.monotonic()))
+        except ray.exceptions.GetTimeoutError:
+            ray.cancel(answer, force=True)
+            found = {"error": f"does not answer within {ANSWER_S:.0f} s"}
+        except ray.exceptions.RayError as error:
+            found = {"error": f"cannot be asked: {_last_line(error)}"}
+        told.append((node, found))
+    return told
+
+
 def own_id() -> str:
     """Id of the actor that this process is; the same after Ray started it again."""
     import ray
@@ -119,7 +239,7 @@ def pool_size(
     """
     if entry.actors != "auto":
         return entry.actors
-    if engine == "openai":
+    if engine in ON_THE_DRIVER_S_NODE:
         return 1
     nodes = resources() if nodes is None else nodes
     spare = sum(node.get("CPU", 0) for node in nodes) - 1
@@ -131,13 +251,17 @@ def pool_size(
 
 
 def enough(
-    model: str, entry: ModelEntry, actors: int, nodes: Sequence[Mapping[str, float]] | None = None
+    model: str,
+    entry: ModelEntry,
+    actors: int,
+    nodes: Sequence[Mapping[str, float]] | None = None,
+    engine: str = "",
 ) -> None:
     """Raise BadInput where Ray would wait for ever for processors or GPUs that the cluster does not
     have.
     """
     nodes = resources() if nodes is None else nodes
-    for name, each in (("CPU", entry.cpus), ("GPU", entry.gpus)):
+    for name, each in _asked_of_ray(entry, engine):
         wanted, there = each * actors, sum(node.get(name, 0) for node in nodes)
         most = max((node.get(name, 0) for node in nodes), default=0)
         if wanted > there:
@@ -150,6 +274,12 @@ def enough(
                 f"models.{model}: an actor needs {each:g} {name} on one node, found {most:g} at most; "
                 "ask for less in the plan, or name a cluster with larger nodes"
             )
+
+
+def _asked_of_ray(entry: ModelEntry, engine: str) -> list[tuple[str, float]]:
+    if engine in ON_THE_DRIVER_S_NODE:
+        return []
+    return [("CPU", entry.cpus), ("GPU", entry.gpus)]
 
 
 @contextmanager
@@ -169,3 +299,8 @@ def _stderr_away() -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 
@@ -27,16 +28,22 @@ from ambiemo.durable import sha256
 from ambiemo.engines import Engine, ModelStopped, Request, engine_class, lost
 from ambiemo.errors import AmbiemoError
 from ambiemo.models import ModelSpec
-from ambiemo.pipeline.cluster import beside_the_driver, enough, own_id, pool_size
-from ambiemo.pipeline.restarts import Reporter, Restarts
+from ambiemo.pipeline.clips import sent
+from ambiemo.pipeline.cluster import (
+    ON_THE_DRIVER_S_NODE,
+    enough,
+    own_id,
+    placed,
+    pool_size,
+)
+from ambiemo.pipeline.restarts import Reporter, counters
 from ambiemo.pipeline.store import AnswerStore, as_line
+from ambiemo.plan.expand import without_place
 from ambiemo.plan.schema import ModelEntry
 
 TASKS_IN_FLIGHT = 2
-PAID = {"openai"}
-"""Engines that ask a server for money: they keep a journal beside the store (on a cluster: a folder
-that every node sees).
-"""
+PAID = ON_THE_DRIVER_S_NODE
+"""Engines that ask a server for money: they keep a journal next to the store."""
 NOTHING = np.zeros(0, dtype=np.float32)
 NOT_DECODED = "audio: "
 """How the failure of a draw begins that no model was asked for, because its clip cannot be
@@ -112,8 +119,11 @@ def draw_groups(
     entry: ModelEntry,
     work: Sequence[list[Draw]],
     store: AnswerStore,
+    actor: type["DrawActor"] | None = None,
 ) -> Iterator[Drawn]:
     """Draw every group of one model; each group's answers are in the store when it is given out.
+
+    actor: the class that holds the model (`ambiemo smoke` tries one that dies).
 
     Raises BadInput where the cluster has not what the plan asks for, and ModelStopped, with the
     reason in one line, when the model cannot be loaded, stops, or its actors die. What was given
@@ -124,25 +134,24 @@ def draw_groups(
     from ray.data import ActorPoolStrategy
 
     size = pool_size(entry, engine)
-    enough(spec.id, entry, size)
+    enough(spec.id, entry, size, engine=engine)
     options = entry.options
     if engine in PAID:
         options = {"journal": str((store.folder / "paid" / spec.id).resolve())} | options
     rows: Any = _Packed(work)
     size = min(size, len(rows))
-    counter: Any = ray.remote(Restarts).options(**beside_the_driver()).remote(size)
+    reporter = Reporter(counters(), f"{spec.id} {uuid4().hex}", size)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        DrawActor,
+        actor or DrawActor,
         fn_constructor_kwargs={
             "spec": spec,
             "engine": engine,
             "options": options,
-            "counter": counter,
+            "reporter": reporter,
         },
         batch_size=1,
         compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
-        num_cpus=entry.cpus,
-        num_gpus=entry.gpus,
+        **placed(entry, engine),
     )
     pa.default_memory_pool().release_unused()  # packing leaves holes, and the driver has little to do from here on
     try:
@@ -163,9 +172,6 @@ def draw_groups(
                     raise ModelStopped(row["stopped"])
     except ray.exceptions.RayError as error:
         raise ModelStopped(f"its actors died: {_last_line(error)}") from error
-    finally:
-        if ray.is_initialized():
-            ray.kill(counter)
 
 
 class _Packed(Sequence[dict[str, bytes]]):
@@ -197,13 +203,17 @@ class DrawActor:
     """
 
     def __init__(
-        self, spec: ModelSpec, engine: str, options: dict[str, Any], counter: Any = None
+        self,
+        spec: ModelSpec,
+        engine: str,
+        options: dict[str, Any],
+        reporter: Reporter | None = None,
     ) -> None:
         self.spec = spec
         self.thread = ThreadPoolExecutor(max_workers=1)
         self.engine: Engine | None = None
-        self.restarts = Reporter(counter)
-        loading = f"load {own_id() if counter is not None else ''}"
+        self.restarts = reporter or Reporter()
+        loading = f"load {own_id() if reporter is not None else ''}"
         self.stopped = next(filter(None, self.restarts.began(loading)), "")
         if self.stopped:
             self.stopped = one_line(f"cannot be loaded: {self.stopped}")
@@ -211,11 +221,15 @@ class DrawActor:
         try:
             self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
         except AmbiemoError as error:
-            self.stopped = one_line(f"cannot be loaded: {error}")
+            self.stopped = self._not_loaded(str(error))
         except Exception as error:  # raised, Ray would try again and again; told, the run goes on with the other models
-            self.stopped = one_line(f"cannot be loaded: {type(error).__name__}: {error}")
+            self.stopped = self._not_loaded(f"{type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
         self.restarts.finished(loading, is_progress=False)
+
+    def _not_loaded(self, why: str) -> str:
+        # before the line is cut, which would leave a part of a path
+        return one_line(f"cannot be loaded: {without_place(why, self.spec)}")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         done = [
@@ -316,16 +330,20 @@ def load_audio(draw: Draw, longest: float | None) -> tuple[np.ndarray, bool]:
     """The samples an ALM is given (float32, mono, 16 kHz) and whether they were cut to `longest`
     seconds.
 
-    A draw whose `audio` is "silence" gets zeros of the clip's length. Raises BadAudio for a clip
-    that cannot be decoded, or whose bytes are no longer those of its hash (the answer would be
-    stored under another clip's key).
+    A draw whose `audio` is "silence" gets zeros of the clip's length. A clip that this node cannot
+    open is asked of the driver's node, where there is one. Raises BadAudio for a clip that cannot
+    be decoded, or whose bytes are no longer those of its hash (the answer would be stored under
+    another clip's key).
     """
     if not draw.audio_path:
         raise BadAudio("has no audio file")
     try:
         content = Path(draw.audio_path).read_bytes()
     except OSError as error:
-        raise BadAudio(f"cannot be opened: {error.strerror or error}") from error
+        elsewhere = sent(draw.audio_path, draw.audio_sha256)
+        if elsewhere is None:
+            raise BadAudio(f"cannot be opened: {error.strerror or error}") from error
+        content = elsewhere
     if draw.audio_sha256 and sha256(content) != draw.audio_sha256:
         raise BadAudio("changed since the corpus was loaded")
     clip = decode(content, max_seconds=longest)
@@ -349,9 +367,20 @@ def _pack(group: list[Draw]) -> bytes:
         for name, value in asdict(group[0]).items()
         if name not in (*OWN, "prompt", "utterance_id")
     }
-    own = [[place[draw.prompt], *(getattr(draw, name) for name in OWN)] for draw in group]
+    own = [
+        [place[draw.prompt], *(getattr(draw, name) for name in OWN)]
+        for draw in (_absolute(draw) for draw in group)
+    ]
     return zlib.compress(
         json.dumps({"same": same, "prompts": prompts, "draws": own}).encode("utf-8")
+    )
+
+
+def _absolute(draw: Draw) -> Draw:
+    """The same draw for another process, whose current folder is not the driver's."""
+    path = draw.audio_path
+    return (
+        draw if not path or os.path.isabs(path) else replace(draw, audio_path=os.path.abspath(path))
     )
 
 

@@ -24,7 +24,7 @@ from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.progress import Board, say
 from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan import sharing
-from ambiemo.plan.expand import FAILED, Expanded, Missing, left_out
+from ambiemo.plan.expand import FAILED, Expanded, Missing, left_out, without_place
 
 if TYPE_CHECKING:
     from ambiemo.pipeline.draw import Asked
@@ -45,10 +45,12 @@ def drawn(expanded: Expanded, store: AnswerStore, account: Account, board: Board
     refuses.
     """
     from ambiemo.pipeline.cluster import enough, pool_size
+    from ambiemo.pipeline.restarts import counters
 
     for model in asked_models(expanded):
-        entry = expanded.entry(model)
-        enough(model, entry, pool_size(entry, expanded.engine(model)))
+        entry, engine = expanded.entry(model), expanded.engine(model)
+        enough(model, entry, pool_size(entry, engine), engine=engine)
+    held = counters()  # noqa: F841 (one process for all models, held until the last draw)
     asked: set[tuple[str, str, str]] = set()
     while True:
         # without a model that stopped, the others may be asked something new, such as fewer
@@ -189,9 +191,10 @@ class _SideBySide:
             )
         except ModelStopped as error:
             do = "run the same command again when the cause is gone; what was drawn is kept"
+            told = without_place(str(error), self.expanded.specs[model])
             with self.lock:
-                self.account.stopped[model] = str(error)
-                self.failed.append(Missing(kind, model, f"{FAILED}{error}", do))
+                self.account.stopped[model] = told
+                self.failed.append(Missing(kind, model, f"{FAILED}{told}", do))
             say(f"{model}: stopped: {error}")
             return False
         return True
@@ -221,7 +224,6 @@ def draw_missing(
     work = groups(questions, expanded.plan.group_size, lambda key: store.has(model, key))
     store.forget(model)
     reused = wanted - work.draws
-    say(f"{model}: {what}: {wanted} draws, {reused} in the store")
     job = board.job(model, what, work.draws, reused)
     unasked, reasons = 0, Counter[str]()
     with lock:
@@ -243,13 +245,27 @@ def draw_missing(
     except BaseException as error:
         board.end(job, "stopped", str(error))
         raise
-    why = barren(what, wanted - unasked, reasons)
+    why = unpaid(what, wanted, reasons) or barren(what, wanted - unasked, reasons)
     with lock:
         stage = f"{what} {model}"
         account.seconds[stage] = account.seconds.get(stage, 0.0) + time.monotonic() - began
         if why:
             account.barren[model] = why
     board.end(job, "done", why)
+
+
+def unpaid(what: str, wanted: int, reasons: Mapping[str, int]) -> str:
+    """Why a column is not whole, where the ceiling of dollars left no room for some draws; else
+    "".
+    """
+    count = sum(number for reason, number in reasons.items() if engines.NO_ROOM in reason)
+    if not count:
+        return ""
+    reason = next(reason for reason in sorted(reasons) if engines.NO_ROOM in reason)
+    return (
+        f"{count} of {wanted} draws of its {what} were {reason[reason.index(engines.NO_ROOM) :]}; what was "
+        "paid is kept: raise max_dollars in the plan and run the same command again"
+    )
 
 
 def barren(what: str, wanted: int, reasons: Mapping[str, int]) -> str:

@@ -1,5 +1,10 @@
 """Progress that a person can read: bars on a terminal, a plain line now and then in a log, and a
 small file for `ambiemo status`.
+
+In a log a job (one model's answers, or its scores) says when it begins, each time that it is a tenth
+further or EVERY_SECONDS have passed, whichever is later, when it is slow to begin, and how it ended.
+Each line begins with the time since the run began and says the same things in the same places, so
+that `grep MODEL` follows one model among several.
 """
 
 import json
@@ -12,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 EVERY_SECONDS = 10.0
-"""Between two lines about one job in a log."""
+"""Between two lines about one job in a log, at least."""
+LATEST_SECONDS = 60.0
+"""After which a job that has moved says so, though it is not a tenth further."""
+TENTHS = 10
 STATUS_SECONDS = 2.0
 """Between two writes of the status file."""
 STATUS = ".status.json"
@@ -62,6 +70,24 @@ class Job:
         """Seconds that the rest takes at this rate."""
         return (self.total - self.done) / self.rate if self.rate else None
 
+    @property
+    def tenth(self) -> int:
+        """How many tenths are done."""
+        return TENTHS * self.done // self.total if self.total else TENTHS
+
+    def line(self) -> str:
+        """How far it is: draws, share, rate, time left, what failed, dollars."""
+        parts = [f"{self.done:,} of {self.total:,} draws"]
+        if self.total:
+            parts[0] += f" ({self.done / self.total:.0%})"
+        if self.rate:
+            parts.append(f"{self.rate:.3g} a second")
+        if self.left_s and self.done < self.total:
+            parts.append(f"{span(self.left_s)} left")
+        parts += [f"{self.failed:,} failed"] * bool(self.failed)
+        parts += [f"${self.dollars:.2f}"] * bool(self.dollars)
+        return ", ".join(parts)
+
 
 class Board:
     """The jobs of a run, which several threads report to. Use as a context manager."""
@@ -75,7 +101,7 @@ class Board:
         self._written = 0.0
         self._bars: Any = None
         self._bar_of: dict[int, Any] = {}
-        self._said: dict[int, float] = {}
+        self._said: dict[int, tuple[float, int]] = {}
         self._began = time.time()
 
     def __enter__(self) -> "Board":
@@ -100,11 +126,14 @@ class Board:
         with self._lock:
             job = Job(model, what, total, reused, began=time.monotonic())
             self.jobs.append(job)
-            self._said[id(job)] = job.began
+            self._said[id(job)] = (job.began, 0)
             if self._bars and total:
                 self._bar_of[id(job)] = self._bars.add_task(
-                    f"{model}: {what}", total=total, note=""
+                    f"{model}: {what}", total=total, note="loading"
                 )
+            more = f", {reused:,} are in the store" if reused else ""
+            begun = f"{total:,} draws to make{more}; loading the model"
+            self._say(job, begun if total else f"all {reused:,} draws are in the store")
             return job
 
     def advance(self, job: Job, done: int, failed: int, dollars: float = 0.0) -> None:
@@ -122,17 +151,30 @@ class Board:
             trouble = f"{job.failed} failed" if job.failed else ""
             if self._bars:
                 self._bars.update(self._bar_of[id(job)], advance=done, note=trouble)
-            elif now - self._said[id(job)] >= EVERY_SECONDS or job.done == job.total:
-                self._said[id(job)] = now
-                say(
-                    f"{job.model}: {job.what}: {job.done} of {job.total} draws, {job.seconds:.0f} s{trouble and ', '}{trouble}"
-                )
+            elif self._due(job, now):
+                self._said[id(job)] = (now, job.tenth)
+                self._say(job, job.line())
         self.tick()
+
+    def _due(self, job: Job, now: float) -> bool:
+        """Whether a job's next line is due. The last draw has its line from `end`."""
+        last, tenth = self._said[id(job)]
+        if job.done >= job.total or now - last < EVERY_SECONDS:
+            return False
+        return job.tenth > tenth or now - last >= LATEST_SECONDS
+
+    def _say(self, job: Job, text: str) -> None:
+        """One line of the log: the run's time, the model, what it makes, and how far it is."""
+        wide = max(len(one.model) for one in self.jobs)
+        say(f"{clock(time.time() - self._began)}  {job.model:<{wide}}  {job.what:<7}  {text}")
 
     def end(self, job: Job, state: str, reason: str = "") -> None:
         """The job is over."""
         with self._lock:
             job.state, job.reason, job.seconds = state, reason, time.monotonic() - job.began
+            if not self._bars and job.total:
+                why = f": {reason}" if reason else ""
+                self._say(job, f"{state} after {span(job.seconds)}: {job.line()}{why}")
         self.tick(force=True)
 
     def tick(self, force: bool = False) -> None:
@@ -171,6 +213,20 @@ class Board:
                 os.replace(new, self.status)
             except OSError:
                 self._written = now + EVERY_SECONDS
+
+
+def clock(seconds: float) -> str:
+    """Time since the run began: minutes:seconds, or hours:minutes:seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def span(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _bars() -> Any:

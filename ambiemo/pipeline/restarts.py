@@ -12,8 +12,8 @@ SILENT = "killed without a word; the machine may have run out of memory"
 
 
 class Restarts:
-    """One for a model, in an actor beside the driver; the model's actors tell it what they begin
-    and what they finish.
+    """One for a draw job of a model; the model's actors tell it what they begin and what they
+    finish.
     """
 
     def __init__(self, actors: int) -> None:
@@ -44,22 +44,57 @@ class Restarts:
         self.reason = reason
 
 
-class Reporter:
-    """What an actor tells the counter. Without a counter, or when it cannot be reached, nothing is
-    counted.
+class Counters:
+    """The counters of a whole run, in one actor next to the driver. `whose`: one draw job of one
+    model.
     """
 
-    def __init__(self, counter: Any = None) -> None:
-        self.counter = counter
+    def __init__(self) -> None:
+        self.of: dict[str, Restarts] = {}
+
+    def began(self, whose: str, actors: int, what: str) -> tuple[str, str]:
+        """As `Restarts.began`; `actors` is the size of the pool."""
+        return self.of.setdefault(whose, Restarts(actors)).began(what)
+
+    def finished(self, whose: str, what: str, is_progress: bool) -> None:
+        """As `Restarts.finished`."""
+        if whose in self.of:
+            self.of[whose].finished(what, is_progress)
+
+    def ending(self, whose: str, reason: str) -> None:
+        """As `Restarts.ending`."""
+        if whose in self.of:
+            self.of[whose].ending(reason)
+
+
+def counters() -> Any:
+    """The actor that counts for the running driver, made when it is first asked for. It lives as
+    long as somebody holds what this returns.
+    """
+    import ray
+
+    from ambiemo.pipeline.cluster import beside_the_driver
+
+    options = {"name": "ambiemo-restarts", "get_if_exists": True, **beside_the_driver()}
+    return ray.remote(Counters).options(**options).remote()
+
+
+class Reporter:
+    """What an actor says to the counter of its job. Without a counter, or when it cannot be
+    reached, nothing is counted.
+    """
+
+    def __init__(self, counter: Any = None, whose: str = "", actors: int = 1) -> None:
+        self.counter, self.whose, self.actors = counter, whose, actors
 
     def began(self, what: str) -> tuple[str, str]:
         """As `Restarts.began`."""
-        return self._call("began", what) or ("", "")
+        return self._call("began", self.actors, what) or ("", "")
 
     def finished(self, what: str, is_progress: bool = True) -> None:
         """As `Restarts.finished`; does not wait."""
         if self.counter is not None:
-            self.counter.finished.remote(what, is_progress)
+            self.counter.finished.remote(self.whose, what, is_progress)
 
     def ending(self, reason: str) -> None:
         """As `Restarts.ending`; waits until it is noted."""
@@ -71,6 +106,6 @@ class Reporter:
         import ray
 
         try:
-            return ray.get(getattr(self.counter, name).remote(*given), timeout=60)
+            return ray.get(getattr(self.counter, name).remote(self.whose, *given), timeout=60)
         except ray.exceptions.RayError:
             return None

@@ -2,6 +2,7 @@
 command goes on where it was.
 """
 
+import json
 import os
 import shutil
 import time
@@ -9,7 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ambiemo.errors import BadInput, Broken
+from ambiemo.durable import write
+from ambiemo.errors import AmbiemoError, BadInput, Broken, shown
+from ambiemo.limits import DOCUMENT, TAG_FILE, read_regular
 from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.drawing import asked_models, drawn
 from ambiemo.pipeline.progress import STATUS, Board, say
@@ -32,8 +35,10 @@ def run(
     limit: int | None = None,
     allow_missing: bool = False,
     yes: bool = False,
+    report: bool = False,
 ) -> Path:
-    """Run a plan and write its bundle; returns the bundle's folder.
+    """Run a plan and write its bundle; returns the bundle's folder. report: write its page too, next
+    to it.
 
     A model that stops, or cannot be loaded, loses its own column only: the bundle has the others
     and says why. Raises BadInput (exit 2) where the job cannot start, with the whole list of what
@@ -41,24 +46,46 @@ def run(
     the bundle is written, with one line for each model that failed: what was drawn stays in the
     store.
     """
-    from ambiemo.pipeline.cluster import ray_started
     from ambiemo.plan.dry_run import print_missing
-    from ambiemo.terminal import print_tables
 
     began = time.monotonic()
     expanded = expand(read(plan_file), limit=limit, where="cluster" if address else "here")
     if expanded.missing and not allow_missing:
         print_missing(expanded.missing)
         raise BadInput(
-            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); mend them, or leave them out with --allow-missing"
+            f"{plan_file}: {len(expanded.missing)} things are missing (listed above); fix them, or leave them out with --allow-missing"
         )
     if all(cell.skipped for cell in expanded.cells):
         print_missing(expanded.missing)
         raise BadInput(f"{plan_file}: no cell can be filled here; see what is missing above")
     if not yes:
         agreed_to_pay(expanded)
-    bundle = out or ARTIFACTS / expanded.plan.name
+    return carried_out(
+        expanded, out or ARTIFACTS / expanded.plan.name, store, address, limit, began, report
+    )
+
+
+def carried_out(
+    expanded: Expanded,
+    bundle: Path,
+    store: Path | None = None,
+    address: str | None = None,
+    limit: int | None = None,
+    began: float | None = None,
+    report: bool = False,
+) -> Path:
+    """Draw, score and write the bundle of a plan as it stands here; returns the bundle's folder.
+
+    began: when the job began, on the monotonic clock. Raises as `run` does.
+    """
+    from ambiemo.pipeline.clips import clips_sent
+    from ambiemo.pipeline.cluster import ray_started
+    from ambiemo.results.overview import overview
+    from ambiemo.terminal import show
+
+    began = time.monotonic() if began is None else began
     writable(bundle.parent)
+    replaceable(bundle, expanded.plan.name)
     account = Account()
     with ExitStack() as stack:
         answers = stack.enter_context(AnswerStore(store or bundle.parent / ".store"))
@@ -69,6 +96,9 @@ def run(
         about = {"plan": expanded.plan.name, "bundle": str(bundle.resolve())}
         board = stack.enter_context(Board(answers.folder / STATUS, about))
         stack.enter_context(ray_started(address))
+        board.enter("looking at the nodes")
+        looked_at(expanded, answers.folder)
+        stack.enter_context(clips_sent())
         board.enter("drawing")
         account.seconds["start"] = time.monotonic() - began
         try:
@@ -85,14 +115,32 @@ def run(
         tables = {path: files[path] for path in files if path.startswith("tables/")}
         write_bundle(bundle, expanded, files, account, limit)
         shutil.rmtree(staging(answers), ignore_errors=True)
-    print_tables(tables)
+    show(*overview(tables))
     say(
         f"{account.calls} model calls ({account.reused} answers reused, {account.failed} failed draws) in {account.seconds['all']:.0f} s"
     )
     say(f"bundle: {bundle}   check it: ambiemo verify {bundle}")
+    if report:
+        say(paged(bundle))
     if account.complaints:
         raise Broken("\n".join(account.complaints))
     return bundle
+
+
+def paged(bundle: Path) -> str:
+    """Write the bundle's page next to it; the line that says how to open it, or why there is none.
+
+    A run never fails because its page cannot be drawn: the bundle is there, and `ambiemo report`
+    makes the page again.
+    """
+    from ambiemo.bundle.page import open_words, write_page
+
+    try:
+        place, _ = write_page(bundle)
+    except Exception as error:
+        why = str(error) if isinstance(error, AmbiemoError) else f"{type(error).__name__}: {error}"
+        return f"no page: {shown(why, 400)}; `ambiemo report {bundle}` tries again"
+    return open_words(place)
 
 
 def agreed_to_pay(expanded: Expanded) -> None:
@@ -123,6 +171,21 @@ def agreed_to_pay(expanded: Expanded) -> None:
     )
 
 
+def looked_at(expanded: Expanded, store: Path) -> None:
+    """Look at every node before the first draw, and say what is remarkable. Raises BadInput, one
+    line per node and fault.
+    """
+    from ambiemo.pipeline import probe
+
+    token = store / ".probe"
+    write(token, b"")
+    try:
+        for remark in probe.checked(probe.needs_of(expanded, asked_models(expanded), token)):
+            say(remark)
+    finally:
+        token.unlink(missing_ok=True)
+
+
 def writable(folder: Path) -> None:
     """Find out before the first draw, not after the last, that the bundle cannot be written. Raises
     Broken.
@@ -136,6 +199,39 @@ def writable(folder: Path) -> None:
         raise Broken(
             f"{folder}: cannot write here: {error.strerror}; name another folder with --out"
         ) from error
+
+
+def replaceable(bundle: Path, plan: str) -> None:
+    """Find out before the first draw that a folder holds something that the bundle must not
+    replace. Raises BadInput: other files, the bundle of another plan or of a newer version.
+    """
+    from ambiemo.bundle.bag import check_replaceable
+    from ambiemo.bundle.contents import FORMAT
+
+    check_replaceable(bundle)
+    if not (bundle / "bag-info.txt").is_file():
+        return
+    try:
+        told = read_regular(bundle / "bag-info.txt", TAG_FILE).decode("utf-8", "replace")
+        settings = json.loads(read_regular(bundle / "data/config/run.json", DOCUMENT))
+        written = settings.get("format", 1) if isinstance(settings, dict) else 1
+    except (OSError, ValueError):
+        return  # a damaged bundle: the new one takes its place
+    named = [
+        line.partition(":")[2].strip()
+        for line in told.splitlines()
+        if line.startswith("External-Identifier:")
+    ]
+    if named and named[0] != plan:
+        raise BadInput(
+            f"{bundle}: found the bundle of plan '{shown(named[0])}', expected none or one of '{plan}'; "
+            "name another folder with --out"
+        )
+    if isinstance(written, int) and written > FORMAT:
+        raise BadInput(
+            f"{bundle}: found a bundle of format {written}, expected {FORMAT} or older: a newer version wrote it; "
+            "install that version, or name another folder with --out"
+        )
 
 
 def staging(store: AnswerStore) -> Path:

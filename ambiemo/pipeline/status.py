@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ambiemo.errors import BadInput
-from ambiemo.pipeline.progress import STATUS
+from ambiemo.pipeline.progress import STATUS, span
 
 
 def read_status(bundle: Path, store: Path | None = None) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         if told["running"]
         else f"not running ({_ended(told)})"
     )
-    out = [f"{told['plan']}: {state}, written {_span(now - told['written'])} ago"]
+    out = [f"{told['plan']}: {state}, written {span(now - told['written'])} ago"]
     for job in told["jobs"]:
         parts = [f"{job['done']} of {job['total']} draws"]
         parts += [f"{job['reused']} in the store before"] * bool(job["reused"])
@@ -64,7 +64,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         if job["rate"]:
             parts.append(f"{job['rate']:.3g} a second")
         if job["left_s"] and job["state"] == "drawing":
-            parts.append(f"{_span(job['left_s'])} left")
+            parts.append(f"{span(job['left_s'])} left")
         parts += [f"${job['dollars']:.2f} spent"] * bool(job["dollars"])
         parts += [job["reason"]] * bool(job["reason"])
         out.append(f"  {job['model']}: {job['what']}: {job['state']}: {', '.join(parts)}")
@@ -78,10 +78,3 @@ def _ended(told: dict[str, Any]) -> str:
         if told["stage"] == "done"
         else f"ended while: {told['stage']}; the same command goes on"
     )
-
-
-def _span(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 12 min, 3.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -22,9 +22,12 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from ambiemo.draws import Answer
-from ambiemo.durable import refused, sha256, sync_folder
+from ambiemo.durable import refused, sha256, sync_folder, write
 from ambiemo.errors import BadInput, Broken
+from ambiemo.limits import read_regular
 
+FORMAT = 2
+"""Of a store's files. 1 had no checksums, and no file that says so."""
 DIGEST = 64
 PLACE_BITS = 12
 """A group has at most 2^12 draws (the plan's largest `group_size`), so offset and place in the
@@ -201,7 +204,24 @@ class AnswerStore:
             raise BadInput(
                 f"{self.folder}: another run is using this answer store; wait for it, or name another with --store"
             ) from error
+        self._check_format()
         return self
+
+    def _check_format(self) -> None:
+        """Raise BadInput for a store of a newer version; say in a new one which version's it is."""
+        path = self.folder / ".format"
+        try:
+            found = int(read_regular(path, 64)) if path.exists() else 0
+        except (OSError, ValueError):
+            found = 0  # every line has its own checksum
+        if found > FORMAT:
+            self._lock.close()
+            raise BadInput(
+                f"{self.folder}: found an answer store of format {found}, expected {FORMAT} or older: a newer version "
+                "wrote it; install that version, or name another store with --store"
+            )
+        if found < FORMAT:
+            write(path, f"{FORMAT}\n".encode("ascii"))
 
     def __exit__(
         self,

@@ -2,21 +2,18 @@
 cost, and what is missing.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ambiemo import models
+from ambiemo import models, terminal
 from ambiemo.errors import shown
 from ambiemo.models.spec import AROUND, AUDIO_MARGIN
 from ambiemo.plan import sharing
 from ambiemo.plan.expand import NO_CONTROL, Cell, Expanded, Missing, as_if_complete
 from ambiemo.strategies import Strategy
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from ambiemo.terminal import Column, Line, Part, Table
 
 LONGEST = 1000
 """Characters of a line about something missing."""
@@ -142,102 +139,96 @@ def show(expanded: Expanded, as_json: bool) -> bool:
     """Print the dry run; True if nothing is missing. Draws and costs are those of a machine that
     lacks nothing.
     """
-    whole = as_if_complete(expanded)
-    counts = sharing.count_draws(whole)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "plan": expanded.plan.name,
-                    "draws_alone": counts.alone,
-                    "draws_shared": counts.shared,
-                    "answers_shared": counts.answers,
-                    "scores_shared": counts.scores,
-                    "costs": [asdict(one) for one in costs(whole)],
-                    "cells": [
-                        {
-                            "model": c.model,
-                            "corpus": c.corpus,
-                            "strategy": c.strategy.name,
-                            "control": c.control,
-                            "skipped": c.skipped,
-                        }
-                        for c in expanded.cells
-                    ],
-                    "availability": _availability(expanded),
-                    "missing": [asdict(item) for item in expanded.missing],
-                },
-                indent=2,
-            )
-        )
+        terminal.show_json(as_object(expanded))
     else:
-        _print(expanded, whole, counts)
+        terminal.show(*parts(expanded))
     return not expanded.missing
 
 
-def _print(expanded: Expanded, whole: Expanded, counts: sharing.Counts) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def as_object(expanded: Expanded) -> dict[str, Any]:
+    """The dry run as JSON values."""
+    whole = as_if_complete(expanded)
+    counts = sharing.count_draws(whole)
+    return {
+        "plan": expanded.plan.name,
+        "draws_alone": counts.alone,
+        "draws_shared": counts.shared,
+        "answers_shared": counts.answers,
+        "scores_shared": counts.scores,
+        "costs": [asdict(one) for one in costs(whole)],
+        "cells": [
+            {
+                "model": c.model,
+                "corpus": c.corpus,
+                "strategy": c.strategy.name,
+                "control": c.control,
+                "skipped": c.skipped,
+            }
+            for c in expanded.cells
+        ],
+        "availability": _availability(expanded),
+        "missing": [asdict(item) for item in expanded.missing],
+    }
 
-    console = Console(width=max(Console().width if Console().is_terminal else 150, 100))
+
+def parts(expanded: Expanded) -> list[Part]:
+    """The dry run for people: the grid, the draws, their cost, and what is missing."""
+    whole = as_if_complete(expanded)
+    counts = sharing.count_draws(whole)
     plan = expanded.plan
-    console.print(Text.assemble((plan.name, "bold"), f"  {plan.title}"))
-    console.print(_sizes(expanded, whole), highlight=False, markup=False)
-    _print_grid(console, expanded)
     reasons: dict[str, int] = {}
     for cell in expanded.cells:
         if cell.skipped:
             reason = f"{_mark(cell)} {cell.skipped}"
             reasons[reason] = reasons.get(reason, 0) + 1
-    for reason, number in reasons.items():
-        console.print(f"{reason} ({number} cells)", highlight=False, markup=False)
+    priced = costs(whole)
+    rate = plan.assume.tokens_per_gpu_second
+    return [
+        Line(f"{plan.name}  {plan.title}".rstrip(), "bold"),
+        _sizes(expanded, whole),
+        "",
+        *_grid(expanded),
+        *(f"{reason} ({number} cells)" for reason, number in reasons.items()),
+        *[""] * bool(reasons),
+        f"draws: {counts.alone:,} if every strategy made its own, {counts.shared:,} after sharing "
+        f"({counts.answers:,} answers, {counts.scores:,} verifier scores)",
+        "",
+        _priced(priced),
+        f"GPU-hours assume {rate:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
+        *[DOLLARS] * any(bool(one.dollars) for one in priced),
+        *(f"{model} may be gone: {said}" for model, said in _availability(expanded).items()),
+        *missing_parts(expanded.missing),
+    ]
 
-    console.print(
-        f"\ndraws: {counts.alone} if every strategy made its own, [bold]{counts.shared}[/bold] after sharing"
-        f" ({counts.answers} answers, {counts.scores} verifier scores)",
-        highlight=False,
-    )
-    priced = Table(
-        box=box.SIMPLE_HEAD,
-        title="at most (every answer as long as the plan allows)",
-        title_justify="left",
-        pad_edge=False,
-    )
-    for title in (
-        "model",
-        "engine",
-        "draws",
-        "answers",
-        "prompt tokens",
-        "answer tokens",
-        "GPU-hours",
-        "dollars",
-    ):
-        priced.add_column(title, justify="left" if title in ("model", "engine") else "right")
-    told = costs(whole)
-    for one in told:
+
+DOLLARS = (
+    "Dollars: a token a byte of prompt, twice the usual audio, whole answers and whole thinking. "
+    "An answer lost on its way and asked for again comes on top; "
+    "`options: {max_dollars: …}` of a model is a ceiling over all."
+)
+PRICED = (
+    Column("model", "key"),
+    Column("engine", "words", 5),
+    Column("draws", "number", 2),
+    Column("answers", "number", 3),
+    Column("prompt tokens", "number", 6),
+    Column("answer tokens", "number", 4),
+    Column("GPU-hours", "number", 1),
+    Column("dollars"),
+)
+
+
+def _priced(priced: Sequence[ModelCost]) -> Table:
+    rows = []
+    for one in priced:
         hours = "–" if one.gpu_hours is None else f"{one.gpu_hours:.2f}"
-        dollars = "unknown" if one.dollars is None else f"{one.dollars:.2f}"
+        dollars = "unknown" if one.dollars is None else f"{one.dollars:,.2f}"
         numbers = (one.draws, one.answers, one.prompt_tokens, one.answer_tokens)
-        priced.add_row(
-            one.model, one.engine, *(f"{number:,}" for number in numbers), hours, dollars
-        )
-    console.print(priced)
-    console.print(
-        f"GPU-hours assume {plan.assume.tokens_per_gpu_second:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
-        highlight=False,
-    )
-    if any(one.dollars for one in told):
-        console.print(
-            "Dollars: a token a byte of prompt, twice the usual audio, whole answers and whole thinking. "
-            "An answer lost on its way and asked for again comes on top; `options: {max_dollars: …}` of a model is a ceiling over all.",
-            highlight=False,
-        )
-    for model, said in _availability(expanded).items():
-        console.print(f"{model} may be gone: {said}", highlight=False, markup=False)
-    print_missing(expanded.missing)
+        counted = tuple(f"{number:,}" for number in numbers)
+        rows.append((one.model, one.engine, *counted, hours, dollars))
+    title = "at most (every answer as long as the plan allows)"
+    return Table(title, PRICED, tuple(rows), see="ambiemo plan PLAN --json")
 
 
 def _availability(expanded: Expanded) -> dict[str, str]:
@@ -251,10 +242,10 @@ def _sizes(expanded: Expanded, whole: Expanded) -> str:
     told = []
     for entry in expanded.plan.corpora:
         if entry.id in expanded.corpora:
-            told.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances)} utterances")
+            told.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances):,} utterances")
         elif entry.id in whole.corpora:
             told.append(
-                f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances)} utterances"
+                f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances):,} utterances"
             )
         else:
             told.append(f"{entry.id}: not here and of unknown size, so not counted below")
@@ -265,10 +256,7 @@ def _mark(cell: Cell) -> str:
     return "✓" if not cell.skipped else "✗" if cell.cannot else "○"
 
 
-def _print_grid(console: "Console", expanded: Expanded) -> None:
-    from rich import box
-    from rich.table import Table
-
+def _grid(expanded: Expanded) -> list[Part]:
     plan = expanded.plan
     # strategies that differ in the number of candidates alone need the same of a model: one row
     families: dict[tuple[str, ...], list[Strategy]] = {}
@@ -281,36 +269,42 @@ def _print_grid(console: "Console", expanded: Expanded) -> None:
     rows += [
         (named[name], [], control.name) for control in plan.controls for name in control.strategies
     ]
-    console.print("cells: ✓ can be filled here, ○ something is missing here, ✗ the model cannot")
-    if len(plan.corpora) > 1:
-        console.print(
-            f"a mark for each corpus: {', '.join(corpus.id for corpus in plan.corpora)}",
-            highlight=False,
-        )
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("strategy")
-    for entry in plan.models:
-        grid.add_column(entry.id.replace("-", "-\n"), justify="center")
     marks = {(c.model, c.corpus, c.strategy.name, c.control): _mark(c) for c in expanded.cells}
+    lines = []
     for row, family, control in rows:
         counts = ", ".join(str(one.count) for one in sorted(family, key=lambda one: one.count))
         name = row.name + (f" · {control.replace('_', ' ')}" if control != NO_CONTROL else "")
-        grid.add_row(
-            f"{name}, N = {counts}" if len(family) > 1 else name,
-            *(
-                " ".join(marks[entry.id, corpus.id, row.name, control] for corpus in plan.corpora)
-                for entry in plan.models
-            ),
+        lines.append(
+            (
+                f"{name}, N = {counts}" if len(family) > 1 else name,
+                *(
+                    " ".join(
+                        marks[entry.id, corpus.id, row.name, control] for corpus in plan.corpora
+                    )
+                    for entry in plan.models
+                ),
+            )
         )
-    console.print(grid)
+    several = [f"a mark for each corpus: {', '.join(corpus.id for corpus in plan.corpora)}"]
+    columns = [Column(entry.id, "number", place) for place, entry in enumerate(plan.models)]
+    return [
+        "cells: ✓ can be filled here, ○ something is missing here, ✗ the model cannot",
+        *several * (len(plan.corpora) > 1),
+        Table("", (Column("strategy", "key"), *columns), tuple(lines), "ambiemo plan PLAN --json"),
+    ]
 
 
 def print_missing(missing: Sequence[Missing]) -> None:
     """The whole list of what is missing, with what to do about each."""
+    terminal.show(*missing_parts(missing))
+
+
+def missing_parts(missing: Sequence[Missing]) -> list[Part]:
+    """What is missing, and below each what to do about it."""
     if not missing:
-        print("nothing is missing")
-        return
-    print(f"\nmissing ({len(missing)}):")
+        return ["nothing is missing"]
+    made: list[Part] = ["", f"missing ({len(missing)}):"]
     for item in missing:
-        print(shown(f"  {item.kind} {item.id}: {item.what}", LONGEST))
-        print(shown(f"      do: {item.do}", LONGEST))
+        made.append(Line(shown(f"{item.kind} {item.id}: {item.what}", LONGEST), indent=2))
+        made.append(Line(shown(f"do: {item.do}", LONGEST), indent=6))
+    return made

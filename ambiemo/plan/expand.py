@@ -13,6 +13,8 @@ from ambiemo import corpora, engines
 from ambiemo.corpora.utterances import LoadedCorpus, Utterance, load_corpus
 from ambiemo.errors import BadInput
 from ambiemo.models import ModelSpec
+from ambiemo.models.own import STATED
+from ambiemo.models.spec import FOLDER
 from ambiemo.plan.preflight import Where, lacks
 from ambiemo.plan.schema import CorpusEntry, ModelEntry, Plan
 from ambiemo.strategies import Strategy
@@ -83,6 +85,7 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
     """Load the corpora, look for engines, weights and keys, and lay out every cell, the ones that
     cannot be filled with their reason.
     """
+    plan = with_hashes(plan)
     wanted = plan.asked_models
     specs = {entry.id: entry.spec() for entry in wanted}
     missing: list[Missing] = []
@@ -98,15 +101,44 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
                 limit=min(limits, default=None),
             )
         except BadInput as error:
-            what = as_in_the_plan(str(error).removeprefix(f"corpus {corpus.id}: "), corpus)
+            what = as_in_the_plan(_unnamed(str(error), corpus.id), corpus)
             missing.append(Missing("corpus", corpus.id, what, corpora.CORPORA[corpus.id].where))
     bare = Expanded(plan, specs, loaded, (), ())
     for entry in wanted:
         kind: Literal["model", "verifier"] = "model" if entry in plan.models else "verifier"
-        found = lacks(specs[entry.id], bare.engine(entry.id), where, entry.options)
-        missing += [Missing(kind, entry.id, what, do) for what, do in found]
+        spec = specs[entry.id]
+        found = lacks(spec, bare.engine(entry.id), where, entry.options)
+        missing += [Missing(kind, entry.id, without_place(what, spec), do) for what, do in found]
     cells = tuple(laid_out(bare, missing))
     return replace(bare, cells=cells, missing=tuple(missing))
+
+
+def with_hashes(plan: Plan) -> Plan:
+    """The plan with the hash of the files as the revision of each folder of the user's own weights,
+    where it says none and the folder is here.
+    """
+
+    def hashed(entry: ModelEntry) -> ModelEntry:
+        if not entry.is_own or entry.revision or entry.spec().path() is None:
+            return entry
+        return entry.model_copy(update={"revision": entry.spec().revision or ""})
+
+    models = tuple(map(hashed, plan.models))
+    return plan.model_copy(update={"models": models, "verifier": hashed(plan.verifier)})
+
+
+def without_place(text: str, spec: ModelSpec) -> str:
+    """A text without the folder of a model's own weights and without its server's address: both
+    name a place of one machine, and it goes into a bundle.
+    """
+    places = {str(spec.path()): "weights"} if spec.weights.startswith(FOLDER) else {}
+    if spec.source == STATED and spec.base_url:
+        places[spec.base_url] = places[spec.base_url.rstrip("/")] = "server"
+    for place in list(places):
+        places[os.path.realpath(place) if places[place] == "weights" else place] = places[place]
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(place, f"<the {places[place]} of {spec.id}>")
+    return text
 
 
 def _root(entry: CorpusEntry) -> Path | None:
@@ -135,6 +167,11 @@ def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
     for value in sorted(said, key=len, reverse=True):
         text = text.replace(value.rstrip("/") or value, said[value])
     return text
+
+
+def _unnamed(message: str, corpus: str) -> str:
+    """An error about a corpus without its name in front, which the list of what is missing says."""
+    return message.removeprefix(f"corpus '{corpus}': ").removeprefix(f"corpus {corpus}: ")
 
 
 def left_out(expanded: Expanded, failed: Iterable[Missing]) -> Expanded:

@@ -58,6 +58,13 @@ def lacks(
                 "put it as `revision:` of the model in the plan",
             )
         )
+    elif spec.path() and spec.pinned and spec.pinned != spec.revision:
+        found.append(
+            (
+                f"other weights: the files' hash is {spec.revision}, the plan's revision {spec.pinned}",
+                "put those weights there, or remove the key `revision`",
+            )
+        )
     if row.local:
         found += [
             (
@@ -74,7 +81,7 @@ def lacks(
         and not (os.environ.get("HF_TOKEN") or _cached(spec))
     ):
         found.append((f"gated weights: {spec.gated}", "accept the terms there, then set HF_TOKEN"))
-    if row.local and where != "cluster" and spec.memory_gib > CPU_LIMIT_GIB:
+    if row.local and where != "cluster" and needed_gib(spec) > CPU_LIMIT_GIB:
         gib, parts = (
             gpu_memory_gib(),
             options.get("tensor_parallel_size", 1) if engine == "vllm" else 1,
@@ -88,7 +95,7 @@ def lacks(
         if gib is None:
             found.append(
                 (
-                    f"no GPU: the weights ({spec.parameters}) need {spec.memory_gib:g} GiB of GPU memory",
+                    f"no GPU: the weights ({spec.parameters}) need {needed_gib(spec):.3g} GiB of GPU memory",
                     "run on a machine with one",
                 )
             )

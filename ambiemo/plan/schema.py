@@ -5,10 +5,10 @@ has of it is `expand`'s matter.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from ambiemo import corpora, engines, models
-from ambiemo.errors import BadInput, shown
+from ambiemo.errors import BadInput, nearest, shown
 from ambiemo.labels import AMBIGUITY_RULES, ambiguity_levels
 from ambiemo.limits import (
     CORPORA,
@@ -36,8 +36,9 @@ from ambiemo.limits import (
     parse_yaml,
     read_regular,
 )
-from ambiemo.models import ModelSpec, Price
-from ambiemo.models.spec import COMMIT
+from ambiemo.models import Accepts, Capability, ModelSpec, Price
+from ambiemo.models.own import FOLDER_HASH, location
+from ambiemo.models.spec import COMMIT, FOLDER
 from ambiemo.strategies import (
     OWN,
     STRATEGIES,
@@ -52,12 +53,20 @@ from ambiemo.strategies import (
 from ambiemo.strategies.baselines import BASELINES
 
 T = TypeVar("T")
+OWN_KEYS = (
+    "weights", "served_model", "base_url", "key_env", "family", "audio_seconds", "capabilities",
+    "dtype", "memory_gib", "max_model_len", "accepts",
+)  # fmt: skip
+"""Keys of a model's entry that describe a model of the user's own."""
 
 
 class Part(BaseModel):
-    """A part of a plan: unknown keys are errors, values do not change."""
+    """A part of a plan: unknown keys are errors, values do not change.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The text under each key is its meaning: docs/reference/plan.md is made of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ModelEntry(Part):
@@ -68,38 +77,108 @@ class ModelEntry(Part):
     cores hold; models side by side then share them as Ray places the actors. The number of actors
     changes no answer; the number of threads may move a likelihood in its last digits. `revision` (a
     commit) and `price` take the place of the specification's.
+
+    The keys from `weights` on are for a model of the user's own (`models.own`), whose id is not in
+    the table.
     """
 
     id: str
+    """Id of the model, as `ambiemo models` lists it."""
     engine: str = ""
+    """What runs it: `transformers`, `vllm`, `openai` or `null`. Empty: the first that the model's row names."""
     actors: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = 1
+    """How many copies of the model answer side by side; `auto` takes as many as fit the cluster."""
     cpus: float = Field(default=1, gt=0, le=4096)
+    """Cores of one actor, and the threads that a model on a CPU computes with."""
     gpus: float = Field(default=0, ge=0, le=4096)
+    """GPUs of one actor."""
     options: dict[str, Any] = {}
+    """Options of the engine, such as `max_dollars` or `tensor_parallel_size`."""
     revision: str = ""
+    """A commit (40 hex digits) in place of the row's."""
     price: Price | None = None
+    """US dollars per million tokens, in place of the row's."""
+    weights: str = Field(default="", max_length=1000)
+    """A checkpoint of your own: a folder (`./name`, `/path/name`), or a repository (`owner/name`) with `revision`."""
+    served_model: str = Field(default="", max_length=200)
+    """The name that an OpenAI-compatible server knows your model by."""
+    base_url: str = Field(default="", max_length=1000)
+    """The server's address. Empty: the variable ID_BASE_URL has it."""
+    key_env: str = Field(default="", pattern=r"^([A-Za-z_]\w{0,99})?$")
+    """Name of the variable that has the server's key."""
+    family: str = Field(default="", pattern=r"^[a-z0-9_]{0,40}$")
+    """`qwen2_audio`, `qwen2_5_omni`, `audioflamingo3` or `ultravox`, where an engine must know it."""
+    audio_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest clip that the model hears. Empty: 30 for a checkpoint, no limit for a server."""
+    capabilities: tuple[Capability, ...] | None = None
+    """What it can do: `beam`, `likelihood`, `sampling`, `label_logprobs`, `verifier`. Empty: all
+    for a checkpoint, `sampling` and `verifier` for a server."""
+    dtype: Literal["", "bfloat16", "float16", "float32"] = ""
+    """Number format of the weights. Empty: `bfloat16`."""
+    memory_gib: float = Field(default=0, ge=0, le=1e5)
+    """Memory that the weights need, in GiB."""
+    max_model_len: int = Field(default=0, ge=0, le=2**24)
+    """Most tokens of prompt, clip and answer. 0: the checkpoint's own."""
+    accepts: Accepts | None = None
+    """What the server takes in a request."""
 
     @field_validator("revision")
     @classmethod
     def _a_commit(cls, value: str) -> str:
-        if value and not COMMIT.fullmatch(value):
+        if value and not (COMMIT.fullmatch(value) or FOLDER_HASH.fullmatch(value)):
             raise ValueError(
                 "expected a commit, 40 hex digits; `ambiemo models --resolve` prints it"
             )
         return value
 
+    @field_validator("capabilities", mode="before")
+    @classmethod
+    def _in_one_order(cls, value: Any) -> Any:
+        plain = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+        return sorted(set(value)) if plain else value
+
+    @property
+    def is_own(self) -> bool:
+        """True for a model that this entry describes, and the table does not."""
+        return any(
+            getattr(self, name) != type(self).model_fields[name].default for name in OWN_KEYS
+        )
+
     def spec(self) -> ModelSpec:
         """The model's specification, with the revision and the price of this entry. Raises
-        BadInput: an unknown model, a commit for no repository.
+        BadInput: an unknown model, a commit for no repository, a model of the user's own that is
+        not whole. Reads no file.
         """
+        if self.is_own:
+            said = {
+                name: value
+                for name in ("revision", "price", *OWN_KEYS)
+                if (value := getattr(self, name)) != type(self).model_fields[name].default
+            }
+            if self.capabilities is not None:
+                said["capabilities"] = frozenset(self.capabilities)
+            return models.own_spec(self.id, **said)
         found = models.model(self.id)
         if self.revision and not found.is_repository:
             raise BadInput(
                 f"revision: {self.id} ({found.weights}) is no repository that has commits; remove the key"
             )
+        if self.revision and not COMMIT.fullmatch(self.revision):
+            raise BadInput(
+                f"revision: found {self.revision}, expected a commit of {found.weights}, 40 hex digits"
+            )
         said = {name: value for name in ("revision", "price") if (value := getattr(self, name))}
         notes = dict.fromkeys((f"{name}_note" for name in said), "given in the plan")
         return found.changed(**said, **notes) if said else found
+
+    def portable(self) -> "ModelEntry":
+        """The entry without what names a place of one machine: the folder of the weights (the hash
+        in `revision` says which they are), the server's address. Reads no file.
+        """
+        weights = self.weights
+        if self.is_own and weights and location(self.id, weights).startswith(FOLDER):
+            weights = FOLDER
+        return self.model_copy(update={"weights": weights, "base_url": ""})
 
 
 class CorpusEntry(Part):
@@ -112,33 +191,46 @@ class CorpusEntry(Part):
     """
 
     id: str
+    """Id of the corpus, as `ambiemo corpora` lists it."""
     root: str = ""
+    """Its folder. `${NAME}` stands for an environment variable."""
     options: dict[str, Any] = {}
+    """Options of the corpus (docs/corpora.md)."""
     nominal: int | None = Field(default=None, ge=1, le=UTTERANCES)
+    """Size that the dry run reckons with while the folder is not here. No run uses it."""
     expect: int | None = Field(default=None, ge=1, le=UTTERANCES)
+    """Number of utterances that must be there; another number stops the run."""
     limit: int | None = Field(default=None, ge=1, le=UTTERANCES)
+    """Take at most this many utterances, chosen by a hash of their ids."""
 
 
 class StrategyEntry(Part):
     """One strategy of the table, or with `base` naming the row, a variant of it under its own name.
 
-    A variant may change:
-    decoding, count              such as `{name: alm_v_sampled, base: alm_v, decoding: sample, count: 3}`: a closed model has no beams
-    scorer, aggregator           a name of the table's scorers ("none" for no scorer) or aggregators
-    tau, concentration, epsilon  numbers of its own in place of the plan's `weights` and `dirichlet`
-    `forced` belongs to the rows that have it: their candidates are the labels, as many as the corpus has. A name of the table
-    always is the table's row, unchanged: results compare with `greedy`, and with the baselines, by name.
+    Such as `{name: alm_v_sampled, base: alm_v, decoding: sample, count: 3}`, for a closed model
+    without beams. A name of the table always is the table's row, unchanged: results compare with
+    `greedy`, and with the baselines, by name. `forced` belongs to the rows that have it: their
+    candidates are the labels, as many as the corpus has.
     """
 
     name: str
+    """Name of a row of the table of strategies, or of the variant."""
     base: str = ""
+    """The row that a variant changes. Empty: the row `name` itself."""
     decoding: Literal["", "greedy", "beam", "sample", "forced"] = ""
+    """How candidates are decoded. Empty: as the row."""
     count: int | None = Field(default=None, ge=1, le=256)
+    """Number of candidates. Empty: as the row."""
     scorer: str = ""
+    """`likelihood`, `mean_likelihood`, `verifier` or `none`. Empty: as the row."""
     aggregator: str = ""
+    """`only`, `best`, `weighted_mean`, `dirichlet_mixture`, `linear_pool` or `vote_share`. Empty: as the row."""
     tau: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Temperature of its softmax, in place of `weights.tau`."""
     concentration: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """In place of `dirichlet.concentration`."""
     epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """In place of `dirichlet.epsilon`."""
 
     @field_validator("name")
     @classmethod
@@ -217,35 +309,45 @@ class ControlEntry(Part):
     """
 
     name: Literal["shuffled_audio", "silence"]
+    """`shuffled_audio` gives each utterance the clip of another speaker; `silence` gives it zeros of the same length."""
     strategies: tuple[str, ...] = ("greedy",)
+    """Strategies of the plan that are asked again under the control."""
 
 
 class Sampling(Part):
     """Temperature and nucleus of every `sample` decoding."""
 
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Temperature of the samples."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus: the share of probability that is sampled from."""
 
 
 class MaxTokens(Part):
     """Longest answer in tokens, by prompt."""
 
     direct: int = Field(default=128, ge=1, le=2**20)
+    """Longest answer to the prompt `direct`."""
     cot: int = Field(default=384, ge=1, le=2**20)
+    """Longest answer to the prompt `cot`."""
     verifier: int = Field(default=32, ge=1, le=2**20)
+    """Longest answer of a verifier."""
 
 
 class Weights(Part):
-    """tau: temperature of W-BoN's softmax over log-likelihoods (nats)."""
+    """Weights of the weighted strategies that read likelihoods."""
 
     tau: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Temperature of the softmax over log-likelihoods (nats)."""
 
 
 class Dirichlet(Part):
     """Components Dir(concentration · p + epsilon) of the weighted strategies."""
 
     concentration: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """c of the components Dir(c · p + ε)."""
     epsilon: float = Field(default=0.01, gt=0, allow_inf_nan=False)
+    """ε of the components Dir(c · p + ε)."""
 
 
 class Ambiguity(Part):
@@ -254,7 +356,9 @@ class Ambiguity(Part):
     """
 
     rule: str = "bits"
+    """Name of the rule: `bits`, `tertiles`, `2409.18339` or `2601.14620` (docs/corpora.md)."""
     thresholds: dict[str, float] = {}
+    """Thresholds of the rule in bits. Empty: the rule's own."""
 
     @model_validator(mode="before")
     @classmethod
@@ -263,7 +367,7 @@ class Ambiguity(Part):
             return value
         rule = value.get("rule", "bits")
         if rule not in list(AMBIGUITY_RULES):
-            raise ValueError(f"unknown rule '{rule}'; there are {', '.join(AMBIGUITY_RULES)}")
+            raise ValueError(f"unknown rule '{rule}'; {nearest(str(rule), AMBIGUITY_RULES)}")
         known = AMBIGUITY_RULES[rule].thresholds
         given = value.get("thresholds") or {}
         if not isinstance(given, dict):
@@ -290,7 +394,9 @@ class Bootstrap(Part):
     speakers. All other intervals are by jackknife and use no random number."""
 
     resamples: int = Field(default=2000, ge=100, le=100_000)
+    """Resamples of the bootstrap of `ece_5` and `ece_10`."""
     level: float = Field(default=0.95, gt=0, lt=1)
+    """Level of every interval."""
 
 
 class Assumptions(Part):
@@ -299,7 +405,9 @@ class Assumptions(Part):
     """
 
     tokens_per_gpu_second: float = Field(default=2000.0, gt=0, allow_inf_nan=False)
+    """Tokens that one GPU answers in a second."""
     seconds_per_utterance: float = Field(default=5.0, gt=0, allow_inf_nan=False)
+    """Length of a clip whose length is not known."""
 
 
 class Plan(Part):
@@ -310,22 +418,39 @@ class Plan(Part):
     """
 
     name: str
+    """Name of the plan, and of its bundle's folder."""
     title: str = Field(default="", max_length=TITLE)
+    """One line that heads the tables."""
     seed: int = Field(default=0, gt=-(2**63), lt=2**63)
+    """Seed of all draws, controls and bootstraps."""
     models: tuple[ModelEntry, ...] = Field(min_length=1, max_length=MODELS)
+    """The models: a list of ids or entries."""
     corpora: tuple[CorpusEntry, ...] = Field(min_length=1, max_length=CORPORA)
+    """The corpora: a list of ids or entries."""
     strategies: tuple[StrategyEntry, ...] = Field(min_length=1, max_length=MOST_STRATEGIES)
+    """The strategies: a list of names or entries."""
     controls: tuple[ControlEntry, ...] = ()
+    """The controls: a list of names or entries."""
     baselines: tuple[str, ...] = tuple(BASELINES)
+    """Predictions that hear nothing."""
     verifier: ModelEntry = ModelEntry(id="self")
+    """Who judges candidates: `self`, the id of a model, or an entry as under `models`."""
     sampling: Sampling = Sampling()
+    """Settings of every `sample` decoding."""
     max_tokens: MaxTokens = MaxTokens()
+    """Longest answers in tokens, by prompt."""
     weights: Weights = Weights()
+    """Weights of the weighted strategies."""
     dirichlet: Dirichlet = Dirichlet()
+    """Components of the Dirichlet mixtures."""
     ambiguity: Ambiguity = Ambiguity.model_validate({})
+    """How levels of ambiguity are made of the votes."""
     group_size: int = Field(default=16, ge=1, le=4096)
+    """Draws that are made and written together. A different size means different batches."""
     bootstrap: Bootstrap = Bootstrap()
+    """Level of the intervals, and resamples."""
     assume: Assumptions = Assumptions()
+    """What the dry run assumes where nothing was measured."""
 
     @field_validator("name")
     @classmethod
@@ -398,7 +523,7 @@ class Plan(Part):
         unknown = [name for name in value if name not in BASELINES]
         if unknown:
             raise ValueError(
-                f"unknown baseline {', '.join(unknown)}; there are {', '.join(BASELINES)}"
+                f"unknown baseline {', '.join(unknown)}; {nearest(unknown[0], BASELINES)}"
             )
         return value
 
@@ -448,7 +573,7 @@ def check(content: Any, name: str) -> Plan:
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadInput(f"{name}: {_place(first['loc'])}: {_complaint(first)}{more}") from error
     written_out = tuple(
@@ -470,7 +595,7 @@ def check(content: Any, name: str) -> Plan:
         spec = _named(place, entry.spec)
         if entry.engine and entry.engine not in engines.ENGINES:
             raise BadInput(
-                f"{place}.engine: unknown '{entry.engine}'; there are {', '.join(engines.ENGINES)}"
+                f"{place}.engine: unknown '{entry.engine}'; {nearest(entry.engine, engines.ENGINES)}"
             )
         if entry.engine and entry.engine not in (*spec.engines, "null"):
             raise BadInput(
@@ -485,10 +610,11 @@ def check(content: Any, name: str) -> Plan:
                 f"{place}.actors: found {entry.actors}, expected 1: one actor sends as many requests at once as its option `concurrency` says; "
                 "with several, each would have the whole dollar ceiling and rate"
             )
-        address = entry.options.get("base_url") or ""
+        address = entry.options.get("base_url") or entry.base_url
         if not isinstance(address, str) or "@" in address.partition("://")[2].partition("/")[0]:
+            where = "options.base_url" if entry.options.get("base_url") else "base_url"
             raise BadInput(
-                f"{place}.options.base_url: found a user or password in the address, expected none: it would be kept and shown; "
+                f"{place}.{where}: found a user or password in the address, expected none: it would be kept and shown; "
                 "put a key into the environment variable that the model names"
             )
         parts = entry.options.get("tensor_parallel_size", 1)
@@ -503,7 +629,7 @@ def check(content: Any, name: str) -> Plan:
         unknown = [one for one in control.strategies if one not in known]
         if unknown:
             raise BadInput(
-                f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan"
+                f"{name}: controls: {control.name} names '{unknown[0]}', which is no strategy of this plan; {nearest(unknown[0], sorted(known))}"
             )
     return plan
 
@@ -521,7 +647,24 @@ def _place(location: Iterable[Any]) -> str:
 
 def _complaint(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return "unknown key; remove it or mend its spelling"
+        key = shown(str(error["loc"][-1]))
+        return f"unknown key; {nearest(key, _keys_at(error['loc'][:-1]))}"
     if error["type"] == "missing":
         return "missing; add it"
     return f"{error['msg'].removeprefix('Value error, ')} (found {shown(repr(error['input']))})"
+
+
+def _keys_at(location: Sequence[Any]) -> list[str]:
+    """The keys that a plan may have at a place such as ("models", 0)."""
+    part: type[BaseModel] = Plan
+    for name in location:
+        if isinstance(name, str) and name in part.model_fields:
+            part = _part_of(part.model_fields[name].annotation) or part
+    return list(part.model_fields)
+
+
+def _part_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as tuple[ModelEntry, ...] or Price | None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_part_of, get_args(annotation))), None)

@@ -25,9 +25,10 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Clusters:
-    """The speakers of one corpus' utterances, sorted once. names (n,)."""
+    """The speakers of one corpus' utterances, sorted once. names (n,); level: of the intervals."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], level: float) -> None:
+        self.level = level
         self.names = sorted(set(names))
         place = {name: code for code, name in enumerate(self.names)}
         self.codes = np.array([place[name] for name in names], dtype=np.int64)
@@ -50,7 +51,7 @@ class Clusters:
         there = sums[:, -1] > 0
         parts, counts = sums[there, :-1], sums[there, -1]
         whole = np.array([math.fsum(column) for column in parts.T.tolist()])
-        return from_sums(parts, counts, whole, value)
+        return from_sums(parts, counts, whole, value, self.level)
 
     def mean(self, values: npt.ArrayLike) -> Estimate:
         """The mean of one number per utterance (n,); NaN is left out."""

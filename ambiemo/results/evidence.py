@@ -44,7 +44,7 @@ class Evidence:
 
     @cached_property
     def clusters(self) -> Clusters:
-        return Clusters(self.truths.speakers)
+        return Clusters(self.truths.speakers, self.study.plan.bootstrap.level)
 
     @cached_property
     def settings(self) -> Settings:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from ambiemo.metrics.inference import holm
 from ambiemo.metrics.intervals import BOOTSTRAP, Sure, difference_with_interval, value_with_interval
 from ambiemo.metrics.jackknife import Estimate, effective_clusters, jackknife, sizes
 from ambiemo.seeds import seed
+from ambiemo.terminal import Column, Line, Part, Table
 
 if TYPE_CHECKING:
     from ambiemo.metrics.ambiguity import Ambiguity
@@ -534,131 +535,109 @@ def _dumped(found: dict[str, Any]) -> str:
     return json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False)
 
 
-def show(scored: Scored) -> None:
-    """Print the values as an aligned table, with notes below it on what has no value and what was
-    left out.
-    """
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+VALUES = (
+    Column("metric", "key"),
+    Column("value"),
+    Column("better", "words", 1),
+    Column("what it is", "words", 2),
+)
+BOARD = (
+    Column("metric", "key"),
+    Column("better", "words", 2),
+    Column("value"),
+    Column("low", "number", 1),
+    Column("high", "number", 1),
+)
+PAIRED = (
+    Column("metric", "key"),
+    Column("difference"),
+    Column("low", "number", 1),
+    Column("high", "number", 1),
+    Column("p", "number", 3),
+    Column("p_holm", "number", 2),
+)
+CONTRASTS = (
+    Column("reference", "key"),
+    Column("contrast", "key"),
+    Column("estimate"),
+    Column("low", "number", 1),
+    Column("high", "number", 1),
+    Column("p", "number", 2),
+)
+SEE = "ambiemo score ... --json"
 
-    table = Table(
-        box=SIMPLE_HEAD,
-        title_justify="left",
-        title=f"{_count(scored.n, 'utterance')}, {len(scored.labels)} labels: {', '.join(scored.labels)}",
+
+def parts(scored: Scored) -> list[Part]:
+    """The values for people, with notes below on what has no value and what was left out."""
+    rows = tuple(
+        (one.name, _printed(scored.metrics[one.name]), one.better, one.meaning) for one in METRICS
     )
-    table.add_column("metric", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("better", no_wrap=True)
-    table.add_column("what it is")
-    for metric in METRICS:
-        table.add_row(
-            metric.name, _printed(scored.metrics[metric.name]), metric.better, metric.meaning
-        )
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.print(table)
-    for note in notes(scored):
-        console.print(note, soft_wrap=True)
+    return [Table(_sizes(scored), VALUES, rows, SEE), *notes(scored)]
 
 
-def show_board(board: Board) -> None:
-    """Print each file's values, the comparisons with the first, the ambiguity test, and what to
-    know.
+def board_parts(board: Board) -> list[Part]:
+    """Each file's values, the comparisons with the first, the ambiguity test, and what to know, for
+    people.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False, emoji=False)
-    better = {m.name: m.better for m in METRICS}
-
-    def table(
-        title: str, left: Sequence[str], right: Sequence[str], rows: Sequence[Sequence[str]]
-    ) -> None:
-        console.print(title, soft_wrap=True)
-        made = Table(box=SIMPLE_HEAD)
-        for name in left:
-            made.add_column(name, no_wrap=True)
-        for name in right:
-            made.add_column(name, justify="right", no_wrap=True)
-        for row in rows:
-            made.add_row(*row)
-        console.print(made)
-
-    first = board.scored[0]
-    what = f"{_count(first.n, 'utterance')}, {len(first.labels)} labels: {', '.join(first.labels)}"
+    title = _sizes(board.scored[0])
     if board.clusters:
-        what += f"; {_count(board.clusters[0], 'cluster')}, {board.clusters[1]:.1f} effective"
-    console.print(what, soft_wrap=True)
+        title += f"; {_count(board.clusters[0], 'cluster')}, {board.clusters[1]:.1f} effective"
+    made: list[Part] = [Line(title, "bold"), ""]
     for place, (file, scored) in enumerate(zip(board.files, board.scored, strict=True)):
-        rows = []
-        for m in METRICS:
-            row = [m.name, better[m.name], _printed(scored.metrics[m.name])]
-            if board.sure:
-                one = board.sure[place][m.name]
-                row += [_bound(one.low), _bound(one.high)]
-            rows.append(row)
-        if board.unbiased:
-            for name, corrected in board.unbiased[place].items():
-                row = [
-                    SHORT.get(name, name),
-                    "higher" if name == "skill" else "lower",
-                    _printed(corrected.value),
-                ]
-                rows.append(
-                    row + [_bound(corrected.low), _bound(corrected.high)] * bool(board.sure)
-                )
-        table(file, ["metric", "better"], ["value", "low", "high"][: 3 if board.sure else 1], rows)
-        for note in notes(scored):
-            console.print(note, soft_wrap=True)
+        columns = BOARD if board.sure else BOARD[:3]
+        made += [Table(file, columns, tuple(_values(board, place)), SEE), *notes(scored)]
+        made += [""] * bool(notes(scored))
     for file in board.files[1:]:
-        table(
-            f"{file} - {board.files[0]}",
-            ["metric"],
-            ["difference", "low", "high", "p", "p_holm"],
-            [
-                [name, _bound(one.value), _bound(one.low), _bound(one.high), _p(one.p), _p(p)]
-                for of, name, one, p in board.paired
-                if of == file
-            ],
-        )
+        rows = [
+            (name, _bound(one.value), _bound(one.low), _bound(one.high), _p(one.p), _p(p))
+            for of, name, one, p in board.paired
+            if of == file
+        ]
+        made.append(Table(f"{file} - {board.files[0]}", PAIRED, tuple(rows), SEE))
     for file, result in board.ambiguity:
-        table(
-            f"{file}: does its gain over {board.files[0]} grow with ambiguity? (split votes, high - low)",
-            ["reference", "contrast"],
-            ["estimate", "low", "high", "p"],
-            [
-                [
-                    reference,
-                    contrast,
-                    _bound(row.value),
-                    _bound(row.low),
-                    _bound(row.high),
-                    _p(row.p),
-                ]
-                for reference, contrast, row in _contrasts(result)
-            ],
-        )
-        console.print(f"{result.verdict}: {result.reason}.", soft_wrap=True)
+        contrasts = [
+            (
+                *(reference, contrast, _bound(row.value)),
+                *(_bound(row.low), _bound(row.high), _p(row.p)),
+            )
+            for reference, contrast, row in _contrasts(result)
+        ]
+        asked = f"{file}: does its gain over {board.files[0]} grow with ambiguity? (split votes, high - low)"
+        made += [Table(asked, CONTRASTS, tuple(contrasts), SEE)]
+        made += [f"{result.verdict}: {result.reason}.", ""]
     if board.floors:
-        table(
-            "what the raters themselves reach",
-            ["floor"],
-            ["value"],
-            [[n, _bound(v)] for n, v in board.floors.items()],
-        )
+        floors = tuple((name, _bound(value)) for name, value in board.floors.items())
+        heads = (Column("floor", "key"), Column("value"))
+        made.append(Table("what the raters themselves reach", heads, floors, SEE))
     reasons = {
         f"{name}: no interval: {one.reason}."
         for sure in board.sure
         for name, one in sure.items()
         if one.reason
     } | {f"{name}: no difference: {one.reason}." for _, name, one, _ in board.paired if one.reason}
-    for note in (*sorted(reasons), *(f"{note}." for note in board.notes)):
-        console.print(note, soft_wrap=True)
+    return [*made, *sorted(reasons), *(f"{note}." for note in board.notes)]
 
 
-SHORT = {"js_divergence_bits_vote_jackknife": "js_bits_vote_jackknife"}
-"""Names that are too long for a terminal's table."""
+def _sizes(scored: Scored) -> str:
+    return (
+        f"{_count(scored.n, 'utterance')}, {len(scored.labels)} labels: {', '.join(scored.labels)}"
+    )
+
+
+def _values(board: Board, place: int) -> Iterator[tuple[str, ...]]:
+    """One file's rows: every metric, then the numbers that are corrected for few raters."""
+    for one in METRICS:
+        row: tuple[str, str, str] = (
+            one.name,
+            one.better,
+            _printed(board.scored[place].metrics[one.name]),
+        )
+        sure = board.sure[place][one.name] if board.sure else None
+        yield (*row, _bound(sure.low), _bound(sure.high)) if sure else row
+    for name, corrected in board.unbiased[place].items() if board.unbiased else ():
+        better = "higher" if name == "skill" else "lower"
+        told = (name, better, _printed(corrected.value))
+        yield (*told, _bound(corrected.low), _bound(corrected.high)) if board.sure else told
 
 
 def _bound(value: float) -> str:

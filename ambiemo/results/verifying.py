@@ -174,11 +174,16 @@ def _mean(values: Array) -> Array:
 
 
 def self_preference_rows(
-    speakers: Sequence[str], corpus: str, judged: Mapping[str, Mapping[str, Judged]]
+    speakers: Sequence[str],
+    corpus: str,
+    judged: Mapping[str, Mapping[str, Judged]],
+    level: float,
 ) -> list[Row]:
-    """Two rows per judge and question of one corpus. judged: by model, by question."""
+    """Two rows per judge and question of one corpus. judged: by model, by question; level: of the
+    intervals.
+    """
     rows: list[Row] = []
-    clusters = Clusters(speakers)
+    clusters = Clusters(speakers, level)
     for model, questions in judged.items():
         for question, own in questions.items():
             others = [

@@ -6,11 +6,10 @@ Numbers of the paper: BoN has B = 5 and ALM-v B = 3 (grade S). Everything else i
 I). `linear_pool` and `label_logprobs` are controls of ours.
 """
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, nearest
 from ambiemo.strategies.aggregators import AGGREGATORS, Aggregator
 from ambiemo.strategies.scorers import SCORERS, Scorer, likelihood, mean_likelihood, verifier
 
@@ -227,6 +226,4 @@ def aggregator(name: str) -> Aggregator:
 def _named(kind: str, name: str, table: dict[str, T]) -> T:
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(table)}"
-    raise BadInput(f"{kind} '{name}': unknown; {hint}")
+    raise BadInput(f"{kind} '{name}': unknown; {nearest(name, table)}")

@@ -131,12 +131,15 @@ def simulated(names: Iterable[str], rng: random.Random) -> Iterable[str]:
 def make_plan(file: Path, corpus: Path, models: Iterable[str]) -> None:
     """Write reproduce/paper.yaml with these models, this corpus alone and no other verifier."""
     plan = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
-    deaf = {"engine": "null", "options": {"deaf": True}}
     clips = len(list((corpus / "AudioWAV").iterdir()))
     plan |= {
         "name": file.stem,
         "title": "benchmark: no model was asked",
-        "models": [{"id": name, **deaf, **MODELS[name]} for name in models],
+        # a dict of its own for each model: a plan may not hold YAML's anchors
+        "models": [
+            {"id": name, "engine": "null", "options": {"deaf": True}, **MODELS[name]}
+            for name in models
+        ],
         # "keep": the seven clips whose WAV is wrong at the owner's are as good as the others here
         "corpora": [
             {

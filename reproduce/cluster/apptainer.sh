@@ -3,9 +3,10 @@
 #
 #   bash reproduce/cluster/apptainer.sh build oci-archive:ambiemo.tar        from a file (docker save / podman save --format oci-archive)
 #   bash reproduce/cluster/apptainer.sh build docker://HOST/ambiemo@sha256:… from a registry, by digest and not by tag
-#   bash reproduce/cluster/apptainer.sh run reproduce/paper.yaml             on this machine
+#   bash reproduce/cluster/apptainer.sh run reproduce/paper.yaml [OPTIONS]   on this machine, with options of `ambiemo run`
 #   bash reproduce/cluster/apptainer.sh exec COMMAND...                      any command inside (slurm.sh uses this)
 #
+# Models that cost money need `max_dollars` in the plan or --yes: the run ends with exit 2 and says so otherwise.
 # --containall: nothing of the host's home or environment comes in but what is named here. It also gives /tmp, where Ray
 # keeps its logs and what spills from memory, 64 MB: --workdir puts it on a disk of the host's instead. State a folder with
 # 50 GB or more free as AMBIEMO_SCRATCH where the host's own TMPDIR is small. The host's network is the container's.
@@ -13,9 +14,10 @@ set -euo pipefail
 image=${AMBIEMO_SIF:-ambiemo.sif}
 models=${HF_HOME:-$HOME/.cache/huggingface}
 # Every variable that a row of ambiemo/models/registry.py names (tests/test_container_cluster.py compares), and what Ray and the hub read.
-variables=(HF_TOKEN HF_HUB_OFFLINE OPENAI_API_KEY GEMINI_API_KEY AUDIO_FLAMINGO_2_BASE_URL RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT)
+variables=(HF_TOKEN HF_HUB_OFFLINE OPENAI_API_KEY GEMINI_API_KEY AUDIO_FLAMINGO_2_BASE_URL RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT
+  RAY_AUTH_MODE RAY_AUTH_TOKEN)
 usage() {
-  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 

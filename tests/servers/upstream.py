@@ -59,6 +59,14 @@ class Upstream:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                status, said = upstream.listed(self.path.removeprefix("/v1"))
+                reply = json.dumps(said).encode("utf-8")
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(reply)))
+                self.end_headers()
+                self.wfile.write(reply)
+
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 identity = self.headers.get("Idempotency-Key", "")
@@ -92,6 +100,14 @@ class Upstream:
 
     def close(self) -> None:
         self._server.close()
+
+    def listed(self, path: str) -> tuple[int, object]:
+        """Status and body of a GET: the models that there are."""
+        if path == "/models":
+            return 200, {"object": "list", "data": [{"id": self.model}]}
+        if path == f"/models/{self.model}":
+            return 200, {"id": self.model}
+        return 404, {"error": {"code": "model_not_found"}}
 
     def answer(self, body: dict) -> dict:
         audio, prompt = body["messages"][0]["content"]

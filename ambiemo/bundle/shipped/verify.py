@@ -73,6 +73,7 @@ DEEPEST_FOLDER = 8
 MOST_DIGITS = 30  # of an integer in a document
 LONGEST_ANSWER = 100_000  # characters; a longer answer is unparsed
 BLOCK = 256 * 1024
+GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0"  # no name, no comment, no time
 
 # Precision of what the bundle prints.
 SAME = 1e-9  # closer probabilities are equal: top labels, constant rows, edges of bins
@@ -127,6 +128,7 @@ PAIRED = {
 }
 NAN = float("nan")
 NOBODY = 1e-9  # what subtracting leaves of a sum of shares of the win that is 0
+DECIDING = 0.95  # level of the intervals on which verdicts rest, whatever the plan's
 FAMILY = "strategies against greedy, JS, all"
 IN_FAMILY = ("cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote", "self_consistency")
 STAND_IN = ("bon", "w_bon", "alm_v", "w_alm_v")  # NAME_sampled stands in where a model has none
@@ -333,8 +335,11 @@ def mode_of(path):
 
 
 def unpacked(file, path):
-    """Pieces of a gzip file of one member. zlib compares length and checksum."""
+    """Pieces of a gzip file of one plain member. zlib compares length and checksum."""
     inflate = zlib.decompressobj(31)
+    if file.read(len(GZIP_HEAD)) not in (GZIP_HEAD, b""):
+        raise Unreadable(f"{path}: not gzip, or with a name, a comment or a time in its header")
+    file.seek(0)
     try:
         for data in iter(lambda: file.read(BLOCK), b""):
             while data and not inflate.eof:
@@ -733,7 +738,7 @@ class Reading:
 def score_of(text, verdict, where):
     """The verifier's score, 0 to 10. None: it gave none. CANNOT_TELL: the answer needs repair."""
     found = last_object(text) if len(text) <= LONGEST_ANSWER else None
-    if found and [key for key, _ in found[0]] == ["score"] and is_number(found[0][0][1]):
+    if found and [key.casefold() for key, _ in found[0]] == ["score"] and is_number(found[0][0][1]):
         score = float(found[0][0][1])
         expected = "exact" if 0 <= score <= 10 else "unparsed"
         if verdict != expected:
@@ -1571,6 +1576,108 @@ def holm(ps, comparisons):
     return made
 
 
+# --- known: what the package ships, by its hashes ----------------------------------------------------
+# The package's tests keep this section: they say what belongs here.
+
+DIGITS = 16  # of a hash, where it stands in a list
+CLAIMS_SHA256 = "aae6176d0d5c7fffcc10a170c516ffc93d336706d2c972f93c61d1675f79de52"
+README_SHA256 = "a62c22ad445b9cb54bcc384c8c59db0cd878a7ab42598495a9f24410285a0b57"
+README_TITLE = "# How to check the bundle `%s`"  # the line above the hashed rest
+
+# Of each model's entry in inputs/models.json, 16 digits of the SHA-256 of three parts: what never
+# changes, the revision, the price. A plan may give a revision and a price of its own.
+REVISION, PRICE = ("revision", "revision_note"), ("price", "price_note")
+MODELS = {
+    "tiny": ("715ab7f51187cc3b", "2951a86bdef1162e", "413c309fbcfa5ea7"),
+    "qwen2-audio-7b": ("82e0dda56abfa614", "3851ac2861a4ab87", "413c309fbcfa5ea7"),
+    "qwen2.5-omni-7b": ("bfa8596c84714123", "9c0604b16d26d89d", "413c309fbcfa5ea7"),
+    "audio-flamingo-2": ("30777517d6d01a68", "36aec5a0d81f5d1e", "c4356e954d3ff3db"),
+    "audio-flamingo-3": ("7d0e8fd7b8b699ba", "22e2947a9d8cfa18", "413c309fbcfa5ea7"),
+    "ultravox-v0.3": ("24646abd846d06a6", "2a26a2d7f9aebce2", "413c309fbcfa5ea7"),
+    "ultravox-v0.4": ("80637fff6b5fe028", "30d08965c5404e97", "413c309fbcfa5ea7"),
+    "gpt-4o": ("257ae06af29b8bc8", "0c2cac796b9064bb", "da201d1e1a5a8310"),
+    "gemini-2.0-flash": ("21df91493572f996", "c7be1e7185da0a6e", "27487b07b9420dbe"),
+    "gemini-2.5-pro": ("27673c4771e4b01b", "a0bd2ecd1549901b", "8ec43c66344f59ca"),
+}
+
+# The embedded corpus: the rows of inputs/utterances.jsonl, 16 digits of the SHA-256 of each.
+EMBEDDED = "tiny"
+EMBEDDED_ID = "tiny-test-%05d"
+EMBEDDED_SOURCE = [
+    ["utterances.jsonl", "145efbc217b7c827d569ad738b5b97e49dd59e4014f3e8d7f176fb88c6369bb0"]
+]
+EMBEDDED_ROWS = (
+    "43a495be0e9d2050d083f8e7d05d82e3a8774f626bfbddea34ed41a180dcd3d4cfb208e87b6ec9a0"
+    "1a7feb28f029388bfa48731c5038c13614f5db54a99e272240fd1fe52e10b04a02dfbb1d6f242473"
+    "a5589f7c36f0a1383c5bf947368128b3b34367e679455f31e49e6b55605523848e8327a5351f47cc"
+    "e97624b63893a879798de67a0aec3ed5f897208b0e67c1244d1b056d654500134797b5426970f173"
+    "d4c8821d36edd4bfdd36d595a6ff2da39f1b9ba0f141f8be71f3ca81c95aea12cd7a6d741230aec2"
+    "69147eadac9a178f89f09a8d2165f5539a2de4dde2a3317b6850452fa8d7b79fdc5b1ff19a9e6c80"
+    "12686d43d9a91928a5fdf45655deb6a3522e58df1610058cfa69cc6e553142e60f3ac31b99102d4e"
+    "27d238f5b11e13253bcf55481fd28e680896d4459ca4e4c58ba4bcd7263aeaebff4f80fc2ef8117c"
+    "d7dca85c09157dfa40f4ffd03ab711f19d1cfadf8ce6ec663a5975aaf7b0273b53a1f3aa5934a0a4"
+    "1125fb8224e8d8a9e0815d1625d95fdfcae6a17e5db0f2830f9262d50b21e81c7f516a33a6bfef97"
+    "4b8ec4c3695ce3f8b1e976b20949476d7d2c5a2bad01b91be8cf83dbedeb69ff1c2375d8551b06dd"
+    "09b5eee1cf127bdf235e2c662aeddfe951259b9384b7bb5e930feb5d290af94808c09a8e576b4a9c"
+    "38a371a59f1e5ab3fc56536c1e0ea91c8f10032630d59411195cf93ebe20f78b0d1cf291476d1ae4"
+    "01997dd1d94e236af85479254f23042b789e00285dfc02cabe1db6428df299823004a4918a8213b3"
+    "2c2dbbf0369a6942d0ed17ec3e140687ae3e2691145ec8b22f408e4787c802aabe6e592d98b35fd7"
+    "b775feb01c3cc6354d09b832c133f2dd287a3067e3ef1752198e1cab3f23df2632b1409f1fe8ced5"
+    "3e2e0f0b51415cb934c27c7f6ff64d5982459faa66edf2e184f3d884c40f304e079790e912d21447"
+    "e76662f226985fa2646b7e6ad6b30a9b23c68eae204e90af528ce9e608822226e51874c7c4669c6e"
+    "3ecfbe4e7fb56e90e44e056cefea9ab3ca46d4761e36237cc4f4ca2601fe76b12b731a5a296cb3f1"
+    "c70dde0f07c789d5"
+)
+
+DEFAULTS: dict = {  # parts of a plan that move numbers
+    "sampling": {"temperature": 1.0, "top_p": 1.0},
+    "max_tokens": {"direct": 128, "cot": 384, "verifier": 32},
+    "weights": {"tau": 1.0},
+    "dirichlet": {"concentration": 10.0, "epsilon": 0.01},
+    "ambiguity": {"rule": "bits", "thresholds": {"medium_from": 1.0, "high_from": 1.5}},
+    "bootstrap": {"resamples": 2000, "level": 0.95},
+}
+
+EMBEDDED_COUNTS = (
+    "audio_without_votes bad_audio dropped no_vote_in_label_set out_of_set_votes rows same_clip "
+    "speakers utterances vote_unit votes votes_without_audio with_audio"
+).split()
+
+ACTED = ("emodb", "emov-db")  # corpora of acted labels, unless a run has votes of its own
+RATED = ("tiny", "crema-d", "iemocap", "msp-podcast", "own")
+COUNTED = ("utterances", "no_vote_in_label_set", "same_clip", "votes", "speakers", "vote_unit")
+
+
+def check_model(entry, model, note):
+    """A model is the one of that name in the package's table."""
+    name = entry["id"]
+    where = f"inputs/models.json: {shown(name, 60)}"
+    if name not in MODELS:
+        note(
+            f"{where}: found a model that the package does not have, expected one of {', '.join(MODELS)}"
+        )
+        return
+    free = ("engine", *REVISION, *PRICE)
+    fixed = {key: value for key, value in model.items() if key not in free}
+    parts = [fixed, *({key: model.get(key) for key in part} for part in (REVISION, PRICE))]
+    told = ("what the model is", "its revision", "its price")
+    given = (False, bool(entry["revision"]), entry.get("price") is not None)
+    for part, expected, what, own in zip(parts, MODELS[name], told, given):
+        if not own and sha256(compact(part))[:DIGITS] != expected:
+            found = ", ".join(
+                f"{key} {part[key]!r}"
+                for key in ("title", "weights", "revision", "price")
+                if key in part
+            )
+            note(f"{where}: {what}: found {shown(found)}, expected the package's own")
+
+
+def kept_of(ids, limit):
+    """Those of the sorted ids that a limit keeps: the first by a hash of each id."""
+    chosen = sorted(ids, key=lambda one: seed_of(compact(["limit", one])))
+    return sorted(chosen[:limit]) if limit is not None else ids
+
+
 # --- the study: plan, cells, questions, utterances ------------------------------------------------
 
 
@@ -1707,7 +1814,7 @@ class Study:
         self.folder, self.findings = folder, findings
         self.run = folder.document("config/run.json")
         found = self.run.get("format", 1) if isinstance(self.run, dict) else None
-        if found != FORMAT or isinstance(found, bool):
+        if found != FORMAT or type(found) is not int:
             raise Unreadable(
                 f"config/run.json: found bundle format {shown(found, 20)}, expected {FORMAT}; "
                 "check the bundle with the data/verify.py that it carries"
@@ -1761,6 +1868,13 @@ class Study:
         claims = self.folder.hashed("config/claims.yaml")[0]
         where = "config/run.json: key claims_sha256"
         self.findings.expect(where, self.run["claims_sha256"], claims)
+        if claims != CLAIMS_SHA256:
+            note(
+                "config/claims.yaml: found other claims than the package's, written before any run"
+            )
+        first, _, rest = self.folder.text("README.md").partition("\n")
+        if first != README_TITLE % plan["name"] or sha256(rest) != README_SHA256:
+            note("README.md: found another text than the package's own")
         limit = self.run["limit"]
         if limit is not None and not (type(limit) is int and limit > 0):
             raise fault("config/run.json: key limit", limit, "null or a whole number above 0")
@@ -1806,6 +1920,7 @@ class Study:
                 )
             if entry["revision"]:
                 self.findings.expect(f"{where}: key revision", model["revision"], entry["revision"])
+            check_model(entry, model, self.findings.note)
 
     def _read_utterances(self):
         path, last = "inputs/utterances.jsonl", ""
@@ -1816,15 +1931,80 @@ class Study:
                     f"{path}: row {number}: key corpus", name, "inputs/labels.json's, sorted"
                 )
             self.corpora[name].add(row, f"{path}: row {number}")
+            self._check_utterance(name, row, f"{path}: row {number} ({shown(row['id'], 60)})")
             last = name
         for name, corpus in self.corpora.items():
             corpus.finish(self.plan["ambiguity"])
             self._check_counts(name, corpus)
 
+    def _entry(self, name):
+        return next(entry for entry in self.plan["corpora"] if entry["id"] == name)
+
+    def embedded(self, name):
+        """Whether a corpus is the one that the package carries, not a folder of the same name."""
+        return name == EMBEDDED and not self._entry(name).get("root")
+
+    def _check_utterance(self, name, row, where):
+        """One row is the embedded one, and has the kind of truth that its corpus has."""
+        own_votes = self.described[name].get("options", {}).get("votes") is not None
+        if name in (*ACTED, *RATED):
+            expected = "acted" if name in ACTED and not own_votes else "votes"
+            self.findings.expect(f"{where}: key truth_source", row["truth_source"], expected)
+        if row["truth_source"] == "acted" and sum(row["votes"]) != 1:
+            self.findings.note(
+                f"{where}: key votes: found {row['votes']}, expected one acted label"
+            )
+        if self.embedded(name):
+            place = row["id"][-5:]
+            at = DIGITS * int(place) if place.isascii() and place.isdigit() else -1
+            here = row["id"] == EMBEDDED_ID % (at // DIGITS) and at < len(EMBEDDED_ROWS)
+            if not here or sha256(canonical(row))[:DIGITS] != EMBEDDED_ROWS[at : at + DIGITS]:
+                self.findings.note(f"{where}: found another row than the package's own")
+
+    def _check_embedded(self, name, corpus):
+        """All embedded utterances are there, or those that the limit keeps."""
+        described, entry = self.described[name], self._entry(name)
+        where, every = f"inputs/corpora.json: corpus {name}", len(EMBEDDED_ROWS) // DIGITS
+        ids = [EMBEDDED_ID % number for number in range(every)]
+        limits = [entry["limit"], self.run["limit"], entry.get("options", {}).get("limit")]
+        given = [limit for limit in limits if limit is not None]
+        loaded = every if limits[2] is None else min(every, limits[2])
+        for key, expected in (("utterances", loaded), ("no_vote_in_label_set", 0)):
+            self.findings.expect(f"{where}: key {key}", described["counts"].get(key), expected)
+        self.findings.expect(f"{where}: counts", sorted(described["counts"]), EMBEDDED_COUNTS)
+        self.findings.expect(f"{where}: sources", described.get("sources"), EMBEDDED_SOURCE)
+        wanted = kept_of(ids, min(given) if given else None)
+        if corpus.ids != wanted:
+            apart = sorted(set(corpus.ids) ^ set(wanted))
+            self.findings.note(
+                f"inputs/utterances.jsonl: corpus {name}: found others than the package's own that "
+                f"the limit keeps, such as {shown(apart[0], 60)}"
+            )
+
     def _check_counts(self, name, corpus):
         """There are as many utterances, votes and speakers as plan, run and loader say."""
         where, counts = f"inputs/corpora.json: corpus {name}", self.described[name]["counts"]
-        entry = next(entry for entry in self.plan["corpora"] if entry["id"] == name)
+        entry = self._entry(name)
+        keys = ["counts", "options", "sources"]
+        self.findings.expect(f"{where}: keys", sorted(self.described[name]), keys)
+        for key, value in [*counts.items(), *counts.get("dropped", {}).items()]:
+            if isinstance(value, float) and value.is_integer():
+                raise fault(
+                    f"{where}: key {shown(key, 40)}", value, "a whole number, as a run writes it"
+                )
+        sources = self.described[name]["sources"]
+        for one in sources if isinstance(sources, list) else [sources]:
+            pair = isinstance(one, list) and len(one) == 2 and all(isinstance(x, str) for x in one)
+            if not pair or not one[0].isprintable() or not HEX.fullmatch(one[1]):
+                raise fault(f"{where}: sources", one, "a path and a SHA-256")
+        for key in COUNTED:
+            if type(counts.get(key)) not in (int, float):
+                raise fault(f"{where}: key {key}", counts.get(key), "a number")
+        clips = [clip for clip in corpus.clips if clip]
+        shared = len(clips) - len(set(clips))
+        self.findings.expect(f"{where}: key same_clip", counts["same_clip"], shared)
+        if self.embedded(name):
+            self._check_embedded(name, corpus)
         for key, value in [*counts.items(), *counts.get("dropped", {}).items()]:
             if type(value) in (int, float) and value < 0:
                 raise Broken(f"{where}: key {shown(key, 40)}: found {value}, expected 0 or more")
@@ -1981,7 +2161,11 @@ class Study:
 
     def asked(self, model, prompt_id, corpus):
         """A prompt's text as the model reads it, its labels filled in."""
-        text = self.folder.text(f"config/prompts/{model}/{prompt_id}.txt").rstrip("\n")
+        path = f"config/prompts/{model}/{prompt_id}.txt"
+        text = self.folder.text(path)
+        if not text.endswith("\n") or text.endswith("\n\n"):
+            raise fault(path, text[-20:], "one line feed at its end")
+        text = text[:-1]
         return text.replace("{labels}", ", ".join(self.corpora[corpus].labels))
 
     def check_files(self):
@@ -2002,6 +2186,11 @@ class Study:
             raise Unreadable(f"{path}: no such file, expected one: a filled cell needs it")
         for path in sorted(there - expected):
             raise Broken(f"{path}: found a file that no filled cell needs, expected none")
+        asked = {strategy.prompt for strategy in self.strategies.values()} | {"verifier"}
+        prompts = {f"config/prompts/{model}/{name}.txt" for model in self.models for name in asked}
+        for path in sorted(self.folder.paths - prompts):
+            if path.startswith("config/prompts/"):
+                raise Broken(f"{path}: found a prompt that nobody asks, expected none")
 
 
 TEXT, LIST, MAP, COUNT, NUMBER = (str,), (list,), (dict,), (int,), (int, float)
@@ -2054,7 +2243,7 @@ def check_shapes(plan, run, models, described):
         need(where, spec, id=TEXT, engine=TEXT, engines=LIST, revision=(str, NONE))
         need(where, spec, capabilities=LIST)
     for name, corpus in described.items():
-        need(f"inputs/corpora.json: {shown(name, 60)}", corpus, counts=MAP)
+        need(f"inputs/corpora.json: {shown(name, 60)}", corpus, counts=MAP, options=MAP)
 
 
 def same_row(path, numbered, expected):
@@ -2103,7 +2292,7 @@ SCORE = re.compile(r'"score": (null|[0-9][0-9.e+-]*), ')
 TAIL = re.compile(
     r'"rendered_prompt_sha256": "[^"\\\x00-\x1f]*", "prompt_tokens": (0|[1-9][0-9]{0,17}), '
     r'"audio_s": ([0-9][0-9.e+-]*), "truncated": (true|false)'
-    r'(?:, "served_model": \["[^"\\\x00-\x1f]+"(?:, "[^"\\\x00-\x1f]+")*\])?}'
+    r'(, "served_model": \["[^"\\\x00-\x1f]+"(?:, "[^"\\\x00-\x1f]+")*\])?}'
 )
 
 
@@ -2139,8 +2328,9 @@ class Rows:
     Each row is compared with the text that its question expects, so few rows are parsed as JSON.
     """
 
-    def __init__(self, folder, path):
+    def __init__(self, folder, path, model):
         self.path, self.number = path, 0
+        self.remote, self.hears = model["engine"] == "openai", model.get("audio_seconds")
         self.lines = folder.lines(path)
         self.tally = Tally()
         # Of the draws that brought something: what was sent.
@@ -2223,6 +2413,13 @@ class Rows:
         if match is None:
             raise self._misfit(line, head, about)
         seconds = number_of(match[2], self, line, head, about)
+        if match[4] and not self.remote:
+            raise fault(f"{self.where(about)}: key served_model", match[4], "none of a local model")
+        if match[3] == "true" and self.hears is None:
+            raise fault(f"{self.where(about)}: key truncated", True, "false of this model")
+        if self.hears is not None and seconds > self.hears + 1:
+            told = f"{self.hears} at most, as the model hears no more"
+            raise fault(f"{self.where(about)}: key audio_s", seconds, told)
         self.tally.draws += 1
         self.tally.truncated += match[3] == "true"
         if not failed:
@@ -2354,7 +2551,8 @@ class Stream:
     def __init__(self, study, question):
         self.question, self.forced = question, question.kind == "forced"
         self.asking = Asking(study, question)
-        self.answers = Rows(study.folder, f"answers/{question.path}")
+        models, judge = study.models, study.judges[question.model]
+        self.answers = Rows(study.folder, f"answers/{question.path}", models[question.model])
         self.scores: Any = None
         self.quality = Quality(question.judged)
         self.curves = None
@@ -2363,7 +2561,7 @@ class Stream:
         ):
             self.curves = Curves(question)
         if question.judged:
-            self.scores = Rows(study.folder, f"scores/{question.path}")
+            self.scores = Rows(study.folder, f"scores/{question.path}", models[judge])
 
     def draw(self, utterance, clip, reading, failures):
         """(candidates, failure) about one clip.
@@ -2839,6 +3037,7 @@ class PredictionRows:
         plain = (
             (shares is None or (isinstance(shares, list) and len(shares) == width))
             and all(type(one) in (int, float) for one in numbers)
+            and all(math.copysign(1, one) > 0 for one in shares or [])  # -0.0 is another spelling
             and all(type(one) is int and 0 <= one < 2**31 for one in counts)
             and isinstance(row["failure"], str)
         )
@@ -3844,7 +4043,7 @@ class Tables:
             counts = list(sizes.values())
             for name, value in CONTRAST_OF.items():
                 made[f"{name}_against_{of}"] = Interval(
-                    value(total), list(map(value, without)), counts, self.level
+                    value(total), list(map(value, without)), counts, DECIDING
                 )
         for of in ("greedy", "tempered"):
             for name in CONTRASTS:
@@ -4072,7 +4271,7 @@ class Tables:
         self.text(where, row, "n", n)
         self.text(where, row, "speakers", len(sizes))
         made = {
-            key: Interval.of_mean(sums, sizes, level=0.95)
+            key: Interval.of_mean(sums, sizes, level=self.level)
             for key, sums in zip(CURVED, (js, brier, apart))
         }
         self.number(where, row, "g_eff", made["brier"].effective)
@@ -4081,7 +4280,7 @@ class Tables:
             made["js_divergence_bits"].reason = made["brier"].reason = why
         if method in (POOL, "greedy"):
             why = "is what is compared" if method == POOL else "no samples"
-            made["same_draws"] = Interval(NAN, [], [], 0.95)
+            made["same_draws"] = Interval(NAN, [], [], DECIDING)
             made["same_draws"].reason = "no budget" if k == LIMIT else why
         elif made["same_draws"].reason == STILL and curves.apart.get((method, k), 0.0) <= 1e-12:
             both = made["same_draws"]
@@ -4260,13 +4459,13 @@ def priors_without(corpus):
     return made
 
 
-UNKNOWN = Interval(NAN, [], [], 0.95)
+UNKNOWN = Interval(NAN, [], [], DECIDING)
 
 
 def far_above_0(sums, sizes):
     """Whether the sum of speakers' sums is at least 3 standard errors above 0."""
     total = math.fsum(sums)
-    own = Interval(total, [total - one for one in sums], sizes, 0.95)
+    own = Interval(total, [total - one for one in sums], sizes, DECIDING)
     return not own.reason and total > 0 and total >= 3 * own.error
 
 
@@ -4823,7 +5022,7 @@ class Evidence:
         terms: the (weight, column, loss) that it is made of, in case nothing differs.
         """
         sizes = self.sizes(corpus)
-        interval = Interval.of_mean(sums, sizes, level=0.95)
+        interval = Interval.of_mean(sums, sizes, level=DECIDING)
         nothing = False
         if interval.reason == STILL and max(map(abs, sums)) <= 1e-12 * sum(sizes):
             columns = [(weight, self.losses[key, name]) for weight, key, name in terms]
@@ -4839,7 +5038,7 @@ class Evidence:
         parts = [[row[place] for row in rows] for place in there]
         total = [math.fsum(column) for column in zip(*parts)]
         without = [value(list(map(sub, total, one))) for one in parts]
-        interval = Interval(value(total), without, [sizes[place] for place in there], 0.95)
+        interval = Interval(value(total), without, [sizes[place] for place in there], DECIDING)
         return Estimate.of(interval, sum(sizes), interval.value == 0)
 
     # -- whether models hear --
@@ -5039,7 +5238,7 @@ def share_gap(claim, evidence):
 
 def above_noise(sums, sizes):
     there = [(one, size) for one, size in zip(sums, sizes) if size]
-    own = Interval.of_mean(*zip(*there), level=0.95)
+    own = Interval.of_mean(*zip(*there), level=DECIDING)
     if own.reason or own.value <= 0 or own.value < 3 * own.error:
         raise Untestable("standard errors above 0")
 
@@ -5493,32 +5692,220 @@ class Flips:
 
 
 STATEMENT, CRATE = "provenance/statement.json", "ro-crate-metadata.json"
+HOME = "https://arxiv.org/abs/2602.03873"
+RO_CRATE = "https://w3id.org/ro/crate/1.1"
+PROCESS_RUN = "https://w3id.org/ro/wfrun/process/0.5"
+RUN_TERMS = "https://w3id.org/ro/terms/workflow-run"
+APACHE = "https://spdx.org/licenses/Apache-2.0"
+MEDIA = {
+    "csv": "text/csv",
+    "gz": "application/gzip",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "md": "text/markdown",
+    "py": "text/x-python",
+    "yaml": "application/yaml",
+}
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 
 
-def check_provenance(folder, run, findings):
-    """Statement and crate name the files of this bundle with their hashes, each once."""
-    statement, crate = folder.document(STATEMENT), folder.document(CRATE)
-    told = {path: folder.hashed(path) for path in folder.paths - {STATEMENT, CRATE}}
-    definition = statement["predicate"]["buildDefinition"]
-    findings.expect(f"{STATEMENT}: run", definition["externalParameters"]["run"], run)
-    named = statement["subject"] + statement["predicate"]["runDetails"]["byproducts"]
-    named += [definition["externalParameters"]["plan"]]
-    named += [definition["internalParameters"]["environment"]]
-    hashes = {one["name"]: one["digest"]["sha256"] for one in named}
-    drawn = ("answers/", "scores/", "predictions/", "tables/", "log/")
-    wanted = {path for path in told if path.startswith(drawn)} | {PLAN, "env/machine.json"}
-    findings.expect(f"{STATEMENT}: number of files", len(named), len(wanted))
-    for path in sorted(wanted):
-        findings.expect(f"{STATEMENT}: hash of {path}", hashes.get(path), told[path][0])
-    subjects = {one["name"] for one in statement["subject"]}
-    tables = {path for path in told if path.startswith("tables/")}
-    findings.expect(f"{STATEMENT}: subject", sorted(subjects), sorted(tables))
-    files = [one for one in crate["@graph"] if one["@type"] == "File"]
-    entries = {one["@id"]: (one["sha256"], one["contentSize"]) for one in files}
+def check_provenance(study, findings):
+    """Statement and crate are those that the other files give (docs/bundle.md)."""
+    folder = study.folder
+    texts = [folder.text(path) for path in (STATEMENT, CRATE)]
+    statement, crate = (strict_json(text, path) for text, path in zip(texts, (STATEMENT, CRATE)))
+    told = {path: folder.hashed(path) for path in sorted(folder.paths - {STATEMENT, CRATE})}
+    made = statement_of(study, folder.document("env/machine.json"), told)
+    same_document(STATEMENT, texts[0], statement, made, findings)
     told[STATEMENT] = folder.hashed(STATEMENT)
-    findings.expect(f"{CRATE}: number of files", len(files), len(told))
-    for path, found in sorted(told.items()):
-        findings.expect(f"{CRATE}: hash and size of {path}", entries.get(path), found)
+    date = crate_date(crate)
+    made = crate_of(study.plan, study.run["ambiemo"], date, dict(sorted(told.items())))
+    same_document(CRATE, texts[1], crate, made, findings)
+
+
+def statement_of(study, machine, told):
+    """The in-toto statement. told: (hash, size) of every other file but the crate, by path."""
+    plan = {"name": PLAN, "digest": {"sha256": told[PLAN][0]}}
+    environment = {"name": "env/machine.json", "digest": {"sha256": told["env/machine.json"][0]}}
+
+    def below(*folders):
+        return [
+            {"name": path, "digest": {"sha256": digest}}
+            for path, (digest, _) in told.items()
+            if path.startswith(folders)
+        ]
+
+    source, needs = machine.get("source", {}), []
+    if source.get("tree"):
+        tree = source["tree"]
+        digest, clean = {"gitTree": tree.rsplit(":", 1)[1]}, {"clean": source["clean"]}
+        needs.append({"uri": tree, "digest": digest, "annotations": clean})
+    elif source.get("python_files_sha256"):
+        digest = {"sha256": source["python_files_sha256"]}
+        needs.append({"name": f"ambiemo {source['version']}", "digest": digest})
+    for name, model in sorted(study.models.items()):
+        revision = model.get("revision") or ""
+        said = {"weights": model.get("weights"), "revision": revision}
+        need = {"name": f"model {name}", "annotations": said}
+        if COMMIT.fullmatch(revision):
+            need["digest"] = {"gitCommit" if len(revision) == 40 else "sha256": revision}
+        needs.append(need)
+    for name, corpus in sorted(study.described.items()):
+        needs += [
+            {"name": f"corpus {name}: {path}", "digest": {"sha256": digest}}
+            for path, digest in sorted(corpus["sources"])
+        ]
+    version = study.run["ambiemo"]
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": below("tables/"),
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "urn:ambiemo:run:v1",
+                "externalParameters": {"plan": plan, "run": study.run},
+                "internalParameters": {"environment": environment},
+                "resolvedDependencies": needs,
+            },
+            "runDetails": {
+                "builder": {"id": f"urn:ambiemo:{version}", "version": {"ambiemo": version}},
+                "byproducts": below("answers/", "scores/", "predictions/", "log/"),
+            },
+        },
+    }
+
+
+def crate_date(crate):
+    """The day that a crate says its run ended, or None: nothing in data/ knows it."""
+    graph = crate.get("@graph") if isinstance(crate, dict) else None
+    root = graph[1] if isinstance(graph, list) and len(graph) > 1 else None
+    date = root.get("datePublished") if isinstance(root, dict) else None
+    if date is not None and not (isinstance(date, str) and DAY.fullmatch(date)):
+        raise fault(f"{CRATE}: datePublished", date, "a day such as 2026-11-28")
+    return date
+
+
+def crate_of(plan, version, date, told):
+    """The RO-Crate. told: (hash, size) of every other file, by path."""
+    name, us = plan["name"], {"@id": "#contributors"}
+    software = f"{HOME}#ambiemo-{version}"
+
+    def parts(*folders):
+        return [{"@id": path} for path in told if path.startswith(folders)]
+
+    metadata = {
+        "@id": CRATE,
+        "@type": "CreativeWork",
+        "conformsTo": {"@id": RO_CRATE},
+        "about": {"@id": "./"},
+    }
+    root = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": f"ambiemo bundle {name}",
+        "description": plan["title"] or f"Answers, predictions and tables of the plan {name}",
+        "license": {"@id": APACHE},
+        "conformsTo": {"@id": PROCESS_RUN},
+        "hasPart": parts(""),
+        "mentions": {"@id": "#run"},
+        "author": us,
+        "publisher": us,
+    }
+    run = {
+        "@id": "#run",
+        "@type": "CreateAction",
+        "name": f"ambiemo run of the plan {name}",
+        "description": "Drew answers from the models, made predictions and tables of them. "
+        "env/machine.json says on what.",
+        "instrument": {"@id": software},
+        "object": parts("config/", "inputs/"),
+        "result": parts("predictions/", "tables/"),
+        "agent": us,
+        "actionStatus": "http://schema.org/CompletedActionStatus",
+    }
+    if date is not None:
+        root["datePublished"] = run["endTime"] = date
+    package = {
+        "@id": software,
+        "@type": "SoftwareApplication",
+        "name": "ambiemo",
+        "description": "Reproduction package of arXiv 2602.03873",
+        "softwareVersion": version,
+        "url": HOME,
+    }
+    people = {**us, "@type": "Organization", "name": "ambiemo contributors", "url": HOME}
+    licence = {
+        "@id": APACHE,
+        "@type": "CreativeWork",
+        "name": "Apache License 2.0",
+        "identifier": "Apache-2.0",
+        "description": "of what the package wrote; answers and votes: see README.md",
+    }
+    profile = {
+        "@id": PROCESS_RUN,
+        "@type": "CreativeWork",
+        "name": "Process Run Crate",
+        "version": "0.5",
+    }
+    files = [
+        {
+            "@id": path,
+            "@type": "File",
+            "name": path,
+            "encodingFormat": MEDIA.get(path.rsplit(".", 1)[-1], "text/plain"),
+            "contentSize": size,
+            "sha256": digest,
+        }
+        for path, (digest, size) in told.items()
+    ]
+    return {
+        "@context": [f"{RO_CRATE}/context", {"sha256": f"{RUN_TERMS}#sha256"}],
+        "@graph": [metadata, root, run, package, people, licence, profile, *files],
+    }
+
+
+def same_document(path, text, found, made, findings):
+    """Note where a document is not the one made here, to the letter."""
+    apart = first_apart(found, made, "")
+    if apart:
+        findings.note(f"{path}: {apart[0]}: found {shown(apart[1])}, expected {shown(apart[2])}")
+    elif text != json.dumps(made, indent=1, ensure_ascii=False) + "\n":
+        findings.note(f"{path}: found another spelling than json.dumps with indent=1 gives")
+
+
+def first_apart(found, made, where):
+    """(place, found, expected) of the first difference of two JSON values, or None."""
+    if isinstance(found, dict) and isinstance(made, dict):
+        keys = [*made, *(key for key in found if key not in made)]
+        pairs = [(key, found.get(key), made.get(key)) for key in keys]
+    elif isinstance(found, list) and isinstance(made, list):
+        if len(found) != len(made):
+            return where or "all", f"{len(found)} entries", f"{len(made)} entries"
+        pairs = [(place, *both) for place, both in enumerate(zip(found, made))]
+    else:
+        alike = found == made and type(found) is type(made)
+        return None if alike else (where or "all", found, made)
+    for key, one, other in pairs:
+        apart = first_apart(one, other, f"{where}.{shown(str(key), 60)}".lstrip("."))
+        if apart:
+            return apart
+    return None
+
+
+LOG_KEYS = "barren calls dollars failed reused seconds stopped".split()
+MACHINE_KEYS = (
+    "batch_invariant cpu cuda_of_driver gpus image memory_gib packages platform python settings "
+    "source"
+).split()
+
+
+def check_notes(folder, findings):
+    """What tells of one machine and run has its own keys, and nothing beside them."""
+    for path, keys in (("log/run.log", LOG_KEYS), ("env/machine.json", MACHINE_KEYS)):
+        found = folder.document(path)
+        if not isinstance(found, dict) or sorted(found) != keys:
+            findings.note(f"{path}: found {shown(found)}, expected an object of {', '.join(keys)}")
 
 
 class Check:
@@ -5540,6 +5927,7 @@ class Check:
             if path.endswith(".json"):
                 folder.document(path)
         study.check_files()
+        check_notes(folder, findings)
         if findings.count:
             return
         tables, failures = Tables(study, self.counted), Failures(folder)
@@ -5554,7 +5942,7 @@ class Check:
         failures.finish()
         tables.check_claims()
         tables.finish()
-        check_provenance(folder, study.run, findings)
+        check_provenance(study, findings)
         resting = self.counted.made + self.counted.given
         if 2 * self.counted.given > resting:
             findings.note(
@@ -5600,6 +5988,9 @@ class Check:
                 told += [f"{counted.untold} rows of floors.csv on the embedded true distribution"]
             told += ["results.md, exact bytes (ambiemo verify does that)"]
             print(f"not checked: {'; '.join(told + self._believed())}")
+            told = self._settings()
+            if told:
+                print(f"not at its default: {', '.join(told)}")
         if broken:
             findings.note(broken)
         for line in findings.first:
@@ -5612,12 +6003,29 @@ class Check:
         print(f"broken: {findings.count} differences{more} {summary}".rstrip())
         return 1
 
+    def _settings(self):
+        """Settings of the plan that move numbers and are not the defaults."""
+        plan = self.study.plan
+        told = [
+            f"{part}.{key} {shown(str(plan[part].get(key)), 80)}"
+            for part, values in DEFAULTS.items()
+            for key in values
+            if plan[part].get(key) != values[key]
+        ]
+        for name, strategy in self.study.strategies.items():
+            if name not in STRATEGIES and any(own is not None for own in strategy.own):
+                told.append(f"{shown(name, 60)} (weights of its own)")
+        return told
+
     def _believed(self):
         """What nothing in the bundle can show."""
         corpora = self.study.corpora.values()
+        others = [name for name in self.study.corpora if not self.study.embedded(name)]
         shared = sum(len(corpus.clips) - len(set(corpus.clips)) for corpus in corpora)
         acted = sum(corpus.acted for corpus in corpora if 0 < corpus.acted < len(corpus.ids))
-        told = ["whether the models gave these answers and the raters these votes"]
+        told = ["whether the models gave these answers"]
+        if others:
+            told.append(f"utterances, clips, speakers and votes of {', '.join(others)}")
         if self.counted.believed:
             told += [f"whether {self.counted.believed} answers called unparsed name no shares"]
         if shared:

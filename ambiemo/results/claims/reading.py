@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ambiemo.durable import sha256
-from ambiemo.errors import BadInput
+from ambiemo.errors import BadInput, nearest
 from ambiemo.models import MODELS
 
 About = Literal["paper", "embedded"]
@@ -170,9 +170,7 @@ def read(data: bytes, name: str) -> Claims:
         raise BadInput(f"{name}: {_first(error, content)}") from error
     for where, what, found, known in _names(made, ESTIMATORS, RULES, LOSSES):
         if found not in known:
-            raise BadInput(
-                f"{name}: {where}: {what} '{found}' is unknown; there are {', '.join(known)}"
-            )
+            raise BadInput(f"{name}: {where}: {what} '{found}' is unknown; {nearest(found, known)}")
     seen: set[str] = set()
     for claim in made.claims:
         if claim.id in seen:
