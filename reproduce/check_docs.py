@@ -7,6 +7,7 @@ In every page (README, CONTRIBUTING, docs/, and the pages that lie next to what 
 
 - a link leads to a file of the repository, and its anchor to a heading of that page (as GitHub
   spells anchors; `make docs` asks the same of the site);
+- every page of docs/ is in the site's navigation;
 - a paragraph is one line, which editors wrap and a diff shows whole;
 - every `ambiemo ...` exists, with its options; every `make ...` has its target and variables;
 - the pages of docs/reference/, the figures and README's made lines are what code and bundle say.
@@ -15,7 +16,7 @@ In every page (README, CONTRIBUTING, docs/, and the pages that lie next to what 
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -112,7 +113,8 @@ def wrong_command(line: str) -> str:
         if found is None:
             return f"no command '{rest[0]}'" if re.fullmatch(r"[a-z][\w-]*", rest[0]) else ""
         command, rest = found, rest[1:]
-    known = {name for one in command.get_params(click.Context(command)) for name in one.opts}
+    params = command.get_params(click.Context(command))
+    known = {name for one in params for name in (*one.opts, *one.secondary_opts)}
     for word in rest:
         option = word.partition("=")[0]
         if word.startswith("-") and option not in known and not re.fullmatch(r"-\d.*", word):
@@ -138,9 +140,18 @@ def wrong_commands(text: str) -> Iterator[str]:
             yield f"`{line.strip()[:80]}`: {why}"
 
 
+def not_in_the_site(paths: Iterable[Path]) -> Iterator[str]:
+    """Pages of docs/ that the site's navigation does not name."""
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for path in paths:
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith("docs/") and f": {name.removeprefix('docs/')}\n" not in navigation:
+            yield f"{name}: not in the navigation of mkdocs.yml"
+
+
 def findings() -> list[str]:
     """What is wrong, by page."""
-    wrong = []
+    wrong = [*not_in_the_site(pages())]
     for path in pages():
         text = path.read_text("utf-8")
         found = [*wrong_links(path, text), *wrong_commands(text)]

@@ -96,7 +96,7 @@ def _help(text: str) -> Iterator[str]:
 
 
 def _spelling(option: click.Option, context: click.Context) -> str:
-    names = ", ".join(option.opts)
+    names = ", ".join([*option.opts, *option.secondary_opts])
     if option.is_flag:
         return names
     metavar = option.metavar or option.type.get_metavar(option, context) or _value(option.type)

@@ -47,6 +47,13 @@ def test_what_leads_nowhere_is_found(text: str, said: str) -> None:
     assert said in found[0]
 
 
+def test_a_page_that_the_navigation_lacks_is_found() -> None:
+    pages = [ROOT / "docs/forgotten.md", ROOT / "docs/claims.md", ROOT / "README.md"]
+    assert list(check_docs.not_in_the_site(pages)) == [
+        "docs/forgotten.md: not in the navigation of mkdocs.yml"
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -75,7 +75,8 @@ def test_a_server_of_your_own_becomes_a_bundle_as_the_page_says(tmp_path: Path) 
     finally:
         server.close()
     results = (tmp_path / "artifacts/mine/data/tables/results.csv").read_text("utf-8")
-    assert "tiny,mine,majority_vote,none,all,24,0," in results
+    assert "tiny,mine,majority_vote,none,all,12,0," in results
+    assert (tmp_path / "artifacts/mine.html").is_file()
     assert server.url not in "".join(
         path.read_text("utf-8")
         for path in (tmp_path / "artifacts/mine/data").rglob("*.json*")

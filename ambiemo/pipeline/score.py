@@ -15,7 +15,7 @@ from ambiemo.draws import Draw
 from ambiemo.errors import Broken
 from ambiemo.pipeline.store import AnswerFile, AnswerStore
 from ambiemo.plan.expand import Expanded
-from ambiemo.plan.sharing import Question, asking, distinct, judging, questions_of
+from ambiemo.plan.sharing import Judge, Question, asking, distinct, judging, questions_of
 
 
 class Judgements(Sequence[Draw]):
@@ -31,7 +31,7 @@ class Judgements(Sequence[Draw]):
         question: Question,
         clips: Sequence[Utterance],
         ask: Callable[[Utterance], Draw],
-        judge: Callable[[Draw, int, str], Draw],
+        judge: Judge,
         file: AnswerFile,
         answered: NDArray[np.int64],
         stored: NDArray[np.int64],
@@ -58,12 +58,13 @@ class Judgements(Sequence[Draw]):
         number, index = divmod(place, self.question.judged)
         draw = self.ask(self.clips[int(self.answered[number])])
         candidates = self.file.answer(draw.key, int(self.stored[number])).candidates
-        if index >= len(candidates):
+        judged = [one.text for one in candidates[: self.question.judged]]
+        if len(judged) < self.question.judged:
             raise Broken(
                 f"{self.file.path}: {draw.utterance_id} (draw {draw.key[:12]}…): found {len(candidates)} candidates, "
                 f"expected {self.question.decoding.count}; the engine brought fewer than it was asked for"
             )
-        return self.judge(draw, index, candidates[index].text)
+        return self.judge(draw, index, judged)
 
 
 def judgements(
