@@ -198,9 +198,10 @@ def answers_of(
             draw = ask(utterance)
             rows, read = answer_rows(draw, answered(draw, corpus.labels, mended), corpus.labels)
             judged = [] if "failure" in rows[0] else rows[: question.judged]
-            asked = [judge(draw, row["index"], row["text"]) for row in judged]
+            texts = [row["text"] for row in judged]
+            asked = [judge(draw, row["index"], texts) for row in judged]
             about = [
-                score_row(one, index, answered(one, corpus.labels, False))
+                score_row(one, index, answered(one, corpus.labels, False), len(texts))
                 for index, one in enumerate(asked)
             ]
             one.add(rows, [parsed.distribution for parsed in read], about)

@@ -64,7 +64,9 @@ def test_the_lazily_made_draws_are_those_of_judging_each_candidate(tmp_path: Pat
         judge = judging(expanded, question)
         for draw in draws(expanded, question):
             texts = [one.text for one in answer(draw).candidates]
-            expected += [judge(draw, index, texts[index]) for index in range(question.judged)]
+            expected += [
+                judge(draw, index, texts[: question.judged]) for index in range(question.judged)
+            ]
     assert name == "tiny"
     assert all_of(asked) == expected
     assert len({draw.key for draw in expected}) == len(expected) == 6 * (3 + 2)

@@ -597,7 +597,7 @@ def test_a_plan_s_revision_reaches_the_draw_and_the_bundle_s_record(
     expanded = expand(plan)
     judged = next(one for one in sharing.questions_of(expanded) if one.decoding.count == 3)
     draw = next(sharing.draws(expanded, judged))
-    judged_draw = sharing.judging(expanded, judged)(draw, 0, "x")
+    judged_draw = sharing.judging(expanded, judged)(draw, 0, ["x"])
     assert (draw.revision, judged_draw.revision) == (COMMIT, COMMIT[::-1])
     other = expand(
         check(small(models=[{"id": "ultravox-v0.3", "revision": "b" * 40}], verifier=judge), "plan")

@@ -54,7 +54,9 @@ def test_dollars_are_what_the_engine_would_set_aside_for_the_longest_answers() -
         ):
             expected[draw.model] += aside(draw, utterance)
             for index in range(which.judged):
-                score = sharing.judging(expanded, which)(draw, index, "x" * READ_AGAIN * longest)
+                score = sharing.judging(expanded, which)(
+                    draw, index, ["x" * READ_AGAIN * longest] * which.judged
+                )
                 expected[score.model] += aside(score, utterance)
     for engine in engines.values():
         engine.close()

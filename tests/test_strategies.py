@@ -108,6 +108,13 @@ HAND = {
     ("none", "linear_pool"): [1.1 / 3, 1.3 / 3, 0.6 / 3],
     ("none", "vote_share"): [1 / 3, 1 / 3, 1 / 3],
 }
+HAND |= {
+    (other, name): found
+    for other in ("rubric", "listwise")  # the same number, asked for in another way
+    for (one, name), found in HAND.items()
+    if one == "verifier"
+}
+
 REFUSED = {
     **{
         (one, name): f"{name} reads no scores, so the scorer {one} would be paid for nothing"

@@ -9,7 +9,7 @@ naming file and row.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ambiemo.bundle.contents import (
@@ -28,9 +28,9 @@ from ambiemo.draws import Draw
 from ambiemo.errors import Broken
 from ambiemo.jsonlines import Row, strict
 from ambiemo.models import ModelSpec
-from ambiemo.models.parsing import parse_candidate, parse_score
+from ambiemo.models.parsing import parse_candidate
 from ambiemo.plan.expand import Expanded, Missing, laid_out
-from ambiemo.plan.sharing import Question, ask_of, distinct, judge_of
+from ambiemo.plan.sharing import Judge, Question, ask_of, distinct, judge_of, score_read
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.units import Gathered
 
@@ -226,14 +226,15 @@ def _stands(specs: Row, model: str, prompt_id: str, files: Mapping[str, bytes]) 
 
 def _judge(
     study: Study, question: Question, specs: Row, files: Mapping[str, bytes]
-) -> Callable[[Draw, int, str], Draw] | None:
+) -> Judge | None:
     if not question.judged:
         return None
     judge = study.judges[question.model]
     longest = study.plan.max_tokens.verifier
     return judge_of(
         judge,
-        **_stands(specs, judge, "verifier", files),
+        **_stands(specs, judge, question.judge, files),
+        prompt_id=question.judge,
         labels=study.labels[question.corpus],
         max_tokens=longest,
     )
@@ -383,19 +384,18 @@ def _judged(
     judged: Draw,
     answers: Sequence[Row],
     question: Question,
-    judge: Callable[[Draw, int, str], Draw] | None,
+    judge: Judge | None,
 ) -> list[Row]:
     """The verifier's rows about the first candidates of one draw."""
     assert judge is not None
-    told = []
+    told, texts = [], [row["text"] for row in answers[: question.judged]]
     for index in range(question.judged):
-        row = scores.take(
-            judge(judged, index, answers[index]["text"]), (FAILED_KEYS, SCORE_KEYS), index
-        )
+        asked = judge(judged, index, texts)
+        row = scores.take(asked, (FAILED_KEYS, SCORE_KEYS), index)
         if row["index"] != index:
             raise scores.fault(row, f"found candidate {row['index']}, expected {index}")
         if "failure" not in row:
-            read = parse_score(row["text"])
+            read = score_read(asked, index, question.judged, row["text"])
             scores.read(row, {"verdict": read.verdict, "score": read.score})
         told.append(row)
     return told

@@ -21,10 +21,10 @@ from ambiemo.errors import Broken, shown
 from ambiemo.jsonlines import Row, document, line, lines, rows, strict
 from ambiemo.limits import UTTERANCES, TooMuch, check_depth, parse_yaml
 from ambiemo.models import Price
-from ambiemo.models.parsing import Parsed, parse_candidate, parse_score
+from ambiemo.models.parsing import Parsed, parse_candidate
 from ambiemo.plan.expand import Cell
 from ambiemo.plan.schema import OWN_KEYS, ModelEntry, Plan, check
-from ambiemo.plan.sharing import Question
+from ambiemo.plan.sharing import Question, score_read
 from ambiemo.results.predictions import BITS, Column
 from ambiemo.results.study import Study, Unit
 from ambiemo.results.truths import Truths
@@ -83,13 +83,14 @@ def answer_rows(
     return told, parsed
 
 
-def score_row(draw: Draw, index: int, answer: Answer) -> Row:
-    """The row of a verifier's answer about candidate `index` of the utterance's draw."""
+def score_row(draw: Draw, index: int, answer: Answer, count: int = 1) -> Row:
+    """The row of a verifier's answer about candidate `index`, of `count` that are judged, of the
+    utterance's draw."""
     head, tail = _ends(draw, answer)
     if answer.failure:
         return {**head, "index": index, "failure": answer.failure, **tail}
     one = answer.candidates[0]
-    read = parse_score(one.text)
+    read = score_read(draw, index, count, one.text)
     return {
         **head,
         "index": index,
@@ -187,6 +188,7 @@ def _portable_model(entry: ModelEntry) -> dict[str, Any]:
 def question_row(question: Question) -> Row:
     """A question as config/questions.jsonl has it."""
     told = asdict(question) | {"serves": list(question.serves)}
+    del told["judge"]  # the name of the question says it
     return {
         "model": told.pop("model"),
         "corpus": told.pop("corpus"),

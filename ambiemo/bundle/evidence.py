@@ -14,7 +14,7 @@ from ambiemo import __version__, corpora, models
 from ambiemo.bundle.contents import naming, parsed, study_rows
 from ambiemo.bundle.difference import first_difference, first_of_lines
 from ambiemo.bundle.folder import opened
-from ambiemo.bundle.inputs import model_rows
+from ambiemo.bundle.inputs import model_rows, prompts_of
 from ambiemo.bundle.public import check_public
 from ambiemo.corpora.options import resolved
 from ambiemo.corpora.utterances import ACTED, Utterances
@@ -224,7 +224,7 @@ def _check_log(log: Row) -> None:
 def _check_models(plan: Plan, told: Row, files: Mapping[str, bytes]) -> None:
     """models.json and the prompts are this package's own, with what the plan changes of them."""
     _same("inputs/models.json", told, model_rows(plan))
-    asked = {entry.row().prompt for entry in plan.strategies} | {"verifier"}
+    asked = prompts_of(plan.strategies)
     expected = {
         f"config/prompts/{name}/{prompt}.txt": (models.prompt(spec, prompt) + "\n").encode()
         for name, spec in ((entry.id, entry.spec()) for entry in plan.asked_models)

@@ -3,6 +3,7 @@ the machine.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +14,7 @@ from ambiemo.bundle.shipped import readme, verifier
 from ambiemo.errors import shown
 from ambiemo.jsonlines import document
 from ambiemo.plan.expand import Expanded, Missing
-from ambiemo.plan.schema import Plan
+from ambiemo.plan.schema import Plan, StrategyEntry
 from ambiemo.results.claims.reading import fingerprint, packaged
 
 
@@ -48,13 +49,19 @@ def input_files(expanded: Expanded, limit: int | None) -> dict[str, bytes]:
         "README.md": readme(expanded.plan.name).encode("utf-8"),
         "verify.py": verifier(),
     }
-    asked = {entry.row().prompt for entry in expanded.plan.strategies} | {"verifier"}
+    asked = prompts_of(expanded.plan.strategies)
     for name, spec in expanded.specs.items():
         for prompt in sorted(asked):
             files[f"config/prompts/{name}/{prompt}.txt"] = (
                 models.prompt(spec, prompt) + "\n"
             ).encode("utf-8")
     return files
+
+
+def prompts_of(entries: Iterable[StrategyEntry]) -> set[str]:
+    """The prompts that strategies ask by, and those that their candidates are judged by."""
+    rows = [entry.row() for entry in entries]
+    return {row.prompt for row in rows} | {row.judge for row in rows if row.judge} | {"verifier"}
 
 
 def _missing(expanded: Expanded, item: Missing) -> dict[str, str]:

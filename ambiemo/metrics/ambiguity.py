@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ambiemo.labels import DECIMALS, LEVELS, entropy_bits
-from ambiemo.metrics.arithmetic import Array, pair, ratio, row_sum, totals
+from ambiemo.metrics.arithmetic import Array, grouped_totals, pair, ratio, row_sum, totals
 from ambiemo.metrics.inference import cluster_sums
 from ambiemo.metrics.jackknife import LEVEL, NO_SPREAD, Estimate, from_sums, sizes
 from ambiemo.metrics.panels import subpanels, whole_votes
@@ -75,10 +75,10 @@ class Levels(NamedTuple):
     constant: Array
 
     def error(self, predicted: Array) -> Array:
-        """B of predictions (m, K) in each level, times the share of splits, (m, 3): additive over
-        clips."""
-        cross = row_sum(self.votes * predicted[:, None, :])
-        return self.constant - 2 * cross + self.weight * row_sum(predicted**2)[:, None]
+        """B of predictions (..., m, K) in each level, times the share of splits, (..., m, 3):
+        additive over clips."""
+        cross = row_sum(self.votes * predicted[..., None, :])
+        return self.constant - 2 * cross + self.weight * row_sum(predicted**2)[..., None]
 
 
 class Row(NamedTuple):
@@ -183,16 +183,18 @@ def tempered(votes: npt.ArrayLike, predicted: npt.ArrayLike, clusters: Sequence[
         raise ValueError(f"clusters: found {len(names)}; fitting on the others needs at least 2")
     fold_of = {name: place % FOLDS for place, name in enumerate(names)}
     folds = np.array([fold_of[name] for name in clusters])
-    sums = _tempering_sums(counts, p)
     many = min(FOLDS, len(names))
-    by_fold = np.array([[totals(part[folds == fold]) for part in sums] for fold in range(many)])
+    table = _tempering_sums(counts, p).transpose(1, 0, 2).reshape(len(p), -1)
+    edges = np.concatenate([[0], np.cumsum(np.bincount(folds, minlength=many))])
+    by_fold = grouped_totals(table[np.argsort(folds, kind="stable")], edges).tolist()
     found = np.empty_like(p)
     for fold in range(many):
         inside = folds == fold
-        others = np.array(
-            [totals(part) for part in np.delete(by_fold, fold, axis=0).transpose(1, 0, 2)]
-        )
-        found[inside] = temper(p[inside], *_fitted(others, int((~inside).sum())))
+        others = [
+            math.fsum(part) for part in zip(*by_fold[:fold], *by_fold[fold + 1 :], strict=True)
+        ]
+        best = _fitted(np.array(others).reshape(len(EXPONENTS), -1), int((~inside).sum()))
+        found[inside] = temper(p[inside], *best)
     return found
 
 
@@ -388,7 +390,8 @@ def _fitted(sums: Array, n: int) -> tuple[float, float]:
     )
     for place in nearest:
         square, cross, away = sums[place].tolist()
-        mix = min(1.0, max(0.0, cross / away)) if away > 0 else 0.0
+        # Uniform answers are as far away as their rounding: any mix would fit them.
+        mix = min(1.0, max(0.0, cross / away)) if away > 1e-12 * n else 0.0
         loss = square - 2 * mix * cross + mix * mix * away
         if loss < best - 1e-12 * n:
             best, found = loss, (EXPONENTS[place], mix)

@@ -13,6 +13,7 @@ promise that of `Generator.integers`), and no BLAS is called.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -166,11 +167,19 @@ def cluster_sums(statistics: Array, clusters: Sequence[str]) -> Array:
         raise ValueError(f"{len(statistics)} utterances but {len(clusters)} cluster names")
     if not len(clusters):
         return np.zeros((0, statistics.shape[1]))
-    place = {name: code for code, name in enumerate(sorted(set(clusters)))}
-    codes = np.array([place[name] for name in clusters])
-    order = np.argsort(codes, kind="stable")
-    edges = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+    order, edges = grouping(tuple(clusters))
     return grouped_totals(statistics[order], edges)
+
+
+@lru_cache(maxsize=64)
+def grouping(clusters: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(order, edges): utterances cluster by cluster (n,), clusters in the order of their names, and
+    where each begins (C + 1,). A run asks for the same few again and again.
+    """
+    place = {name: code for code, name in enumerate(sorted(set(clusters)))}
+    codes = np.array([place[name] for name in clusters], dtype=np.int64)
+    edges = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+    return np.argsort(codes, kind="stable"), edges
 
 
 class Resamples:

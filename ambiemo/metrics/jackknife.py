@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from ambiemo.metrics.arithmetic import Array, totals
 from ambiemo.metrics.distribution import mean
-from ambiemo.metrics.inference import cluster_sums
+from ambiemo.metrics.inference import cluster_sums, grouping
 from ambiemo.metrics.student import critical, two_sided_p
 
 if TYPE_CHECKING:
@@ -144,10 +144,7 @@ def from_sums(
 
 def sizes(clusters: Sequence[str]) -> list[int]:
     """Utterances in each cluster, in the order of the names: the order of `cluster_sums`."""
-    found: dict[str, int] = {}
-    for name in clusters:
-        found[name] = found.get(name, 0) + 1
-    return [found[name] for name in sorted(found)]
+    return np.diff(grouping(tuple(clusters))[1]).tolist() if len(clusters) else []
 
 
 def estimate(

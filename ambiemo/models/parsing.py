@@ -277,6 +277,32 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
     return _score_in_prose(text, low, high)
 
 
+def parse_scores(
+    text: str, count: int, place: int, low: float = 0, high: float = 10
+) -> ParsedScore:
+    """Read the score at `place` (0 is the first) of a list of `count` scores in [low, high].
+
+    exact: the answer ends in a strict JSON object, in a code fence or not, whose only key is
+    "scores", with a list of so many numbers in range. Everything else is unparsed: a list that is
+    too short or too long does not say which score is whose.
+    """
+    if len(text) > LONGEST:
+        return ParsedScore("unparsed", None, f"the answer is longer than {LONGEST} characters")
+    body = text.rstrip().removesuffix("```").rstrip()
+    try:
+        pairs = json.loads(body[body.rfind("{") :], object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return ParsedScore("unparsed", None, "no JSON object ends the answer")
+    if not isinstance(pairs, list) or [pair[0] for pair in pairs] != ["scores"]:
+        return ParsedScore("unparsed", None, 'an object with other keys than "scores"')
+    told = pairs[0][1]
+    if not isinstance(told, list) or len(told) != count:
+        return ParsedScore("unparsed", None, f"not a list of {count} scores")
+    if not all(type(one) in (int, float) and low <= one <= high for one in told):
+        return ParsedScore("unparsed", None, f"a score that is not from {low:g} to {high:g}")
+    return ParsedScore("exact", float(told[place]))
+
+
 _SCALE = r"(?P<scale>\s{0,3}\(?\s{0,3}(?:/|(?:out\s{1,3})?of\b)\s{0,3}(?P<top>\d++)\)?)?+"  # "/10", "(out of 10)"
 _SCORE = re.compile(
     rf"\bscore\b{_QUOTE}\s{{0,3}}+(?:is|of|[:=-])?+\s{{0,3}}+{_QUOTE}\s{{0,3}}+(?P<number>{_NUMBER}){_SCALE}"

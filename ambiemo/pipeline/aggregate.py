@@ -30,7 +30,7 @@ from ambiemo.errors import AmbiemoError, BadInput, Broken
 from ambiemo.jsonlines import LEVEL, Row, line
 from ambiemo.pipeline.store import AnswerFile, Index
 from ambiemo.plan.expand import Expanded
-from ambiemo.plan.sharing import Question, asking, distinct, judging
+from ambiemo.plan.sharing import Judge, Question, asking, distinct, judging
 from ambiemo.results.study import Study, Unit, study_of
 from ambiemo.results.units import Gathered, UnitResult, all_units, unit_result
 
@@ -177,15 +177,15 @@ def _judged(
     draw: Draw,
     rows: Sequence[Row],
     question: Question,
-    judge: Callable[[Draw, int, str], Draw] | None,
+    judge: Judge | None,
     scores: Callable[[Draw], Answer],
 ) -> list[Row]:
     if judge is None or "failure" in rows[0]:
         return []
-    told = []
+    told, texts = [], [row["text"] for row in rows[: question.judged]]
     for index in range(question.judged):
-        asked = judge(draw, index, rows[index]["text"])
-        told.append(score_row(asked, index, scores(asked)))
+        asked = judge(draw, index, texts)
+        told.append(score_row(asked, index, scores(asked), question.judged))
     return told
 
 

@@ -146,7 +146,9 @@ class _SideBySide:
             one.corpus: sharing.distinct(self.expanded.corpora[one.corpus].utterances)
             for one in own
         }
-        asked = [(sharing.asking(self.expanded, one), clips[one.corpus]) for one in own]
+        # Questions that differ in the judging alone have the same draws.
+        drawn = {one.draws: one for one in own}.values()
+        asked = [(sharing.asking(self.expanded, one), clips[one.corpus]) for one in drawn]
         with self.turn[model]:
             return self._draw("model", model, "answers", asked)
 

@@ -15,7 +15,15 @@ from ambiemo.draws import Draw
 from ambiemo.errors import Broken
 from ambiemo.pipeline.store import AnswerFile, AnswerStore
 from ambiemo.plan.expand import Expanded
-from ambiemo.plan.sharing import Question, asking, distinct, judging, questions_of
+from ambiemo.plan.sharing import (
+    LISTWISE,
+    Judge,
+    Question,
+    asking,
+    distinct,
+    judging,
+    questions_of,
+)
 
 
 class Judgements(Sequence[Draw]):
@@ -31,13 +39,14 @@ class Judgements(Sequence[Draw]):
         question: Question,
         clips: Sequence[Utterance],
         ask: Callable[[Utterance], Draw],
-        judge: Callable[[Draw, int, str], Draw],
+        judge: Judge,
         file: AnswerFile,
         answered: NDArray[np.int64],
         stored: NDArray[np.int64],
     ) -> None:
         self.question, self.clips, self.ask, self.judge = question, clips, ask, judge
         self.file, self.answered, self.stored = file, answered, stored
+        self.listwise = question.judge == LISTWISE
 
     def __len__(self) -> int:
         return len(self.answered) * self.question.judged
@@ -58,12 +67,13 @@ class Judgements(Sequence[Draw]):
         number, index = divmod(place, self.question.judged)
         draw = self.ask(self.clips[int(self.answered[number])])
         candidates = self.file.answer(draw.key, int(self.stored[number])).candidates
-        if index >= len(candidates):
+        judged = [one.text for one in candidates[: self.question.judged]]
+        if index >= len(judged) or (self.listwise and len(judged) < self.question.judged):
             raise Broken(
                 f"{self.file.path}: {draw.utterance_id} (draw {draw.key[:12]}…): found {len(candidates)} candidates, "
                 f"expected {self.question.decoding.count}; the engine brought fewer than it was asked for"
             )
-        return self.judge(draw, index, candidates[index].text)
+        return self.judge(draw, index, judged)
 
 
 def judgements(

@@ -97,13 +97,18 @@ def _cost(
 
 
 def _questions(expanded: Expanded) -> Iterator[_Question]:
+    drawn: set[sharing.Question] = set()
     for one in sharing.questions_of(expanded):
         longest = _longest(expanded, one.model, one.decoding.max_tokens)
         size = _prompt_bytes(expanded, one.model, one.prompt_id, one.corpus)
-        yield _Question(one.model, one.corpus, 1, one.decoding.count, size, longest)
+        if one.draws not in drawn:  # questions that differ in the judging alone share their draws
+            drawn.add(one.draws)
+            yield _Question(one.model, one.corpus, 1, one.decoding.count, size, longest)
         if judged := one.judged:
             judge = expanded.verifier(one.model)
-            size = _prompt_bytes(expanded, judge, "verifier", one.corpus) + READ_AGAIN * longest
+            read = judged if one.judge == sharing.LISTWISE else 1
+            size = _prompt_bytes(expanded, judge, one.judge, one.corpus)
+            size += read * READ_AGAIN * longest
             yield _Question(
                 judge,
                 one.corpus,

@@ -11,12 +11,15 @@ from typing import Any, Literal
 from ambiemo import models
 from ambiemo.corpora.utterances import Utterance, Utterances
 from ambiemo.draws import Decoding, Draw
+from ambiemo.models.parsing import ParsedScore, parse_score, parse_scores
 from ambiemo.plan.expand import Cell, Expanded
 from ambiemo.plan.schema import Plan
 from ambiemo.seeds import seed
 from ambiemo.strategies import Strategy
 
 Audio = Literal["clip", "silence"]
+VERIFIER, LISTWISE = "verifier", "listwise"
+"""Prompts by which candidates are judged: one at a time, and all of them in one list."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Question:
     """All draws that ask one model the same about a corpus: one prompt, decoding and kind of audio.
 
     serves: the strategies that read the answers. judged: how many candidates of each draw (the
-    first so many) a verifier judges.
+    first so many) a verifier judges, by the prompt `judge`. Strategies that are judged by another
+    prompt than `verifier` have a question of their own, about the same draws: these are made once.
     """
 
     model: str
@@ -34,18 +38,27 @@ class Question:
     audio: Audio
     serves: tuple[str, ...]
     judged: int = 0
+    judge: str = VERIFIER
 
     @property
     def name(self) -> str:
         """Short name, unique among the questions to one model about one corpus: "direct.beam-5",
-        "direct.greedy.silence".
+        "direct.greedy.silence", "direct.beam-3.rubric".
         """
         kind = (
             self.decoding.kind
             if self.decoding.kind == "greedy"
             else f"{self.decoding.kind}-{self.decoding.count}"
         )
-        return ".".join([self.prompt_id, kind, *([self.audio] if self.audio != "clip" else [])])
+        other = [self.judge] if self.judge != VERIFIER else []
+        return ".".join(
+            [self.prompt_id, kind, *([self.audio] if self.audio != "clip" else []), *other]
+        )
+
+    @property
+    def draws(self) -> "Question":
+        """What tells its draws: questions that differ in the judging alone have the same ones."""
+        return replace(self, serves=(), judged=0, judge=VERIFIER)
 
     @property
     def unit(self) -> tuple[str, str]:
@@ -81,7 +94,15 @@ def questions(
         for question, own in asked.items()
     ]
     return sorted(
-        found, key=lambda one: (one.model, one.corpus, one.prompt_id, str(one.decoding), one.audio)
+        found,
+        key=lambda one: (
+            one.model,
+            one.corpus,
+            one.prompt_id,
+            str(one.decoding),
+            one.audio,
+            one.judge,
+        ),
     )
 
 
@@ -115,7 +136,13 @@ def _asked(
         audio: Audio = "silence" if cell.control == "silence" else "clip"
         yield (
             cell,
-            Question(*asked, most[asked] if wanted.kind == "sample" else wanted, audio, serves=()),
+            Question(
+                *asked,
+                most[asked] if wanted.kind == "sample" else wanted,
+                audio,
+                serves=(),
+                judge=cell.strategy.judge or VERIFIER,
+            ),
         )
 
 
@@ -180,12 +207,16 @@ def ask_of(
     return ask
 
 
-def judging(expanded: Expanded, which: Question) -> Callable[[Draw, int, str], Draw]:
+Judge = Callable[[Draw, int, Sequence[str]], Draw]
+"""(judged draw, index of a candidate, texts of all judged candidates) -> the verifier's draw."""
+
+
+def judging(expanded: Expanded, which: Question) -> Judge:
     """The function that makes the draw which asks the verifier about one candidate of a draw of
     `which`.
 
-    It takes the judged draw, the candidate's index and its text, verbatim. The verifier is given
-    the same clip.
+    It takes the judged draw, the candidate's index and the texts of all judged ones, verbatim. The
+    verifier is given the same clip.
     """
     judge = expanded.verifier(which.model)
     spec = expanded.specs[judge]
@@ -193,31 +224,64 @@ def judging(expanded: Expanded, which: Question) -> Callable[[Draw, int, str], D
         judge,
         revision=spec.revision or "",
         engine=expanded.engine(judge),
-        prompt=models.prompt(spec, "verifier"),
+        prompt_id=which.judge,
+        prompt=models.prompt(spec, which.judge),
         labels=expanded.corpora[which.corpus].labels,
         max_tokens=expanded.plan.max_tokens.verifier,
     )
 
 
 def judge_of(
-    judge: str, *, revision: str, engine: str, prompt: str, labels: Sequence[str], max_tokens: int
-) -> Callable[[Draw, int, str], Draw]:
+    judge: str,
+    *,
+    revision: str,
+    engine: str,
+    prompt_id: str,
+    prompt: str,
+    labels: Sequence[str],
+    max_tokens: int,
+) -> Judge:
     """The same from its parts."""
     same: dict[str, Any] = {
         "model": judge,
         "revision": revision,
         "engine": engine,
-        "prompt_id": "verifier",
+        "prompt_id": prompt_id,
         "decoding": Decoding("greedy", max_tokens=max_tokens),
         "purpose": "score",
         "labels": (),
     }
 
-    def judge_one(judged: Draw, index: int, candidate: str) -> Draw:
-        text = models.render(prompt, labels, candidate=candidate)
+    def judge_one(judged: Draw, index: int, candidates: Sequence[str]) -> Draw:
+        shown = candidates[index]
+        if prompt_id == LISTWISE:
+            order = shown_order(judged.key, index, len(candidates))
+            shown = "\n".join(
+                f"Answer {place}: {candidates[one]}" for place, one in enumerate(order, 1)
+            )
+        text = models.render(prompt, labels, candidate=shown)
         return replace(judged, **same, prompt=text, about=f"{judged.key}#{index}")
 
     return judge_one
+
+
+def shown_order(key: str, index: int, count: int) -> list[int]:
+    """In which order a listwise verifier is shown the candidates when it is asked about one.
+
+    key: of the judged draw. The candidates are put in the order of `seeds.seed("listwise", key,
+    number)` and turned by `index` places. So over the draws about a clip's candidates each of them
+    stands once in every place, and a preference for a place favours none.
+    """
+    order = sorted(range(count), key=lambda number: seed("listwise", key, number))
+    return order[index:] + order[:index]
+
+
+def score_read(judgement: Draw, index: int, count: int, text: str) -> ParsedScore:
+    """The score of candidate `index` of `count` in a verifier's answer."""
+    if judgement.prompt_id != LISTWISE:
+        return parse_score(text)
+    order = shown_order(judgement.about.rpartition("#")[0], index, count)
+    return parse_scores(text, count, order.index(index))
 
 
 def distinct(utterances: Sequence[Utterance]) -> Sequence[Utterance]:
@@ -323,7 +387,7 @@ def count_draws(expanded: Expanded) -> Counts:
             for cell in ready
             if cell.strategy.verified
         ),
-        answers=sum(len(set(clips[one.corpus])) for one in asked),
+        answers=sum(len(set(clips[one.corpus])) for one in {one.draws for one in asked}),
         scores=sum(len(set(clips[one.corpus])) * one.judged for one in asked),
     )
 

@@ -407,7 +407,7 @@ def draw_rows(
         decoding = kind if kind == "greedy" else f"{kind}({count})"
         found[("answer", question.prompt_id, decoding, question.audio)] = answers
         if question.judged:
-            asked = (f"score by {study.judges[model]}", "verifier", "greedy", question.audio)
+            asked = (f"score by {study.judges[model]}", question.judge, "greedy", question.audio)
             found[asked] = found.get(asked, Tally()) + scores
     heads = ("purpose", "prompt", "decoding", "audio")
     return [

@@ -98,7 +98,12 @@ class Strategy:
     @property
     def verified(self) -> bool:
         """True where a verifier ALM judges every candidate."""
-        return self.scorer == verifier
+        return bool(self.judge)
+
+    @property
+    def judge(self) -> str:
+        """The prompt by which a verifier ALM judges the candidates, "" if none does."""
+        return self.scorer.judge if self.scorer else ""
 
     @property
     def parts(self) -> dict[str, str]:
@@ -159,7 +164,7 @@ def misfit(row: Strategy) -> str:
             "and no other decoding does",
         ),
         (
-            row.decoding.kind == "forced" and row.scorer == verifier,
+            row.decoding.kind == "forced" and row.verified,
             "a verifier would judge bare labels that no model said; choose the scorer likelihood",
         ),
         (

@@ -42,6 +42,7 @@ class Scorer:
     score    Candidates -> (n, N), NaN for a candidate without a score
     weigh    ((n, N) scores, NaN = no weight; τ) -> (n, N) weights that sum to 1, or zeros where no candidate has a score
     needs    capabilities that the answering model must have
+    judge    the prompt by which a verifier ALM judges the candidates; "" if none does
     has_tau  whether the weights depend on τ
     """
 
@@ -50,11 +51,17 @@ class Scorer:
     weigh: Callable[[Floats, float], Floats]
     needs: frozenset[str] = frozenset()
     has_tau: bool = False
+    judge: str = ""
 
 
 LIKELIHOOD = frozenset({"likelihood"})
 likelihood = Scorer("likelihood", likelihood_of, softmax, LIKELIHOOD, has_tau=True)
 mean_likelihood = Scorer("mean_likelihood", mean_likelihood_of, softmax, LIKELIHOOD, has_tau=True)
-verifier = Scorer("verifier", verifier_of, proportional)
+verifier = Scorer("verifier", verifier_of, proportional, judge="verifier")
+# Variants of ours (grade I): the same verifier asked by criteria, or about all candidates at once.
+rubric = Scorer("rubric", verifier_of, proportional, judge="rubric")
+listwise = Scorer("listwise", verifier_of, proportional, judge="listwise")
 
-SCORERS: dict[str, Scorer] = {row.name: row for row in (likelihood, mean_likelihood, verifier)}
+SCORERS: dict[str, Scorer] = {
+    row.name: row for row in (likelihood, mean_likelihood, verifier, rubric, listwise)
+}

@@ -25,7 +25,7 @@ from ambiemo.metrics.intervals import MANY
 from ambiemo.metrics.jackknife import Estimate
 from ambiemo.metrics.signflip import sign_flips
 from ambiemo.metrics.student import critical, two_sided_p
-from ambiemo.results.claims.evidence import Evidence, Key, Untestable, mean_of
+from ambiemo.results.claims.evidence import Evidence, Key, Untestable, mean_of, means_of
 from ambiemo.results.claims.reading import POOL, REFERENCE, Claim, Place
 
 Moves = Mapping[Key, Array | float]
@@ -258,11 +258,17 @@ def worst_cell(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Fou
     """The smallest gain of any cell. p: the smallest after Holm over the cells, of those below
     0.
     """
-    parts, ps = [], []
-    for place in places:
-        found, p = _mean({place.corpus: _gain(place, claim, evidence, claim.metric)}, evidence)
-        parts.append(found)
-        ps.append(directed(p, found.value, -1))
+    known: dict[Place, tuple[Estimate, float]] = {}
+    for corpus in _corpora(places):
+        here = _of(corpus, places)
+        d = np.stack([_gain(one, claim, evidence, claim.metric) for one in here], axis=1)
+        flipped = flip_ps([{corpus: d}], evidence).tolist()
+        for place, own, p in zip(
+            here, means_of(d, evidence.panels[corpus].clusters), flipped, strict=True
+        ):
+            found = combined([own])
+            known[place] = found, directed(found.p if math.isnan(p) else p, found.value, -1)
+    parts, ps = zip(*(known[place] for place in places), strict=True)
     least = min(range(len(parts)), key=lambda at: parts[at].value)
     nearest = min(range(len(parts)), key=lambda at: parts[at].low)
     adjusted = holm(ps)
@@ -297,8 +303,8 @@ def nowhere_best(places: Sequence[Place], claim: Claim, evidence: Evidence) -> F
         d = np.stack([losses[a] - losses[b] for a, b in pairs], axis=1)  # above 0: a is worse
         names = evidence.panels[corpus].clusters
         ps = flip_ps([{corpus: d}], evidence)
-        for (a, b), p, values in zip(pairs, ps.tolist(), d.T, strict=True):
-            found = combined([mean_of(values, names)])
+        for (a, b), p, own in zip(pairs, ps.tolist(), means_of(d, names), strict=True):
+            found = combined([own])
             p = found.p if math.isnan(p) else p
             worse[a].append(min(1.0, many * directed(p, found.value, 1)))
             worse[b].append(min(1.0, many * directed(p, found.value, -1)))

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from ambiemo.metrics import jackknife
 from ambiemo.metrics.ambiguity import LEAST_RATERS, LEAST_SHARE, Levels, levels, tempered
-from ambiemo.metrics.arithmetic import Array
+from ambiemo.metrics.arithmetic import Array, totals
 from ambiemo.metrics.classification import accuracy
 from ambiemo.metrics.distribution import bhattacharyya, brier, js_divergence_bits
 from ambiemo.metrics.floors import brier_unbiased, prior_leave_cluster_out
-from ambiemo.metrics.inference import holm
+from ambiemo.metrics.inference import cluster_sums, holm
 from ambiemo.results.claims.reading import POOL, REFERENCE
 
 CONTROL = "shuffled_audio"
@@ -155,16 +155,22 @@ class Evidence:
         Shown: without the clip JS of `greedy` is higher, by the jackknife, after Holm over all
         (model, corpus) of the run.
         """
-        names, found = [], []
+        names: list[tuple[str, str]] = []
+        worse: dict[str, list[Array]] = {}
         for corpus, model in sorted({(key.corpus, key.model) for key in self.predicted}):
             with_clip, without = (
                 Key(corpus, model, REFERENCE),
                 Key(corpus, model, REFERENCE, CONTROL),
             )
             if with_clip in self.predicted and without in self.predicted:
-                worse = self.loss(without, "js") - self.loss(with_clip, "js")
                 names.append((corpus, model))
-                found.append(mean_of(worse, self.panels[corpus].clusters))
+                apart = self.loss(without, "js") - self.loss(with_clip, "js")
+                worse.setdefault(corpus, []).append(apart)
+        found = [
+            one
+            for corpus, columns in worse.items()
+            for one in means_of(np.stack(columns, axis=1), self.panels[corpus].clusters)
+        ]
         adjusted = holm([one.p for one in found])
         reasons = {
             (key.corpus, key.model): f"the run has no control {CONTROL} of {REFERENCE}"
@@ -182,11 +188,25 @@ def mean_of(values: Array, clusters: Sequence[str]) -> jackknife.Estimate:
     """The mean of one number per utterance, with its jackknife interval. All 0: bounds 0 and p
     1.
     """
-    parts = np.stack([values, np.ones(len(values))], axis=1)
-    found = jackknife.jackknife(parts, clusters, lambda sums: sums[..., 0] / sums[..., 1])
-    if found.reason == jackknife.NO_SPREAD and not np.any(values):
-        return found._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
+    return means_of(values[:, None], clusters)[0]
+
+
+def means_of(values: Array, clusters: Sequence[str]) -> list[jackknife.Estimate]:
+    """`mean_of` of every column of values (n, M)."""
+    sums, sizes = cluster_sums(values, clusters), jackknife.sizes(clusters)
+    counts, whole = np.array(sizes, dtype=np.float64), totals(values)
+    found = []
+    for own, total, column in zip(sums.T, whole.tolist(), values.T, strict=True):
+        parts = np.stack([own, counts], axis=1)
+        one = jackknife.from_sums(parts, sizes, np.array([total, counts.sum()]), _mean)
+        if one.reason == jackknife.NO_SPREAD and not np.any(column):
+            one = one._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
+        found.append(one)
     return found
+
+
+def _mean(sums: Array) -> Array:
+    return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def uniform_where_failed(predicted: Array) -> tuple[Array, int]:
@@ -258,4 +278,5 @@ __all__ = [
     "Untestable",
     "extremes",
     "mean_of",
+    "means_of",
 ]
