@@ -126,7 +126,14 @@ def test_every_node_of_a_cluster_has_the_same_token(job: dict, tmp_path: Path) -
         tokens.add(token)
     assert len(tokens) == 2, "each job has its own"
     inside = CLUSTER.joinpath("apptainer.sh").read_text("utf-8").partition("variables=(")[2]
-    assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} <= set(inside.partition(")")[0].split())
+    handed = set(inside.partition(")")[0].split())
+    exported = {
+        name
+        for line in (CLUSTER / "slurm.sh").read_text("utf-8").splitlines()
+        if line.startswith("export ")
+        for name in re.findall(r"(RAY_\w+)=", line)
+    }
+    assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} <= exported <= handed
 
 
 def slurm(folder: Path, srun: str, *words: str) -> subprocess.CompletedProcess:

@@ -43,6 +43,9 @@ def ray_started(address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its own log files keep the rest
+    # Ray ends a process that needs more than 60 s to start, and starts it again, for ever on a slow
+    # disk or a busy machine
+    os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")
     import pyarrow as pa
     import ray
     from ray.data import DataContext

@@ -15,7 +15,7 @@ image=${AMBIEMO_SIF:-ambiemo.sif}
 models=${HF_HOME:-$HOME/.cache/huggingface}
 # Every variable that a row of ambiemo/models/registry.py names (tests/test_container_cluster.py compares), and what Ray and the hub read.
 variables=(HF_TOKEN HF_HUB_OFFLINE OPENAI_API_KEY GEMINI_API_KEY AUDIO_FLAMINGO_2_BASE_URL RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT
-  RAY_AUTH_MODE RAY_AUTH_TOKEN)
+  RAY_AUTH_MODE RAY_AUTH_TOKEN RAY_worker_register_timeout_seconds)
 usage() {
   sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
   exit 2

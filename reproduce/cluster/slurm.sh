@@ -31,6 +31,8 @@ name=$(basename "$plan" .yaml)
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')}
 # Ray waits 30 s for the other nodes unless told otherwise; an image unpacked from a shared disk takes minutes to start.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=${RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT:-900}
+# Ray ends a process that needs more than 60 s to start, and starts it again: Python on a shared disk may need more.
+export RAY_worker_register_timeout_seconds=${RAY_worker_register_timeout_seconds:-600}
 # srun takes no --cpus-per-task over from sbatch (since Slurm 22.05), and binds a task to one core without it.
 srun --cpus-per-task="${SLURM_CPUS_ON_NODE:?not set by Slurm}" --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
   "${prefix[@]}" ray symmetric-run --address "$head:6379" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
