@@ -98,7 +98,7 @@ def limited(files: dict[str, bytes], count: int) -> dict[str, bytes]:
             for line in data.decode().splitlines()
             if json.loads(line)[key] < f"u{count:03}"
         )
-        return gzip.compress(text.encode()) if path.endswith(".gz") else text.encode()
+        return gzip.compress(text.encode(), mtime=0) if path.endswith(".gz") else text.encode()
 
     cut = {path: kept(path, "utterance_id") for path in files if path.startswith("predictions/")}
     return {**files, **cut, "inputs/utterances.jsonl": kept("inputs/utterances.jsonl", "id")}

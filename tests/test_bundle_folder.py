@@ -24,12 +24,12 @@ ANSWERS = "answers/tiny/tiny/direct.greedy.jsonl.gz"
         ("inputs/labels.json", b"{", ("trace", "results", "2", "accuracy")),
         (
             ANSWERS,
-            gzip.compress(b"[1]\n"),
+            gzip.compress(b"[1]\n", mtime=0),
             ("trace", "results", "tiny/tiny/greedy/none/all", "accuracy"),
         ),
-        (ANSWERS, gzip.compress(b"[1]\n"), ("tables",)),
+        (ANSWERS, gzip.compress(b"[1]\n", mtime=0), ("tables",)),
         (ANSWERS, b"no gzip", ("tables",)),
-        ("predictions/tiny/tiny.jsonl.gz", gzip.compress(b"[1]\n"), ("compare",)),
+        ("predictions/tiny/tiny.jsonl.gz", gzip.compress(b"[1]\n", mtime=0), ("compare",)),
     ],
 )
 def test_a_malformed_bundle_is_one_line(

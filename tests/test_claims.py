@@ -127,7 +127,11 @@ def test_no_claim_about_the_paper_looks_at_the_embedded_corpus_or_the_other_way(
     ("key", "value", "said"),
     [
         ("tolerence", 1, "claim C1a.tolerence: unknown key"),
-        ("estimator", "mean_gian", "claim C1a: estimator 'mean_gian' is unknown; there are "),
+        (
+            "estimator",
+            "mean_gian",
+            "claim C1a: estimator 'mean_gian' is unknown; did you mean 'mean_gain'?",
+        ),
         ("rule", "vibes", "claim C1a: rule 'vibes' is unknown"),
         ("family", "mine", "claim C1a: family 'mine' is unknown"),
         ("metric", "wer", "claim C1a: metric 'wer' is unknown"),

@@ -187,6 +187,7 @@ def test_the_least_important_column_goes_first_and_one_that_never_changes_before
 RANKS = (("first", 0), ("last", 2), ("n", 1))
 
 
+@settings(deadline=None)
 @given(st.lists(ROW, min_size=2, max_size=5))
 def test_the_width_that_the_note_names_shows_everything_and_one_less_does_not(
     rows: list[list[str]],

@@ -23,7 +23,9 @@ PATIENCE_S = 60
 ARMOUR = re.compile(
     rb"-----BEGIN SSH SIGNATURE-----\r?\n(?:[A-Za-z0-9+/=]+\r?\n)+-----END SSH SIGNATURE-----\r?\n"
 )
-ONE_SIGNER = re.compile(rb"authors [a-z0-9.@-]+ [A-Za-z0-9+/=]+\n")
+ONE_SIGNER = re.compile(
+    rb"authors [a-z0-9.@-]+ [A-Za-z0-9+/=]+(?: [!-~]{0,100})?\n"
+)  # a comment is one word
 """No word besides: no manifest lists the two files, so nothing else vouches for what they say."""
 FINGERPRINT = re.compile(r"key (SHA256:[A-Za-z0-9+/=]{43,44})")
 

@@ -728,8 +728,9 @@ def pareto(table: Table, unit: tuple[str, str]) -> Drawing | None:
                 color=HUES.get(row["method"], INK),
             )
         low = min(row.number("js_divergence_bits") for row in rows)
-        least = _least_of(rows)
-        axes.set_ylim(low - 0.08 * (least - low), least + 0.04 * (least - low))
+        most = _largest(rows)
+        span = (most - low) or 0.1  # one value alone still has an axis
+        axes.set_ylim(low - 0.08 * span, most + 0.04 * span)
         axes.set_xlabel("tokens per clip, without the prompt")
         axes.set_ylabel("JS divergence, bits")
         from matplotlib.ticker import FuncFormatter, NullLocator
@@ -760,7 +761,7 @@ def pareto(table: Table, unit: tuple[str, str]) -> Drawing | None:
     )
 
 
-def _least_of(rows: Sequence[Line]) -> float:
+def _largest(rows: Sequence[Line]) -> float:
     return max(row.number("js_divergence_bits") for row in rows)
 
 
