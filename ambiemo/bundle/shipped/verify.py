@@ -2187,6 +2187,7 @@ class Study:
         for path in sorted(there - expected):
             raise Broken(f"{path}: found a file that no filled cell needs, expected none")
         asked = {strategy.prompt for strategy in self.strategies.values()} | {"verifier"}
+        asked |= {one.scorer for one in self.strategies.values() if one.verified}
         prompts = {f"config/prompts/{model}/{name}.txt" for model in self.models for name in asked}
         for path in sorted(self.folder.paths - prompts):
             if path.startswith("config/prompts/"):
@@ -5545,10 +5546,12 @@ def rule_published_level(claim, found, p):
 
 
 RULES = {
-    name[5:]: rule
-    for name, rule in list(globals().items())
-    if name.startswith("rule_") and callable(rule)
-}
+    one.__name__[len("rule_") :]: one
+    for one in (
+        rule_gain, rule_sign, rule_everywhere, rule_somewhere_worse, rule_nobody_everywhere,
+        rule_ambiguity, rule_published_gain, rule_published_level,
+    )
+}  # fmt: skip
 
 
 class Decided:
