@@ -2186,7 +2186,11 @@ class Study:
             raise Unreadable(f"{path}: no such file, expected one: a filled cell needs it")
         for path in sorted(there - expected):
             raise Broken(f"{path}: found a file that no filled cell needs, expected none")
-        asked = {strategy.prompt for strategy in self.strategies.values()} | {"verifier"}
+        rows = self.strategies.values()
+        asked = {row.prompt for row in rows} | {
+            row.scorer for row in rows if row.scorer in JUDGED_BY
+        }
+        asked.add("verifier")
         prompts = {f"config/prompts/{model}/{name}.txt" for model in self.models for name in asked}
         for path in sorted(self.folder.paths - prompts):
             if path.startswith("config/prompts/"):
