@@ -116,12 +116,13 @@ def judgements(
         judge,
         revision=spec.revision or "",
         engine=expanded.engine(judge),
+        prompt_id="verifier",
         prompt=models.prompt(spec, "verifier"),
         labels=expanded.corpora[corpus].labels,
         max_tokens=expanded.plan.max_tokens.verifier,
     )
     told = [
-        judging(draw, 0, answer.candidates[0].text)
+        judging(draw, 0, [answer.candidates[0].text])
         for draw, answer in zip(draws, answers, strict=True)
         if answer.candidates
     ]

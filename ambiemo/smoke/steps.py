@@ -274,9 +274,10 @@ def decodings(journey: Journey, model: str, asker: Asker) -> Finding:
         if question.judged and few.verifier(model) == model:
             judge = sharing.judging(few, question)
             about = [
-                judge(draw, index, one.text)
+                judge(draw, index, texts)
                 for draw, answer in zip(draws, told[name], strict=True)
-                for index, one in enumerate(answer.candidates[: question.judged])
+                for texts in [[one.text for one in answer.candidates[: question.judged]]]
+                for index in range(len(texts))
             ]
             if about:
                 verdicts = asker(about)

@@ -218,10 +218,10 @@ def exchanged(evidence: Evidence, what: str, *name: object) -> Evidence:
         if what == "strategies":
             sets = [[[key] for key in own if key.model == model] for model in models]
         else:  # the columns that every model has: the others stay
-            every = [
+            columns = [
                 {(key.strategy, key.role) for key in own if key.model == model} for model in models
             ]
-            shared = sorted(set.intersection(*every))
+            shared = sorted(set.intersection(*columns))
             sets = [[[Key(corpus, model, *one) for one in shared] for model in models]]
         clusters = np.array(panel.clusters)
         speakers = [clusters == one for one in sorted(set(panel.clusters))]

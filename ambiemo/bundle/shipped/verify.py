@@ -753,7 +753,7 @@ def score_of(text, verdict, where):
 def score_in_list(text, verdict, count, place, where):
     """The score at one place of a list of so many, 0 to 10; None where there is no such list."""
     found = last_object(text) if len(text) <= LONGEST_ANSWER else None
-    told = found[0][0][1] if found and [key for key, _ in found[0]] == ["scores"] else None
+    told: Any = found[0][0][1] if found and [key for key, _ in found[0]] == ["scores"] else None
     whole = (
         isinstance(told, list)
         and len(told) == count
@@ -4085,7 +4085,8 @@ class Tables:
     @staticmethod
     def _errors(corpus, answers):
         """By speaker: by level the share of the splits, then B."""
-        splits, made = corpus.splits, {}
+        splits = corpus.splits
+        made: dict = {}
         for person, truth, shares in zip(corpus.speakers, corpus.truths, answers):
             if truth.raters in splits.parts:
                 row = made.setdefault(person, [0.0] * 6)
@@ -4652,6 +4653,13 @@ METRICS_OF_CLAIMS = ("js", "brier", "accuracy", "bhattacharyya", "unbiased", "le
 class Claim:
     """One entry of config/claims.yaml."""
 
+    id: Any
+    direction: Any
+    estimator: Any
+    metric: Any
+    reference: Any
+    rule: Any
+
     def __init__(self, entry, book):
         where = (
             f"{CLAIMS}: claim {shown(entry.get('id') if isinstance(entry, dict) else entry, 60)}"
@@ -5046,7 +5054,8 @@ class Evidence:
 
     def deaf(self):
         """Why (corpus, model) were not shown to hear the clips."""
-        names, ps = [], []
+        names: list = []
+        ps: list = []
         deaf = {key[:2]: "the run has no control" for key in self.there}
         for key in sorted(self.there):
             if key[2:] == ("greedy", ""):
@@ -5166,7 +5175,7 @@ def mean_gain(claim, evidence):
     places = by_corpus(claim)
     terms = {name: gain_terms(claim, own, claim.metric) for name, own in places.items()}
     main, p = mean_over(terms, evidence)
-    guards = ()
+    guards: tuple = ()
     if claim.metric == "js":
         guard = {name: gain_terms(claim, own, "brier") for name, own in places.items()}
         guards = (mean_over(guard, evidence)[0],)
@@ -5348,7 +5357,7 @@ def log_ratio(pair, cells, claim, evidence):
         if not spread > 0:
             raise Untestable(f"the gains of {strategy} differ between cells by no more than")
         whole.append(spread)
-        moved_by = []
+        moved_by: list = []
         for corpus in corpora:
             moved_by.append([])
             for g in range(len(evidence.sizes(corpus))):
