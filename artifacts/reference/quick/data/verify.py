@@ -753,7 +753,7 @@ def score_of(text, verdict, where):
 def score_in_list(text, verdict, count, place, where):
     """The score at one place of a list of so many, 0 to 10; None where there is no such list."""
     found = last_object(text) if len(text) <= LONGEST_ANSWER else None
-    told = found[0][0][1] if found and [key for key, _ in found[0]] == ["scores"] else None
+    told: Any = found[0][0][1] if found and [key for key, _ in found[0]] == ["scores"] else None
     whole = (
         isinstance(told, list)
         and len(told) == count
@@ -2187,6 +2187,7 @@ class Study:
         for path in sorted(there - expected):
             raise Broken(f"{path}: found a file that no filled cell needs, expected none")
         asked = {strategy.prompt for strategy in self.strategies.values()} | {"verifier"}
+        asked |= {one.scorer for one in self.strategies.values() if one.verified}
         prompts = {f"config/prompts/{model}/{name}.txt" for model in self.models for name in asked}
         for path in sorted(self.folder.paths - prompts):
             if path.startswith("config/prompts/"):
@@ -4084,7 +4085,8 @@ class Tables:
     @staticmethod
     def _errors(corpus, answers):
         """By speaker: by level the share of the splits, then B."""
-        splits, made = corpus.splits, {}
+        splits = corpus.splits
+        made: dict = {}
         for person, truth, shares in zip(corpus.speakers, corpus.truths, answers):
             if truth.raters in splits.parts:
                 row = made.setdefault(person, [0.0] * 6)
@@ -4651,6 +4653,13 @@ METRICS_OF_CLAIMS = ("js", "brier", "accuracy", "bhattacharyya", "unbiased", "le
 class Claim:
     """One entry of config/claims.yaml."""
 
+    id: Any
+    direction: Any
+    estimator: Any
+    metric: Any
+    reference: Any
+    rule: Any
+
     def __init__(self, entry, book):
         where = (
             f"{CLAIMS}: claim {shown(entry.get('id') if isinstance(entry, dict) else entry, 60)}"
@@ -5045,7 +5054,8 @@ class Evidence:
 
     def deaf(self):
         """Why (corpus, model) were not shown to hear the clips."""
-        names, ps = [], []
+        names: list = []
+        ps: list = []
         deaf = {key[:2]: "the run has no control" for key in self.there}
         for key in sorted(self.there):
             if key[2:] == ("greedy", ""):
@@ -5165,7 +5175,7 @@ def mean_gain(claim, evidence):
     places = by_corpus(claim)
     terms = {name: gain_terms(claim, own, claim.metric) for name, own in places.items()}
     main, p = mean_over(terms, evidence)
-    guards = ()
+    guards: tuple = ()
     if claim.metric == "js":
         guard = {name: gain_terms(claim, own, "brier") for name, own in places.items()}
         guards = (mean_over(guard, evidence)[0],)
@@ -5347,7 +5357,7 @@ def log_ratio(pair, cells, claim, evidence):
         if not spread > 0:
             raise Untestable(f"the gains of {strategy} differ between cells by no more than")
         whole.append(spread)
-        moved_by = []
+        moved_by: list = []
         for corpus in corpora:
             moved_by.append([])
             for g in range(len(evidence.sizes(corpus))):
@@ -5545,10 +5555,12 @@ def rule_published_level(claim, found, p):
 
 
 RULES = {
-    name[5:]: rule
-    for name, rule in list(globals().items())
-    if name.startswith("rule_") and callable(rule)
-}
+    one.__name__[len("rule_") :]: one
+    for one in (
+        rule_gain, rule_sign, rule_everywhere, rule_somewhere_worse, rule_nobody_everywhere,
+        rule_ambiguity, rule_published_gain, rule_published_level,
+    )
+}  # fmt: skip
 
 
 class Decided:
