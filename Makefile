@@ -177,7 +177,7 @@ $(OUTSIDE_VENV)/.tools: locks/outside.txt | $(OUTSIDE_VENV)/bin/python
 
 $(OUTSIDE_VENV)/.outside: $(OUTSIDE_VENV)/.tools pyproject.toml $(shell find ambiemo -type f ! -name '*.pyc' 2>/dev/null)
 	@rm -rf build
-	@$(OUTSIDE_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile --no-deps --no-build-isolation --force-reinstall .
+	@$(OUTSIDE_VENV)/bin/python -m pip --disable-pip-version-check -qq install --no-compile --no-deps --force-reinstall .
 	@rm -rf build
 	@touch $@
 
