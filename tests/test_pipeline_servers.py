@@ -5,7 +5,6 @@ After each: nothing that came is lost, nothing is paid twice, and the tables are
 which nothing happened.
 """
 
-import gzip
 import json
 import time
 from collections import Counter
@@ -94,9 +93,10 @@ def numbers(bundle: Path) -> dict[str, bytes]:
     }
 
 
-def answers(bundle: Path) -> list[dict]:
-    files = sorted((bundle / "data/answers").rglob("*.gz"))
-    return [json.loads(line) for file in files for line in gzip.open(file, "rt", encoding="utf-8")]
+def stored(folder: Path) -> list[dict]:
+    """Every answer of the store."""
+    lines = (folder / ".store/gpt-4o.jsonl").read_text("utf-8").splitlines()
+    return [answer for line in lines for answer in json.loads(line.partition("\t")[2])]
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +173,8 @@ def test_a_server_that_slows_down_half_way_is_waited_for(
 def test_a_server_whose_answers_change_half_way_is_told_by_its_fingerprint(
     tmp_path: Path, ray_once
 ) -> None:
-    """The same model by name: nobody can refuse it. What came before is kept, and the bundle says
-    which answers came from which."""
+    """The same model by name: nobody can refuse it. What came before is kept, and the answer store
+    says which answers came from which."""
 
     def otherwise(server: Changing, body: dict) -> dict:
         told = server.as_before(body) | {"system_fingerprint": "fp_other"}
@@ -186,7 +186,8 @@ def test_a_server_whose_answers_change_half_way_is_told_by_its_fingerprint(
     plan = plan_for(tmp_path, server)
     bundle = run(plan, out=tmp_path / "out")
     assert len(server.made) == PAID
-    fingerprints = [one for row in answers(bundle) for one in row["system_fingerprint"]]
+    kept = stored(tmp_path)
+    fingerprints = [one for row in kept for one in row["extra"]["system_fingerprint"]]
     assert set(fingerprints) == {"fp_small", "fp_other"}
     first = numbers(bundle)
     again = run(plan, out=tmp_path / "out")
@@ -205,7 +206,7 @@ def test_a_ceiling_that_is_reached_half_way_ends_with_its_line_and_keeps_what_wa
     with pytest.raises(
         Broken, match=r"model gpt-4o: \d+ of 12 draws of its answers were not asked"
     ):
-        run(plan_for(tmp_path, server, max_dollars=0.05), out=tmp_path / "out")
+        run(plan_for(tmp_path, server, max_dollars=0.02), out=tmp_path / "out")
     paid = len(server.made)
     assert 0 < paid < PAID
     assert verify(tmp_path / "out") == [], "the bundle has the failures, and holds"
