@@ -198,6 +198,6 @@ def test_the_real_emodb_clips_import_and_are_not_called_ambiguous(
     text = run.invoke(main, ["data", "describe", str(out)]).output
     assert "167 (0 with votes, 167 with audio" in text
     assert "anger 60, boredom 0, disgust 0, fear 0, happy 34, neutral 43, sad 30" in text
-    assert "recognised share      min 0.800" in text
+    assert "recognised share  min 0.800" in text
     assert "clear-cut 167" in text
     assert "no claim about ambiguity can rest on them" in text
