@@ -189,7 +189,7 @@ def test_votes_that_are_no_counts_are_refused(votes: list[list[float]]) -> None:
 
 
 def test_unknown_rules_and_thresholds_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="'quartiles': unknown; there are bits"):
+    with pytest.raises(ValueError, match="'quartiles': unknown; did you mean 'tertiles'"):
         of.ambiguity_levels([[1, 2]], "quartiles")
     with pytest.raises(ValueError, match="unknown threshold 'medium_from'"):
         of.ambiguity_levels([[1, 2]], "tertiles", medium_from=1.0)

@@ -83,9 +83,9 @@ def test_make_alone_lists_every_target_with_a_line_about_it() -> None:
 
 def test_continuous_integration_runs_the_public_targets_and_nothing_else() -> None:
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    commands = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "exec </dev/null"] + [
-        f"make {target}" for target in ("lint", "test", "test-vllm")
+    made = [line for line in text.splitlines() if "make " in line and not line.startswith("#")]
+    assert made == [
+        f"make {target}" for target in ("lint", "docs", "test", "test-vllm", "test-outside")
     ]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
