@@ -1648,10 +1648,27 @@ RATED = ("tiny", "crema-d", "iemocap", "msp-podcast", "own")
 COUNTED = ("utterances", "no_vote_in_label_set", "same_clip", "votes", "speakers", "vote_unit")
 
 
+def own_model(entry):
+    """Whether a plan's entry describes a model of the user's own."""
+    return bool(entry.get("weights") or entry.get("served_model"))
+
+
 def check_model(entry, model, note):
-    """A model is the one of that name in the package's table."""
+    """A model is the one of that name in the package's table, or says that it is the user's own.
+
+    Of the user's own one only this is known: its name and title cannot be taken for the table's.
+    """
     name = entry["id"]
     where = f"inputs/models.json: {shown(name, 60)}"
+    if own_model(entry):
+        bare = "".join(re.findall("[a-z0-9]", name.lower()))
+        dated = (re.fullmatch(re.escape(one) + r"-\d{2,8}(-\d\d)*", name) for one in MODELS)
+        if bare in {"".join(re.findall("[a-z0-9]", one)) for one in MODELS} or any(dated):
+            note(f"{where}: found the name of a model of the package, expected another name")
+        title = f"{name} (named in the plan; not one of the paper's models)"
+        if model.get("title") != title:
+            note(f"{where}: key title: found {shown(model.get('title'))}, expected {shown(title)}")
+        return
     if name not in MODELS:
         note(
             f"{where}: found a model that the package does not have, expected one of {', '.join(MODELS)}"
@@ -1908,6 +1925,7 @@ class Study:
             entries.setdefault(own, plan["verifier"])
         if sorted(self.models) != sorted(entries):
             raise fault("inputs/models.json", sorted(self.models), f"{shown(sorted(entries))}")
+        self.entries = entries
         for name, entry in entries.items():
             model, where = self.models[name], f"inputs/models.json: {name}"
             self.findings.expect(f"{where}: key id", model["id"], name)
@@ -6036,6 +6054,8 @@ class Check:
         shared = sum(len(corpus.clips) - len(set(corpus.clips)) for corpus in corpora)
         acted = sum(corpus.acted for corpus in corpora if 0 < corpus.acted < len(corpus.ids))
         told = ["whether the models gave these answers"]
+        if own := sorted(name for name, entry in self.study.entries.items() if own_model(entry)):
+            told.append(f"what {', '.join(own)} is: a model of the plan's author")
         if others:
             told.append(f"utterances, clips, speakers and votes of {', '.join(others)}")
         if self.counted.believed:
