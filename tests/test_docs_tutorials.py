@@ -65,6 +65,8 @@ def test_a_page_that_promises_another_number_is_found(tmp_path: Path) -> None:
     assert wrong.startswith("$ ambiemo score votes.csv single.csv\n")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_server_of_your_own_becomes_a_bundle_as_the_page_says(tmp_path: Path) -> None:
     page = (PAGES / "your-own-model.md").read_text("utf-8")
     server = Listener()

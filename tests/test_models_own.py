@@ -141,6 +141,8 @@ def held(bundle: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_both_go_through_a_run_into_a_bundle_that_holds_elsewhere(
     tmp_path: Path, server: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +194,8 @@ def test_both_go_through_a_run_into_a_bundle_that_holds_elsewhere(
             assert f"sk-{CANARY}".encode() not in data, path
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_checkpoint_that_does_not_load_is_a_column_that_names_no_folder(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the ray extra is not installed")
     pytest.importorskip("torch", reason="the transformers extra is not installed")
