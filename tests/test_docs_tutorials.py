@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
 from servers.listener import Listener
 
