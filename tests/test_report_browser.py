@@ -291,7 +291,7 @@ def serious(page: Any) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_serious(browser: Any, quick: Path, scheme: str) -> None:
     with opened(browser, quick, color_scheme=scheme) as page:
         page.locator("#raw").scroll_into_view_if_needed()
