@@ -323,6 +323,8 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_rehearsal_by_command_ends_well_and_leaves_nothing_behind(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the ray extra is not installed")
     path = tmp_path / "plan.yaml"
