@@ -53,7 +53,12 @@ def printed(asked: Sequence[tuple[int, list[str]]], **environment: str) -> list[
         start_new_session=True,
     )
     os.close(theirs)
-    told = b""
+    return _apart(_said(child, ours).replace("\r\n", "\n"))
+
+
+def _said(child: subprocess.Popen, ours: int) -> str:
+    """All that a child prints on its terminal until it ends. Closes our side."""
+    printed = b""
     while True:
         try:
             some = os.read(ours, 65536)
@@ -61,10 +66,10 @@ def printed(asked: Sequence[tuple[int, list[str]]], **environment: str) -> list[
             break
         if not some:
             break
-        told += some
+        printed += some
     os.close(ours)
     child.wait(60)
-    return _apart(told.decode("utf-8").replace("\r\n", "\n"))
+    return printed.decode("utf-8")
 
 
 def piped(asked: Sequence[tuple[int, list[str]]], **environment: str) -> list[tuple[int, str]]:
@@ -108,15 +113,4 @@ def answered(words: list[str], typed: bytes) -> str:
     )
     os.close(theirs)
     os.write(ours, typed)
-    told = b""
-    while True:
-        try:
-            some = os.read(ours, 65536)
-        except OSError:  # the child has closed its end
-            break
-        if not some:
-            break
-        told += some
-    os.close(ours)
-    child.wait(60)
-    return told.decode("utf-8")
+    return _said(child, ours)

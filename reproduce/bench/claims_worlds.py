@@ -17,7 +17,7 @@ Every random number comes from a seed named after its world.
 
     python reproduce/bench/claims_worlds.py [--worlds 2000] [--only NULL ...] [--out FILE.json]
 
-counts in how many worlds of each null a false claim HOLDS; the file is written anew every 50 worlds
+counts in how many worlds of each null a false claim HOLDS; the file is rewritten every 50 worlds
 and a run that was ended goes on from it. About a quarter of a second per
 world and null on one core.
 """
