@@ -45,7 +45,8 @@ CMD ["--help"]
 
 # --- reproduce --------------------------------------------------------------------------------------------------------
 # What is written while it runs lies in the mounted folders (weights and compiled kernels in models/, the rest in
-# artifacts/) and in /tmp: `--read-only --tmpfs /tmp` holds.
+# artifacts/) and in /tmp: `--read-only --tmpfs /tmp` holds. What Python compiles is kept there too, because the image holds
+# none of it and each actor would compile torch, vLLM and Ray for itself.
 FROM ${CUDA_IMAGE} AS reproduce
 ARG SOURCE_DATE_EPOCH=0
 LABEL org.opencontainers.image.title="ambiemo reproduce" \
@@ -57,7 +58,7 @@ ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
     PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
     TZ=UTC \
-    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPYCACHEPREFIX=/tmp/pycache \
     PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \

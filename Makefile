@@ -22,6 +22,8 @@ BENCH_OUT     ?= reproduce/bench/results
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 # --no-compile: Python compiles what it imports when it first does; compiling everything takes longer than the rest of the install.
+# So what forbids Python to keep what it compiled (images often set it) is taken back: every process would compile torch and Ray again.
+unexport PYTHONDONTWRITEBYTECODE
 BIN      := $(VENV)/bin
 PIP      := -m pip --disable-pip-version-check -qq install --no-compile -c locks/constraints.txt
 UV       := 0.13.9
