@@ -14,7 +14,7 @@ import random
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -116,12 +116,23 @@ def few(chance: random.Random) -> tuple[int, ...]:
     return chance.choice([(1, 0, 0, 0, 0, 0), (1, 1, 1, 0, 0, 0)])
 
 
+STRATEGIES = (
+    *("greedy", "cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote"),
+    {"name": "best_of_12", "base": "alm_v", "decoding": "sample", "count": 12},
+    {"name": "alm_v_rubric", "base": "alm_v", "scorer": "rubric"},
+    {"name": "w_alm_v_listwise", "base": "w_alm_v", "scorer": "listwise"},
+)
+CONTROLS = ({"name": "shuffled_audio", "strategies": ["greedy"]},)
+
+
 def written(
     folder: Path,
     says: World,
     votes: Callable[[random.Random], tuple[int, ...]],
     n: int,
     people: int,
+    strategies: Iterable[str | dict] = STRATEGIES,
+    controls: Iterable[dict] = CONTROLS,
 ) -> Path:
     """A bundle of made-up answers; its data/ folder."""
     cast = {}
@@ -148,15 +159,7 @@ def written(
             made.append(Candidate(text, len(text) // 4, likelihood, "stop"))
         return Answer(draw.key, tuple(made), draw.decoding)
 
-    plan = real.plan(
-        strategies=[
-            *("greedy", "cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote"),
-            {"name": "best_of_12", "base": "alm_v", "decoding": "sample", "count": 12},
-            {"name": "alm_v_rubric", "base": "alm_v", "scorer": "rubric"},
-            {"name": "w_alm_v_listwise", "base": "w_alm_v", "scorer": "listwise"},
-        ],
-        controls=[{"name": "shuffled_audio", "strategies": ["greedy"]}],
-    )
+    plan = real.plan(strategies=[*strategies], controls=[*controls])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(real, "utterances", lambda *_: tuple(cast.values()))
         patch.setattr(real, "answered", answered)
@@ -256,6 +259,29 @@ def test_both_verifiers_agree_in_an_awkward_world(
     world: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     data = written(tmp_path / "bundle", *WORLDS[world])
+    code, printed = run(data, capsys)
+    assert code == 0, printed
+
+
+PLANS: dict[str, tuple[tuple[str | dict, ...], tuple[dict, ...]]] = {
+    "without greedy": (("cot", "bon", "w_bon", "alm_v", "majority_vote", "linear_pool"), ()),
+    "without greedy, a control of another": (
+        ("cot", "bon", "linear_pool"),
+        ({"name": "silence", "strategies": ["bon"]},),
+    ),
+    "greedy alone": (("greedy",), CONTROLS),
+    "one candidate each": (("greedy", "cot"), ({"name": "silence"},)),
+    "pools alone": (("linear_pool", "self_consistency"), ()),
+    "without controls": (("greedy", "bon", "w_alm_v", "linear_pool"), ()),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_both_verifiers_agree_on_a_plan_of_another_shape(
+    plan: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    strategies, controls = PLANS[plan]
+    data = written(tmp_path / "bundle", sometimes_fails, several, 18, 6, strategies, controls)
     code, printed = run(data, capsys)
     assert code == 0, printed
 

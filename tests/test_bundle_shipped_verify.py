@@ -1181,6 +1181,20 @@ def test_it_reads_the_plans_of_the_package_as_yaml_does(path: Path) -> None:
     assert shipped.plan_of(text) == yaml.safe_load(text)
 
 
+@pytest.mark.parametrize("key", ["1", "1.0", "0x1f", "1_000", "2026-11-28", ".inf", "true", "No"])
+def test_a_key_that_yaml_reads_as_no_text_is_refused(key: str) -> None:
+    text = f"name: x\n{key}: 1\n"
+    assert not all(isinstance(name, str) for name in yaml.safe_load(text))
+    with pytest.raises(shipped.Broken, match="a key that is text, or quotes around it"):
+        shipped.plan_of(text)
+
+
+@pytest.mark.parametrize("key", ["gpt-4o", "2.5-pro", "'1'", "_a", "$a", "nowhere"])
+def test_a_key_that_yaml_reads_as_text_is_read(key: str) -> None:
+    text = f"name: x\n{key}: 1\n"
+    assert shipped.plan_of(text) == yaml.safe_load(text)
+
+
 FORMS = ["{}", "so:\n{}", "```json\n{}\n```", "{} ok", "{{}} {}", "{}\n\n", '{{"happy": 1}}\n{}']
 
 

@@ -16,13 +16,12 @@ from ambiemo.draws import Decoding
 from ambiemo.engines import THOUGHT_AWAY, ModelStopped, Request
 from ambiemo.engines.chat import (
     messages,
-    retry_after_seconds,
-    retry_info_seconds,
     same_model,
     to_wav,
 )
 from ambiemo.engines.journal import Journal
 from ambiemo.engines.openai import OpenAIEngine
+from ambiemo.engines.retrying import retry_after_seconds, retry_info_seconds
 from ambiemo.errors import BadInput
 from ambiemo.models import MODELS, Accepts, ModelSpec, Price, model
 
@@ -714,7 +713,7 @@ def test_an_error_that_every_request_would_meet_stops_the_engine(
 def test_retry_after_is_read_in_every_form(headers, seconds, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
-    monkeypatch.setattr("ambiemo.engines.chat.time", lambda: 60.0)
+    monkeypatch.setattr("ambiemo.engines.retrying.time", lambda: 60.0)
     assert retry_after_seconds(headers) == seconds
     monkeypatch.undo()
     time.tzset()

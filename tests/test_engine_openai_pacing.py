@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ambiemo.engines import pacing
 from ambiemo.engines.journal import Journal
-from ambiemo.engines.pacing import Ledger, Pace
+from ambiemo.engines.pacing import Pace
+from ambiemo.engines.spending import Ledger
 
 
 class Clock:

@@ -8,9 +8,6 @@ import math
 import re
 import wave
 from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any
 
 import numpy as np
@@ -157,53 +154,3 @@ def message_of(body: object) -> str:
             else ""
         )
     return str(body or "")
-
-
-def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Seconds of retry-after-ms, else of a Retry-After header (number or date, GMT); None where
-    there is none to read.
-    """
-    milliseconds, value = _number(headers.get("retry-after-ms")), headers.get("retry-after")
-    seconds = _number(value) if milliseconds is None else milliseconds / 1000
-    if seconds is None and value:
-        try:
-            date = parsedate_to_datetime(value)
-            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return None if seconds is None else max(0.0, seconds)
-
-
-RETRY_INFO = re.compile(r"""retryDelay\\*["']\s*:\s*\\*["']([\d.]+)s|Please retry in ([\d.]+)s""")
-DAYS_QUOTA = re.compile(r"\w*PerDay[\w-]*|(?:requests|tokens) per day")
-NO_QUOTA = re.compile(r"Quota exceeded for metric: [^,]*, limit: 0\b")
-
-
-def retry_info_seconds(body: str) -> float | None:
-    """Seconds of the RetryInfo in Google's error body; None where there is none. It comes without a
-    Retry-After header.
-
-    The text is searched, not parsed: gateways pack the body into a string inside another body.
-    """
-    found = RETRY_INFO.search(body)
-    return _number(found[1] or found[2]) if found else None
-
-
-def spent_quota(body: str) -> str:
-    """Name of the quota in an error body that no pause within a run refills; "" where there is
-    none.
-
-    Google names the day's quotas in `quotaId`, and a limit of 0 in the message; OpenAI writes
-    "requests per day".
-    """
-    day, none = DAYS_QUOTA.search(body), NO_QUOTA.search(body)
-    return day[0] if day else "a limit of 0" if none else ""
-
-
-def _number(text: str | None) -> float | None:
-    """A finite number, or None."""
-    try:
-        number = float(text or "nan")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -39,15 +39,21 @@ from ambiemo.engines.chat import (
     message_of,
     messages,
     read_completion,
-    retry_after_seconds,
-    retry_info_seconds,
     same_model,
-    spent_quota,
     to_wav,
     usage,
 )
 from ambiemo.engines.journal import Journal
-from ambiemo.engines.pacing import Ledger, Pace
+from ambiemo.engines.pacing import Pace
+from ambiemo.engines.retrying import (
+    PERHAPS_BILLED,
+    RETRY,
+    SLOW_DOWN,
+    asked_pause,
+    stops,
+    wait_seconds,
+)
+from ambiemo.engines.spending import Ledger
 from ambiemo.errors import BadInput
 from ambiemo.models.spec import AROUND, AUDIO_MARGIN
 from ambiemo.seeds import seed
@@ -57,26 +63,6 @@ if TYPE_CHECKING:
 
 URL_SAFE = str.maketrans("+/", "-_")
 FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "max_tokens": "length"}
-SLOW_DOWN = {429, 503, 529}
-RETRY = {408, 409, 425, 429} | set(range(500, 600))
-PERHAPS_BILLED = (RETRY - SLOW_DOWN) - {425}
-"""After these the answer may have been made and lost on its way; after any other error status
-nothing was.
-"""
-REFUSED = {
-    401: "the server refuses the key",
-    402: "the account cannot pay",
-    403: "the server refuses the key for this model",
-    404: "the server knows no such model",
-}
-REFUSED_IN_WORDS = {
-    "insufficient_quota": "the account has no quota left",
-    "API_KEY_INVALID": "the server refuses the key",
-    "API key not valid": "the server refuses the key",
-}
-"""What an error body says, whatever its status, when every further request would fail in the same
-way.
-"""
 
 
 @dataclass(frozen=True)
@@ -289,7 +275,11 @@ class OpenAIEngine:
         dollars, reason, retry_after = 0.0, "", None
         for attempt in range(1, self.attempts + 1):
             if attempt > 1:
-                await asyncio.sleep(self._wait(identity, attempt, retry_after))
+                await asyncio.sleep(
+                    wait_seconds(
+                        identity, attempt, retry_after, self.backoff_s, self.longest_wait_s
+                    )
+                )
             async with (
                 self._one_at_a_time_at_first(),
                 self.pace.turn(self._tokens(request, decoding)),
@@ -355,9 +345,8 @@ class OpenAIEngine:
                 f"HTTP {error.status_code}: {message_of(error.body) or 'no message'}"
             )
             said = self._without_key(error.response.text)
-            retry_after = retry_after_seconds(error.response.headers)
-            retry_after = retry_info_seconds(said) if retry_after is None else retry_after
-            for_good = self._refused(error.status_code, said, retry_after)
+            retry_after = asked_pause(error.response.headers, said)
+            for_good = stops(error.status_code, said, retry_after, self.longest_pause_s)
             if for_good:
                 self.stopped = f"{for_good} ({reason})"
                 reply = Reply(failure=self.stopped, transient=True)
@@ -414,17 +403,6 @@ class OpenAIEngine:
         self._useless[reply.failure] += 1
         if self._useless[reply.failure] >= self.refusals:
             self.stopped = f"{self.refusals} requests in a row ended alike: {reply.failure}"
-
-    def _refused(self, status: int, body: str, retry_after: float | None) -> str:
-        """Why nothing more should be asked after this error; "" where there is no such reason."""
-        if status == 429 and (quota := spent_quota(body)):
-            return f"the quota is spent ({quota}); run the same command again when it is refilled"
-        if retry_after is not None and retry_after > self.longest_pause_s:
-            return f"the server asks for a pause of {retry_after:.0f} s, longer than longest_pause_s; run the same command again after it"
-        return next(
-            (why for words, why in REFUSED_IN_WORDS.items() if words in body),
-            REFUSED.get(status, ""),
-        )
 
     def _unwritable(self, error: OSError) -> str:
         return f"not asked: the journal cannot be written ({error.strerror or error}); make room, then run the same command again"
@@ -526,14 +504,6 @@ class OpenAIEngine:
         """
         a_second = self.spec.price.audio_tokens_per_second if self.spec.price else 25.0
         return len(request.prompt) / 4 + len(request.audio) / RATE * a_second + decoding.max_tokens
-
-    def _wait(self, identity: str, attempt: int, retry_after: float | None) -> float:
-        """Seconds before an attempt: doubling with a jitter of its own per sample, and not before
-        the server allows it.
-        """
-        jitter = 0.5 + (seed("backoff", identity, attempt) % 1000) / 1000
-        wait = self.backoff_s * 2 ** (attempt - 2) * jitter
-        return max(min(self.longest_wait_s, wait), retry_after or 0.0)
 
     def _without_key(self, text: str) -> str:
         """A text with the whole key replaced, which must happen before anything is cut out of
