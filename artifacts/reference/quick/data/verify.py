@@ -470,6 +470,9 @@ WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 REAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{0,30}(?:e[-+]?[0-9]{1,3})?")
 SINGLE = re.compile(r"'(?:[^']|'')*'")
 WORDS: dict = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
+# What YAML 1.1 reads as something else than the text that stands there.
+OTHER_WORDS = set("y n yes no on off true false null ~".split())
+NUMBER_OR_DATE = re.compile(r"[.].*|[0-9][0-9a-fA-FoxX_.-]*")
 
 
 def scalar(text, path=PLAN):
@@ -541,6 +544,8 @@ class PlanReader:
             if not match:
                 raise fault(self.path, self._said(), "a key and its value")
             key = match[2] if match[1] is None else match[1].replace("''", "'")
+            if match[1] is None and (NUMBER_OR_DATE.fullmatch(key) or key.lower() in OTHER_WORDS):
+                raise fault(self.path, self._said(), "a key that is text, or quotes around it")
             if key in made:
                 raise Broken(f"{self.path}: found key {shown(key, 60)} twice, expected once")
             self.at += 1
@@ -573,8 +578,6 @@ def plan_of(text):
 
 
 CLAIMS = "config/claims.yaml"
-# What YAML 1.1 reads as something else than the text that stands there.
-OTHER_WORDS = set("y n yes no on off true false null ~".split())
 FLOW = re.compile(r"\s*(?:([\[\]{},])|([A-Za-z0-9_.-]+)(:(?= ))?)\s*")
 
 
@@ -3163,6 +3166,9 @@ class Unit:
         if not self.shuffled:  # one speaker alone has no other's clip
             self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
         self.columns = [Column(strategy, control, self.corpus) for strategy, control in self.cells]
+        self.alone = all(
+            (strategy.name, control) != ("greedy", "none") for strategy, control in self.cells
+        )
         shuffled = {
             strategy.name for strategy, control in self.cells if control == "shuffled_audio"
         }
@@ -3307,9 +3313,10 @@ class Unit:
             if ours is not None:
                 counted.given += ours.given
                 counted.made += not ours.given
-        if first is not None:
-            for column, ours, own in waiting:
-                self._gain(column, ours, (first, own), place, losses)
+        for column, ours, own in waiting:
+            # Without greedy the strategy stands in for it, so that the other parts exist.
+            if self.alone or first is not None:
+                self._gain(column, ours, (own if self.alone else first, own), place, losses)
 
     def _check_shuffled(self):
         """Under shuffled_audio a prediction equals that of the utterance whose clip was given."""
@@ -3715,8 +3722,11 @@ class Tables:
         told = turned(people.values(), 2)
         return Interval.of_mean(*told, level=self.level), sum(told[1])
 
-    def check_gains(self, corpus, model, column):
-        """What the gain of a strategy with several candidates consists of."""
+    def check_gains(self, corpus, model, column, greedy):
+        """What the gain of a strategy with several candidates consists of.
+
+        greedy: whether the plan has a greedy answer of this model.
+        """
         where, row = self.gains.take((corpus.name, model, column.strategy.name))
         if row is None:
             return
@@ -3755,6 +3765,8 @@ class Tables:
         self.number(where, row, "g_eff", made["total"].effective)
         if not scored:
             made["ties"] = UNKNOWN
+        if not greedy:
+            made["decoding"] = made["total"] = UNKNOWN
         if column.unread:
             self.counted.gains_given += 1
             made = {"total": made["total"]}
@@ -3765,6 +3777,8 @@ class Tables:
             reason = self.bounds(where, row, key, interval)
             if key == "ties" and not scored:
                 reason = "no scores"
+            if key in ("decoding", "total") and not greedy:
+                reason = "no greedy answer"
             if reason:
                 reasons[key] = reason
         if n and not column.unread:
@@ -3818,7 +3832,7 @@ class Tables:
             if name != "greedy":
                 others.append(own)
             if column.several:
-                self.check_gains(corpus, model, column)
+                self.check_gains(corpus, model, column, greedy is not None)
             for other in unit.columns:
                 if other.strategy.name == name and other.control != "none":
                     under = self.measured(corpus, other)
@@ -5931,7 +5945,7 @@ MACHINE_KEYS = (
 
 
 def check_notes(folder, findings):
-    """What tells of one machine and run has its own keys, and nothing beside them."""
+    """What tells of one machine and run has its own keys and no others."""
     for path, keys in (("log/run.log", LOG_KEYS), ("env/machine.json", MACHINE_KEYS)):
         found = folder.document(path)
         if not isinstance(found, dict) or sorted(found) != keys:
