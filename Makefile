@@ -17,6 +17,7 @@ IMAGE         ?= ambiemo:$(TARGET)
 BUILD_ARGS    ?=
 PYTEST_ARGS   ?=
 ENGINES       ?= transformers
+WORKERS       ?= 2
 CASES         ?= 1000000
 BENCH_OUT     ?= reproduce/bench/results
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -43,8 +44,9 @@ help: ## list the targets (the default)
 quick: $(VENV)/.run ## set up, run the whole benchmark on the embedded clips and model, end with a table and a bundle
 	@$(BIN)/ambiemo run reproduce/quick.yaml --out artifacts/quick
 
-test: $(VENV)/.dev ## set up and run the tests (PYTEST_ARGS=... to choose)
-	@$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+# Files side by side in WORKERS processes; what starts Ray is one group in one process (tests/conftest.py).
+test: $(VENV)/.dev ## set up and run the tests (PYTEST_ARGS=... to choose, WORKERS=0: one process, in order)
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dev ## the tests that take long: several Ray nodes, kills, hostile files, simulated worlds
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -6,6 +6,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+STARTS_RAY = (
+    *("test_cli", "test_commands", "test_container_cluster", "test_docs_tutorials"),
+    *("test_end_to_end", "test_leaks", "test_makefile", "test_models_own", "test_pipeline"),
+    "test_smoke",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes (`make test`): a file's tests are in one of them, so that what they
+    share is made once, and two runs of Ray never meet on one machine.
+    """
+    for item in items:
+        name = item.path.stem
+        group = "ray" if name.startswith(STARTS_RAY) else name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

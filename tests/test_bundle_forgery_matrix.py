@@ -319,7 +319,7 @@ EVIDENCE: dict[str, tuple[Callable[[Files], Files], str]] = {
     "a limit kept the best 56, partial false": (limited(False), RUN),
     "a limit kept the best 56": (limited(True), UTTERANCES),
     "25 votes become acted": (acted, UTTERANCES),
-    "votes written anew": (other_votes, UTTERANCES),
+    "votes rewritten": (other_votes, UTTERANCES),
     "all clips by one speaker": (one_speaker, UTTERANCES),
     "tau changed afterwards": (plan_says("tau: 1.0", "tau: 0.1"), NOBODY),
     "concentration changed afterwards": (
@@ -371,7 +371,7 @@ EVIDENCE: dict[str, tuple[Callable[[Files], Files], str]] = {
         COUNTS,
     ),
     "a candidate with failure and likelihood": (edit(BEAMS, failure_and_likelihood), BEAMS),
-    "every answer written anew": (dots, NOBODY),
+    "every answer rewritten": (dots, NOBODY),
     "a name and a text in a gzip header": (packed_otherwise(8, b"JS is .001\0", b""), GREEDY),
     "a time in a gzip header": (packed_otherwise(0, b"", b"", time=1), GREEDY),
     "a second, empty gzip member": (packed_otherwise(0, b"", gzip.compress(b"")), GREEDY),
@@ -451,7 +451,7 @@ ADMITTED = {
     "tau changed afterwards": "weights.tau is not at its default",
     "concentration changed afterwards": "dirichlet.concentration is not at its default",
     "interval level changed afterwards": "bootstrap.level is not at its default",
-    "every answer written anew": "nothing: run the plan again, or trust who signed",
+    "every answer rewritten": "nothing: run the plan again, or trust who signed",
 }
 """What no check from inside can know, and what shows it."""
 TOLD: dict[str, tuple[str, str]] = {}
@@ -494,7 +494,7 @@ def outcome(name: str, said: list[tuple[int, str]], expected: str) -> None:
             assert re.search(f"not at its default: .*{ADMITTED[name].split()[0]}", shipped)
         assert " ".join(ADMITTED[name].split()[:1]) in printed or name in (
             "30 draws become failures",
-            "every answer written anew",
+            "every answer rewritten",
         )
         return
     assert code in (1, 2), printed

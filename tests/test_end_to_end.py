@@ -304,6 +304,7 @@ def test_what_is_missing_stops_the_run_unless_it_may_be_left_out(
     assert json.loads((bundle / "data/config/run.json").read_text("utf-8"))["partial"] is True
 
 
+@pytest.mark.slow
 def test_a_run_killed_half_way_ends_with_the_same_tables(bundle: Path, tmp_path: Path) -> None:
     slow = write_plan(
         tmp_path, models=[{"id": "tiny", "engine": "null", "options": {"delay_s": 0.05}}]
@@ -369,6 +370,7 @@ def test_the_tiny_alm_runs_the_same_job(tmp_path: Path, ray_once) -> None:
     assert all(row["failed"] == "0" for row in drawn)
 
 
+@pytest.mark.slow
 def test_a_pool_of_two_actors_gives_the_answers_of_one(tmp_path: Path, ray_once) -> None:
     pytest.importorskip("torch", reason="the transformers extra is not installed")
     made = []

@@ -46,7 +46,7 @@ def render(contents: Mapping[str, bytes], info: Mapping[str, str]) -> dict[str, 
 
 
 def tag_files(contents: Mapping[str, bytes], info: Mapping[str, str]) -> dict[str, bytes]:
-    """The files beside `data/`: declaration, info and manifests.
+    """The files next to `data/`: declaration, info and manifests.
 
     contents: path below `data/` -> bytes, at least one. info: further lines of bag-info.txt (label
     -> one line of text). `Bagging-Date` is the UTC day of SOURCE_DATE_EPOCH and is left out where
@@ -135,8 +135,8 @@ def write(folder: Path | str, contents: Mapping[str, bytes], info: Mapping[str, 
 
     The bag is built in a hidden sibling, flushed to the disk, and renamed into place, so a crash at
     any moment leaves the old bundle, the new one, or (between two renames) neither under the name
-    but the complete new one beside it: the next write settles that. Files that somebody put into
-    the older bundle are not thrown away: it is then kept beside the new one as NAME.before-1. Of a
+    but the complete new one next to it: the next write settles that. Files that somebody put into
+    the older bundle are not thrown away: it is then kept next to the new one as NAME.before-1. Of a
     `Files` with places on the disk those files are moved, not copied. Raises BadInput for names
     that a bag cannot hold or a folder that is no bundle; Broken where the disk refuses, with what
     was there before untouched.

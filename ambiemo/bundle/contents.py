@@ -1,7 +1,7 @@
 """Rows and files: what a bundle holds of a run's answers and inputs, and how each is spelled.
 
 Answers lie in one file per question, `answers/MODEL/CORPUS/QUESTION.jsonl.gz`, sorted by utterance,
-one row per candidate (or one with the reason of a failed draw). The verifier's scores lie beside
+one row per candidate (or one with the reason of a failed draw). The verifier's scores lie next to
 them under `scores/`, one row per judged candidate. What a question is stands once, in
 `config/questions.jsonl`. So a reader can walk all questions of one utterance side by side.
 """

@@ -231,7 +231,7 @@ def entry_faults(
     elif escapes(path):
         yield path, "a path inside the bundle, without '..', '.', '//' or a leading '/' or '~'"
     elif path.startswith("data/") != payload:
-        yield path, "only paths below data/" if payload else "only files beside data/"
+        yield path, "only paths below data/" if payload else "only files next to data/"
     else:
         listing.digests[decoded(path) or path] = digest
         listing.line[decoded(path) or path] = number

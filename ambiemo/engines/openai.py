@@ -111,7 +111,7 @@ class OpenAIEngine:
     between two of them, and a server that asks for a pause beyond longest_pause_s is asked no more.
     refusals: so many useless outcomes that are alike, with no answer between them, stop the model.
     journal: folder where every request and every answer is kept at once; the pipeline names one
-    beside the answer store. Raises BadInput for a missing key, a missing address, another model's
+    next to the answer store. Raises BadInput for a missing key, a missing address, another model's
     name or a ceiling without a price.
     """
 

@@ -57,8 +57,8 @@ class Pace:
                     self._changed.notify_all()
 
     async def _started(self, seconds: float) -> bool:
-        """Wait for a start `seconds` before the next one's. False: a pause came meanwhile, so place
-        and start are to be had anew.
+        """Wait for a start `seconds` before the next one's. False: a pause came meanwhile, so
+        the caller must ask for a new place and a new start.
         """
         start = max(self._clock(), self._next, self._paused_until)
         self._next = start + seconds

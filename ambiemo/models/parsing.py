@@ -7,7 +7,7 @@ exact     the last answer is one strict JSON object whose keys are the labels, e
           numbers >= 0 that add up to 1 within what rounding to two decimals can do (0.005 a label); it may stand
           in a code fence, and reasoning may stand before it (the chain-of-thought prompt asks for some); nothing
           but white space follows it.
-repaired  every label has one number, but something had to be mended: near-JSON or "happy: 0.7, sad: 30%",
+repaired  every label has one number, but something had to be repaired: near-JSON or "happy: 0.7, sad: 30%",
           one object per label, percentages or a sum that is not 1 (the shares are divided by their sum), another
           case or a documented alias of a label, a repeated equal value, text after the answer.
 partial   as exact or repaired, but a label is missing (its share is 0) or a label that is not in the set was
@@ -245,7 +245,7 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
     """Read a verifier's score in [low, high].
 
     exact: the last thing is a strict JSON object whose only key is "score", with a number.
-    repaired: near-JSON, other keys beside it, text after it, "score: 7", "7/10", "7 (out of 10)" or
+    repaired: near-JSON, other keys next to it, text after it, "score: 7", "7/10", "7 (out of 10)" or
     a bare number as the whole answer. unparsed: no score, two that differ (in one object, or in
     prose), a range ("7 to 8"), a percentage, another scale, or one out of range. Of several JSON
     objects with a score the last one counts.
@@ -609,7 +609,7 @@ def _read(
     unfinished: bool = False,
 ) -> Parsed:
     shares: dict[str, float] = {}
-    mended = [] if answer.strict else ["near-JSON" if answer.is_object else "prose"]
+    repairs = [] if answer.strict else ["near-JSON" if answer.is_object else "prose"]
     unknown: list[str] = []
     percent = {pair.unit == "%" for pair in answer.pairs if pair.key.casefold() in names}
     if percent == {True, False} and any(
@@ -623,7 +623,7 @@ def _read(
         value = pair.share
         if label is None:
             if pair.unit == "text":
-                mended.append(f"a remark '{pair.key[:30]}'")
+                repairs.append(f"a remark '{pair.key[:30]}'")
             else:
                 unknown.append(pair.key[:30])
             continue
@@ -631,10 +631,10 @@ def _read(
             return _unparsed(f"{label}: not a finite number >= 0")
         if label in shares and shares[label] != value:
             return _unparsed(f"{label}: two values that differ")
-        mended += [f"{label} repeated"] * (label in shares) + [f"'{pair.key}' read as {label}"] * (
+        repairs += [f"{label} repeated"] * (label in shares) + [f"'{pair.key}' read as {label}"] * (
             pair.key != label
         )
-        mended += ["numbers in quotes"] * (pair.unit == '"') + ["percentages"] * (pair.unit == "%")
+        repairs += ["numbers in quotes"] * (pair.unit == '"') + ["percentages"] * (pair.unit == "%")
         shares[label] = value
     values = [shares.get(label, 0.0) for label in labels]
     top = max(values)
@@ -646,16 +646,16 @@ def _read(
     one = top <= HUGE and _adds_up(total, len(labels))
     if answer.fault or _cut_off(answer, text, names):
         return _unparsed(answer.fault or "cut off by the end of the text")
-    mended += ["the sum was not 1"] * (not one)
-    mended += ["text after the answer"] * (answer.is_object and not _is_last(text, answer.end))
-    mended += ["an unfinished answer follows"] * unfinished
+    repairs += ["the sum was not 1"] * (not one)
+    repairs += ["text after the answer"] * (answer.is_object and not _is_last(text, answer.end))
+    repairs += ["an unfinished answer follows"] * unfinished
     missing = [label for label in labels if label not in shares]
     detail = "; ".join(
         [f"missing: {', '.join(missing)}"] * bool(missing)
         + [f"not in the set: {', '.join(unknown)}"] * bool(unknown)
-        + list(dict.fromkeys(mended))
+        + list(dict.fromkeys(repairs))
     )
-    verdict: Verdict = "partial" if missing or unknown else "repaired" if mended else "exact"
+    verdict: Verdict = "partial" if missing or unknown else "repaired" if repairs else "exact"
     return Parsed(verdict, tuple(value / total for value in values), detail)
 
 

@@ -1,7 +1,7 @@
 """The aggregate stage: Ray Data maps over the units (a model and a corpus each), from stored
 answers to the bundle's files.
 
-A task reads the answer store and writes beside it, so it runs on the node of the driver, whose disk
+A task reads the answer store and writes next to it, so it runs on the node of the driver, whose disk
 that is. What travels is a unit's rows of the tables. The mapped functions are pure and live in
 `results`; answers are read one draw at a time.
 """

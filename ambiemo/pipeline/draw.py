@@ -353,7 +353,7 @@ def load_audio(draw: Draw, longest: float | None) -> tuple[np.ndarray, bool]:
 
 
 OWN = ("audio_path", "audio_sha256", "about")
-"""What each draw of a group has of its own, beside its prompt; the rest is said once a group."""
+"""What each draw of a group has of its own, apart from its prompt; the rest is written once per group."""
 
 
 def _pack(group: list[Draw]) -> bytes:

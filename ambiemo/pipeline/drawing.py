@@ -2,7 +2,7 @@
 
 One thread for each model; each thread runs one Ray Data execution at a time. Ray decides what runs
 when: every actor asks for its GPUs and processors and waits until they are free, so local models
-share the cluster and remote ones run beside them at their own rates. A pool needs no more than one
+share the cluster and remote ones run at the same time, at their own rates. A pool needs no more than one
 actor to work, so pools that cannot all fit take turns and never wait for each other.
 
 A model is in one execution at a time, because it has one rate, one dollar ceiling and one journal.

@@ -235,7 +235,7 @@ def replaceable(bundle: Path, plan: str) -> None:
 
 
 def staging(store: AnswerStore) -> Path:
-    """Where the files of a bundle wait until it is written: beside the answers, under the store's
+    """Where the files of a bundle wait until it is written: next to the answers, under the store's
     lock.
     """
     return store.folder / ".staging"

@@ -1,4 +1,4 @@
-"""What a run is doing, read from another terminal: the status file beside the answer store, and who
+"""What a run is doing, read from another terminal: the status file next to the answer store, and who
 holds the store's lock.
 """
 
@@ -28,7 +28,7 @@ def read_status(bundle: Path, store: Path | None = None) -> dict[str, Any]:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{path}: not a status file ({type(error).__name__}); the next run writes it anew"
+            f"{path}: not a status file ({type(error).__name__}); the next run writes it again"
         ) from error
     if Path(told["bundle"]) != bundle.resolve():
         raise BadInput(

@@ -34,7 +34,7 @@ def lacks(
     spec: ModelSpec, engine: str, where: Where = "here", options: Mapping[str, Any] | None = None
 ) -> list[tuple[str, str]]:
     """What is missing to run a model through an engine with a plan's `options`: (what, what to do)
-    each, in the order to mend them.
+    each, in the order to fix them.
     """
     if engine == "null":
         return []
@@ -170,7 +170,7 @@ def server_lacks(
         return [
             (
                 f"the server of {spec.id} at {base} does not answer: {reason}",
-                "start it, or mend the address",
+                "start it, or fix the address",
             )
         ]
     if status in (401, 403):

@@ -709,7 +709,7 @@ def _header(path: Path, line: int, header: list[str]) -> tuple[tuple[str, ...], 
     labels = tuple(header[:at] + header[at + 1 :])
     if len(labels) < 2:
         raise BadInput(
-            f"{path}: line {line}: {_count(len(labels), 'label')}; expected at least 2 columns beside '{ID}'"
+            f"{path}: line {line}: {_count(len(labels), 'label')}; expected at least 2 columns in addition to '{ID}'"
         )
     return labels, at
 
@@ -761,7 +761,7 @@ def _sums(rows: Rows, ids: Sequence[str], values: Array) -> Array:
         if total == 0 or not math.isfinite(total):
             raise BadInput(
                 f"{rows.path}: line {rows.lines[utterance]}: {_short(utterance)} sums to {total:g}, "
-                "expected a finite sum above 0; mend the row, or leave the utterance out of both files"
+                "expected a finite sum above 0; fix the row, or leave the utterance out of both files"
             )
     return sums
 

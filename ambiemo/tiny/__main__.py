@@ -2,7 +2,7 @@
 
 clips     speaks the 96 test clips again (seconds; needs espeak-ng)
 train     synthesises the training clips and trains the checkpoint (about an hour on 2 cores, most of it training)
-evaluate  measures the checkpoint and writes evaluation.json, which README.md beside it quotes (minutes)
+evaluate  measures the checkpoint and writes evaluation.json, which README.md next to it quotes (minutes)
 all       the three in turn (the default)
 """
 

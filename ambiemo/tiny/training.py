@@ -407,7 +407,7 @@ def train(
 ) -> Path:
     """Train and return the folder of the checkpoint after the last step, `work/last`.
 
-    Beside it: the log (`log.jsonl`, with validation JS), the state to go on from (`state.pt`), the
+    Next to it: the log (`log.jsonl`, with validation JS), the state to go on from (`state.pt`), the
     checkpoint of the lowest greedy validation JS (`best`).
     """
     import torch
