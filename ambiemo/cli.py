@@ -209,8 +209,8 @@ def status(out: Path, store: Path | None, as_json: bool) -> None:
     """
     from ambiemo.pipeline.status import lines, read_status
 
-    told = read_status(out, store)
-    terminal.show_json(told) if as_json else terminal.show(*lines(told))
+    state = read_status(out, store)
+    terminal.show_json(state) if as_json else terminal.show(*lines(state))
 
 
 @main.command()
@@ -324,20 +324,20 @@ def tables(bundle: Path, out: Path | None, as_json: bool) -> None:
     from ambiemo.results import overview
 
     with in_one_line(bundle):
-        made = {
+        files = {
             path: data
             for path, data in tables_again(payload(bundle)).items()
             if path.startswith("tables/")
         }
-    for path, data in made.items():
+    for path, data in files.items():
         if out is not None:
             write(out / path.removeprefix("tables/"), data)
     if as_json:
-        terminal.show_json(overview.as_object(made))
+        terminal.show_json(overview.as_object(files))
         return
-    terminal.show(*overview.overview(made))
+    terminal.show(*overview.overview(files))
     if out is not None:
-        terminal.show(f"{len(made)} tables in {out}")
+        terminal.show(f"{len(files)} tables in {out}")
 
 
 @main.command()
@@ -559,8 +559,8 @@ def models(resolve: bool, plan_file: Path | None, as_json: bool) -> None:
         specs = [entry.spec() for entry in read(plan_file).every_model]
         done = fetch(specs, lambda line: click.echo(line, err=as_json))
         if as_json:
-            told = [{**asdict(one), "folder": str(one.folder)} for one in done]
-            terminal.show_json({"fetched": told})
+            rows = [{**asdict(one), "folder": str(one.folder)} for one in done]
+            terminal.show_json({"fetched": rows})
         else:
             terminal.show(f"{len(done)} repositories are here")
         return
@@ -722,6 +722,6 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    made = get_completion_class(shell)
-    if made is not None:
-        click.echo(made(main, {}, "ambiemo", "_AMBIEMO_COMPLETE").source())
+    script = get_completion_class(shell)
+    if script is not None:
+        click.echo(script(main, {}, "ambiemo", "_AMBIEMO_COMPLETE").source())

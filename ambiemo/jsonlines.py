@@ -2,8 +2,8 @@
 file differently.
 
 A JSON line is what `json.dumps` gives for the row, UTF-8, keys in their own order. `rows` accepts
-no other spelling: a key that stands twice, NaN, a number written otherwise or a blank too many is
-an error that names the line.
+no other spelling: a duplicate key, NaN, a number written differently or an extra blank is an error
+that names the line.
 """
 
 import gzip
@@ -111,9 +111,7 @@ def _fault(raw: bytes) -> str:
 
 
 def strict(text: str) -> Any:
-    """A JSON value. Raises ValueError for NaN, Infinity, and a key that stands twice in one
-    object.
-    """
+    """A JSON value. Raises ValueError for NaN, Infinity, and a duplicate key in one object."""
     try:
         return json.loads(
             text, object_pairs_hook=_once, parse_constant=_finite, parse_float=_finite
@@ -123,13 +121,13 @@ def strict(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Row:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         keys = [key for key, _ in pairs]
         raise ValueError(
             f"found key {next(key for key in keys if keys.count(key) > 1)!r} twice, expected once"
         )
-    return made
+    return mapping
 
 
 def _finite(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What this package takes from outside: the largest of everything, and readers that stop there.
+"""The largest input of every kind that this package accepts, and readers that stop there.
 
 A file may come from anybody. Whatever it is (a pipe, a gigabyte of spaces, a bomb of aliases),
 reading it ends soon, in little memory, with one line that says what was found and what is allowed.
@@ -36,9 +36,7 @@ predictions.
 """
 UNPACKED = 64 * GIB
 RATIO = 400
-"""A gzip file unpacks to so many times its size, and FREE bytes, at most; checked while it
-unpacks.
-"""
+"""A gzip file may unpack to this many times its size plus FREE bytes; checked while it unpacks."""
 FREE = 4 * MIB
 MANIFEST_LINE = 4 * KIB
 BUNDLE_FILES = 100_000
@@ -104,9 +102,7 @@ def read_regular(path: Path | str, most: int, follow: bool = True) -> bytes:
 
 
 class Unpacking(io.RawIOBase):
-    """A gzip stream that stops where it has become RATIO times larger than what it was read
-    from.
-    """
+    """A gzip stream that stops when it is RATIO times larger than the file it is read from."""
 
     def __init__(self, unpacked: Any, raw: BinaryIO) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GAP = 2
 """Blanks between two columns."""
 LEAST_WORDS = 24
-"""A column of words is not made narrower than this; rather another column is left out."""
+"""A column of words is not made narrower than this; another column is left out instead."""
 WORDS_OF_A_FILE = 72
 """Widest column of words where stdout is not a terminal."""
 LONGEST = 4000
@@ -143,7 +143,7 @@ def table(title: str, lines: Sequence[Sequence[str]], words: int, see: str = "--
 
 
 def layout(grid: Table, width: int | None) -> Layout:
-    """Which columns of a table are shown in so many blanks, and how wide; None for no limit.
+    """Which columns of a table are shown in `width` blanks, and how wide; None for no limit.
 
     Columns that stay: rank 0, and keys, unless a key says the same in every row. Words shrink to
     LEAST_WORDS before a column goes; keys wrap only where the columns that stay do not fit. Numbers
@@ -229,7 +229,7 @@ def _longest_piece(text: str) -> int:
 
 
 def wrapped(text: str, width: int, at: re.Pattern[str] = BLANK) -> list[str]:
-    """Text in lines of so many columns, broken between words; a word or number that is longer stays
+    """Text in lines of `width` columns, broken between words; a word or number that is longer stays
     whole, so that a path or an address can be copied. `at` says where else to break.
     """
     from rich.cells import cell_len
@@ -285,7 +285,7 @@ def _head(grid: Table, place: int) -> str:
 class Screen:
     """Where parts are printed: a terminal of some width, or a file without one.
 
-    file   stdout unless said
+    file   default stdout
     width  of the terminal; None for a file: all columns, no sentence wrapped
     """
 
@@ -438,7 +438,7 @@ def show_json(value: Any) -> None:
 
 
 def lines_of(parts: Iterable[Part], width: int | None = None) -> list[str]:
-    """The parts as lines of text without colour, as wide as said."""
+    """The parts as lines of text without colour, at most `width` columns wide."""
     file = io.StringIO()
     Screen(file, width).show(*parts)
     return file.getvalue().splitlines()

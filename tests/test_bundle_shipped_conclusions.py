@@ -535,10 +535,11 @@ def test_it_decides_every_claim_about_the_paper_as_the_package_does(
     for at, (row, one) in enumerate(
         zip(claim_rows(claims(), evidence, worlds.RUN), decided, strict=True)
     ):
-        found, main = one.found, one.found.main if one.found else shipped.Estimate(shipped.NAN)
+        outcome = one.outcome
+        main = outcome.main if outcome else shipped.Estimate(shipped.NAN)
         verdict, why = "NOT TESTED", one.why
-        if found:
-            verdict, why = shipped.RULES[one.claim.rule](one.claim, found, one.p)
+        if outcome:
+            verdict, why = shipped.RULES[one.claim.rule](one.claim, outcome, one.p)
         assert (row["id"], row["verdict"]) == (one.claim.id, verdict)
         assert why in row["reason"]
         assert (row["n"], row["clusters"]) == (main.n, main.people)
@@ -546,12 +547,12 @@ def test_it_decides_every_claim_about_the_paper_as_the_package_does(
             "estimate": main.value,
             "low": main.low,
             "high": main.high,
-            "p": found.p if found else shipped.NAN,
+            "p": outcome.p if outcome else shipped.NAN,
             "p_holm": one.p,
             "g_eff": main.effective,
         }.items():
             assert value == pytest.approx(row[key], abs=TABLE, nan_ok=True), (row["id"], key)
-        if found:
+        if outcome:
             tried = shipped.Flips(decided, at, ours)
             if row["flips_kind"] == "never":
                 assert not any(tried.changes(None)), row["id"]

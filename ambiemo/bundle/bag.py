@@ -135,11 +135,10 @@ def write(folder: Path | str, contents: Mapping[str, bytes], info: Mapping[str, 
 
     The bag is built in a hidden sibling, flushed to the disk, and renamed into place, so a crash at
     any moment leaves the old bundle, the new one, or (between two renames) neither under the name
-    but the complete new one next to it: the next write settles that. Files that somebody put into
-    the older bundle are not thrown away: it is then kept next to the new one as NAME.before-1. Of a
-    `Files` with places on the disk those files are moved, not copied. Raises BadInput for names
-    that a bag cannot hold or a folder that is no bundle; Broken where the disk refuses, with what
-    was there before untouched.
+    but the complete new one next to it, which the next write puts into place. If somebody put files
+    into the older bundle, it is kept next to the new one as NAME.before-1. Files of a `Files` that
+    lie on the disk are moved, not copied. Raises BadInput for names that a bag cannot hold or a
+    folder that is not a bundle; Broken if the disk refuses: then the older bundle is untouched.
     """
     tags = tag_files(contents, info)
     folder = Path(folder).resolve()
@@ -187,8 +186,8 @@ def settle(folder: Path) -> None:
 
 
 def strangers(bag: Path) -> list[str]:
-    """Files in a bag that its manifests do not name (a signature is no stranger: it does not
-    outlive what it signs).
+    """Files in a bag that its manifests do not name, except a signature, which does not outlive
+    what it signs.
     """
     known = {TAG_MANIFEST, *SIGNATURE}
     for name in (MANIFEST, TAG_MANIFEST):
@@ -196,12 +195,12 @@ def strangers(bag: Path) -> list[str]:
             known |= {
                 line.partition("  ")[2] for line in (bag / name).read_text("utf-8").splitlines()
             }
-    found = (
+    paths = (
         Path(top, name).relative_to(bag).as_posix()
         for top, _, names in os.walk(bag)
         for name in names
     )
-    return sorted(path for path in found if path not in known)
+    return sorted(path for path in paths if path not in known)
 
 
 def free_name(folder: Path) -> Path:
@@ -213,9 +212,7 @@ def free_name(folder: Path) -> Path:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise BadInput unless nothing of somebody else's would be lost: `folder` is not there, empty,
-    or a bag.
-    """
+    """Raise BadInput unless `folder` is missing, empty or a bag, so no other files are lost."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -260,14 +257,14 @@ def build(folder: Path, contents: Mapping[str, bytes], tags: Mapping[str, bytes]
 
 @contextmanager
 def only_writer(parent: Path) -> Iterator[None]:
-    """Keep two processes from writing bundles into one folder at once: the second waits; a killed
-    one lets go.
+    """Keep two processes from writing bundles into one folder at once: the second waits. A killed
+    process releases the lock.
     """
     handle = os.open(parent, os.O_RDONLY)
     try:
         with suppress(
             OSError
-        ):  # some network file systems know no such lock: then as before, one writer is the user's care
+        ):  # some network file systems lack this lock: there the user must run one writer at a time
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

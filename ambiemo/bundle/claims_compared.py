@@ -1,8 +1,8 @@
 """The verdicts of two bundles side by side.
 
-Two runs of one plan need not have the same answers, and a verdict near its edge may turn with few
-of them: so the number of answers that would turn it stands next to it. Verdicts decided by
-different claims files are not comparable, and that is said first.
+Two runs of one plan need not have the same answers, and a verdict near its edge may change with a
+few of them, so the number of answers that would change it stands next to it. Verdicts decided by
+different claims files are not comparable; the summary says so.
 """
 
 from collections.abc import Mapping
@@ -60,23 +60,23 @@ def claims_compared(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> 
             line += [verdict, estimate_of(row) if row else "", flips_of(row) if row else ""]
         lines.append([*line, "" if alike else "differs"])
     rules = first[FILE] == second[FILE]
-    told = f"claims: {same} with the same verdict, {other} differ, {untested} tested by neither"
+    summary = f"claims: {same} with the same verdict, {other} differ, {untested} tested by neither"
     if not rules:
-        told += "; the bundles were decided by different claims, so verdicts are not comparable"
-    return Compared(lines, rules and not other, told)
+        summary += "; the bundles were decided by different claims, so verdicts are not comparable"
+    return Compared(lines, rules and not other, summary)
 
 
 def claims_parts(first: Path, second: Path) -> list[Part]:
     """The claims of two bundles' folders side by side; one line where one of them has none."""
     try:
-        found = claims_compared(payload(first), payload(second))
+        comparison = claims_compared(payload(first), payload(second))
     except Broken as error:
         return [f"claims are not compared: {error}"]
-    if len(found.lines) == 1:
-        return [found.summary]
-    rows = tuple(map(tuple, found.lines[1:]))
+    if len(comparison.lines) == 1:
+        return [comparison.summary]
+    rows = tuple(map(tuple, comparison.lines[1:]))
     see = "data/tables/claims.csv of each bundle"
-    return [Table("Claims: bundle A and bundle B", COLUMNS, rows, see), found.summary]
+    return [Table("Claims: bundle A and bundle B", COLUMNS, rows, see), comparison.summary]
 
 
 COLUMNS = (

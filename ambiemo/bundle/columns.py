@@ -1,7 +1,7 @@
 """Every key of every row of a bundle's JSON-lines files, and what the other files hold.
 
 `results.columns` does the same for the tables. docs/reference/columns.md is made from both, and a
-test holds the rows of a whole bundle to them.
+test checks the rows of a whole bundle against them.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ HEAD = (
     text("audio_sha256", "SHA-256 of the clip"),
     count("seed", "seed of the draw"),
 )
-SAID = (
+ANSWER = (
     text("text", "the answer, verbatim"),
     count("tokens", "tokens of the answer"),
     number("log_likelihood", "sum of its tokens' log-probabilities; null where not known"),
@@ -98,7 +98,7 @@ FILES: Mapping[str, Rows] = MappingProxyType(
             (
                 *HEAD,
                 count("index", "number of the candidate; null if the draw failed"),
-                *SAID,
+                *ANSWER,
                 *TAIL,
             ),
             SOMETIMES,
@@ -109,7 +109,7 @@ FILES: Mapping[str, Rows] = MappingProxyType(
             (
                 *HEAD,
                 count("index", "number of the judged candidate, also if the judgement failed"),
-                *SAID,
+                *ANSWER,
                 number("score", "the score that was read, 0 to 10; null if unparsed"),
                 *TAIL,
             ),

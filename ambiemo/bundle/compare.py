@@ -125,7 +125,7 @@ def compare(
 
 
 def _corrected(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells with p corrected over all in which a model was asked, and "different" decided."""
+    """The cells with p corrected over all cells that ask a model, and with "different" decided."""
     from ambiemo.metrics.inference import holm
     from ambiemo.results.predictions import BASELINE
 
@@ -134,14 +134,14 @@ def _corrected(cells: Sequence[Cell]) -> list[Cell]:
         for place, cell in enumerate(cells)
         if cell.verdict != "missing" and cell.model != BASELINE
     ]
-    found = list(cells)
+    new_cells = list(cells)
     adjusted = holm([cells[place].p for place in asked])
     for place, p_holm in zip(asked, adjusted.tolist(), strict=True):
         cell = replace(cells[place], p_holm=p_holm)
         if cell.verdict == "undecided" and not cell.failed and p_holm < CALLED:
             cell = replace(cell, verdict="different")
-        found[place] = cell
-    return found
+        new_cells[place] = cell
+    return new_cells
 
 
 def _read(
@@ -202,14 +202,14 @@ def _cell(
 
     places = _common(first, second)
     both = [(i, j) for i, j in places if a.made[i] and b.made[j]]
-    told: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "n": len(both),
         "same": sum(bool((a.predicted[i] == b.predicted[j]).all()) for i, j in both),
         "failed": len(places) - len(both),
         "unpaired": len(first.ids) + len(second.ids) - 2 * len(places),
     }
     if not both:
-        return Cell(*name, "undecided", **told)
+        return Cell(*name, "undecided", **counts)
     mine, theirs = [i for i, _ in both], [j for _, j in both]
     chosen, truth = metric(METRIC), first.truth[mine]
     ours, other = (
@@ -218,29 +218,29 @@ def _cell(
     speakers = [first.speakers[i] for i in mine]
     apart = other[:, :1] - ours[:, :1]
     sums = cluster_sums(apart, speakers)
-    ((found, _),) = mean_differences(apart, sums, sizes(speakers), TOST_LEVEL)
-    identical = told["same"] == len(both) and not told["unpaired"]
+    ((interval, _),) = mean_differences(apart, sums, sizes(speakers), TOST_LEVEL)
+    identical = counts["same"] == len(both) and not counts["unpaired"]
     verdict: Verdict = "undecided"
-    if not told["failed"]:
-        verdict = "identical" if identical else _verdict(found.low, found.high, margin)
+    if not counts["failed"]:
+        verdict = "identical" if identical else _verdict(interval.low, interval.high, margin)
     return Cell(
         *name,
         verdict,
-        **told,
+        **counts,
         first=float(chosen.value(totals(ours))),
         second=float(chosen.value(totals(other))),
-        difference=found.value,
-        low=found.low,
-        high=found.high,
-        p=found.p,
-        g_eff=found.effective,
-        n_needed=needed(found.se, found.n, found.effective, margin),
-        reason=found.reason,
+        difference=interval.value,
+        low=interval.low,
+        high=interval.high,
+        p=interval.p,
+        g_eff=interval.effective,
+        n_needed=needed(interval.se, interval.n, interval.effective, margin),
+        reason=interval.reason,
     )
 
 
 def _verdict(low: float, high: float, margin: float) -> Verdict:
-    """Of an interval: inside the margin or not shown to be. "different" is for p to say."""
+    """Whether an interval lies inside the margin. Only p decides "different"."""
     return "equivalent" if -margin < low and high < margin else "undecided"
 
 
@@ -310,9 +310,9 @@ def parts(comparison: Comparison, margin: float) -> list[Part]:
         f"90 % interval; equivalent within ±{margin:g}; different where p (Holm) < {CALLED:g}; "
         "n needed: utterances that would show equivalence."
     )
-    made = Table(title, COLUMNS, tuple(rows), "ambiemo compare A B --json", caveat)
+    table = Table(title, COLUMNS, tuple(rows), "ambiemo compare A B --json", caveat)
     return [
-        *[made] * bool(rows),
+        *[table] * bool(rows),
         *comparison.obstacles,
         summary(comparison.cells, comparison.agree),
     ]

@@ -1,11 +1,11 @@
-"""Is everything there that the plan asks for, once, and does every answer lie under the key of its
-own question?
+"""Checks that everything the plan asks for is there, once, and that every answer lies under the key
+of its own question.
 
-The key of a draw is made again from the model's revision, the clip's hash, the prompt's text,
-decoding and seed: an answer that was moved, or whose prompt was changed, no longer fits; nor does
-one whose verdict or score its text does not give. Cells are those of the plan, draws those of the
-ready cells, utterances as many as the corpus is said to have. Every function here raises Broken
-naming file and row.
+The key of a draw is recomputed from the model's revision, the clip's hash, the prompt's text,
+decoding and seed: an answer that was moved, or whose prompt was changed, no longer fits. Neither
+does one whose verdict or score does not follow from its text. Cells are those of the plan, draws
+those of the ready cells, utterances as many as the corpus is said to have. Every function here
+raises Broken naming file and row.
 """
 
 import math
@@ -43,7 +43,7 @@ SERVED = ("served_model",)
 
 
 def check_inputs(study: Study, files: Mapping[str, bytes]) -> None:
-    """Everything but the answers: documents are JSON that every reader takes alike, cells and
+    """Check everything but the answers: documents are JSON that every reader reads alike, cells and
     utterances are the plan's.
     """
     for path in files:
@@ -111,16 +111,16 @@ def _check_cells(study: Study, specs: Row, run: Row) -> None:
                 f"{where}: found this cell here, expected {' '.join(expected.name)}, in the plan's order"
             )
         if cell != expected:
-            told = [one.skipped or "a cell that is filled" for one in (cell, expected)]
-            raise Broken(f"{where}: key skipped: found {told[0]!r}, expected {told[1]!r}")
+            reasons = [one.skipped or "a cell that is filled" for one in (cell, expected)]
+            raise Broken(f"{where}: key skipped: found {reasons[0]!r}, expected {reasons[1]!r}")
 
 
 def _check_questions(study: Study, files: Mapping[str, bytes]) -> None:
-    """config/questions.jsonl says what the cells ask."""
+    """Check that config/questions.jsonl has the questions that the cells ask."""
     path = "data/config/questions.jsonl"
-    found = list(read_rows("config/questions.jsonl", files))
+    rows = list(read_rows("config/questions.jsonl", files))
     expected = [question_row(question) for question in study.questions]
-    for number, (one, other) in enumerate(zip(found, expected, strict=False), 1):
+    for number, (one, other) in enumerate(zip(rows, expected, strict=False), 1):
         for key in other:
             if one.get(key) != other[key]:
                 raise Broken(
@@ -130,25 +130,25 @@ def _check_questions(study: Study, files: Mapping[str, bytes]) -> None:
             raise Broken(
                 f"{path}: row {number}: found keys {', '.join(one)}, expected {', '.join(other)}"
             )
-    if len(found) != len(expected):
+    if len(rows) != len(expected):
         raise Broken(
-            f"{path}: found {len(found)} rows, expected {len(expected)}: one for each question of config/cells.jsonl"
+            f"{path}: found {len(rows)} rows, expected {len(expected)}: one for each question of config/cells.jsonl"
         )
 
 
 def _check_utterances(study: Study, described: Row, run: Row) -> None:
-    """Every corpus that was not missing is there, its ids differ, and they are as many as plan, run
-    and loader say.
+    """Check that every corpus that was not missing is there, that its ids differ, and that they are
+    as many as plan, run and loader say.
     """
     path = "data/inputs/utterances.jsonl"
     missing = {item["id"] for item in run["missing"] if item["kind"] == "corpus"}
     corpora = {entry.id: entry for entry in study.plan.corpora if entry.id not in missing}
-    for where, found in (
+    for where, names in (
         ("inputs/labels.json", set(study.labels)),
         ("inputs/corpora.json", set(described)),
     ):
-        if found != set(corpora):
-            raise Broken(f"data/{where}: found corpora {sorted(found)}, expected {sorted(corpora)}")
+        if names != set(corpora):
+            raise Broken(f"data/{where}: found corpora {sorted(names)}, expected {sorted(corpora)}")
     for name, entry in corpora.items():
         ids, counts = study.utterances[name].ids, described[name]["counts"]
         if len(set(ids)) < len(ids):
@@ -165,17 +165,17 @@ def _check_utterances(study: Study, described: Row, run: Row) -> None:
             raise Broken(
                 f"data/inputs/corpora.json: corpus {name}: found {whole} utterances, expected {entry.expect} (config/plan.yaml)"
             )
-        told = [whole - counts.get("no_vote_in_label_set", 0)] if whole is not None else []
-        told += [limit for limit in (entry.limit, run["limit"]) if limit is not None]
-        if told and (len(ids) > min(told) or (whole is not None and len(ids) < min(told))):
+        limits = [whole - counts.get("no_vote_in_label_set", 0)] if whole is not None else []
+        limits += [limit for limit in (entry.limit, run["limit"]) if limit is not None]
+        if limits and (len(ids) > min(limits) or (whole is not None and len(ids) < min(limits))):
             raise Broken(
-                f"{path}: corpus {name}: found {len(ids)} utterances, expected {min(told)} (expect, limit and counts of "
+                f"{path}: corpus {name}: found {len(ids)} utterances, expected {min(limits)} (expect, limit and counts of "
                 "config/plan.yaml, config/run.json, inputs/corpora.json)"
             )
 
 
 def read_unit(study: Study, unit: Unit, files: Mapping[str, bytes]) -> dict[str, Gathered]:
-    """The answers of a unit, each row checked as it is read, and kept as columns; by question."""
+    """The answers of a unit by question, kept as columns. Each row is checked as it is read."""
     model, corpus = unit
     specs = parsed("inputs/models.json", files, strict)
     labels = study.labels[corpus]
@@ -265,10 +265,12 @@ class _Rows:
                     f"found {key} {str(row.get(key))[:40]}, its question gives {str(expected)[:40]}; "
                     "the answer, its utterance, its prompt or its model was exchanged, or a row is missing",
                 )
-        found = tuple(row)
+        row_keys = tuple(row)
         served = SERVED if self.remote else ()
-        if not any(found in (one, (*one, *served)) for one in keys):
-            raise self.fault(row, f"found keys {', '.join(found)}, expected {', '.join(keys[-1])}")
+        if not any(row_keys in (one, (*one, *served)) for one in keys):
+            raise self.fault(
+                row, f"found keys {', '.join(row_keys)}, expected {', '.join(keys[-1])}"
+            )
         if row["index"] != index and not ("failure" in row and row["index"] is None):
             raise self.fault(row, f"found candidate {row['index']}, expected {index}")
         self._check_values(row)
@@ -312,7 +314,7 @@ class _Rows:
             )
 
     def read(self, row: Row, expected: Row) -> None:
-        """Raise Broken where the row says of its text what the text does not give."""
+        """Raise Broken if a value of the row does not follow from its text."""
         for key, value in expected.items():
             if row[key] != value:
                 raise self.fault(
@@ -320,7 +322,7 @@ class _Rows:
                 )
 
     def finished(self) -> None:
-        """Raise Broken where rows are left."""
+        """Raise Broken if rows are left."""
         if (row := next(self._rows, None)) is not None:
             self.number += 1
             raise self.fault(row, "found a row that no question asks for, expected none")
@@ -346,7 +348,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "truncated": (bool,),
     "served_model": (list,),
 }
-"""What the values of a row are."""
+"""Types of the values of a row."""
 
 
 def _answer(rows: _Rows, draw: Draw, labels: Sequence[str]) -> tuple[list[Row], list[Any]]:
@@ -360,12 +362,12 @@ def _answer(rows: _Rows, draw: Draw, labels: Sequence[str]) -> tuple[list[Row], 
                 first, f"key index: found {first['index']} of a failed draw, expected null"
             )
         return [first], []
-    told = [
+    candidate_rows = [
         first,
         *(rows.take(draw, (ANSWER_KEYS,), index) for index in range(1, draw.decoding.count)),
     ]
     read = []
-    for row in told:
+    for row in candidate_rows:
         for key in (*TAIL, *SERVED):
             if row.get(key) != first.get(key):
                 raise rows.fault(
@@ -376,7 +378,7 @@ def _answer(rows: _Rows, draw: Draw, labels: Sequence[str]) -> tuple[list[Row], 
         if row["verdict"] != candidate.verdict:
             rows.read(row, {"verdict": candidate.verdict})
         read.append(candidate.distribution)
-    return told, read
+    return candidate_rows, read
 
 
 def _judged(
@@ -388,7 +390,7 @@ def _judged(
 ) -> list[Row]:
     """The verifier's rows about the first candidates of one draw."""
     assert judge is not None
-    told, texts = [], [row["text"] for row in answers[: question.judged]]
+    score_rows, texts = [], [row["text"] for row in answers[: question.judged]]
     for index in range(question.judged):
         asked = judge(judged, index, texts)
         row = scores.take(asked, (FAILED_KEYS, SCORE_KEYS), index)
@@ -397,5 +399,5 @@ def _judged(
         if "failure" not in row:
             read = score_read(asked, index, question.judged, row["text"])
             scores.read(row, {"verdict": read.verdict, "score": read.score})
-        told.append(row)
-    return told
+        score_rows.append(row)
+    return score_rows

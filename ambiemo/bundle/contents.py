@@ -2,8 +2,8 @@
 
 Answers lie in one file per question, `answers/MODEL/CORPUS/QUESTION.jsonl.gz`, sorted by utterance,
 one row per candidate (or one with the reason of a failed draw). The verifier's scores lie next to
-them under `scores/`, one row per judged candidate. What a question is stands once, in
-`config/questions.jsonl`. So a reader can walk all questions of one utterance side by side.
+them under `scores/`, one row per judged candidate. `config/questions.jsonl` describes each question
+once. So a reader can read all questions of one utterance in step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,17 +70,17 @@ def answer_rows(
     if answer.failure:
         return [{**head, "index": None, "failure": answer.failure, **tail}], []
     parsed = [parse_candidate(one.text, labels, answer.decoding.kind) for one in answer.candidates]
-    told = [
+    candidate_rows = [
         {
             **head,
             "index": index,
-            **_said(one),
+            **_candidate_fields(one),
             "verdict": read.verdict,
             **tail,
         }
         for index, (one, read) in enumerate(zip(answer.candidates, parsed, strict=True))
     ]
-    return told, parsed
+    return candidate_rows, parsed
 
 
 def score_row(draw: Draw, index: int, answer: Answer, count: int = 1) -> Row:
@@ -94,14 +94,14 @@ def score_row(draw: Draw, index: int, answer: Answer, count: int = 1) -> Row:
     return {
         **head,
         "index": index,
-        **_said(one),
+        **_candidate_fields(one),
         "verdict": read.verdict,
         "score": read.score,
         **tail,
     }
 
 
-def _said(candidate: Candidate) -> Row:
+def _candidate_fields(candidate: Candidate) -> Row:
     """A candidate as it came: its fields in the order of the row."""
     return {name: getattr(candidate, name) for name in ANSWER_KEYS[5:9]}
 
@@ -127,8 +127,8 @@ def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:
 
 
 def study_rows(study: Study) -> dict[str, Iterator[bytes]]:
-    """The lists of utterances and cells as the bundle's files, line by line: utterances may be
-    many.
+    """The lists of utterances and cells as the bundle's files, line by line, as there may be many
+    utterances.
     """
     return {
         "config/cells.jsonl": (line(_cell_row(cell)) for cell in study.cells),
@@ -160,40 +160,38 @@ def plan_file(plan: Plan) -> bytes:
 
 
 def portable(plan: Plan) -> dict[str, Any]:
-    """A plan without what tells of one machine (folders by their own path, servers, journals) and
-    changes no answer.
+    """A plan without the parts that describe one machine and change no answer: folders by their own
+    path, servers, journals.
     """
-    told = plan.model_dump(mode="json")
-    told["models"] = [_portable_model(entry) for entry in plan.models]
-    told["verifier"] = _portable_model(plan.verifier)
-    for entry in told["corpora"]:
+    values = plan.model_dump(mode="json")
+    values["models"] = [_portable_model(entry) for entry in plan.models]
+    values["verifier"] = _portable_model(plan.verifier)
+    for entry in values["corpora"]:
         entry["root"] = entry["root"] if entry["root"].startswith("${") else ""
-    return told
+    return values
 
 
 def _portable_model(entry: ModelEntry) -> dict[str, Any]:
-    """An entry as a bundle shows it; keys of a model of the user's own only where they say
-    something.
-    """
-    told = entry.portable().model_dump(mode="json")
-    told["options"] = {
-        name: value for name, value in told["options"].items() if name not in PRIVATE
+    """An entry as a bundle shows it; keys of a user's own model only if not the default."""
+    values = entry.portable().model_dump(mode="json")
+    values["options"] = {
+        name: value for name, value in values["options"].items() if name not in PRIVATE
     }
     plain = {name: ModelEntry.model_fields[name].default for name in OWN_KEYS}
     return {
-        name: value for name, value in told.items() if name not in plain or value != plain[name]
+        name: value for name, value in values.items() if name not in plain or value != plain[name]
     }
 
 
 def question_row(question: Question) -> Row:
     """A question as config/questions.jsonl has it."""
-    told = asdict(question) | {"serves": list(question.serves)}
-    del told["judge"]  # the name of the question says it
+    fields = asdict(question) | {"serves": list(question.serves)}
+    del fields["judge"]  # the name of the question says it
     return {
-        "model": told.pop("model"),
-        "corpus": told.pop("corpus"),
+        "model": fields.pop("model"),
+        "corpus": fields.pop("corpus"),
         "question": question.name,
-        **told,
+        **fields,
     }
 
 
@@ -209,9 +207,9 @@ def _cell_row(cell: Cell) -> Row:
 
 
 def _utterance_row(utterance: Utterance) -> Row:
-    told = asdict(utterance)
-    del told["audio_path"]
-    return told | {"votes": list(utterance.votes)}
+    fields = asdict(utterance)
+    del fields["audio_path"]
+    return fields | {"votes": list(utterance.votes)}
 
 
 def study_from(files: Mapping[str, bytes]) -> Study:
@@ -262,11 +260,11 @@ def check_format(files: Mapping[str, bytes]) -> None:
     if "config/run.json" not in files:
         raise Broken("data/config/run.json: no such file, expected in every bundle")
     run = parsed("config/run.json", files, strict)
-    found = run.get("format", 1) if isinstance(run, dict) else 1
-    if found != FORMAT or type(found) is not int:
+    version = run.get("format", 1) if isinstance(run, dict) else 1
+    if version != FORMAT or type(version) is not int:
         raise OtherFormat(
-            f"data/config/run.json: found bundle format {found!s:.20}, expected {FORMAT}: it was written by "
-            f"{'an older' if found in (1,) else 'another'} version of ambiemo; check it with that version, or with the bundle's own data/verify.py"
+            f"data/config/run.json: found bundle format {version!s:.20}, expected {FORMAT}: it was written by "
+            f"{'an older' if version in (1,) else 'another'} version of ambiemo; check it with that version, or with the bundle's own data/verify.py"
         )
 
 
@@ -292,27 +290,27 @@ def read_columns(unit: Unit, truths: Truths, files: Mapping[str, bytes]) -> list
     path = predictions_path(model, corpus)
     place = {one: index for index, one in enumerate(truths.ids)}
     shape = truths.truth.shape
-    made: dict[tuple[str, str], Column] = {}
+    columns: dict[tuple[str, str], Column] = {}
     with naming(path):
         for row in read_rows(path, files):
             key = (row["strategy"], row["control"])
-            if key not in made:
+            if key not in columns:
                 a, b, c = (np.zeros(shape[0], dtype=np.int64) for _ in range(3))
                 bits, failures = (
                     np.full((shape[0], len(BITS)), np.nan),
                     np.full(shape[0], "not there", dtype=object),
                 )
-                made[key] = Column(
+                columns[key] = Column(
                     corpus, model, *key, np.full(shape, np.nan), a, b, c, bits, failures, truths.ids
                 )
-            column, at = made[key], place[row["utterance_id"]]
+            column, at = columns[key], place[row["utterance_id"]]
             column.candidates[at], column.unparsed[at], column.unscored[at] = (
                 row[name] for name in ("candidates", "unparsed", "unscored")
             )
             column.failures[at] = row["failure"]
             if row["distribution"] is not None:
                 column.shares[at] = row["distribution"]
-    return list(made.values())
+    return list(columns.values())
 
 
 def parsed(path: str, files: Mapping[str, bytes], parse: Any) -> Any:
@@ -327,7 +325,7 @@ def parsed(path: str, files: Mapping[str, bytes], parse: Any) -> Any:
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Turns what goes wrong while reading a file of a bundle into Broken with its name."""
+    """Turn any error while reading a file of a bundle into Broken with the file's name."""
     try:
         yield
     except (
@@ -340,9 +338,9 @@ def naming(path: str) -> Iterator[None]:
         RecursionError,
         *MORE,
     ) as error:
-        said = (
+        reason = (
             shown(str(error), 400)
             if isinstance(error, TooMuch)
             else shown(f"{type(error).__name__}: {error}", 400)
         )
-        raise Broken(f"data/{path}: cannot be used: {said}; get the bundle again") from error
+        raise Broken(f"data/{path}: cannot be used: {reason}; get the bundle again") from error

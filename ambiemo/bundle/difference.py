@@ -26,34 +26,32 @@ class Difference(NamedTuple):
     expected: str
 
 
-def first_difference(path: str, found: bytes, expected: bytes) -> Difference | None:
+def first_difference(path: str, content: bytes, expected: bytes) -> Difference | None:
     """The first place where two versions of one file differ, None if they are the same.
 
-    Of .gz files the contents are compared: zlib and zlib-ng pack the same bytes differently, and
-    the checksum guards the packing.
+    For .gz files the contents are compared: zlib and zlib-ng pack the same bytes differently, and
+    the checksum covers the packed bytes.
     """
-    if found == expected:
+    if content == expected:
         return None
     if path.endswith(".gz"):
         try:
-            found, expected = gzip.decompress(found), gzip.decompress(expected)
+            content, expected = gzip.decompress(content), gzip.decompress(expected)
         except GZIP_ERRORS as error:
             return Difference("the whole file", f"no readable gzip file ({error})", "a gzip file")
-        if found == expected:
+        if content == expected:
             return None
         path = path.removesuffix(".gz")
     if path.endswith(".csv"):
-        return in_table(found, expected) or in_text(found, expected)
+        return in_table(content, expected) or in_text(content, expected)
     if path.endswith(".jsonl"):
-        return in_records(found, expected) or in_text(found, expected)
-    return in_text(found, expected)
+        return in_records(content, expected) or in_text(content, expected)
+    return in_text(content, expected)
 
 
-def first_of_lines(found: Iterable[bytes], expected: Iterable[bytes]) -> Difference | None:
-    """The first difference of two files of JSON lines, read side by side; None if they are the
-    same.
-    """
-    for number, (left, right) in enumerate(zip_longest(found, expected), start=1):
+def first_of_lines(lines: Iterable[bytes], expected: Iterable[bytes]) -> Difference | None:
+    """The first difference of two files of JSON lines, read in step; None if they are the same."""
+    for number, (left, right) in enumerate(zip_longest(lines, expected), start=1):
         if left != right:
             where, one, other = in_records(left or b"", right or b"") or in_text(
                 left or b"", right or b""
@@ -62,11 +60,11 @@ def first_of_lines(found: Iterable[bytes], expected: Iterable[bytes]) -> Differe
     return None
 
 
-def in_table(found: bytes, expected: bytes) -> Difference | None:
+def in_table(content: bytes, expected: bytes) -> Difference | None:
     """First differing cell of two CSV files, by line and column name; None where only their form
     differs.
     """
-    theirs, ours = rows(found), rows(expected)
+    theirs, ours = rows(content), rows(expected)
     header = next(iter(ours), [])
     for number, (left, right) in enumerate(zip_longest(theirs, ours), start=1):
         if left is None or right is None:
@@ -79,7 +77,7 @@ def in_table(found: bytes, expected: bytes) -> Difference | None:
 
 
 def rows(data: bytes) -> list[list[str]]:
-    """Rows of a CSV file; a file that cannot be read as one has none, so the plain text decides."""
+    """Rows of a CSV file; none if it cannot be read as one: then its text is compared."""
     try:
         return list(csv.reader(io.StringIO(data.decode("utf-8"), newline="")))
     except (UnicodeDecodeError, csv.Error):
@@ -94,12 +92,12 @@ def cell(value: str | None) -> str:
     return ABSENT if value is None else shown(value) or "an empty cell"
 
 
-def in_records(found: bytes, expected: bytes) -> Difference | None:
+def in_records(content: bytes, expected: bytes) -> Difference | None:
     """First differing value of two JSON Lines files, by line and key; None where only their form
     differs.
     """
     for number, (left, right) in enumerate(
-        zip_longest(found.splitlines(), expected.splitlines()), start=1
+        zip_longest(content.splitlines(), expected.splitlines()), start=1
     ):
         if left == right:
             continue
@@ -127,9 +125,9 @@ def value(parsed: dict[str, Any], key: str) -> str:
     return shown(json.dumps(parsed[key], ensure_ascii=False)) if key in parsed else ABSENT
 
 
-def in_text(found: bytes, expected: bytes) -> Difference:
+def in_text(content: bytes, expected: bytes) -> Difference:
     """First differing line of two files that are different."""
-    pairs = zip_longest(found.split(b"\n"), expected.split(b"\n"))
+    pairs = zip_longest(content.split(b"\n"), expected.split(b"\n"))
     number, left, right = next((n, a, b) for n, (a, b) in enumerate(pairs, start=1) if a != b)
     return Difference(f"line {number}", line_text(left), line_text(right))
 

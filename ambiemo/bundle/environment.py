@@ -1,8 +1,8 @@
 """What a run ran on, for `env/machine.json`: enough to explain a difference between two runs,
 nothing that names a person or place.
 
-No host name, user name, path, serial number or address is read. torch is asked nothing: its version
-is in its metadata.
+No host name, user name, path, serial number or address is read. torch is not called: its version is
+in its metadata.
 """
 
 import os
@@ -50,8 +50,8 @@ PATIENCE_S = 20
 
 
 def machine(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The machine and software of this process as JSON values; what cannot be told is None or left
-    out, never an error.
+    """The machine and software of this process as JSON values; what is unknown is None or left out,
+    never an error.
     """
     return {
         "python": {
@@ -90,11 +90,11 @@ def cpu() -> dict[str, Any]:
     choose their kernels.
     """
     try:
-        told = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:
-        told = ""
-    model = re.search(r"^(?:model name|Model|Processor)\s*: *(.+)$", told, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*: *(.+)$", told, re.MULTILINE)
+        text = ""
+    model = re.search(r"^(?:model name|Model|Processor)\s*: *(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*: *(.+)$", text, re.MULTILINE)
     has = set(flags[1].split()) if flags else set()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
@@ -118,7 +118,7 @@ def gpus() -> list[dict[str, str]]:
     UUID.
     """
     query = f"--query-gpu={','.join(GPU_COLUMNS.values())}"
-    rows = told_by("nvidia-smi", query, "--format=csv,noheader,nounits").splitlines()
+    rows = output_of("nvidia-smi", query, "--format=csv,noheader,nounits").splitlines()
     cells = [[cell.strip() for cell in row.split(",")] for row in rows]
     return [
         dict(zip(GPU_COLUMNS, row, strict=True)) for row in cells if len(row) == len(GPU_COLUMNS)
@@ -127,8 +127,8 @@ def gpus() -> list[dict[str, str]]:
 
 def cuda_of_driver() -> str | None:
     """The newest CUDA that the driver can run."""
-    found = re.search(r"CUDA[A-Z ]* Version\s*: *([0-9.]+)", told_by("nvidia-smi"))
-    return found[1] if found else None
+    match = re.search(r"CUDA[A-Z ]* Version\s*: *([0-9.]+)", output_of("nvidia-smi"))
+    return match[1] if match else None
 
 
 def packages() -> dict[str, str]:
@@ -142,13 +142,13 @@ def packages() -> dict[str, str]:
         if name in versions:
             continue
         try:
-            found = metadata.distribution(name)
+            package = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        versions[name] = found.version
+        versions[name] = package.version
         ahead += [
             plain(named[0])
-            for ask in found.requires or ()
+            for ask in package.requires or ()
             if (named := re.match(r"[A-Za-z0-9._-]+", ask))
         ]
     return dict(sorted(versions.items()))
@@ -171,23 +171,23 @@ def source() -> dict[str, Any]:
     hashes = "".join(
         f"{sha256_file(file)}  {file.relative_to(package).as_posix()}\n" for file in files
     )
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "version": ambiemo.__version__,
         "python_files_sha256": sha256(hashes.encode()),
     }
     root = package.parent
-    here = told_by("git", "-C", str(root), "rev-parse", "--show-toplevel").strip()
+    here = output_of("git", "-C", str(root), "rev-parse", "--show-toplevel").strip()
     if (
         not here or Path(here).resolve() != root
     ):  # a virtual environment may lie in somebody else's checkout
-        return told | {"tree": None, "clean": None}
-    tree = told_by("git", "-C", str(root), "rev-parse", "HEAD^{tree}").strip()
-    changed = told_by("git", "-C", str(root), "status", "--porcelain")
-    return told | {"tree": f"swh:1:dir:{tree}" if tree else None, "clean": not changed}
+        return fields | {"tree": None, "clean": None}
+    tree = output_of("git", "-C", str(root), "rev-parse", "HEAD^{tree}").strip()
+    changed = output_of("git", "-C", str(root), "status", "--porcelain")
+    return fields | {"tree": f"swh:1:dir:{tree}" if tree else None, "clean": not changed}
 
 
-def told_by(*command: str) -> str:
-    """What a program prints; nothing where it is not there, fails or does not come to an end."""
+def output_of(*command: str) -> str:
+    """What a program prints; nothing if it is missing, fails or does not end in time."""
     try:
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=True)
     except (OSError, subprocess.SubprocessError):

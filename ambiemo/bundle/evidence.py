@@ -1,6 +1,6 @@
-"""Do the files that describe a run say what the plan, the rows and this package say?
+"""Checks that the files that describe a run agree with the plan, the rows and this package.
 
-Every such file has one form only, made again here from what it says. What plan and package already
+Every such file has one form only, which is rebuilt here from its values. Whatever plan and package
 know is compared with it: models, judges, prompts, labels, options, counts, `partial`. Every
 function raises Broken naming file and key.
 """
@@ -28,7 +28,7 @@ MISSING_KEYS = {"kind", "id", "what", "do"}
 NUMBERS_OF_A_LOG, TEXTS_OF_A_LOG = ("seconds", "dollars"), ("stopped", "barren")
 LOG_KEYS = {"calls", "reused", "failed", *NUMBERS_OF_A_LOG, *TEXTS_OF_A_LOG}
 COUNTED = ("utterances", "no_vote_in_label_set", "same_clip", "speakers", "votes", "vote_unit")
-"""Counts that every loader gives and that the rows can be held against."""
+"""Counts that every loader gives and that can be checked against the rows."""
 MACHINE_KEYS = {
     "batch_invariant",
     "cpu",
@@ -55,26 +55,24 @@ DOCUMENTS = (
 
 
 def check_evidence(study: Study, files: Mapping[str, bytes]) -> None:
-    """Raise Broken for the first describing file that is not as the package writes it, or says what
-    is not so.
-    """
-    told = {path: _document(path, files) for path in DOCUMENTS}
+    """Raise Broken for the first such file that is not as the package writes it, or is wrong."""
+    documents = {path: _document(path, files) for path in DOCUMENTS}
     _check_forms(study, files)
-    _check_run(study.plan, told["config/run.json"])
-    _check_log(told["log/run.log"])
-    if (found := set(told["env/machine.json"])) != MACHINE_KEYS:
+    _check_run(study.plan, documents["config/run.json"])
+    _check_log(documents["log/run.log"])
+    if (keys := set(documents["env/machine.json"])) != MACHINE_KEYS:
         raise Broken(
-            f"data/env/machine.json: found keys {shown(', '.join(sorted(found)), 200)}, "
+            f"data/env/machine.json: found keys {shown(', '.join(sorted(keys)), 200)}, "
             f"expected {', '.join(sorted(MACHINE_KEYS))}"
         )
-    _check_models(study.plan, told["inputs/models.json"], files)
+    _check_models(study.plan, documents["inputs/models.json"], files)
     judge = study.plan.verifier.id
     _same(
         "inputs/judges.json",
-        told["inputs/judges.json"],
+        documents["inputs/judges.json"],
         {entry.id: entry.id if judge == "self" else judge for entry in study.plan.models},
     )
-    described = told["inputs/corpora.json"]
+    described = documents["inputs/corpora.json"]
     for name in study.utterances:
         entry = next((one for one in study.plan.corpora if one.id == name), None)
         if entry is None:
@@ -82,10 +80,10 @@ def check_evidence(study: Study, files: Mapping[str, bytes]) -> None:
                 f"data/inputs/labels.json: key {name!a}: found a corpus that config/plan.yaml does not name"
             )
         with naming("inputs/corpora.json"):
-            _check_corpus(study, entry, described[name], told["config/run.json"]["limit"])
+            _check_corpus(study, entry, described[name], documents["config/run.json"]["limit"])
     _same(
         "inputs/vote_units.json",
-        told["inputs/vote_units.json"],
+        documents["inputs/vote_units.json"],
         {name: one["counts"]["vote_unit"] for name, one in described.items()},
     )
 
@@ -106,7 +104,7 @@ def _document(path: str, files: Mapping[str, bytes]) -> Any:
 
 
 def _check_forms(study: Study, files: Mapping[str, bytes]) -> None:
-    """The lists of utterances and cells are spelled as a run spells what they say."""
+    """Check that the lists of utterances and cells are spelled as a run writes them."""
     for path, expected in study_rows(study).items():
         with naming(path), opened(files, path) as file:
             if difference := first_of_lines(file, expected):
@@ -116,28 +114,28 @@ def _check_forms(study: Study, files: Mapping[str, bytes]) -> None:
                 )
 
 
-def _same(path: str, found: Any, expected: Any) -> None:
-    if found == expected and document(found) == document(expected):
+def _same(path: str, value: Any, expected: Any) -> None:
+    if value == expected and document(value) == document(expected):
         return
-    for where, one, other in _differing("", found, expected):
+    for where, one, other in _differing("", value, expected):
         raise Broken(
             f"data/{path}: key {where}: found {shown(one, 80)}, expected {shown(other, 80)}, by plan and package"
         )
 
 
-def _differing(where: str, found: Any, expected: Any) -> Iterator[tuple[str, str, str]]:
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for key in sorted({*found, *expected}):
+def _differing(where: str, value: Any, expected: Any) -> Iterator[tuple[str, str, str]]:
+    if isinstance(value, dict) and isinstance(expected, dict):
+        for key in sorted({*value, *expected}):
             place = f"{where}.{shown(key, 60)}".lstrip(".")
-            if key not in found or key not in expected:
-                told = [
-                    json.dumps(one[key]) if key in one else "nothing" for one in (found, expected)
+            if key not in value or key not in expected:
+                texts = [
+                    json.dumps(one[key]) if key in one else "nothing" for one in (value, expected)
                 ]
-                yield place, told[0], told[1]
+                yield place, texts[0], texts[1]
             else:
-                yield from _differing(place, found[key], expected[key])
-    elif found != expected or type(found) is not type(expected):
-        yield where or "(all)", json.dumps(found), json.dumps(expected)
+                yield from _differing(place, value[key], expected[key])
+    elif value != expected or type(value) is not type(expected):
+        yield where or "(all)", json.dumps(value), json.dumps(expected)
 
 
 def _check_run(plan: Plan, run: Row) -> None:
@@ -221,9 +219,9 @@ def _check_log(log: Row) -> None:
                 )
 
 
-def _check_models(plan: Plan, told: Row, files: Mapping[str, bytes]) -> None:
-    """models.json and the prompts are this package's own, with what the plan changes of them."""
-    _same("inputs/models.json", told, model_rows(plan))
+def _check_models(plan: Plan, rows: Row, files: Mapping[str, bytes]) -> None:
+    """Check that models.json and the prompts are this package's own, with the plan's changes."""
+    _same("inputs/models.json", rows, model_rows(plan))
     asked = prompts_of(plan.strategies)
     expected = {
         f"config/prompts/{name}/{prompt}.txt": (models.prompt(spec, prompt) + "\n").encode()
@@ -243,13 +241,15 @@ def _check_models(plan: Plan, told: Row, files: Mapping[str, bytes]) -> None:
             )
 
 
-def _check_corpus(study: Study, entry: CorpusEntry, told: Row, run_limit: int | None) -> None:
+def _check_corpus(
+    study: Study, entry: CorpusEntry, description: Row, run_limit: int | None
+) -> None:
     path, name = "data/inputs/corpora.json", entry.id
-    if set(told) != {"counts", "options", "sources"}:
+    if set(description) != {"counts", "options", "sources"}:
         raise Broken(
-            f"{path}: corpus {name}: found keys {shown(', '.join(told))}, expected counts, options, sources"
+            f"{path}: corpus {name}: found keys {shown(', '.join(description))}, expected counts, options, sources"
         )
-    counts, options = told["counts"], told["options"]
+    counts, options = description["counts"], description["options"]
     for where, number in _numbers("counts", counts):
         if not 0 <= number < math.inf or (isinstance(number, float) and number.is_integer()):
             raise Broken(
@@ -276,7 +276,7 @@ def _check_corpus(study: Study, entry: CorpusEntry, told: Row, run_limit: int | 
             f"data/inputs/labels.json: key {name}: found {shown(', '.join(study.labels[name]), 80)}, "
             f"expected {', '.join(labels)} (the corpus and its options)"
         )
-    for place, source in enumerate(told["sources"]):
+    for place, source in enumerate(description["sources"]):
         if not (
             isinstance(source, list)
             and len(source) == 2
@@ -289,7 +289,7 @@ def _check_corpus(study: Study, entry: CorpusEntry, told: Row, run_limit: int | 
             raise Broken(
                 f"{path}: corpus {name}: key sources.{place}: found {source!a:.60}, expected a path and a SHA-256"
             )
-    if told["sources"] != sorted(told["sources"]):
+    if description["sources"] != sorted(description["sources"]):
         raise Broken(
             f"{path}: corpus {name}: key sources: found another order, expected them sorted"
         )
@@ -302,7 +302,7 @@ def _check_corpus(study: Study, entry: CorpusEntry, told: Row, run_limit: int | 
         counts,
         limited=len(rows) < counts["utterances"] - counts["no_vote_in_label_set"],
     )
-    check_public(entry, rows, told, min(limits, default=None))
+    check_public(entry, rows, description, min(limits, default=None))
 
 
 def _numbers(where: str, value: Any) -> Iterator[tuple[str, float]]:
@@ -318,9 +318,7 @@ def _numbers(where: str, value: Any) -> Iterator[tuple[str, float]]:
 
 
 def _check_rows(name: str, rows: Utterances, width: int, own_votes: bool) -> None:
-    """Votes are counts, of as many labels as there are; truth comes from where this corpus has
-    it.
-    """
+    """Check that votes are counts, one per label, and that truth has the source of this corpus."""
     path = "data/inputs/utterances.jsonl"
     source = "votes" if own_votes or corpora.corpus(name).votes else ACTED
     for one in rows:
@@ -351,9 +349,7 @@ def _check_rows(name: str, rows: Utterances, width: int, own_votes: bool) -> Non
 
 
 def _check_counts(name: str, rows: Utterances, counts: Row, limited: bool) -> None:
-    """The loader counted what the rows have. Where a limit keeps some of them, they have no more
-    than it counted.
-    """
+    """Check the loader's counts against the rows. Rows that a limit keeps may have fewer."""
     acted = rows.acted
     units = int(rows.votes[~acted].sum()) if len(rows) else 0
     clips = [clip for clip in rows.audio_sha256 if clip]
@@ -365,7 +361,7 @@ def _check_counts(name: str, rows: Utterances, counts: Row, limited: bool) -> No
         )
     votes = units // unit if units % unit == 0 else round(units / unit, 6)
     unheard = counts["no_vote_in_label_set"]
-    found: list[tuple[str, float, float, float]] = [
+    bounds: list[tuple[str, float, float, float]] = [
         # key, what the loader says, least and most of what the rows allow
         (
             "same_clip",
@@ -376,8 +372,8 @@ def _check_counts(name: str, rows: Utterances, counts: Row, limited: bool) -> No
         ("votes", counts["votes"], votes, math.inf if limited else votes),
         ("speakers", counts["speakers"], speakers, math.inf if limited else speakers + unheard),
     ]
-    for key, said, least, most in found:
-        if not least <= said <= most:
+    for key, count, least, most in bounds:
+        if not least <= count <= most:
             expected = (
                 f"{least:g}"
                 if most == least
@@ -386,7 +382,7 @@ def _check_counts(name: str, rows: Utterances, counts: Row, limited: bool) -> No
                 else f"{least:g} to {most:g}"
             )
             raise Broken(
-                f"data/inputs/corpora.json: corpus {name}: key counts.{key}: found {said:g}, expected {expected}, "
+                f"data/inputs/corpora.json: corpus {name}: key counts.{key}: found {count:g}, expected {expected}, "
                 "by the rows of inputs/utterances.jsonl"
             )
 

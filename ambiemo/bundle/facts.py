@@ -1,5 +1,5 @@
-"""What a reader must know of a bundle besides that it holds: how many utterances, what failed, what
-was left out, what was believed.
+"""What a reader must know of a bundle in addition to its verdict: how many utterances, what failed,
+what was left out, what was believed.
 """
 
 import csv
@@ -26,7 +26,7 @@ class Facts:
     """Of a bundle that holds: counts, the limit (None: none), what was missing, settings that are
     not the defaults, what was believed.
 
-    believed: by corpus, what no check can know here.
+    believed: by corpus, what no check here can know.
     """
 
     utterances: int
@@ -44,8 +44,8 @@ class Facts:
 
     def notes(self) -> list[str]:
         """Lines before the verdict."""
-        told = [f"not at its default: {', '.join(self.settings)}"] if self.settings else []
-        return told + [f"believed of {name}: {what}" for name, what in self.believed.items()]
+        lines = [f"not at its default: {', '.join(self.settings)}"] if self.settings else []
+        return lines + [f"believed of {name}: {what}" for name, what in self.believed.items()]
 
     def as_object(self) -> dict[str, Any]:
         """For JSON."""
@@ -76,13 +76,13 @@ def facts(folder: Path) -> Facts:
 
 
 def _settings(plan: Plan) -> list[str]:
-    told = []
+    settings = []
     for part in SETTINGS:
         value, default = (
             getattr(plan, part).model_dump(),
             type(plan).model_fields[part].default.model_dump(),
         )
-        told += [
+        settings += [
             f"{part}.{key} {shown(json.dumps(value[key]), 80)}"
             for key in value
             if value[key] != default[key]
@@ -90,7 +90,7 @@ def _settings(plan: Plan) -> list[str]:
     for entry in plan.strategies:
         base, own = entry.row(), (entry.tau, entry.concentration, entry.epsilon)
         if entry.base != entry.name and any(value is not None for value in own):
-            told.append(
+            settings.append(
                 f"{entry.name} (of {entry.base}) {', '.join(f'{k} {v:g}' for k, v in base.own.items() if v is not None)}"
             )
-    return told
+    return settings

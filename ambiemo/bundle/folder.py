@@ -1,4 +1,4 @@
-"""What lies in a bundle's folder and what its manifests say lies there: read, never believed.
+"""Reads what lies in a bundle's folder and what its manifests list, and trusts neither.
 
 Nothing here follows a symbolic link, opens a special file or leaves the folder, whatever a manifest
 names.
@@ -35,7 +35,7 @@ from ambiemo.limits import (
 )
 
 MOST_FAULTS = 1000
-"""Faults of a manifest that are told: nobody reads more, and a forger may make millions."""
+"""Most faults reported of a manifest: nobody reads more, and a forger may make millions."""
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISLNK, "a symbolic link"),
@@ -61,12 +61,12 @@ class Disk:
     strange: dict[str, str]
 
     def read(self, path: str) -> bytes:
-        """Bytes of one of `files`; BadInput where this user may not read them."""
+        """Bytes of one of `files`; BadInput if this user may not read them."""
         return _read(self.root / path)
 
 
 def look(folder: Path | str) -> Disk:
-    """Walk a bundle's folder. Raises BadInput where there is none, it is no bag, or it may not be
+    """Walk a bundle's folder. Raises BadInput if there is none, it is not a bag, or it may not be
     read.
     """
     root = Path(folder)
@@ -138,10 +138,9 @@ def most_bytes(path: str) -> int:
 
 @contextmanager
 def in_one_line(*folders: Path) -> Iterator[None]:
-    """For commands that use a bundle without judging it: whatever a malformed file sets off is one
-    line, and `verify` says where it is.
+    """Turn any error that a malformed file causes into one line; `verify` says where the fault is.
 
-    Raises Broken instead of the exception.
+    For commands that use a bundle without judging it. Raises Broken instead of the exception.
     """
     try:
         yield
@@ -180,8 +179,8 @@ def read_listing(name: str, data: bytes, payload: bool) -> Listing:
     """A manifest's entries and faults. payload: whether every path must lie below `data/` (else:
     none may).
 
-    Lines that are no entry become faults, as do paths that leave the bundle, come twice, or sit on
-    the wrong side of `data/`. Whatever remains must be in the one form that `bag.manifest` writes,
+    Lines that are not entries become faults, as do paths that leave the bundle, come twice, or are
+    on the wrong side of `data/`. The rest must be in the one form that `bag.manifest` writes,
     so an upper-case digit, a carriage return or two swapped lines show too.
     """
     listing = Listing(name)
@@ -191,8 +190,8 @@ def read_listing(name: str, data: bytes, payload: bool) -> Listing:
     for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), start=1):
         if len(listing.faults) > MOST_FAULTS:
             break
-        for found, expected in entry_faults(raw, listing, number, payload):
-            listing.faults.append((number, found, expected))
+        for text, expected in entry_faults(raw, listing, number, payload):
+            listing.faults.append((number, text, expected))
     if not listing.faults and manifest(listing.digests) != data:
         listing.faults.append(
             (
@@ -238,8 +237,8 @@ def entry_faults(
 
 
 def decoded(path: str) -> str | None:
-    """A manifest's path with BagIt's three percent codes undone; None where another percent sign
-    stands.
+    """A manifest's path with BagIt's three percent codes decoded; None if it has another percent
+    sign.
     """
     if re.search(r"%(?!0[AaDd]|25)", path):
         return None
@@ -283,7 +282,7 @@ class Files(Mapping[str, bytes]):
         return len(place) if isinstance(place, bytes) else place.stat().st_size
 
     def sha256(self, path: str) -> str:
-        """Hex SHA-256 of a file, made once."""
+        """Hex SHA-256 of a file, computed once."""
         if path not in self._digests:
             place = self.places[path]
             try:
@@ -307,7 +306,7 @@ def payload_of(disk: Disk) -> Files:
 
 
 def payload(folder: Path | str) -> Files:
-    """The files below `data/` of a bundle, unverified. Raises BadInput where `folder` is none."""
+    """The files below `data/` of a bundle, unverified. Raises BadInput if `folder` is not one."""
     return payload_of(look(folder))
 
 

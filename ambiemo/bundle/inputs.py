@@ -65,10 +65,10 @@ def prompts_of(entries: Iterable[StrategyEntry]) -> set[str]:
 
 
 def _missing(expanded: Expanded, item: Missing) -> dict[str, str]:
-    """What was missing, without the path of a folder that the plan names outright: it tells of one
-    machine.
+    """What was missing, without the path of a folder that the plan names outright, as it describes
+    one machine.
     """
-    told = asdict(item)
+    fields = asdict(item)
     for entry in expanded.plan.corpora:
         if entry.root and not entry.root.startswith("${"):
             for path in {
@@ -76,22 +76,24 @@ def _missing(expanded: Expanded, item: Missing) -> dict[str, str]:
                 os.path.expanduser(entry.root),
                 os.path.realpath(os.path.expanduser(entry.root)),
             } - {"/"}:
-                told["what"] = told["what"].replace(path.rstrip("/"), f"<the folder of {entry.id}>")
-    told["what"] = shown(told["what"], 2000)
-    return told
+                fields["what"] = fields["what"].replace(
+                    path.rstrip("/"), f"<the folder of {entry.id}>"
+                )
+    fields["what"] = shown(fields["what"], 2000)
+    return fields
 
 
 def model_rows(plan: Plan) -> dict[str, Any]:
     """What inputs/models.json says of each model that a plan asks, by id: its specification,
     without its server's address or the folder of the user's own weights.
     """
-    told = {}
+    rows = {}
     for entry in plan.asked_models:
         spec = entry.portable().spec()
-        said = spec.model_dump(mode="json", exclude={"base_url"})
-        said["capabilities"] = sorted(said["capabilities"])
-        told[entry.id] = said | {
+        row = spec.model_dump(mode="json", exclude={"base_url"})
+        row["capabilities"] = sorted(row["capabilities"])
+        rows[entry.id] = row | {
             "revision": spec.revision,
             "engine": entry.engine or spec.engines[0],
         }
-    return told
+    return rows

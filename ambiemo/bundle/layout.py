@@ -1,5 +1,5 @@
 """What lies below a bundle's `data/`: every file it must have and every kind it may have, so that
-no other can be believed.
+no other is trusted.
 """
 
 import re
@@ -36,7 +36,7 @@ MAY = re.compile(
 
 
 def check(paths: Iterable[str]) -> None:
-    """Raise Broken, naming the file, where one is missing or is none that a bundle has."""
+    """Raise Broken, naming the file, if one is missing or is not one that a bundle has."""
     there = set(paths)
     for path in MUST:
         if path not in there:

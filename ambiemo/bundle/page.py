@@ -37,7 +37,7 @@ MARK = b'<meta name="ambiemo-bundle" content="'
 
 
 def default_place(folder: Path) -> Path:
-    """Where the page of a bundle lies unless it is told otherwise: BUNDLE.html next to BUNDLE."""
+    """The default place of a bundle's page: BUNDLE.html next to BUNDLE."""
     folder = Path(folder.resolve()) if folder.name in ("", ".", "..") else folder
     return folder.with_name(f"{folder.name}.html")
 
@@ -94,8 +94,8 @@ def page_of(
 ) -> bytes:
     """The page of a bundle as bytes: a function of its files, the outcomes and the audio.
 
-    audio: the user's folder, or the links themselves where a page is made again.
-    matplotlib: the version to name, where a page is made again to be compared without its figures.
+    audio: the user's folder, or the links themselves if a page is made again.
+    matplotlib: the version to name, if a page is made again to be compared without its figures.
     """
     disk = look(folder)
     files = payload_of(disk)
@@ -157,14 +157,14 @@ CHECK_WORDS = (
 
 
 def tables_of(files: Mapping[str, bytes], lacks: list[str]) -> dict[str, Table]:
-    found = {}
+    tables = {}
     for name in TABLES:
         try:
-            found[name] = read(name, files.get(f"tables/{name}.csv", b""))
+            tables[name] = read(name, files.get(f"tables/{name}.csv", b""))
         except (AmbiemoError, ValueError, csv.Error) as error:
             lacks.append(f"tables/{name}.csv: {shown(str(error), 400)}")
-            found[name] = Table(name, (), ())
-    return found
+            tables[name] = Table(name, (), ())
+    return tables
 
 
 def _browsed(files: Mapping[str, bytes], lacks: list[str]) -> Browsed:
@@ -188,29 +188,29 @@ def _plan(files: Mapping[str, bytes], lacks: list[str]) -> Mapping[str, Any]:
 
 def _facts(files: Mapping[str, bytes], tables: Mapping[str, Table]) -> list[tuple[str, str]]:
     """Pairs of words under the title: what was run, what failed, what was left out."""
-    told = []
+    facts = []
     units = tables["results"].units
     if units:
-        told += [("models", ", ".join(dict.fromkeys(model for _, model in units)))]
-        told += [("corpora", ", ".join(dict.fromkeys(corpus for corpus, _ in units)))]
+        facts += [("models", ", ".join(dict.fromkeys(model for _, model in units)))]
+        facts += [("corpora", ", ".join(dict.fromkeys(corpus for corpus, _ in units)))]
     clips = tables["levels"].of(level="all") if tables["levels"].columns else []
     if clips:
-        told.append(("utterances", ", ".join(f"{int(one['n']):,}" for one in clips)))
+        facts.append(("utterances", ", ".join(f"{int(one['n']):,}" for one in clips)))
     speakers = {
         row["corpus"]: row["speakers"] for row in tables["results"] if row["level"] == "all"
     }
     if speakers:
-        told.append(("speakers", ", ".join(speakers.values())))
+        facts.append(("speakers", ", ".join(speakers.values())))
     try:
         run = parsed("config/run.json", files, strict)
-        told.append(
+        facts.append(
             ("limit", "none" if run["limit"] is None else f"{run['limit']} utterances a corpus")
         )
         missing = ", ".join(f"{one['kind']} {one['id']}" for one in run["missing"])
-        told.append(("missing", missing or "nothing"))
+        facts.append(("missing", missing or "nothing"))
     except (AmbiemoError, KeyError, TypeError):
         pass  # a bundle without it does not verify, and the page says so
-    return told
+    return facts
 
 
 def digest_of(disk: Disk) -> str:

@@ -31,32 +31,32 @@ def links(folder: Path, page: Path, utterances: Sequence[Row]) -> dict[str, dict
     named = {path.stem: path for path in reversed(files)}
     wanted = {one["sha"]: one for one in utterances if one["sha"]}
     place_of: dict[str, Path] = {}
-    told: dict[str, dict[str, str]] = {}
+    audio: dict[str, dict[str, str]] = {}
     for one in utterances:
         if (path := named.get(one["id"])) is None:
             continue
-        if (found := _hash(path)) == one["sha"]:
-            place_of[found] = path
+        if (digest := _hash(path)) == one["sha"]:
+            place_of[digest] = path
         else:
-            told[one["id"]] = {
-                "why": f"{shown(path.name)} is not this clip: found SHA-256 {found[:12]}…, "
+            audio[one["id"]] = {
+                "why": f"{shown(path.name)} is not this clip: found SHA-256 {digest[:12]}…, "
                 f"expected {one['sha'][:12]}… (inputs/utterances.jsonl). It is not linked."
             }
     for path in files:
         if wanted.keys() <= place_of.keys():
             break
-        if path not in place_of.values() and (found := _hash(path)) in wanted:
-            place_of.setdefault(found, path)
+        if path not in place_of.values() and (digest := _hash(path)) in wanted:
+            place_of.setdefault(digest, path)
     for one in utterances:
         if (path := place_of.get(one["sha"])) is not None:
-            told[one["id"]] = {"href": _href(path, page)}
-    return told
+            audio[one["id"]] = {"href": _href(path, page)}
+    return audio
 
 
-def words(told: Mapping[str, Mapping[str, str]], utterances: int) -> str:
+def words(audio: Mapping[str, Mapping[str, str]], utterances: int) -> str:
     """How many clips are linked, and how many files do not match."""
-    linked = sum("href" in one for one in told.values())
-    wrong = len(told) - linked
+    linked = sum("href" in one for one in audio.values())
+    wrong = len(audio) - linked
     more = (
         f" {wrong} files have an utterance's name and another SHA-256; they are not linked."
         if wrong
@@ -65,24 +65,24 @@ def words(told: Mapping[str, Mapping[str, str]], utterances: int) -> str:
     return f"Your own audio: {linked} of {utterances} clips are linked, each with the SHA-256 of inputs/utterances.jsonl.{more}"
 
 
-def wrong_links(page: Path, told: Any, utterances: Iterable[Row]) -> list[tuple[str, str, str]]:
+def wrong_links(page: Path, audio: Any, utterances: Iterable[Row]) -> list[tuple[str, str, str]]:
     """Links of a page whose file is there with another hash than the utterance's: (what, found,
     expected). A file that is gone is not wrong.
     """
     hashes = {one["id"]: one["sha"] for one in utterances}
-    found = []
-    for name, one in told.items():
+    faults = []
+    for name, one in audio.items():
         href = one.get("href")
         if href is None:
             continue
         place = Path(os.path.normpath(page.parent / unquote(href)))
         if "://" in href or name not in hashes or place.suffix.lower() not in SUFFIXES:
-            found.append(
+            faults.append(
                 (f"audio of {shown(name)}", shown(href), "a relative link to an audio file")
             )
         elif place.is_file() and (digest := _hash(place)) != hashes[name]:
-            found.append((f"audio of {shown(name)}", f"sha256 {digest}", f"sha256 {hashes[name]}"))
-    return found
+            faults.append((f"audio of {shown(name)}", f"sha256 {digest}", f"sha256 {hashes[name]}"))
+    return faults
 
 
 def _audio(folder: Path) -> Iterable[Path]:

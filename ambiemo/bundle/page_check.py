@@ -1,9 +1,9 @@
-"""Is a page what its bundle gives? Asked of the page alone, believing nothing that it says.
+"""Checks a page against its bundle, and trusts nothing that the page says.
 
-It must name the bundle by the SHA-256 of its tag manifest; every number that names a table, a row
-and a column must be that cell; and the page, made again from the bundle, must be the same to the
-last byte. Figures are the exception: another version of matplotlib draws other bytes, so they are
-made again only by the version that the page names.
+The page must name the bundle by the SHA-256 of its tag manifest; every number that names a table,
+a row and a column must be that cell; and the page, made again from the bundle, must be the same to
+the last byte. Figures are the exception: another version of matplotlib draws other bytes, so they
+are made again only by the version that the page names.
 """
 
 import json
@@ -26,7 +26,7 @@ CHECK = "page"
 ADVICE = "write it again: ambiemo report BUNDLE"
 ATTRIBUTES = ("data-table", "data-row", "data-column")
 MOST = 1000
-"""Findings about numbers that are told."""
+"""Most findings about numbers that are reported."""
 
 
 @dataclass
@@ -51,16 +51,16 @@ class _Reader(HTMLParser):
         self._script = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        if tag == "meta" and told.get("name"):
-            self.seen.meta[str(told["name"])] = told.get("content") or ""
+        attributes = dict(attrs)
+        if tag == "meta" and attributes.get("name"):
+            self.seen.meta[str(attributes["name"])] = attributes.get("content") or ""
         if tag == "script":
-            self._script = told.get("id") or ""
+            self._script = attributes.get("id") or ""
             self.seen.scripts.setdefault(self._script, "")
         if self._number is not None and tag == self._number[0]:
             self._number = (tag, self._number[1] + 1)
-        if any(name in told for name in ATTRIBUTES):
-            self.seen.numbers.append(({name: told.get(name) for name in ATTRIBUTES}, ""))
+        if any(name in attributes for name in ATTRIBUTES):
+            self.seen.numbers.append(({name: attributes.get(name) for name in ATTRIBUTES}, ""))
             self._number, self._texts = (tag, 1), []
 
     def handle_endtag(self, tag: str) -> None:
@@ -92,20 +92,20 @@ def check_page(folder: Path, page: Path, outcomes: Sequence[Outcome]) -> Outcome
         reader = _Reader()
         reader.feed(text)
         reader.close()
-        found = list(_wrong(folder, page, data, reader.seen, outcomes))
+        faults = list(_wrong(folder, page, data, reader.seen, outcomes))
     except (AmbiemoError, ValueError, KeyError, TypeError, RecursionError, AssertionError) as error:
-        found = [("the page", shown(f"{type(error).__name__}: {error}", 400), "a page of ambiemo")]
-        return Outcome(CHECK, title, _findings(page, found))
+        faults = [("the page", shown(f"{type(error).__name__}: {error}", 400), "a page of ambiemo")]
+        return Outcome(CHECK, title, _findings(page, faults))
     drawn = reader.seen.meta.get("ambiemo-matplotlib", "")
     if drawn != matplotlib_version():
         title += f" (figures were not made again: drawn by matplotlib {shown(drawn, 20)}, here is {matplotlib_version()})"
-    return Outcome(CHECK, title, _findings(page, found))
+    return Outcome(CHECK, title, _findings(page, faults))
 
 
-def _findings(page: Path, found: Sequence[tuple[str, str, str]]) -> tuple[Finding, ...]:
+def _findings(page: Path, faults: Sequence[tuple[str, str, str]]) -> tuple[Finding, ...]:
     return tuple(
         Finding(CHECK, f"{shown(page.name)}, {where}", what, expected, ADVICE)
-        for where, what, expected in found[:MOST]
+        for where, what, expected in faults[:MOST]
     )
 
 
@@ -132,16 +132,16 @@ def _wrong(
     names = {check[0] for check in pages.WITHOUT_RECOMPUTATION}
     own = [one for one in outcomes if checked == pages.ALL or one.check in names]
     drawn = seen.meta.get("ambiemo-matplotlib", "")
-    made = pages.page_of(folder, own, checked, page, audio, matplotlib=drawn)
+    expected = pages.page_of(folder, own, checked, page, audio, matplotlib=drawn)
     if drawn != matplotlib_version():
-        data, made = without_figures(data), without_figures(made)
-    if not wrong and data != made:
-        yield first_change(data, made)
+        data, expected = without_figures(data), without_figures(expected)
+    if not wrong and data != expected:
+        yield first_change(data, expected)
 
 
-def first_change(found: bytes, expected: bytes) -> tuple[str, str, str]:
+def first_change(content: bytes, expected: bytes) -> tuple[str, str, str]:
     """Where two pages first differ: line and column, and some characters of each from there on."""
-    one, other = found.decode("utf-8"), expected.decode("utf-8")
+    one, other = content.decode("utf-8"), expected.decode("utf-8")
     at = next(
         (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
         min(len(one), len(other)),
@@ -149,14 +149,18 @@ def first_change(found: bytes, expected: bytes) -> tuple[str, str, str]:
     line = one.count("\n", 0, at) + 1
     column = at - (one.rfind("\n", 0, at) + 1) + 1
     start = max(0, at - 20)
-    told = [shown(text[start : at + 60], 100) or "the end" for text in (one, other)]
-    return f"line {line}, column {column}", told[0], f"{told[1]} (made again from the bundle)"
+    excerpts = [shown(text[start : at + 60], 100) or "the end" for text in (one, other)]
+    return (
+        f"line {line}, column {column}",
+        excerpts[0],
+        f"{excerpts[1]} (made again from the bundle)",
+    )
 
 
 def wrong_numbers(seen: Seen, tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str]]:
-    """Numbers of a page that are not the cell that they name: (where, found, expected)."""
-    for told, text in seen.numbers:
-        table, row, column = (told[name] for name in ATTRIBUTES)
+    """Numbers of a page that differ from the cell that they name: (where, found, expected)."""
+    for cell, text in seen.numbers:
+        table, row, column = (cell[name] for name in ATTRIBUTES)
         where = shown(f"{table} row {row} {column}")
         name = str(table).removesuffix(".csv")
         lines = tables[name].lines if name in tables else ()
@@ -168,9 +172,9 @@ def wrong_numbers(seen: Seen, tables: Mapping[str, Table]) -> Iterator[tuple[str
     for name, raw in seen.scripts.items():
         if name.startswith("table-"):
             table_name = name.removeprefix("table-")
-            found: Any = json.loads(raw)
+            rows: Any = json.loads(raw)
             expected = table_rows(tables[table_name])
-            if found != json.loads(json.dumps(expected)):
+            if rows != json.loads(json.dumps(expected)):
                 yield (
                     f"{table_name}.csv in All tables",
                     "other cells",

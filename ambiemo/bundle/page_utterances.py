@@ -35,7 +35,7 @@ from ambiemo.results.tables import FAMILIES
 from ambiemo.results.truths import Truths, truths_of
 
 MOST = 120
-"""Utterances of a corpus that are looked at."""
+"""Most utterances of a corpus in the sample."""
 MOST_BYTES = 3 * 2**20
 """Bytes of JSON for all utterances of the page."""
 LONGEST_TEXT = 600
@@ -65,9 +65,9 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     truths = {corpus: truths_of(study, corpus) for corpus in sorted(study.utterances)}
     chosen = {corpus: sample(corpus, one.ids) for corpus, one in truths.items()}
     columns: dict[tuple[str, str], int] = {}
-    made: dict[tuple[str, str], Row] = {}
+    entries: dict[tuple[str, str], Row] = {}
     for corpus, names in chosen.items():
-        made |= _utterances(study, corpus, truths[corpus], names)
+        entries |= _utterances(study, corpus, truths[corpus], names)
     reliabilities = []
     units = [(BASELINE, corpus) for corpus in truths] + study.units
     for model, corpus in units:
@@ -75,19 +75,19 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
             files, (model, corpus), truths[corpus], set(chosen[corpus])
         )
         reliabilities += calibrated
-        for (name, strategy, control), told in shown:
+        for (name, strategy, control), prediction in shown:
             column = columns.setdefault((strategy, control), len(columns))
-            of_model = made[corpus, name]["predictions"].setdefault(model, [])
-            of_model.append({"column": column, **told})
+            of_model = entries[corpus, name]["predictions"].setdefault(model, [])
+            of_model.append({"column": column, **prediction})
     for question in study.questions:
-        own = [made[question.corpus, name] for name in chosen[question.corpus]]
+        own = [entries[question.corpus, name] for name in chosen[question.corpus]]
         labels = study.labels[question.corpus]
-        found = _candidates(files, question, labels, {one["sha"] for one in own})
+        by_clip = _candidates(files, question, labels, {one["sha"] for one in own})
         for one in own:
-            if (rows := found.get(one["sha"])) is not None:
+            if (rows := by_clip.get(one["sha"])) is not None:
                 of_model = one["candidates"].setdefault(question.model, [])
                 of_model.append({"name": question.name, "rows": rows})
-    kept = _within(list(made.values()))
+    kept = _within(list(entries.values()))
     total = sum(len(one.ids) for one in truths.values())
     words = (
         f"All {total:,} utterances."
@@ -120,12 +120,12 @@ def sample(corpus: str, names: Sequence[str], most: int = MOST) -> list[str]:
     return sorted(names, key=rank)[:most]
 
 
-def _within(told: list[Row]) -> list[Row]:
+def _within(entries: list[Row]) -> list[Row]:
     """As many of the utterances, by turns of the corpora, as fit the page; sorted by corpus and
     name.
     """
     by_corpus: dict[str, list[Row]] = {}
-    for one in told:
+    for one in entries:
         by_corpus.setdefault(one["corpus"], []).append(one)
     turns = [
         own[place]
@@ -144,7 +144,7 @@ def _within(told: list[Row]) -> list[Row]:
 
 
 def wilson(share: float, raters: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of so many independent raters, raters > 0.
+    """Wilson's 95 % interval of a share among this many independent raters, raters > 0.
 
     Source: Wilson 1927, without continuity correction.
     """
@@ -165,13 +165,13 @@ def _utterances(
     seconds = of_corpus.columns.column("duration_s").to_pylist()
     known = dict(zip(of_corpus.ids, zip(of_corpus.acted, seconds, strict=True), strict=True))
     places = {name: place for place, name in enumerate(truths.ids)}
-    made: dict[tuple[str, str], Row] = {}
+    entries: dict[tuple[str, str], Row] = {}
     for name in names:
         place, (acted, duration) = places[name], known[name]
         votes, truth = truths.votes[place], truths.truth[place]
         raters = 0.0 if acted else float(votes.sum()) / study.vote_units.get(corpus, 1)
         bounds = [wilson(float(share), raters) for share in truth] if raters >= 1 else None
-        made[corpus, name] = {
+        entries[corpus, name] = {
             "corpus": visible(corpus),
             "id": visible(name),
             "speaker": visible(truths.speakers[place]),
@@ -186,26 +186,26 @@ def _utterances(
             "predictions": {},
             "candidates": {},
         }
-    return made
+    return entries
 
 
 def _round(shares: Any) -> list[float]:
     return [round(float(one), 3) for one in shares]
 
 
-Told = tuple[tuple[str, str, str], Row]
+NamedPrediction = tuple[tuple[str, str, str], Row]
 
 
 def _predictions(
     files: Mapping[str, bytes], unit: Unit, truths: Truths, wanted: set[str]
-) -> tuple[list[Told], list[Reliability]]:
-    """Of a unit's predictions: those of the wanted utterances, and the reliability of the strategies
-    in CALIBRATED.
+) -> tuple[list[NamedPrediction], list[Reliability]]:
+    """A unit's predictions of the wanted utterances, and the reliability of its strategies in
+    CALIBRATED.
     """
     model, corpus = unit
     path = predictions_path(model, corpus)
     place = {name: number for number, name in enumerate(truths.ids)}
-    told: list[Told] = []
+    predictions: list[NamedPrediction] = []
     columns: dict[str, tuple[list[int], list[list[float]]]] = {}
     with naming(path):
         for row in _rows(files, path):
@@ -217,27 +217,27 @@ def _predictions(
                     sure = np.array(shares) / math.fsum(shares)
                     js = js_divergence_bits(truths.truth[place[name]][None], sure[None])[0]
                     one = {"shares": _round(sure), "js": round(float(js), 4)}
-                told.append(((name, strategy, control), one))
+                predictions.append(((name, strategy, control), one))
             if model != BASELINE and control == "none" and shares is not None:
                 at, all_of = columns.setdefault(strategy, ([], []))
                 at.append(place[name])
                 all_of.append(shares)
     names = [one for one in CALIBRATED if one in columns] or list(columns)
-    found = []
+    reliabilities = []
     for strategy in names[:MOST_CALIBRATED]:
         at, all_of = columns[strategy]
         predicted = np.array(all_of)
         predicted = predicted / np.array([math.fsum(one) for one in all_of])[:, None]
-        found.append(reliability((corpus, model, strategy), truths.truth[at], predicted))
-    return told, found
+        reliabilities.append(reliability((corpus, model, strategy), truths.truth[at], predicted))
+    return predictions, reliabilities
 
 
 CLIP = re.compile(rb'"audio_sha256": "([0-9a-f]{64})"')
 
 
 def _rows(files: Mapping[str, bytes], path: str, clips: set[str] | None = None) -> Iterator[Row]:
-    """Rows of a JSON-lines file, those of some clips alone if `clips` is given: `verify` asks whether
-    they are in canonical form, here they are only shown.
+    """Rows of a JSON-lines file, only those of `clips` if given. Only `verify` checks that they are
+    in canonical form.
     """
     if path not in files:
         return
@@ -260,22 +260,22 @@ def _candidates(
         with naming(path):
             for row in _rows(files, path, clips):
                 scores[row["audio_sha256"], row["index"]] = row.get("score")
-    found: dict[str, list[list[Any]]] = {}
+    by_clip: dict[str, list[list[Any]]] = {}
     path = answers_path(question)
     with naming(path):
         for row in _rows(files, path, clips):
             clip = row["audio_sha256"]
-            own = found.setdefault(clip, [])
+            own = by_clip.setdefault(clip, [])
             if row["index"] is None:
                 own.append([visible(row["failure"]), "failed", None, None, None, None])
                 continue
             text = row["text"]
             shares = parse_candidate(text, labels, question.decoding.kind).distribution
-            said = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+            excerpt = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
             likelihood = row["log_likelihood"]
             own.append(
                 [
-                    visible(said),
+                    visible(excerpt),
                     visible(row["verdict"]),
                     None if likelihood is None else round(likelihood, 3),
                     scores.get((clip, row["index"])),
@@ -283,4 +283,4 @@ def _candidates(
                     None if shares is None else _round(shares),
                 ]
             )
-    return found
+    return by_clip

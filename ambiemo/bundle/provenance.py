@@ -127,17 +127,17 @@ def models(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     """The models by their pinned revisions: a git commit of their weights where it is one, else an
     annotation.
     """
-    found = []
+    dependencies = []
     for name, model in sorted(parsed(files, "inputs/models.json").items()):
         revision = model.get("revision") or ""
-        said: dict[str, Any] = {
+        dependency: dict[str, Any] = {
             "name": f"model {name}",
             "annotations": {"weights": model.get("weights"), "revision": revision},
         }
         if len(revision) in (40, 64) and set(revision) <= set("0123456789abcdef"):
-            said["digest"] = {"gitCommit" if len(revision) == 40 else "sha256": revision}
-        found.append(said)
-    return found
+            dependency["digest"] = {"gitCommit" if len(revision) == 40 else "sha256": revision}
+        dependencies.append(dependency)
+    return dependencies
 
 
 def corpora(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
@@ -152,8 +152,8 @@ def corpora(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
 def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.environ) -> bytes:
     """ro-crate-metadata.json over all other files of the bundle.
 
-    Its date is that of SOURCE_DATE_EPOCH. RO-Crate asks for one; where that is not set there is
-    none rather than an invented one.
+    Its date is that of SOURCE_DATE_EPOCH. RO-Crate asks for one; if that is not set, there is none
+    rather than an invented one.
     """
     import yaml
 
@@ -161,7 +161,7 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
     plan = yaml.safe_load(files["config/plan.yaml"])
     date = bagging_date(environment).get("Bagging-Date")
     given = [path for path in sorted(files) if path.startswith(GIVEN)]
-    made = [path for path in sorted(files) if path.startswith(RESULTS)]
+    results = [path for path in sorted(files) if path.startswith(RESULTS)]
     root: dict[str, Any] = {
         "@id": "./",
         "@type": "Dataset",
@@ -183,7 +183,7 @@ def crate(files: Mapping[str, bytes], environment: Mapping[str, str] = os.enviro
         "description": "Drew answers from the models, made predictions and tables of them. env/machine.json says on what.",
         "instrument": {"@id": INSTRUMENT},
         "object": [{"@id": path} for path in given],
-        "result": [{"@id": path} for path in made],
+        "result": [{"@id": path} for path in results],
         "agent": {"@id": "#contributors"},
         "actionStatus": "http://schema.org/CompletedActionStatus",
         **({"endTime": date} if date else {}),

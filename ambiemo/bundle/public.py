@@ -1,10 +1,10 @@
-"""Corpora whose clips or votes anybody may have: a bundle's utterances are held against this
+"""Corpora whose clips or votes anybody may have: a bundle's utterances are compared with this
 package's own copy.
 
 tiny      ids, clips, speakers, lengths and votes: the package ships them. Only where the plan names no other folder
 crema-d   ids, clips and speakers, by the pinned manifest, and where all are there, which of them a limit keeps; not the votes
 emodb     clips whose hashes are known; speakers and acted labels of all, which the names tell; not which are left out
-Raises Broken naming the utterance. `unknown` says what is left that nobody here can know.
+Raises Broken naming the utterance. `unknown` says what no check here can know.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,28 +22,28 @@ AGAIN = "get the bundle again from its source, or run its plan again"
 
 
 def check_public(
-    entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit: int | None
+    entry: CorpusEntry, rows: Sequence[Utterance], description: Row, limit: int | None
 ) -> None:
     """Raise Broken for an utterance that is not as this package knows it. limit: how many of the
     corpus were to be kept.
     """
     if entry.id == tiny.NAME and not entry.root:
-        _check_tiny(entry, rows, told, limit)
+        _check_tiny(entry, rows, description, limit)
     elif entry.id == crema_d.NAME:
-        _check_crema_d(rows, told, limit)
+        _check_crema_d(rows, description, limit)
     elif entry.id == emodb.NAME:
-        _check_emodb(rows, told)
+        _check_emodb(rows, description)
 
 
-def unknown(entry: CorpusEntry, told: Row) -> str:
-    """What of a corpus no check can know here, in words; "" where the package has its own copy of
-    everything.
+def unknown(entry: CorpusEntry, description: Row) -> str:
+    """The parts of a corpus that no check here can know, in words; "" if the package has its own
+    copy of everything.
     """
-    counts = told["counts"]
+    counts = description["counts"]
     same = f"; {counts['same_clip']} share another's clip" if counts["same_clip"] else ""
     if entry.id == tiny.NAME and not entry.root:
         return ""
-    if told["options"].get("votes") is not None:
+    if description["options"].get("votes") is not None:
         return f"votes by a file of the run's own{same}"
     if entry.id == crema_d.NAME:
         other = counts.get("audio_not_as_released", 0)
@@ -67,20 +67,20 @@ def _packaged() -> tuple[Mapping[str, Utterance], tuple[tuple[str, str], ...]]:
 
 
 def _check_tiny(
-    entry: CorpusEntry, rows: Sequence[Utterance], told: Row, limit: int | None
+    entry: CorpusEntry, rows: Sequence[Utterance], description: Row, limit: int | None
 ) -> None:
     own, sources = _packaged()
-    if [tuple(one) for one in told["sources"]] != list(sources):
+    if [tuple(one) for one in description["sources"]] != list(sources):
         raise Broken(
             f"{COUNTS}: corpus tiny: key sources: found others than the packaged file; {AGAIN}"
         )
     if (
-        told["counts"]["utterances"] != _kept(len(own), entry.options.get("limit"))
-        or told["counts"]["no_vote_in_label_set"]
+        description["counts"]["utterances"] != _kept(len(own), entry.options.get("limit"))
+        or description["counts"]["no_vote_in_label_set"]
     ):
         raise Broken(
-            f"{COUNTS}: corpus tiny: key counts: found {told['counts']['utterances']} utterances of which "
-            f"{told['counts']['no_vote_in_label_set']} without votes, expected {len(own)} and 0, as packaged; {AGAIN}"
+            f"{COUNTS}: corpus tiny: key counts: found {description['counts']['utterances']} utterances of which "
+            f"{description['counts']['no_vote_in_label_set']} without votes, expected {len(own)} and 0, as packaged; {AGAIN}"
         )
     for one in rows:
         ours = own.get(one.id)
@@ -89,13 +89,13 @@ def _check_tiny(
                 f"{ROWS}: {shown(one.id, 60)}: found an utterance that the packaged corpus lacks; {AGAIN}"
             )
         for key in ("speaker", "cluster", "audio_sha256", "duration_s", "votes"):
-            found, expected = getattr(one, key), getattr(ours, key)
-            if found != expected:
+            value, expected = getattr(one, key), getattr(ours, key)
+            if value != expected:
                 raise Broken(
-                    f"{ROWS}: {one.id}: key {key}: found {found!a:.70}, expected {expected!a:.70}, as packaged; {AGAIN}"
+                    f"{ROWS}: {one.id}: key {key}: found {value!a:.70}, expected {expected!a:.70}, as packaged; {AGAIN}"
                 )
-    if told["counts"].keys() != load_corpus(tiny.NAME).counts.keys():
-        keys = shown(", ".join(sorted(told["counts"])), 300)
+    if description["counts"].keys() != load_corpus(tiny.NAME).counts.keys():
+        keys = shown(", ".join(sorted(description["counts"])), 300)
         raise Broken(
             f"{COUNTS}: corpus tiny: key counts: found keys {keys}, expected the packaged corpus' own; {AGAIN}"
         )
@@ -114,10 +114,10 @@ def _sample(ids: Sequence[str], limit: int | None) -> list[str]:
 
 
 def _check_sample(corpus: str, ids: Sequence[str], expected: Sequence[str]) -> None:
-    for found, wanted in _pairs(ids, expected):
-        if found != wanted:
+    for utterance, wanted in _pairs(ids, expected):
+        if utterance != wanted:
             raise Broken(
-                f"{ROWS}: corpus {corpus}: found {shown(found, 60)} here, expected {wanted}: all utterances of the corpus, "
+                f"{ROWS}: corpus {corpus}: found {shown(utterance, 60)} here, expected {wanted}: all utterances of the corpus, "
                 f"or those that the limit keeps (by a hash of their ids); {AGAIN}"
             )
 
@@ -130,13 +130,13 @@ def _pairs(ids: Sequence[str], expected: Sequence[str]) -> Iterator[tuple[str, s
         )
 
 
-def _check_crema_d(rows: Sequence[Utterance], told: Row, limit: int | None) -> None:
+def _check_crema_d(rows: Sequence[Utterance], description: Row, limit: int | None) -> None:
     known = {
         pin.path.removeprefix("AudioWAV/").removesuffix(".wav"): pin.sha256
         for pin in crema_d.downloads().files
         if pin.path.startswith("AudioWAV/")
     }
-    counts, options = told["counts"], told["options"]
+    counts, options = description["counts"], description["options"]
     if options["known_wrong_audio"] == "drop":
         known = {name: digest for name, digest in known.items() if name not in crema_d.WRONG_AUDIO}
     other = 0
@@ -153,15 +153,15 @@ def _check_crema_d(rows: Sequence[Utterance], told: Row, limit: int | None) -> N
                 f"{ROWS}: {shown(one.id, 60)}: found speaker {shown(one.speaker, 20)!r}, cluster {shown(one.cluster, 20)!r}, "
                 f"expected {speaker!a:.20}, as the clip is called; {AGAIN}"
             )
-    said = counts.get("audio_not_as_released", 0)
-    if other > said or (limit is None and other != said):
+    count = counts.get("audio_not_as_released", 0)
+    if other > count or (limit is None and other != count):
         raise Broken(
-            f"{COUNTS}: corpus crema-d: key counts.audio_not_as_released: found {said}, expected {other}: so many clips are "
+            f"{COUNTS}: corpus crema-d: key counts.audio_not_as_released: found {count}, expected {other}: so many clips are "
             f"not those of CREMA-D's manifest; {AGAIN}"
         )
     for pinned in crema_d.downloads().files:
         if pinned.path == crema_d.VOTES and not any(
-            path == crema_d.VOTES for path, _ in told["sources"]
+            path == crema_d.VOTES for path, _ in description["sources"]
         ):
             raise Broken(
                 f"{COUNTS}: corpus crema-d: key sources: found no {crema_d.VOTES}, expected it; {AGAIN}"
@@ -171,7 +171,7 @@ def _check_crema_d(rows: Sequence[Utterance], told: Row, limit: int | None) -> N
         _check_sample("crema-d", [one.id for one in rows], _sample(sorted(known), limit))
 
 
-def _check_emodb(rows: Sequence[Utterance], told: Row) -> None:
+def _check_emodb(rows: Sequence[Utterance], description: Row) -> None:
     known = {
         pin.path.rsplit("/", 1)[-1].removesuffix(".wav"): pin.sha256
         for pin in emodb.downloads().files
@@ -188,7 +188,7 @@ def _check_emodb(rows: Sequence[Utterance], told: Row) -> None:
             raise Broken(
                 f"{ROWS}: {one.id}: key audio_sha256: found another clip than the released one; {AGAIN}"
             )
-        if told["options"].get("votes") is None:
+        if description["options"].get("votes") is None:
             acted = emodb.LETTERS[one.id[5]]
             if one.votes != tuple(int(label == acted) for label in emodb.LABELS):
                 raise Broken(

@@ -1,5 +1,5 @@
-"""Predictions and tables again, from a bundle's answers alone: what `verify` compares and `ambiemo
-tables` prints.
+"""Recomputes predictions and tables from a bundle's answers alone: `verify` compares them, `ambiemo
+tables` prints them.
 
 The units (a model and a corpus each) are independent, so they are worked on in several processes.
 """
@@ -41,15 +41,15 @@ FAILURES = "log/failures.csv"
 ROWS = ("results", "paired", "heard", "draws", "ambiguity", "curves", "floors", "gains", "verifier")
 """The tables made of every unit's rows: fields of `UnitRows`."""
 MORE = ("ambiguity", "curves", "floors", "gains", "verifier")
-"""Those of them that a bundle has only where some unit has a row."""
+"""Those of ROWS that a bundle has only if some unit has a row."""
 
 
 def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None]:
     """Everything in a bundle that follows from the rest, by path below `data/`.
 
-    Tables and failures as bytes. Of a predictions file, which may be large, the first difference to
-    the bundle's own, None if there is none. Raises OtherFormat for a bundle of another layout,
-    Broken naming the file that cannot be used.
+    Tables and failures are bytes. A predictions file may be large, so its value is the first
+    difference from the bundle's own, None if there is none. Raises OtherFormat for a bundle of
+    another layout, Broken naming the file that cannot be used.
     """
     check_format(files)
     layout.check(files)
@@ -57,19 +57,19 @@ def recompute(files: Mapping[str, bytes]) -> dict[str, bytes | Difference | None
     check_inputs(study, files)
     check_evidence(study, files)
     check_claims(files)
-    results, made = {}, {}
+    results, differences = {}, {}
     for unit, result, difference in _worked(files, study, True):
-        results[unit], made[predictions_path(*unit)] = result, difference
+        results[unit], differences[predictions_path(*unit)] = result, difference
     return {
         **assembled(study, results, run_from(study, files)),
-        **made,
+        **differences,
         "config/claims.yaml": packaged(),
     }
 
 
 def tables_again(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """The tables of a bundle from its answers, by path below `data/`; its own tables and
-    predictions are not looked at.
+    predictions are not read.
     """
     study = study_from(files)
     check_inputs(study, files)
@@ -78,19 +78,19 @@ def tables_again(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def run_from(study: Study, files: Mapping[str, bytes]) -> Run:
-    """What of the bundle's run decides whether it may speak of the paper."""
+    """The parts of the bundle's run that decide whether it may speak of the paper."""
     run = parsed("config/run.json", files, strict)
     with naming("config/run.json"):
         return run_of(study, run["limit"], [item["id"] for item in run["missing"]])
 
 
 def check_claims(files: Mapping[str, bytes]) -> None:
-    """The claims are those that the run was started with. Raises Broken."""
-    said = parsed("config/run.json", files, strict).get("claims_sha256")
-    found = sha256(files["config/claims.yaml"])
-    if said != found:
+    """Raise Broken unless the claims are those that the run was started with."""
+    expected = parsed("config/run.json", files, strict).get("claims_sha256")
+    digest = sha256(files["config/claims.yaml"])
+    if expected != digest:
         raise Broken(
-            f"data/config/claims.yaml: found SHA-256 {found[:12]}…, expected {str(said)[:12]}… (config/run.json): "
+            f"data/config/claims.yaml: found SHA-256 {digest[:12]}…, expected {str(expected)[:12]}… (config/run.json): "
             "the claims were changed after the run"
         )
 
@@ -130,9 +130,9 @@ def _difference(
 ) -> Difference | None:
     if path not in files:
         return Difference("the whole file", "no such file", "a file, as the answers give one")
-    with naming(path), opened(files, path) as found:
+    with naming(path), opened(files, path) as file:
         try:
-            return first_of_lines(found, expected)
+            return first_of_lines(file, expected)
         except GZIP_ERRORS as error:
             return Difference("the whole file", f"no readable gzip file ({error})", "a gzip file")
 
@@ -159,7 +159,7 @@ def assembled(
         )
     columns = {key: answers for one in results.values() for key, answers in one.claimed.items()}
     decided = claim_rows(claims(), evidence_of(study, truths, columns), run or run_of(study))
-    told = (
+    text = (
         markdown(study, rows["results"], cells, rows["heard"])
         + markdown_sections(rows)
         + claims_section(decided)
@@ -173,7 +173,7 @@ def assembled(
         "tables/levels.csv": as_csv(level_rows(study, truths)),
         "tables/cells.csv": as_csv(cells),
         "tables/claims.csv": as_csv(decided),
-        "tables/results.md": told.encode("utf-8"),
+        "tables/results.md": text.encode("utf-8"),
         FAILURES: failures_csv(
             failure for unit in all_units(study) for failure in results[unit].failures
         ),
@@ -181,14 +181,14 @@ def assembled(
 
 
 def failures_csv(failures: Iterable[Failure]) -> bytes:
-    """Every draw that brought nothing, with its reason: answers first, then scores."""
-    told = list(failures)
+    """Every failed draw, with its reason: answers first, then scores."""
+    rows = list(failures)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("kind", "model", "corpus", "utterance_id", "draw", "failure"))
     order = sorted(
         (kind != "answer", model, corpus, place)
-        for place, (kind, model, corpus, *_) in enumerate(told)
+        for place, (kind, model, corpus, *_) in enumerate(rows)
     )
-    writer.writerows(told[place] for *_, place in order)
+    writer.writerows(rows[place] for *_, place in order)
     return text.getvalue().encode("utf-8")

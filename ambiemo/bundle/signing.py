@@ -1,4 +1,4 @@
-"""Signatures over a bundle's tag manifest, by OpenSSH: made, read, and said in words.
+"""Signatures over a bundle's tag manifest, by OpenSSH: writes them, reads them, describes them.
 
 A signature says who vouches for a bundle only to somebody who got the key by another way. So there
 are three states: not signed; signed by a key that nobody here vouches for; signed by a name of the
@@ -26,7 +26,7 @@ ARMOUR = re.compile(
 ONE_SIGNER = re.compile(
     rb"authors [a-z0-9.@-]+ [A-Za-z0-9+/=]+(?: [!-~]{0,100})?\n"
 )  # a comment is one word
-"""No word besides: no manifest lists the two files, so nothing else vouches for what they say."""
+"""No other word: no manifest lists the two files, so nothing else vouches for what they say."""
 FINGERPRINT = re.compile(r"key (SHA256:[A-Za-z0-9+/=]{43,44})")
 
 
@@ -70,28 +70,33 @@ def signature(disk: Disk, signers: Path | None = None) -> Signed:
             return Signed(wrong=f"{name} says more than a signature needs, or less")
     with (
         tempfile.TemporaryDirectory() as own
-    ):  # ssh-keygen reads copies: nothing can be exchanged under its hands
-        made, theirs = Path(own, "sig"), Path(own, "inside")
-        made.write_bytes(disk.read(sig))
+    ):  # ssh-keygen reads copies, so nobody can exchange the files between its calls
+        sig_copy, theirs = Path(own, "sig"), Path(own, "inside")
+        sig_copy.write_bytes(disk.read(sig))
         theirs.write_bytes(disk.read(inside))
-        code, said = _asked("check-novalidate", "-s", str(made), data=data)
-        key = FINGERPRINT.search(said)
+        code, output = _asked("check-novalidate", "-s", str(sig_copy), data=data)
+        key = FINGERPRINT.search(output)
         if code or key is None:
-            return Signed(wrong=shown(said.strip()) or "a bad signature")
-        code, said = _asked("verify", "-f", str(theirs), "-I", SIGNER, "-s", str(made), data=data)
+            return Signed(wrong=shown(output.strip()) or "a bad signature")
+        code, output = _asked(
+            "verify", "-f", str(theirs), "-I", SIGNER, "-s", str(sig_copy), data=data
+        )
         if code:
             return Signed(
                 key[1],
-                wrong=f"allowed_signers of the bundle does not name the key as {SIGNER}: {shown(said.strip())}",
+                wrong=f"allowed_signers of the bundle does not name the key as {SIGNER}: {shown(output.strip())}",
             )
         if signers is None:
             return Signed(key[1])
         trusted = Path(own, "trusted")
         trusted.write_bytes(_list_of(signers))
-        code, said = _asked("find-principals", "-f", str(trusted), "-s", str(made), data=data)
-        names = said.splitlines() if code == 0 else []
+        code, output = _asked("find-principals", "-f", str(trusted), "-s", str(sig_copy), data=data)
+        names = output.splitlines() if code == 0 else []
         for name in names:
-            if _asked("verify", "-f", str(trusted), "-I", name, "-s", str(made), data=data)[0] == 0:
+            if (
+                _asked("verify", "-f", str(trusted), "-I", name, "-s", str(sig_copy), data=data)[0]
+                == 0
+            ):
                 return Signed(key[1], name=shown(name, 100))
         return Signed(key[1])
 
@@ -109,23 +114,23 @@ def sign(disk: Disk, key: Path) -> str:
         raise BadInput(
             f"--key {shown(str(key))}: {getattr(error, 'strerror', None) or error}; name a private key file"
         ) from error
-    code, made = _asked("sign", "-f", str(key.resolve()), data=disk.read(TAG_MANIFEST))
-    told, public = _keygen("-y", "-f", str(key.resolve()))
-    if code or told or not made.startswith("-----BEGIN SSH SIGNATURE-----"):
+    code, output = _asked("sign", "-f", str(key.resolve()), data=disk.read(TAG_MANIFEST))
+    key_code, public = _keygen("-y", "-f", str(key.resolve()))
+    if code or key_code or not output.startswith("-----BEGIN SSH SIGNATURE-----"):
         raise BadInput(
-            f"--key {shown(str(key))}: ssh-keygen cannot sign with it: {shown((made if code else public).strip())}"
+            f"--key {shown(str(key))}: ssh-keygen cannot sign with it: {shown((output if code else public).strip())}"
         )
     sig, inside = SIGNATURE
     kind, blob, *_ = public.split()  # no comment: it may be USER@HOST
     write(disk.root / inside, f"{SIGNER} {kind} {blob}\n".encode())
-    write(disk.root / sig, made.encode())
-    again = Disk(disk.root, {**disk.files, sig: len(made), inside: 1}, {})
-    found = signature(again)
-    if found.wrong:
+    write(disk.root / sig, output.encode())
+    again = Disk(disk.root, {**disk.files, sig: len(output), inside: 1}, {})
+    outcome = signature(again)
+    if outcome.wrong:
         raise Broken(
-            f"{shown(str(disk.root))}: the signature that was made is not good: {found.wrong}"
+            f"{shown(str(disk.root))}: the signature that was made is not good: {outcome.wrong}"
         )
-    return found.fingerprint
+    return outcome.fingerprint
 
 
 def _list_of(signers: Path) -> bytes:

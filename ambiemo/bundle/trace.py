@@ -88,10 +88,10 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
         raise BadInput(
             f"table '{table}': cannot be traced; only 'results' can, whose numbers the others are made of"
         )
-    said = find_row(files, row)
-    if column not in said:
-        raise BadInput(f"{TABLE}: column '{column}': not there; {nearest(column, said)}")
-    corpus, model, strategy, control, level = (said[key] for key in KEYS)
+    cells = find_row(files, row)
+    if column not in cells:
+        raise BadInput(f"{TABLE}: column '{column}': not there; {nearest(column, cells)}")
+    corpus, model, strategy, control, level = (cells[key] for key in KEYS)
     study = study_from(files)
     truths = truths_of(study, corpus)
     inside = {
@@ -122,7 +122,7 @@ def trace(files: Mapping[str, bytes], table: str, row: str, column: str) -> Trac
                 )
             )
     return Trace(
-        said,
+        cells,
         column,
         f"data/{path if model == BASELINE else file}",
         study.labels[corpus],
@@ -174,15 +174,15 @@ def candidates(
         with naming(scores_path(question)):
             for one in read_rows(scores_path(question), files):
                 judged[(one["utterance_id"], one["index"])] = (one.get("score"), one["draw"])
-    found: dict[str, list[Source]] = {}
+    by_clip: dict[str, list[Source]] = {}
     with naming(path):
         for line, one in enumerate(read_rows(path, files), 1):
-            own = found.setdefault(one["audio_sha256"], [])
+            own = by_clip.setdefault(one["audio_sha256"], [])
             if one["index"] is None or (row.count and one["index"] >= row.count):
                 continue
             score = judged.get((one["utterance_id"], one["index"]), (None, ""))
             own.append(Source(line, one["draw"], one["index"], one["verdict"], one["text"], *score))
-    return path, found
+    return path, by_clip
 
 
 AVERAGED = {
@@ -217,34 +217,38 @@ def alone(column: str, truth: Any, distribution: tuple[float, ...] | None) -> fl
 
 def show(bundle: Path, table: str, row: str, column: str, as_json: bool) -> None:
     """Print the trace of one number of a bundle's folder."""
-    found = trace(payload(bundle), table, row, column)
+    result = trace(payload(bundle), table, row, column)
     if as_json:
-        terminal.show_json(as_json_object(found))
+        terminal.show_json(as_json_object(result))
         return
-    for line in as_lines(found):
+    for line in as_lines(result):
         terminal.show(*[""] * line.startswith("\n"), shown(line.lstrip("\n"), LONGEST_LINE))
 
 
-def as_json_object(found: Trace) -> dict[str, Any]:
-    """The trace as JSON has it, which knows no infinite number: "inf" instead, as in the tables."""
-    told = asdict(found)
-    for step in told["steps"]:
+def as_json_object(result: Trace) -> dict[str, Any]:
+    """The trace as JSON values. JSON has no infinite number: "inf" instead, as in the tables."""
+    values = asdict(result)
+    for step in values["steps"]:
         if step["value"] == math.inf:
             step["value"] = "inf"
-    return told
+    return values
 
 
-def as_lines(found: Trace) -> Iterator[str]:
-    """The trace for people: the number, then a block an utterance."""
-    where = "/".join(found.row[key] for key in KEYS)
-    yield f"{found.column} = {found.row[found.column] or 'not estimable'}   {where}"
-    origin = "predictions, made from the votes," if found.row["model"] == "baselines" else "answers"
-    yield f"{len(found.steps)} utterances; labels {', '.join(found.labels)}; {origin} in {found.file}"
-    for step in found.steps:
-        value = "" if step.value is None else f"   {found.column} {step.value:.6f}"
+def as_lines(result: Trace) -> Iterator[str]:
+    """The trace for people: the number, then one block per utterance."""
+    where = "/".join(result.row[key] for key in KEYS)
+    yield f"{result.column} = {result.row[result.column] or 'not estimable'}   {where}"
+    origin = (
+        "predictions, made from the votes," if result.row["model"] == "baselines" else "answers"
+    )
+    yield f"{len(result.steps)} utterances; labels {', '.join(result.labels)}; {origin} in {result.file}"
+    for step in result.steps:
+        value = "" if step.value is None else f"   {result.column} {step.value:.6f}"
         yield f"\n{shown(step.utterance_id)}   votes {list(step.votes)}   clip {step.audio_sha256[:16] or 'none'}{value}"
-        said = "failed: " + step.failure if step.distribution is None else list(step.distribution)
-        yield f"  prediction {said}"
+        prediction = (
+            "failed: " + step.failure if step.distribution is None else list(step.distribution)
+        )
+        yield f"  prediction {prediction}"
         for source in step.answers:
             name = f"line {source.line} draw {source.draw[:16]} #{source.index} {source.verdict}"
             name += (

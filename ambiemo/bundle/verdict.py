@@ -1,5 +1,5 @@
-"""How a verification is printed: one line a check, below a broken one what was found, expected, and
-what to do.
+"""How a verification is printed: one line per check, and below a broken one what was found, what
+was expected, and what to do.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def facts_of(folder: Path) -> "Known | None":
 
 
 def page_outcome(folder: Path, outcomes: Sequence[Outcome], page: Path | None) -> list[Outcome]:
-    """The check of a page; nothing where none is named and none lies next to the bundle."""
+    """The check of a page; nothing if none is named and none lies next to the bundle."""
     if page is None:
         place = folder.resolve()
         page = place.with_name(f"{place.name}.html")
@@ -99,8 +99,8 @@ def as_object(
 def parts(
     folder: Path, outcomes: Sequence[Outcome], known: "Known | None", who: str
 ) -> Iterator[Part]:
-    """The outcome for people: one line per check, below a broken one what was found, expected, and
-    what to do.
+    """The outcome for people: one line per check, and below a broken one what was found, what was
+    expected, and what to do.
     """
     sizes = look(folder).files.values()
     yield f"{shown(str(folder))}: {len(sizes)} files, {sum(sizes):,} bytes"

@@ -1,9 +1,9 @@
-"""Does a bundle hold? Asked of the folder alone, believing nothing that it says about itself.
+"""Checks whether a bundle holds, from its folder alone, and trusts nothing it says about itself.
 
 The table of checks below asks: is it a bag, are its manifests well formed, is every listed file
 there and unchanged, is nothing there that is not listed, does every compressed file unpack, do
 predictions and tables follow from the answers, does the provenance speak of these files, is a
-signature good. The sixth is the one a forger cannot answer by making the checksums again.
+signature good. The sixth is the one that a forger cannot pass by recomputing the checksums.
 """
 
 import json
@@ -123,17 +123,17 @@ def listing(disk: Disk, name: str, payload: bool) -> Listing | None:
 
 
 def from_results(files: Mapping[str, bytes]) -> Mapping[str, bytes | Difference | None]:
-    """All that this package makes of a bundle's answers, and its own texts; imported only when it
-    is needed.
+    """Everything that this package derives from a bundle's answers, and its own texts; imported
+    only when it is needed.
 
-    The second verifier and the README are compared, too: they are what a stranger runs and reads.
+    The second verifier and the README are compared, too: a stranger runs and reads them.
     """
     from ambiemo.bundle.recomputing import recompute
     from ambiemo.bundle.shipped import readme, verifier
 
-    made = recompute(files)
+    derived = recompute(files)
     name = parse_yaml(files["config/plan.yaml"].decode("utf-8"))["name"]
-    return {**made, "verify.py": verifier(), "README.md": readme(name).encode("utf-8")}
+    return {**derived, "verify.py": verifier(), "README.md": readme(name).encode("utf-8")}
 
 
 Findings = Iterator[tuple[str, str, str] | tuple[str, str, str, str]]
@@ -143,10 +143,10 @@ def declared(bundle: Bundle) -> Findings:
     """bagit.txt says BagIt 1.0, every tag file is there, and bag-info.txt counts the payload
     right.
     """
-    if (found := bundle.disk.read("bagit.txt")) != DECLARATION:
+    if (content := bundle.disk.read("bagit.txt")) != DECLARATION:
         yield (
             "bagit.txt",
-            shown(found.decode("utf-8", "backslashreplace")),
+            shown(content.decode("utf-8", "backslashreplace")),
             shown(DECLARATION.decode()),
         )
     for name in (*TAGS, TAG_MANIFEST):
@@ -163,11 +163,11 @@ def oxum(disk: Disk) -> Findings:
     sizes = [size for path, size in disk.files.items() if path.startswith("data/")]
     expected = f"Payload-Oxum: {sum(sizes)}.{len(sizes)}"
     lines = disk.read("bag-info.txt").decode("utf-8", "backslashreplace").split("\n")
-    found = [line for line in lines if line.lower().startswith("payload-oxum")]
-    if found != [expected]:
+    matches = [line for line in lines if line.lower().startswith("payload-oxum")]
+    if matches != [expected]:
         yield (
             "bag-info.txt",
-            shown("; ".join(found)) or "no Payload-Oxum",
+            shown("; ".join(matches)) or "no Payload-Oxum",
             f"{expected} (bytes and files now in data/)",
         )
 
@@ -177,15 +177,15 @@ def well_formed(bundle: Bundle) -> Findings:
     name.
     """
     for each in bundle.listings:
-        for number, found, expected in each.faults:
-            yield f"{each.name}, line {number}" if number else each.name, found, expected
+        for number, content, expected in each.faults:
+            yield f"{each.name}, line {number}" if number else each.name, content, expected
     if bundle.tags is not None:
         for name in TAGS:
             if name not in bundle.tags.digests:
                 yield TAG_MANIFEST, f"no line for {name}", f"a line for {name}"
         for name in sorted(
             bundle.tags.digests.keys() - set(TAGS)
-        ):  # nobody made it, whatever a manifest says
+        ):  # no run writes such a file, even if a manifest lists it
             yield (
                 shown(name),
                 "a file that no bundle has next to data/",
@@ -200,8 +200,8 @@ def unchanged(bundle: Bundle) -> Findings:
             source = f"({each.name}, line {each.line[path]})"
             if path not in bundle.disk.files:
                 yield shown(path), bundle.disk.strange.get(path, "no such file"), f"a file {source}"
-            elif (found := hashed(bundle.disk.root / path)) != digest:
-                yield shown(path), f"sha256 {found}", f"sha256 {digest} {source}"
+            elif (file_digest := hashed(bundle.disk.root / path)) != digest:
+                yield shown(path), f"sha256 {file_digest}", f"sha256 {digest} {source}"
 
 
 def hashed(path: Path) -> str:
@@ -228,7 +228,7 @@ def closed(bundle: Bundle) -> Findings:
         manifest = MANIFEST if path.startswith("data/") else TAG_MANIFEST
         if (
             path not in known and manifest not in incomplete
-        ):  # else its fault is told already, once and not per file
+        ):  # else its fault is reported already, once and not per file
             yield (
                 shown(path),
                 "a file that no manifest lists",
@@ -262,7 +262,7 @@ def readable(bundle: Bundle) -> Findings:
 
 
 def hidden(path: Path) -> str:
-    """What a gzip file that unpacks says besides its one member's data; "" for nothing."""
+    """What a gzip file that unpacks contains in addition to one member's data; "" for nothing."""
     with open_regular(path, ROWS_FILE, follow=False) as file:
         if file.read(len(GZIP_HEAD)) != GZIP_HEAD:
             return "a header with a name, a comment, a time or more"
@@ -286,13 +286,15 @@ def recomputed(bundle: Bundle) -> Findings:
         derived = bundle.recompute(files)
     except OtherFormat:
         raise
-    except Exception as error:  # whatever a forged file sets off, it is the bundle that is broken and not the check
-        said = (
+    except Exception as error:  # whatever error a forged file causes, the bundle is broken
+        message = (
             str(error)
             if isinstance(error, AmbiemoError)
             else f"data: {type(error).__name__}: {error}"
         )
-        file, _, why = said.partition(": ") if said.startswith("data") else ("data", "", said)
+        file, _, why = (
+            message.partition(": ") if message.startswith("data") else ("data", "", message)
+        )
         yield shown(file), shown(why, 400), "what predictions and tables can be made from"
         return
     for path, expected in sorted(derived.items()):
@@ -339,8 +341,8 @@ def stated(bundle: Bundle) -> Findings:
             f"{datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp():.0f}" if date else ""
         )
         yield from described(info, parse_yaml(files["config/plan.yaml"].decode("utf-8")))
-        made = {path: place for path, place in files.places.items() if path not in PROVENANCE}
-        for path, expected in provenance(Files(made), {"SOURCE_DATE_EPOCH": epoch}).items():
+        others = {path: place for path, place in files.places.items() if path not in PROVENANCE}
+        for path, expected in provenance(Files(others), {"SOURCE_DATE_EPOCH": epoch}).items():
             if (
                 path in files
                 and f"data/{path}" not in named
@@ -351,7 +353,7 @@ def stated(bundle: Bundle) -> Findings:
                     difference.found,
                     f"{difference.expected} (the other files give it)",
                 )
-    except Exception as error:  # as for the recomputation: a forged file may set off anything
+    except Exception as error:  # as for the recomputation: a forged file may cause any error
         yield (
             "data/provenance",
             shown(f"{type(error).__name__}: {error}", 400),
@@ -381,13 +383,13 @@ def described(info: Mapping[str, str], plan: Mapping[str, str]) -> Findings:
         "External-Identifier": plan["name"],
         "External-Description": one_line("External-Description", plan["title"] or plan["name"]),
     }
-    for label, found in info.items():
+    for label, text in info.items():
         if label not in {*expected, "Bagging-Date", "Payload-Oxum"}:
-            yield "bag-info.txt", shown(f"{label}: {found}"), "only what docs/bundle.md lists"
-        elif found != expected.get(label, found):
+            yield "bag-info.txt", shown(f"{label}: {text}"), "only what docs/bundle.md lists"
+        elif text != expected.get(label, text):
             yield (
                 "bag-info.txt",
-                shown(f"{label}: {found}"),
+                shown(f"{label}: {text}"),
                 f"{label}: {expected[label]} (config/plan.yaml)",
             )
 
@@ -404,9 +406,13 @@ def hashes_of(files: Files) -> Findings:
             continue
         try:
             for name, digest in claims(json.loads(files[path])):
-                found = files.sha256(name) if name in files else "no such file"
-                if found != digest:
-                    yield f"data/{path}, {shown(name)}", shown(str(digest)), f"{found} (the file)"
+                file_digest = files.sha256(name) if name in files else "no such file"
+                if file_digest != digest:
+                    yield (
+                        f"data/{path}, {shown(name)}",
+                        shown(str(digest)),
+                        f"{file_digest} (the file)",
+                    )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             yield (
                 f"data/{path}",
@@ -435,10 +441,10 @@ def signed(bundle: Bundle) -> Findings:
     """A signature over the tag manifest, where there is one, is by a key that the bundle's
     allowed_signers names.
 
-    With a list of the reader's own it must be there, and by a key of that list.
+    If the reader gives a list of signers, there must be one, by a key of that list.
     """
     try:
-        found = signature(bundle.disk, bundle.signers)
+        state = signature(bundle.disk, bundle.signers)
     except BadInput as error:
         if bundle.signers is not None:
             raise
@@ -449,14 +455,14 @@ def signed(bundle: Bundle) -> Findings:
             "install ssh-keygen (OpenSSH 8.2 or newer), or verify a copy without the two files",
         )
         return
-    if found.wrong:
-        yield SIGNATURE[0], found.wrong, f"{SIGNER}'s signature over {TAG_MANIFEST}"
-    elif bundle.signers is not None and not found.name:
-        yield SIGNATURE[0], found.words(), f"a signature by a key of {shown(str(bundle.signers))}"
+    if state.wrong:
+        yield SIGNATURE[0], state.wrong, f"{SIGNER}'s signature over {TAG_MANIFEST}"
+    elif bundle.signers is not None and not state.name:
+        yield SIGNATURE[0], state.words(), f"a signature by a key of {shown(str(bundle.signers))}"
 
 
 Check = tuple[str, str, Callable[[Bundle], Findings]]
-"""A check's name, its title for people, and what finds."""
+"""A check's name, its title for people, and the function that yields its findings."""
 
 CHECKS: tuple[Check, ...] = (
     ("bag", "it is a BagIt 1.0 bag", declared),
