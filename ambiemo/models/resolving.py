@@ -32,7 +32,7 @@ def resolve(spec: ModelSpec) -> str | None:
 
 
 def resolved_lines(specs: Iterable[ModelSpec]) -> list[str]:
-    """One line a model for `ambiemo models --resolve`: what is pinned, what main is, or why that is
+    """One line per model for `ambiemo models --resolve`: what is pinned, what main is, or why that is
     not known. Never raises.
     """
     lines = []
