@@ -16,7 +16,7 @@ from ambiemo.corpora.audio import RATE
 
 
 class BadAnswer(Exception):
-    """A response that is no chat completion: cut off, no JSON, or without what every completion
+    """A response that is not a chat completion: cut off, not JSON, or without what every completion
     has.
     """
 

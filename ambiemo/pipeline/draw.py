@@ -222,9 +222,7 @@ class DrawActor:
             self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
         except AmbiemoError as error:
             self.stopped = self._not_loaded(str(error))
-        except (
-            Exception
-        ) as error:  # if raised, Ray would retry for ever; if kept, the other models go on
+        except Exception as error:  # if raised, Ray would retry for ever
             self.stopped = self._not_loaded(f"{type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
         self.restarts.finished(loading, is_progress=False)

@@ -26,8 +26,8 @@ class ModelCost:
     """An upper bound of what a model's draws cost: every answer taken as long as the plan allows.
     None = unknown.
 
-    A prompt has at most one token per byte; its tokens leave out the clip's. Dollars are those of the
-    openai engine, with the clips and what a model thinks; an answer that is lost on its way and
+    A prompt has at most one token per byte; its tokens leave out the clip's. Dollars are those of
+    the openai engine, with the clips and what a model thinks; an answer that is lost on its way and
     asked for again is not in them.
     """
 

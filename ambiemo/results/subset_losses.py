@@ -22,7 +22,7 @@ from ambiemo.metrics.arithmetic import Array, row_sum
 from ambiemo.metrics.curves import limit, subsets
 
 MOST = 8
-"""Up to so many parsed candidates all subsets are taken; with more, 64 seeded ones of each size."""
+"""Up to this many parsed candidates, all subsets are taken; above, 64 seeded ones of each size."""
 CHUNK = 256
 """Clips worked on at a time: the arrays stay in the processor's cache."""
 POINT = 2.0**45

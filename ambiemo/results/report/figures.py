@@ -1,8 +1,8 @@
 """The figures of a bundle: each a function of its tables, drawn by matplotlib.
 
-A figure has a name (its file's, for a paper), a title, a description for who cannot see it, and a
-function that draws it. `svg` and `pdf` give the same bytes each time: ids come from a fixed salt
-and no file has a date. Names are drawn as plain text, never as mathematics.
+A figure has a name (its file's, for a paper), a title, a description for readers who cannot see
+it, and a function that draws it. `svg` and `pdf` give the same bytes each time: ids come from a
+fixed salt and no file has a date. Names are drawn as plain text, never as mathematics.
 """
 
 import io

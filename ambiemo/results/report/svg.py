@@ -41,7 +41,7 @@ def inline(data: bytes, prefix: str, title: str, alt: str, least: int = 0) -> st
     """The SVG as part of an HTML page.
 
     prefix  begins every id; must differ between the figures of a page
-    title, alt  name and description for who cannot see it
+    title, alt  name and description for readers who cannot see it
     least  below so many CSS pixels it is scrolled, not shrunk
     Raises Unfit for a colour outside COLOURS or a style outside KEPT.
     """
