@@ -128,16 +128,16 @@ def completion(owner: Any, body: dict[str, Any]) -> dict[str, Any]:
         raise Refused(f"model: found {body.get('model')!r}, expected {NAME!r}")
     wav, prompt, how, seed = asked(body)
     text = owner.answer(wav, prompt, how, seed)
-    asked_for, said = owner.tokens(prompt), owner.tokens(text)
+    asked_for, answer_tokens = owner.tokens(prompt), owner.tokens(text)
     choice = {
         "index": 0,
-        "finish_reason": "length" if said >= LONGEST else "stop",
+        "finish_reason": "length" if answer_tokens >= LONGEST else "stop",
         "message": {"role": "assistant", "content": text},
     }
     usage = {
         "prompt_tokens": asked_for,
-        "completion_tokens": said,
-        "total_tokens": asked_for + said,
+        "completion_tokens": answer_tokens,
+        "total_tokens": asked_for + answer_tokens,
     }
     return {"object": "chat.completion", "model": NAME, "choices": [choice], "usage": usage}
 
@@ -173,12 +173,12 @@ def server(owner: Any, port: int) -> ThreadingHTTPServer:
                 return self.say(500, {"error": {"message": f"{type(error).__name__}: {error}"}})
 
         def say(self, status: int, body: dict[str, Any]) -> None:
-            said = json.dumps(body).encode("utf-8")
+            content = json.dumps(body).encode("utf-8")
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(said)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -207,12 +207,12 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    made = server(Owner(code, given.device), given.port)
-    print(f"audio_flamingo_2: http://127.0.0.1:{made.server_address[1]}/v1", flush=True)
+    httpd = server(Owner(code, given.device), given.port)
+    print(f"audio_flamingo_2: http://127.0.0.1:{httpd.server_address[1]}/v1", flush=True)
     try:
-        made.serve_forever()
+        httpd.serve_forever()
     except KeyboardInterrupt:
-        made.server_close()
+        httpd.server_close()
     return 0
 
 

@@ -1,5 +1,5 @@
-"""Says what a Dockerfile lacks to be rebuilt as it was: `make lint` runs it beside hadolint, which
-does not look at these.
+"""Says what a Dockerfile lacks to be rebuilt as it was: `make lint` runs it next to hadolint,
+which does not look at these.
 
     python reproduce/check_dockerfile.py Dockerfile
 
@@ -81,10 +81,10 @@ def _until_from(lines: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    found = [
+    problems = [
         f"{name}: {one}"
         for name in sys.argv[1:]
         for one in findings(Path(name).read_text(encoding="utf-8"))
     ]
-    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
-    sys.exit(1 if found else 0)
+    print("\n".join(problems), file=sys.stderr, end="\n" if problems else "")
+    sys.exit(1 if problems else 0)

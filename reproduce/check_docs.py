@@ -40,21 +40,21 @@ PLACEHOLDER = re.compile(r"[\[\]]|…|\.\.\.")
 
 def pages() -> list[Path]:
     """Every page, in one order."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-    found += [ROOT / "artifacts/README.md", ROOT / "ambiemo/tiny/README.md"]
-    return sorted(found)
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    paths += [ROOT / "artifacts/README.md", ROOT / "ambiemo/tiny/README.md"]
+    return sorted(paths)
 
 
 def anchors(text: str) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
-    found: dict[str, int] = {}
-    made = set()
+    seen: dict[str, int] = {}
+    names = set()
     for title in HEADING.findall(FENCE.sub("", text)):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "")
         slug = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
-        made.add(f"{slug}-{found[slug]}" if slug in found else slug)
-        found[slug] = found.get(slug, 0) + 1
-    return made
+        names.add(f"{slug}-{seen[slug]}" if slug in seen else slug)
+        seen[slug] = seen.get(slug, 0) + 1
+    return names
 
 
 def joined(text: str) -> str:
@@ -109,10 +109,10 @@ def wrong_command(line: str) -> str:
     rest = words[1:]
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         context = click.Context(command)
-        found = command.get_command(context, rest[0])
-        if found is None:
+        subcommand = command.get_command(context, rest[0])
+        if subcommand is None:
             return f"no command '{rest[0]}'" if re.fullmatch(r"[a-z][\w-]*", rest[0]) else ""
-        command, rest = found, rest[1:]
+        command, rest = subcommand, rest[1:]
     params = command.get_params(click.Context(command))
     known = {name for one in params for name in (*one.opts, *one.secondary_opts)}
     for word in rest:
@@ -154,10 +154,10 @@ def findings() -> list[str]:
     wrong = [*not_in_the_site(pages())]
     for path in pages():
         text = path.read_text("utf-8")
-        found = [*wrong_links(path, text), *wrong_commands(text)]
+        problems = [*wrong_links(path, text), *wrong_commands(text)]
         if joined(text) != text:
-            found.append("a paragraph on several lines; run `make reference`")
-        wrong += [f"{path.relative_to(ROOT)}: {why}" for why in found]
+            problems.append("a paragraph on several lines; run `make reference`")
+        wrong += [f"{path.relative_to(ROOT)}: {why}" for why in problems]
     return wrong + reference.stale() + readme.stale() + figures.stale()
 
 
@@ -165,6 +165,6 @@ if __name__ == "__main__":
     if "--join" in sys.argv[1:]:
         for page in pages():
             write(page, joined(page.read_text("utf-8")).encode("utf-8"))
-    found = findings()
-    print("\n".join(found), end="\n" if found else "", file=sys.stderr)
-    sys.exit(1 if found else 0)
+    all_problems = findings()
+    print("\n".join(all_problems), end="\n" if all_problems else "", file=sys.stderr)
+    sys.exit(1 if all_problems else 0)

@@ -101,7 +101,7 @@ def intervals(bundle: Path) -> list[list[Interval]]:
             for row in csv.DictReader(file)
             if row["level"] == "all"
         }
-    found = []
+    groups = []
     for group in GROUPS:
         lines = []
         for name, control in group.members:
@@ -111,8 +111,8 @@ def intervals(bundle: Path) -> list[list[Interval]]:
                 float(row[f"js_divergence_bits{end}"] or "nan") for end in ("", "_low", "_high")
             )
             lines.append(Interval(label, value, low, high, int(row["speakers"])))
-        found.append(lines)
-    return found
+        groups.append(lines)
+    return groups
 
 
 def quick() -> bytes:
@@ -240,25 +240,25 @@ def _svg(figure: Figure, title: str, numbers: str) -> bytes:
     plt.close(figure)
     text = re.sub(r"[ \t]+\n", "\n", file.getvalue())
     head = f"\n <title>{escape(title)}</title>\n <desc>{escape(numbers)}</desc>"
-    return re.sub(r"(<svg [^>]*>)", lambda found: found[1] + head, text, count=1).encode("utf-8")
+    return re.sub(r"(<svg [^>]*>)", lambda match: match[1] + head, text, count=1).encode("utf-8")
 
 
-def told(svg: bytes) -> object:
+def content(svg: bytes) -> object:
     """What a figure says it shows."""
-    found = re.search(r"<desc>(.*?)</desc>", svg.decode("utf-8"), re.DOTALL)
-    return json.loads(unescape(found[1])) if found else None
+    match = re.search(r"<desc>(.*?)</desc>", svg.decode("utf-8"), re.DOTALL)
+    return json.loads(unescape(match[1])) if match else None
 
 
 def drawn_by(svg: bytes) -> str:
     """The version of matplotlib that drew a figure."""
-    found = re.search(r"Matplotlib v([\d.]+)", svg.decode("utf-8"))
-    return found[1] if found else ""
+    match = re.search(r"Matplotlib v([\d.]+)", svg.decode("utf-8"))
+    return match[1] if match else ""
 
 
 FIGURE: dict[str, Callable[[], bytes]] = {"way.svg": way, "quick.svg": quick}
 
 
-def made() -> dict[str, bytes]:
+def svgs() -> dict[str, bytes]:
     """Both figures."""
     with matplotlib.rc_context(LOOK):
         return {name: draw() for name, draw in FIGURE.items()}
@@ -267,10 +267,10 @@ def made() -> dict[str, bytes]:
 def stale(there: Path = FIGURES) -> list[str]:
     """The figures that are not what the bundle says."""
     wrong = []
-    for name, new in made().items():
+    for name, new in svgs().items():
         file = there / name
         old = file.read_bytes() if file.is_file() else b""
-        same = old == new if drawn_by(old) == drawn_by(new) else told(old) == told(new)
+        same = old == new if drawn_by(old) == drawn_by(new) else content(old) == content(new)
         if not same:
             wrong.append(f"docs/figures/{name}: not what the bundle says; run `make reference`")
     return wrong
@@ -281,7 +281,7 @@ def main(arguments: Sequence[str]) -> int:
         wrong = stale()
         print("\n".join(wrong), end="\n" if wrong else "", file=sys.stderr)
         return 1 if wrong else 0
-    for name, svg in made().items():
+    for name, svg in svgs().items():
         write(FIGURES / name, svg)
     return 0
 

@@ -48,9 +48,9 @@ def commands() -> str:
         "`ambiemo COMMAND --help` prints the same text. `ambiemo --version` prints the version.",
     ]
     titles = {name: title for title, names in ORDER.items() for name in names}
-    made = list(_leaves(ambiemo, "ambiemo"))
+    leaves = list(_leaves(ambiemo, "ambiemo"))
     for title in (*ORDER, OTHER):
-        ours = [one for one in made if titles.get(one[0].split()[1], OTHER) == title]
+        ours = [one for one in leaves if titles.get(one[0].split()[1], OTHER) == title]
         ours.sort(key=lambda one: [*titles, one[0].split()[1]].index(one[0].split()[1]))
         parts += [f"## {title}"] if ours else []
         for name, command in ours:
@@ -235,8 +235,8 @@ def _plain(value: object) -> str:
     if isinstance(value, dict) and "id" in value:
         return f"`{value['id']}`"
     if isinstance(value, dict):
-        told = {name: one for name, one in value.items() if one not in (None, "", [], {})}
-        return f"`{json.dumps(told)}`"
+        values = {name: one for name, one in value.items() if one not in (None, "", [], {})}
+        return f"`{json.dumps(values)}`"
     return f"`{json.dumps(value) if isinstance(value, list) else value}`"
 
 
@@ -294,8 +294,8 @@ def _folded(columns: Sequence[Column]) -> Iterator[tuple[str, str, str]]:
 
 
 def _columns(lines: Iterable[tuple[str, str, str]]) -> str:
-    told = [(f"`{name}`", kind, _linked(meaning)) for name, kind, meaning in lines]
-    return "\n".join(table(("column", "kind", "meaning"), told))
+    rows = [(f"`{name}`", kind, _linked(meaning)) for name, kind, meaning in lines]
+    return "\n".join(table(("column", "kind", "meaning"), rows))
 
 
 REFERENCE = {"commands.md": commands, "plan.md": plan, "columns.md": columns}
@@ -305,8 +305,8 @@ def stale() -> list[str]:
     """The pages that are not what the code says."""
     return [
         f"docs/reference/{name}: not what the code says; run `make reference`"
-        for name, made in REFERENCE.items()
-        if not (PAGES / name).is_file() or (PAGES / name).read_text("utf-8") != made()
+        for name, page in REFERENCE.items()
+        if not (PAGES / name).is_file() or (PAGES / name).read_text("utf-8") != page()
     ]
 
 
@@ -315,8 +315,8 @@ def main() -> int:
         wrong = stale()
         print("\n".join(wrong), end="\n" if wrong else "", file=sys.stderr)
         return 1 if wrong else 0
-    for name, made in REFERENCE.items():
-        write(PAGES / name, made().encode("utf-8"))
+    for name, page in REFERENCE.items():
+        write(PAGES / name, page().encode("utf-8"))
     return 0
 
 

@@ -111,33 +111,33 @@ def container_lacks(runtime: str, gpus: bool) -> list[tuple[str, str]]:
     instead = "or RUNTIME=podman, or RUNTIME=local to run without a container"
     if runtime == "podman":
         instead = "or RUNTIME=docker, or RUNTIME=local to run without a container"
-    found = []
+    problems = []
     answer = ""
     if shutil.which(runtime) is None:
-        found.append(
+        problems.append(
             (f"container engine: no '{runtime}' on this machine", f"install it, {instead}")
         )
     else:
         answer, why = _ask([runtime, "info", "--format", "{{json .}}"])
         if why:
-            found.append(
+            problems.append(
                 (f"container engine: '{runtime}' does not answer: {why}", f"start it, {instead}")
             )
     if gpus and shutil.which("nvidia-smi") is None:
-        found.append(
+        problems.append(
             (
                 "GPU: no 'nvidia-smi', so no NVIDIA driver here",
                 "run on a machine with an NVIDIA GPU",
             )
         )
     if gpus and not _sees_gpus(answer):
-        found.append(
+        problems.append(
             (
                 f"GPU in containers: {runtime} knows no NVIDIA device",
                 "install the NVIDIA container toolkit; `nvidia-ctk cdi generate` or `nvidia-ctk runtime configure`",
             )
         )
-    return found
+    return problems
 
 
 def container(

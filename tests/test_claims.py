@@ -176,7 +176,7 @@ def test_the_gain_of_one_corpus_is_the_jackknife_and_the_sign_flip() -> None:
         np.stack([d, np.ones(len(d))], axis=1), panel.clusters, lambda s: s[..., 0] / s[..., 1]
     )
     sums = [d[np.array(panel.clusters) == name].sum() for name in sorted(set(panel.clusters))]
-    found = decided(evidence)["E1a"].found
+    found = decided(evidence)["E1a"].outcome
     assert found.main.value == pytest.approx(expected.value, abs=1e-12)
     assert (found.main.low, found.main.high) == pytest.approx(
         (expected.low, expected.high), abs=1e-12
@@ -275,7 +275,7 @@ def test_a_claim_that_is_not_tested_still_counts_in_its_family() -> None:
     evidence = tiny(gain=0.3)
     predicted = {key: one for key, one in evidence.predicted.items() if key.strategy != "alm_v"}
     whole, less = decided(evidence), decided(Evidence(evidence.panels, predicted))
-    assert less["E1c.bon"].p_holm >= whole["E1c.bon"].found.p * 3
+    assert less["E1c.bon"].p_holm >= whole["E1c.bon"].outcome.p * 3
 
 
 def test_a_model_that_does_not_hear_decides_nothing() -> None:

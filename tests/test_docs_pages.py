@@ -70,7 +70,7 @@ def test_what_is_right_passes(text: str) -> None:
 
 
 def test_the_figure_shows_the_numbers_of_the_bundle() -> None:
-    shown = figures.told((DOCS / "figures/quick.svg").read_bytes())
+    shown = figures.content((DOCS / "figures/quick.svg").read_bytes())
     expected = [[vars(line) for line in lines] for lines in figures.intervals(figures.BUNDLE)]
     assert isinstance(shown, list)
     assert [group["lines"] for group in shown] == expected
@@ -88,7 +88,7 @@ def test_a_figure_of_other_numbers_is_stale(tmp_path: Path) -> None:
 
 
 def test_the_same_figure_is_the_same_bytes() -> None:
-    assert figures.made() == figures.made()
+    assert figures.svgs() == figures.svgs()
 
 
 @pytest.mark.parametrize(("question", "file", "name"), WHERE)

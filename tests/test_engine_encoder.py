@@ -50,8 +50,8 @@ def test_two_questions_about_three_clips_run_the_encoder_three_times(engine) -> 
     engine.draw(requests(1, 2, 3), GREEDY)
     engine.draw(requests(1, 2, 3), Decoding("sample", 4, 1.0, 1.0, 8))
     engine.draw(requests(3, 1, prompt="Who is it?"), Decoding("beam", 2, max_tokens=8))
-    assert (engine.encoded.made, engine.encoded.found) == (3, 5)
-    assert engine.processor.feature_extractor.kept.made == 3
+    assert (engine.encoded.misses, engine.encoded.hits) == (3, 5)
+    assert engine.processor.feature_extractor.kept.misses == 3
 
 
 def test_what_was_heard_before_changes_no_bit_of_an_answer(engine) -> None:
@@ -162,9 +162,9 @@ def test_a_clip_that_fills_the_window_is_heard_alike_beside_a_short_one(engine) 
     full, short = Request("f", "Listen.", clip(1, 30.0), 1), Request("s", "Listen.", clip(2), 2)
     alone = engine.draw([full], GREEDY)
     engine.encoded.forget()
-    made = engine.encoded.made
+    made = engine.encoded.misses
     beside = engine.draw([full, short], GREEDY)
-    assert engine.encoded.made == made + 2
+    assert engine.encoded.misses == made + 2
     assert likelihoods(beside[:1]) == pytest.approx(likelihoods(alone), abs=1e-3)
 
 
@@ -174,6 +174,6 @@ def test_no_more_than_so_many_bytes_are_kept_and_the_oldest_go_first(monkeypatch
     for name in ("a", "b", "a", "c", "a", "b"):
         kept.get(name, lambda: {"x": np.zeros(100)})
     assert list(kept.values) == ["a", "b"]
-    assert (kept.made, kept.found, kept.bytes) == (4, 2, 1600)
+    assert (kept.misses, kept.hits, kept.bytes) == (4, 2, 1600)
     kept.get("larger than the room", lambda: {"x": np.zeros(1000)})
     assert list(kept.values) == ["larger than the room"]

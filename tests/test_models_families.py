@@ -173,7 +173,7 @@ def test_a_clip_heard_alone_and_once_sounds_as_the_model_has_it(family):
     inputs = made.inputs([made.render(one.prompt) for one in asked], [one.audio for one in asked])
     with torch.inference_mode():
         made._prefill(inputs)
-        assert (made.encoded.made, made.encoded.found) == (3, 0)
+        assert (made.encoded.misses, made.encoded.hits) == (3, 0)
         del tower.forward  # the class's own comes back
         made._prefill(inputs)
     assert torch.allclose(heard[0], heard[1], atol=1e-5)
@@ -181,7 +181,7 @@ def test_a_clip_heard_alone_and_once_sounds_as_the_model_has_it(family):
     again = load(*family)
     for prompt in ("How does it sound?", "Who is it?"):
         again.draw(requests(prompt), Decoding("greedy", max_tokens=2))
-    assert (again.encoded.made, again.encoded.found) == (3, 3)
+    assert (again.encoded.misses, again.encoded.hits) == (3, 3)
 
 
 def test_every_decoding_works_in_the_number_format_the_rows_declare(family, engine):

@@ -375,13 +375,15 @@ PAIR = {
 def test_only_what_holm_calls_is_called_better(
     change: dict[str, str], said: str, tone: str
 ) -> None:
-    sentence = words.against_greedy_said(table("paired", [PAIR | change]))
+    sentence = words.against_greedy_sentence(table("paired", [PAIR | change]))
     assert said in "".join(one if isinstance(one, str) else one.text for one in sentence.parts)
     assert sentence.tone == tone
 
 
 def test_an_exploratory_difference_is_never_in_the_summary() -> None:
-    assert words.against_greedy_said(table("paired", [PAIR | {"family": "exploratory"}])) is None
+    assert (
+        words.against_greedy_sentence(table("paired", [PAIR | {"family": "exploratory"}])) is None
+    )
 
 
 def test_the_bins_have_the_ece_of_the_table() -> None:

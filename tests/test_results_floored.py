@@ -92,7 +92,7 @@ def test_floors_of_two_clips_are_those_made_by_hand() -> None:
 def test_a_strategy_has_its_numbers_with_intervals_and_failures_are_left_out() -> None:
     one = seeded()
     rows = by_name(floor_rows(one))
-    made = one.by_strategy["bon"].made
+    made = one.by_strategy["bon"].has_prediction
     assert rows["bon", "brier_unbiased", ""]["n"] == made.sum()
     for row in rows.values():
         assert row["low"] < row["value"] < row["high"]

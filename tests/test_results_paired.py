@@ -114,7 +114,7 @@ def test_interval_and_p_are_those_of_the_metrics_module(speakers: int, name: str
     a, b = column("cot"), column("greedy")
     a.shares[3], b.shares[5] = np.nan, np.nan
     row = next(r for r in pairs([a, b], truths) if (r["metric"], r["level"]) == (name, "all"))
-    both = a.made & b.made
+    both = a.has_prediction & b.has_prediction
     names = [one for one, made in zip(truths.speakers, both, strict=True) if made]
     expected = difference_with_interval(
         metric(name), TRUTH[both], a.predicted[both], b.predicted[both], names, 0

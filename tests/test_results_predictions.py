@@ -253,7 +253,7 @@ def test_a_row_says_what_its_column_says_and_can_be_written() -> None:
     assert [row[name] for row in greedy for name in BITS] == [None] * 9
     mixture = next(row for row in told if row["strategy"] == "w_bon")
     assert [mixture[name] for name in BITS] == columns["w_bon", "none"].bits[0].tolist()
-    assert column.made.tolist() == [True, False, False]
+    assert column.has_prediction.tolist() == [True, False, False]
     written = lines(told)
     assert list(rows_again(written)) == told
 

@@ -10,7 +10,7 @@ from ambiemo.draws import Answer, Candidate, Decoding
 from ambiemo.models.spec import CAPABILITIES
 from ambiemo.smoke import reckoning
 from ambiemo.smoke.advice import advised
-from ambiemo.smoke.checks import CHECKS, Told, agree, all_of, judged
+from ambiemo.smoke.checks import CHECKS, Evidence, agree, all_of, judged
 from ambiemo.smoke.reckoning import Measured, Whole, whole
 
 LABELS = ("happy", "sad")
@@ -48,14 +48,14 @@ def good() -> Answers:
     }
 
 
-def told(said_: Answers, **changes: object) -> Told:
+def told(said_: Answers, **changes: object) -> Evidence:
     return replace(
-        Told("vllm", LABELS, frozenset(CAPABILITIES), answers=said_),
+        Evidence("vllm", LABELS, frozenset(CAPABILITIES), answers=said_),
         **changes,  # type: ignore[arg-type]
     )
 
 
-def failing(seen: Told) -> dict[str, str]:
+def failing(seen: Evidence) -> dict[str, str]:
     found = {check.name: judged(check, seen) for check in CHECKS}
     return {name: one.said for name, one in found.items() if one.verdict == "failed"}
 

@@ -201,7 +201,7 @@ def _cell(
     from ambiemo.metrics.jackknife import sizes
 
     places = _common(first, second)
-    both = [(i, j) for i, j in places if a.made[i] and b.made[j]]
+    both = [(i, j) for i, j in places if a.has_prediction[i] and b.has_prediction[j]]
     counts: dict[str, Any] = {
         "n": len(both),
         "same": sum(bool((a.predicted[i] == b.predicted[j]).all()) for i, j in both),

@@ -70,9 +70,9 @@ def assemble(corpus: str, root: Path, options: CommonOptions, labelled: Labelled
                 f"{len(unlabelled)} audio files have no label row: "
                 f"{_some([files[p] for p in unlabelled])}"
             )
-    found = [files.get(place, "") for place in places]
+    paths = [files.get(place, "") for place in places]
     table = table.set_column(
-        table.schema.get_field_index("audio_path"), "audio_path", pa.array(found, pa.string())
+        table.schema.get_field_index("audio_path"), "audio_path", pa.array(paths, pa.string())
     )
 
     if options.splits:
@@ -206,11 +206,11 @@ def _hashed(table: pa.Table, root: Path) -> tuple[pa.Table, list[tuple[str, str]
             if any(paths)
             else [look(path) for path in paths]
         )
-    hashes = pa.array([found[0] for found in looked], pa.string())
-    seconds = pa.array([found[1] for found in looked], pa.float64())
+    hashes = pa.array([clip[0] for clip in looked], pa.string())
+    seconds = pa.array([clip[1] for clip in looked], pa.float64())
     table = table.set_column(table.schema.get_field_index("audio_sha256"), "audio_sha256", hashes)
     table = table.set_column(table.schema.get_field_index("duration_s"), "duration_s", seconds)
-    return table, [(path, found[2]) for path, found in zip(paths, looked, strict=True) if found[2]]
+    return table, [(path, clip[2]) for path, clip in zip(paths, looked, strict=True) if clip[2]]
 
 
 def _nothing_left(corpus: str, root: Path, labelled: Labelled, dropped: dict[str, int]) -> str:

@@ -193,7 +193,7 @@ def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
         try:
             asked = int(float(fields[0])) // 100_000
             counts = [int(fields[place]) for place in places[:6]]
-            said, agreement = int(fields[places[7]]), float(fields[places[8]])
+            responses, agreement = int(fields[places[7]]), float(fields[places[8]])
             if max(counts) > limits.VOTES:
                 raise ValueError(f"{max(counts)} votes for one label")
         except (ValueError, OverflowError) as error:
@@ -218,7 +218,7 @@ def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
                 "each clip once per query",
             )
         seen[asked, name] = line
-        problem = _contradiction(counts, said, agreement, winner)
+        problem = _contradiction(counts, responses, agreement, winner)
         if problem:
             source.bad(line, f"'{name}': {problem}", "a row that agrees with itself")
         if asked == query:
@@ -236,12 +236,12 @@ def _votes(source: Source, query: int) -> tuple[list[str], np.ndarray, int]:
     return names, np.array(votes, dtype=np.int64), others
 
 
-def _contradiction(counts: list[int], said: int, agreement: float, winner: str) -> str:
+def _contradiction(counts: list[int], responses: int, agreement: float, winner: str) -> str:
     most, total = max(counts), sum(counts)
     if min(counts) < 0 or total == 0:
         return f"found votes {counts}"
-    if total != said:
-        return f"found {total} votes but numResponses {said}"
+    if total != responses:
+        return f"found {total} votes but numResponses {responses}"
     if not abs(most / total - agreement) <= 1e-6:
         return f"found agreement {agreement} but the largest share is {most / total:.6f}"
     if set(winner.split(":")) != {

@@ -161,8 +161,8 @@ def facts(description: Description) -> Facts:
         ]
         if d["intended_is_unique_plurality"] is not None:
             share = d["intended_is_unique_plurality"] / d["with_votes"]
-            told = f"{d['intended_is_unique_plurality']:,} ({share:.1%}): intended is not the truth"
-            out.append(("intended = plurality", told))
+            text = f"{d['intended_is_unique_plurality']:,} ({share:.1%}): intended is not the truth"
+            out.append(("intended = plurality", text))
     if d["acted_without_votes"]:
         out += [
             ("acted labels", _pairs(d["acted_per_label"])),
@@ -173,8 +173,8 @@ def facts(description: Description) -> Facts:
             ),
         ]
     if d["recognised_share"]:
-        told = f"{_pairs(d['recognised_share'])} (of listeners; a share, not a distribution)"
-        out.append(("recognised share", told))
+        text = f"{_pairs(d['recognised_share'])} (of listeners; a share, not a distribution)"
+        out.append(("recognised share", text))
     settings = f" {_pairs(d['thresholds'])}" if d["thresholds"] else ""
     rule = f"{_pairs(d['levels'])} (rule {d['rule']}{settings}: {d['rule_source']})"
     return Facts("", (*out, ("ambiguity levels", rule)), indent=0)

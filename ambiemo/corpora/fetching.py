@@ -191,11 +191,11 @@ def _wrong(path: Path, pin: Pinned) -> str | None:
     try:
         size = path.stat().st_size
         if size == pin.size:
-            found = sha256_file(path)
+            digest = sha256_file(path)
             return (
                 ""
-                if found == pin.sha256
-                else f"has SHA-256 {found[:12]}…, expected {pin.sha256[:12]}…"
+                if digest == pin.sha256
+                else f"has SHA-256 {digest[:12]}…, expected {pin.sha256[:12]}…"
             )
         with open(path, "rb") as file:
             if is_lfs_pointer(file.read(64)):
@@ -234,7 +234,7 @@ def _download(
 ) -> None:
     stop = threading.Event()
     total = sum(pin.size for pin in missing)
-    started = said = time.monotonic()
+    started = last_report = time.monotonic()
     unreached = 0
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         running = {pool.submit(_one, root, pin, base_url, stop): pin for pin in missing}
@@ -261,8 +261,8 @@ def _download(
                         f"({result.reason})"
                     )
                 now = time.monotonic()
-                if now - said >= REPORT_EVERY_S:
-                    said = now
+                if now - last_report >= REPORT_EVERY_S:
+                    last_report = now
                     report(_progress(outcome, len(missing), total, now - started))
         except BaseException:
             stop.set()
@@ -304,7 +304,7 @@ class _Never(Exception):
 
 
 def _one(root: Path, pin: Pinned, base_url: str | None, stop: threading.Event) -> _Result:
-    """Fetch one file; never raises but for a disk that refuses."""
+    """Fetch one file. Raises only if the disk refuses."""
     result = _Result()
     url = (base_url or pin.base_url).rstrip("/") + "/" + quote(pin.path)
     target = root / pin.path

@@ -1,4 +1,4 @@
-"""The known true distributions of the embedded corpus. Of no other corpus are they known."""
+"""The known true distributions of the embedded corpus. No other corpus has them."""
 
 import json
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ def known_truth(
         if sha256 != clip:
             return None
         rows.append(shares)
-    found = np.array(rows, dtype=np.float64)
-    return found / found.sum(axis=1, keepdims=True) if len(rows) else None
+    truth = np.array(rows, dtype=np.float64)
+    return truth / truth.sum(axis=1, keepdims=True) if len(rows) else None
 
 
 @cache

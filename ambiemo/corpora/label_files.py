@@ -98,10 +98,12 @@ class Source:
         return [places[name.lower()] for name in wanted]
 
     def bad(
-        self, line: int, found: str, expected: str, then: str = "compare with the owner's copy"
+        self, line: int, problem: str, expected: str, then: str = "compare with the owner's copy"
     ) -> NoReturn:
         """Raise BadInput that names file and line, what was found and expected, and what to do."""
-        raise BadInput(f"{self.root / self.relative}:{line}: {found}; expected {expected}; {then}")
+        raise BadInput(
+            f"{self.root / self.relative}:{line}: {problem}; expected {expected}; {then}"
+        )
 
 
 def same_name(folder: Path, relative: str) -> str | None:
@@ -112,10 +114,10 @@ def same_name(folder: Path, relative: str) -> str | None:
             match = part
         else:
             names = sorted(entry.name for entry in here.iterdir()) if here.is_dir() else []
-            found = [name for name in names if name.lower() == part.lower()]
-            if not found:
+            matches = [name for name in names if name.lower() == part.lower()]
+            if not matches:
                 return None
-            match = found[0]
+            match = matches[0]
         spelled.append(match)
         here = here / match
     return "/".join(spelled)

@@ -180,12 +180,12 @@ def load(root: Path, options: Options) -> Imported:
 
 
 def _source(root: Path, relative: str) -> Source:
-    found = same_name(root, relative)
-    if found is None:
+    path = same_name(root, relative)
+    if path is None:
         raise BadInput(
             f"{root / relative}: is missing; expected {LAYOUT}; both label files are needed"
         )
-    return Source(root, found)
+    return Source(root, path)
 
 
 def _audio_folder(root: Path) -> str:
@@ -273,9 +273,9 @@ def _consensus(source: Source) -> dict[str, pa.Array]:
     clips = _table(source, text, ("FileName", "EmoClass", "SpkrID", "Split_Set"))
     name = clips["FileName"]
 
-    def refuse(bad: pa.Array, found: Callable[[int], str], expected: str) -> None:
+    def refuse(bad: pa.Array, problem: Callable[[int], str], expected: str) -> None:
         if (row := _first(bad)) is not None:
-            source.bad(_line_of_row(text, row), found(row), expected)
+            source.bad(_line_of_row(text, row), problem(row), expected)
 
     refuse(
         pc.invert(pc.match_substring_regex(name, FILE_NAME)),

@@ -68,7 +68,7 @@ def load(root: Path, options: Options) -> Imported:
 
     Raises BadInput naming file and row: no folder or CSV, label columns that the option `labels`
     does not name, an utterance that occurs twice, votes that are not counts, an audio path that
-    leaves the folder or is no WAV or FLAC.
+    leaves the folder or is not a WAV or FLAC.
     """
     if not root.is_dir():
         what = "is a file" if root.exists() else "no such folder"

@@ -40,15 +40,15 @@ def check(root: Path, name: str) -> None:
         raise BadInput(f"{root}: no such folder; expected the {name} corpus: {expected}")
     if not root.is_dir():
         raise BadInput(f"{root}: is a file; expected the folder of the {name} corpus: {expected}")
-    found = corpora_in(root)
-    if found == [name]:
+    kinds = corpora_in(root)
+    if kinds == [name]:
         return
-    if name in found:
+    if name in kinds:
         raise BadInput(
-            f"{root}: contains {' and '.join(found)} mixed; expected {name} alone; "
+            f"{root}: contains {' and '.join(kinds)} mixed; expected {name} alone; "
             "give each corpus its own folder"
         )
-    raise BadInput(f"{root}: is not {name}: {_instead(root, name, found)}; expected {expected}")
+    raise BadInput(f"{root}: is not {name}: {_instead(root, name, kinds)}; expected {expected}")
 
 
 def _looks_like(name: str, root: Path) -> bool:
@@ -58,7 +58,7 @@ def _looks_like(name: str, root: Path) -> bool:
         return False  # nothing can be seen in a folder that may not be read
 
 
-def _instead(root: Path, name: str, found: list[str]) -> str:
+def _instead(root: Path, name: str, kinds: list[str]) -> str:
     for near in (root.resolve().parent, root.resolve().parent.parent):
         # A corpus known by its clips is also seen from the folder above it: that is not its folder.
         if _looks_like(name, near) and not any(
@@ -73,8 +73,8 @@ def _instead(root: Path, name: str, found: list[str]) -> str:
     for child in children:
         if _looks_like(name, child):
             return f"'{child.name}' in it is; name that folder"
-    if found:
-        return f"it looks like {' and '.join(found)}; import it as that"
+    if kinds:
+        return f"it looks like {' and '.join(kinds)}; import it as that"
     looks = sorted({other for child in children[:50] for other in corpora_in(child)})
     if looks:
         return f"it contains folders that look like {', '.join(looks)}"

@@ -1,4 +1,4 @@
-"""Engines: what runs an ALM. One file an engine, one small protocol."""
+"""Engines: what runs an ALM. One file per engine, one small protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,8 +114,8 @@ def engine_class(name: str) -> type[Engine]:
 
 
 def lost(request: Request, decoding: Decoding, error: BaseException) -> Answer:
-    """The answer of a draw whose engine broke: the exception in one line. What is none (a
-    cancellation, an exit) is raised.
+    """The answer of a draw whose engine broke: the exception in one line. Cancellations and
+    exits are re-raised.
     """
     if not isinstance(error, Exception):
         raise error
@@ -126,7 +126,7 @@ def lost(request: Request, decoding: Decoding, error: BaseException) -> Answer:
 def missing_module(name: str) -> str | None:
     """Name of the module an engine lacks on this machine, or None. Imports nothing heavy."""
     needs = ENGINES[name].needs
-    found = find_spec(needs)
+    spec = find_spec(needs)
     return (
-        None if found and found.origin else needs
+        None if spec and spec.origin else needs
     )  # no origin: just a folder of that name on the path (tests/vllm)

@@ -16,7 +16,7 @@ from ambiemo.corpora.audio import RATE
 
 
 class BadAnswer(Exception):
-    """A response that is no chat completion: cut off, no JSON, or without what every completion
+    """A response that is not a chat completion: cut off, not JSON, or without what every completion
     has.
     """
 
@@ -82,12 +82,12 @@ def read_completion(text: str) -> dict[str, Any]:
 
 def usage(completion: Mapping[str, Any]) -> dict[str, float]:
     """The token counts that the server reports: prompt_tokens, completion_tokens, total_tokens,
-    audio_tokens. What is no number is left out.
+    audio_tokens. Values that are not numbers are left out.
     """
-    told = completion.get("usage")
-    told = told if isinstance(told, dict) else {}
-    details = told.get("prompt_tokens_details")
-    counts = told | {
+    report = completion.get("usage")
+    report = report if isinstance(report, dict) else {}
+    details = report.get("prompt_tokens_details")
+    counts = report | {
         "audio_tokens": details.get("audio_tokens") if isinstance(details, dict) else None
     }
     return {
@@ -120,8 +120,8 @@ def log_likelihood(choice: dict[str, Any], tokens: int) -> float | None:
     """Sum of the token log-probabilities (nats); None if the server gave none, or not one for every
     token it counted.
     """
-    told = choice.get("logprobs")
-    content = told.get("content") if isinstance(told, dict) else None
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
     if not content or not isinstance(content, list) or len(content) != tokens:
         return None
     try:

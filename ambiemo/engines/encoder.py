@@ -27,21 +27,22 @@ A group whose clips need more is encoded again under each question."""
 
 
 class Kept:
-    """The last values by key, as many as `ROOM` bytes hold (one at least), and how many were made
-    and found.
+    """The last values by key, as many as fit into `ROOM` bytes (one at least).
+
+    misses: how many values were computed. hits: how many were reused.
     """
 
     def __init__(self) -> None:
         self.values: OrderedDict[str, Any] = OrderedDict()
-        self.made = self.found = self.bytes = 0
+        self.misses = self.hits = self.bytes = 0
 
     def get(self, key: str, make: Callable[[], Any]) -> Any:
-        """The value of `key`, made where it is not kept."""
+        """The value of `key`; computed by `make` if it is not kept."""
         if key in self.values:
-            self.found += 1
+            self.hits += 1
             self.values.move_to_end(key)
             return self.values[key]
-        self.made += 1
+        self.misses += 1
         self.values[key] = value = make()
         self.bytes += _size(value)
         while self.bytes > ROOM and len(self.values) > 1:
@@ -49,7 +50,7 @@ class Kept:
         return value
 
     def forget(self) -> None:
-        """Keep nothing any more."""
+        """Drop all values."""
         self.values.clear()
         self.bytes = 0
 

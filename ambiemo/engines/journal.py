@@ -11,7 +11,9 @@ from typing import Any, TextIO
 
 
 class Journal:
-    """An append-only folder of JSON lines, one file a process. `folder` None keeps nothing on disk.
+    """An append-only folder of JSON lines, one file per process.
+
+    `folder` None keeps nothing on disk.
 
     {"asked": 7, "most": 0.003}        before a request is sent: the most that it can cost, in dollars
     {"asked": 7, "paid": 0.0012, ...}  when it has ended; with "id" and "answer" where one came (or was filtered)

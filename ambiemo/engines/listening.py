@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """rendered: the text that the model reads. features: a hash per clip of all that is made of
-    it.
+    """rendered: the text that the model reads. features: one hash per clip, of all its
+    features.
     """
 
     rendered: str
@@ -52,14 +52,14 @@ def _as_loaded(spec: "ModelSpec", prompt: str, clips: Sequence[np.ndarray]) -> P
     from ambiemo.engines.ultravox import accept_whisper_processors, with_parts
     from ambiemo.models.fetching import part_folder, snapshot
 
-    with tempfile.TemporaryDirectory(prefix="ambiemo-") as made:
+    with tempfile.TemporaryDirectory(prefix="ambiemo-") as scratch:
         source, revision = spec.location(), None if spec.path() else spec.revision
         if spec.parts:
             folder = spec.path() or snapshot(spec.weights, spec.revision or "", spec.gated)
             named = {
                 part.key: part_folder(part.weights, part.pinned, spec.gated) for part in spec.parts
             }
-            source, revision = str(with_parts(folder, named, Path(made) / "model")), None
+            source, revision = str(with_parts(folder, named, Path(scratch) / "model")), None
         if spec.family == "ultravox":
             accept_whisper_processors()
         how = {"revision": revision, "trust_remote_code": spec.trust_remote_code}

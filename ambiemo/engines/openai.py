@@ -1,7 +1,7 @@
 """The engine for models behind an OpenAI-compatible server: GPT-4o audio, Gemini, any vLLM server,
 any gateway.
 
-One request a sample, each with a seed of its own, so the first k of N samples are the k samples
+One request per sample, each with a seed of its own, so the first k of N samples are the k samples
 wherever the server honours seeds. Every attempt of a sample carries the same Idempotency-Key (hash
 of the request, draw key, index): a gateway that knows the header replays an answer whose delivery
 was cut off instead of making, and billing, it again. Where the server does not, the lost attempt
@@ -344,9 +344,9 @@ class OpenAIEngine:
             reason = self._clean(
                 f"HTTP {error.status_code}: {message_of(error.body) or 'no message'}"
             )
-            said = self._without_key(error.response.text)
-            retry_after = asked_pause(error.response.headers, said)
-            for_good = stops(error.status_code, said, retry_after, self.longest_pause_s)
+            text = self._without_key(error.response.text)
+            retry_after = asked_pause(error.response.headers, text)
+            for_good = stops(error.status_code, text, retry_after, self.longest_pause_s)
             if for_good:
                 self.stopped = f"{for_good} ({reason})"
                 reply = Reply(failure=self.stopped, transient=True)

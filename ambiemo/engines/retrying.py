@@ -90,8 +90,8 @@ def retry_info_seconds(body: str) -> float | None:
 
     The text is searched, not parsed: gateways pack the body into a string inside another body.
     """
-    found = RETRY_INFO.search(body)
-    return _number(found[1] or found[2]) if found else None
+    match = RETRY_INFO.search(body)
+    return _number(match[1] or match[2]) if match else None
 
 
 def spent_quota(body: str) -> str:

@@ -50,8 +50,8 @@ checkpoint's own class also speaks.
 
 
 class HearingOmniProcessor(Qwen2_5OmniProcessor):
-    """Qwen2.5-Omni's own processor without its eyes: the part for video can be loaded only where
-    torchvision is, and nothing is seen here.
+    """Qwen2.5-Omni's own processor without images and video: the part for video needs
+    torchvision, and no model sees anything here.
     """
 
     def __init__(
@@ -174,13 +174,13 @@ class TransformersEngine:
                 "beam": self._beams,
                 "forced": self._forced,
             }
-            found = ways.get(decoding.kind, self._stepwise)(inputs, requests, decoding)
+            candidates = ways.get(decoding.kind, self._stepwise)(inputs, requests, decoding)
         prompt_tokens = inputs["attention_mask"].sum(1).tolist()
         n = decoding.count
         return [
             Answer(
                 key=request.key,
-                candidates=tuple(found[i * n : (i + 1) * n]),
+                candidates=tuple(candidates[i * n : (i + 1) * n]),
                 decoding=decoding,
                 rendered_prompt_sha256=sha256_text(rendered[i]),
                 prompt_tokens=prompt_tokens[i],
@@ -191,7 +191,7 @@ class TransformersEngine:
         ]
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         del self.model
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -215,7 +215,7 @@ class TransformersEngine:
             return_tensors="pt",
             text_kwargs={
                 "padding": True
-            },  # said of the text alone: some processors would pad the clip to less than they need
+            },  # for the text alone: some processors would pad the clip to less than they need
             audio_kwargs={"sampling_rate": RATE},
         )
         if not {"input_features", "input_values"} & set(inputs):

@@ -101,11 +101,11 @@ class VLLMEngine:
             named = {
                 part.key: part_folder(part.weights, part.pinned, spec.gated) for part in spec.parts
             }
-            self._made = tempfile.TemporaryDirectory(
+            self._links_folder = tempfile.TemporaryDirectory(
                 prefix="ambiemo-"
             )  # links only; gone with the engine
             location, revision = (
-                str(with_parts(folder, named, Path(self._made.name) / "model")),
+                str(with_parts(folder, named, Path(self._links_folder.name) / "model")),
                 None,
             )
         settings: dict[str, Any] = {
@@ -193,7 +193,7 @@ class VLLMEngine:
         return blocks * config.cache_config.block_size // config.model_config.max_model_len
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         del self.llm
 
     def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
@@ -209,7 +209,7 @@ class VLLMEngine:
             # the group's answers
             self.llm.reset_prefix_cache()
         ways = {"beam": self._beams, "forced": self._forced}
-        found = ways.get(decoding.kind, self._samples)(requests, starts, decoding)
+        replies = ways.get(decoding.kind, self._samples)(requests, starts, decoding)
         return [
             Answer(
                 key=request.key,
@@ -224,7 +224,7 @@ class VLLMEngine:
                     "model_runner": self.runner,
                 },
             )
-            for request, (candidates, prompt_tokens) in zip(requests, found, strict=True)
+            for request, (candidates, prompt_tokens) in zip(requests, replies, strict=True)
         ]
 
     def render(self, prompt: str) -> str:
@@ -237,7 +237,7 @@ class VLLMEngine:
         # cache hit would undo it.
         heard = sha256(request.audio.tobytes())
         # A placeholder that is no token of its own must share none with its neighbours: vLLM would
-        # spell the whole prompt anew from its text, and with it the answer's tokens that beams and
+        # spell the whole prompt again from its text, and with it the answer's tokens that beams and
         # forced labels put at its end.
         mark = PLACEHOLDER.get(self.spec.family, "").strip()
         text = self.render(request.prompt)
@@ -381,13 +381,13 @@ class VLLMEngine:
         ]
         params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
         outputs = self._run([_continued(start, tokens) for _, tokens, start in asked], params)
-        found = []
+        pairs = []
         for (label, tokens, _), output in zip(asked, outputs, strict=True):
             tail = output.prompt_logprobs[-len(tokens) :]
             total = sum(
                 position[token].logprob for position, token in zip(tail, tokens, strict=True)
             )
-            found.append(
+            pairs.append(
                 (
                     Candidate(label, len(tokens), total, "forced"),
                     len(output.prompt_token_ids) - len(tokens),
@@ -395,8 +395,8 @@ class VLLMEngine:
             )
         n = decoding.count
         return [
-            (tuple(candidate for candidate, _ in found[i : i + n]), found[i][1])
-            for i in range(0, len(found), n)
+            (tuple(candidate for candidate, _ in pairs[i : i + n]), pairs[i][1])
+            for i in range(0, len(pairs), n)
         ]
 
     def _sampled(self, answer: Any) -> Candidate:

@@ -46,7 +46,7 @@ Contrast = Literal["share_removed", "gain"]
 LEAST_RATERS = 4
 """Fewest raters of a clip that is tested: two set the level, two score."""
 LEAST_SHARE = 0.8
-"""Smallest share of the clips that must have so many raters."""
+"""Smallest share of the clips that must have at least this many raters."""
 LEAST_SE = 3.0
 """How many standard errors the reference's error at "low" must be above 0 for a share of it to mean
 anything.
@@ -187,15 +187,15 @@ def tempered(votes: npt.ArrayLike, predicted: npt.ArrayLike, clusters: Sequence[
     table = _tempering_sums(counts, p).transpose(1, 0, 2).reshape(len(p), -1)
     edges = np.concatenate([[0], np.cumsum(np.bincount(folds, minlength=many))])
     by_fold = grouped_totals(table[np.argsort(folds, kind="stable")], edges).tolist()
-    found = np.empty_like(p)
+    flattened = np.empty_like(p)
     for fold in range(many):
         inside = folds == fold
         others = [
             math.fsum(part) for part in zip(*by_fold[:fold], *by_fold[fold + 1 :], strict=True)
         ]
         best = _fitted(np.array(others).reshape(len(EXPONENTS), -1), int((~inside).sum()))
-        found[inside] = temper(p[inside], *best)
-    return found
+        flattened[inside] = temper(p[inside], *best)
+    return flattened
 
 
 def ambiguity_test(
@@ -218,8 +218,8 @@ def ambiguity_test(
     heard      False if the model was not shown to hear the audio: then nothing is tested
     split      `levels(votes)`, if it is known already
     flattened  `tempered(votes, reference, clusters)`, if it is known already
-    Raises ValueError for predictions that are no distributions. All that the data cannot answer is
-    a verdict NOT TESTED with its reason.
+    Raises ValueError for predictions that are not distributions. What the data cannot answer gets
+    the verdict NOT TESTED with its reason.
     """
 
     def not_tested(reason: str, **known: object) -> Ambiguity:
@@ -309,20 +309,22 @@ def _share(sums: Array, place: int) -> Array:
 def _decided(
     rows: Sequence[Row], gains: Sequence[tuple[Reference, Estimate]]
 ) -> tuple[Verdict, str]:
-    for found in (*(row.estimate for row in rows), *(found for _, found in gains)):
-        if found.reason and found.reason != NO_SPREAD:
-            return "NOT TESTED", found.reason
+    for estimate in (*(row.estimate for row in rows), *(estimate for _, estimate in gains)):
+        if estimate.reason and estimate.reason != NO_SPREAD:
+            return "NOT TESTED", estimate.reason
     unknown = next((row.estimate.reason for row in rows if row.estimate.reason), "")
     if unknown:
         return "NOT SHOWN", f"strategy and reference differ nowhere, or alike everywhere: {unknown}"
     wanting = [
         f"{row.contrast} against {row.reference}" for row in rows if not row.estimate.low > 0
     ]
-    wanting += [f"the overall gain against {name}" for name, found in gains if not found.low > 0]
+    wanting += [
+        f"the overall gain against {name}" for name, estimate in gains if not estimate.low > 0
+    ]
     if not wanting:
         return "HOLDS", "all four contrasts and both overall gains are above 0"
     shares = [row.estimate for row in rows if row.contrast == "share_removed"]
-    if all(found.high < 0 for found in shares):
+    if all(estimate.high < 0 for estimate in shares):
         return "NOT REPRODUCED", "the share removed is smaller at 'high' than at 'low'"
     return "NOT SHOWN", f"not shown to be above 0: {', '.join(wanting)}"
 
@@ -353,12 +355,12 @@ def _halves(kind: tuple[int, ...], size: int) -> _Halves:
     rows: dict[float, list[int]] = {}
     for row, entropy in enumerate(np.round(entropy_bits(panels / size), DECIMALS).tolist()):
         rows.setdefault(entropy, []).append(row)
-    found = sorted(rows)
+    entropies = sorted(rows)
     return _Halves(
-        tuple(found),
-        tuple(sum(ways[row] for row in rows[entropy]) for entropy in found),
+        tuple(entropies),
+        tuple(sum(ways[row] for row in rows[entropy]) for entropy in entropies),
         every,
-        np.stack([totals(parts[rows[entropy]]) for entropy in found]),
+        np.stack([totals(parts[rows[entropy]]) for entropy in entropies]),
     )
 
 
@@ -371,20 +373,20 @@ def _tempering_sums(votes: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
     """
     counts = np.asarray(votes, dtype=np.float64)
     truth, p = pair(counts / row_sum(counts)[:, None], predicted)
-    found = []
+    tables = []
     scaled = _scaled(p)
     for beta in EXPONENTS:
         powered = scaled**beta
         powered /= row_sum(powered)[..., None]
         away, miss = 1 / p.shape[-1] - powered, truth - powered
         parts = row_sum(miss * miss), row_sum(away * miss), row_sum(away * away)
-        found.append(np.stack(parts, axis=-1))
-    return np.stack(found)
+        tables.append(np.stack(parts, axis=-1))
+    return np.stack(tables)
 
 
 def _fitted(sums: Array, n: int) -> tuple[float, float]:
     """The best (beta, mix) from summed parts (len(EXPONENTS), 3)."""
-    best, found = math.inf, (1.0, 0.0)
+    best, choice = math.inf, (1.0, 0.0)
     nearest = sorted(
         range(len(EXPONENTS)), key=lambda place: (abs(math.log2(EXPONENTS[place])), place)
     )
@@ -394,8 +396,8 @@ def _fitted(sums: Array, n: int) -> tuple[float, float]:
         mix = min(1.0, max(0.0, cross / away)) if away > 1e-12 * n else 0.0
         loss = square - 2 * mix * cross + mix * mix * away
         if loss < best - 1e-12 * n:
-            best, found = loss, (EXPONENTS[place], mix)
-    return found
+            best, choice = loss, (EXPONENTS[place], mix)
+    return choice
 
 
 def _powered(p: Array, beta: float) -> Array:
@@ -415,8 +417,10 @@ def _thirds(mass: dict[float, dict[int, int]]) -> dict[float, int]:
     Ranks are weighted by the share of splits, added exactly as fractions.
     """
     size = {
-        entropy: sum((Fraction(ways, every) for every, ways in sorted(found.items())), Fraction(0))
-        for entropy, found in mass.items()
+        entropy: sum(
+            (Fraction(ways, every) for every, ways in sorted(ways_of.items())), Fraction(0)
+        )
+        for entropy, ways_of in mass.items()
     }
     whole, before, third = sum(size.values(), Fraction(0)), Fraction(0), {}
     for entropy in sorted(size):

@@ -48,9 +48,9 @@ def _distributions(name: str, values: npt.ArrayLike) -> Array:
     good &= np.abs(row_sum(np.where(np.isfinite(array), array, 0.0)) - 1) <= SUM_TOLERANCE
     if not np.all(good):
         row = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])
-        found = array[row] if array.ndim > 1 else array
+        wrong_row = array[row] if array.ndim > 1 else array
         raise ValueError(
-            f"{name}: row {', '.join(map(str, row))}: {found.tolist()} is no distribution (numbers >= 0 that sum to 1)"
+            f"{name}: row {', '.join(map(str, row))}: {wrong_row.tolist()} is no distribution (numbers >= 0 that sum to 1)"
         )
     return array
 

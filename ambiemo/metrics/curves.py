@@ -37,7 +37,7 @@ from ambiemo.metrics.distribution import brier
 from ambiemo.seeds import seed
 
 MOST_SUBSETS = 100
-"""Up to so many subsets all are taken: every k of 8 (at most 70)."""
+"""Up to this number, all subsets are taken: every k of 8 (at most 70)."""
 SEEDED_SUBSETS = 64
 
 
@@ -77,15 +77,15 @@ def pool_at(truth: npt.ArrayLike, pool: npt.ArrayLike, k: int, loss: Loss) -> Ar
     """
     t, candidates = np.asarray(truth, dtype=np.float64), np.asarray(pool, dtype=np.float64)
     parsed = np.logical_not(np.isnan(candidates).any(axis=-1))
-    found = np.full(len(t), np.nan)
+    means = np.full(len(t), np.nan)
     for many in sorted(set(parsed.sum(axis=-1).tolist())):
         if many < k:
             continue
         rows = np.flatnonzero(parsed.sum(axis=-1) == many)
         kept = candidates[rows][parsed[rows]].reshape(len(rows), many, -1)
         losses = [loss(t[rows], _mean_of(kept[:, list(subset)])) for subset in subsets(many, k)]
-        found[rows] = _mean_by_row(losses)
-    return found
+        means[rows] = _mean_by_row(losses)
+    return means
 
 
 def best_at(
@@ -119,17 +119,17 @@ def best_at(
                     answer = _mean_of(candidates[clip, group[list(subset)]][None])[0]
                     share = ways / len(chosen) / math.comb(len(places), k)
                     terms.append((clip, share, answer))
-    found = np.full(len(t), np.nan)
+    means = np.full(len(t), np.nan)
     if not terms:
-        return found
+        return means
     rows = np.array([clip for clip, _, _ in terms])
     losses = loss(t[rows], np.stack([answer for _, _, answer in terms])).tolist()
     by_clip: dict[int, list[float]] = {}
     for (clip, share, _), value in zip(terms, losses, strict=True):
         by_clip.setdefault(clip, []).append(share * value)
     for row, values in by_clip.items():
-        found[row] = math.fsum(values)
-    return found
+        means[row] = math.fsum(values)
+    return means
 
 
 def limit(values: Sequence[npt.ArrayLike], sizes: Sequence[int]) -> Array:
@@ -148,10 +148,10 @@ def limit(values: Sequence[npt.ArrayLike], sizes: Sequence[int]) -> Array:
         )
     away = inverse - inverse.mean()
     weights = 1 / len(sizes) - inverse.mean() * away / float((away**2).sum())
-    found = np.zeros(len(np.asarray(values[0])))
+    total = np.zeros(len(np.asarray(values[0])))
     for weight, value in zip(weights.tolist(), values, strict=True):
-        found = found + weight * np.asarray(value, dtype=np.float64)
-    return found
+        total = total + weight * np.asarray(value, dtype=np.float64)
+    return total
 
 
 def subsets(many: int, k: int) -> list[tuple[int, ...]]:
@@ -170,11 +170,11 @@ def subsets(many: int, k: int) -> list[tuple[int, ...]]:
     def rank(r: int, place: int) -> bytes:
         return hashlib.sha256(f"{key} {r} {place}".encode("ascii")).digest()
 
-    found = []
+    picks = []
     for r in range(SEEDED_SUBSETS):
         ranked = sorted((rank(r, place), place) for place in range(many))
-        found.append(tuple(sorted(place for _, place in ranked[:k])))
-    return found
+        picks.append(tuple(sorted(place for _, place in ranked[:k])))
+    return picks
 
 
 def _mean_of(candidates: Array) -> Array:

@@ -64,8 +64,8 @@ class Decomposition(NamedTuple):
     def realised_statistics(self) -> Array:
         """Statistics (n, 2) of `realised`: single - strategy, and single - oracle; 0 and 0 where
         unknown."""
-        found = np.stack([self.single - self.strategy, self.single - self.oracle], axis=-1)
-        return np.where(np.isnan(found).any(axis=-1, keepdims=True), 0.0, found)
+        statistics = np.stack([self.single - self.strategy, self.single - self.oracle], axis=-1)
+        return np.where(np.isnan(statistics).any(axis=-1, keepdims=True), 0.0, statistics)
 
 
 def realised(sums: Array) -> Array:
@@ -159,10 +159,10 @@ def linear_pool(pool: npt.ArrayLike) -> Array:
 def candidate_losses(truth: npt.ArrayLike, pool: npt.ArrayLike, loss: Loss) -> Array:
     """The loss of each candidate alone, (n, N); NaN for one that did not parse."""
     t, candidates = np.asarray(truth, dtype=np.float64), np.asarray(pool, dtype=np.float64)
-    found = np.full(candidates.shape[:2], np.nan)
+    losses = np.full(candidates.shape[:2], np.nan)
     for place in range(candidates.shape[1]):
-        found[:, place] = _known(loss, t, candidates[:, place])
-    return found
+        losses[:, place] = _known(loss, t, candidates[:, place])
+    return losses
 
 
 def shared_win(scores: npt.ArrayLike, pool: npt.ArrayLike) -> Array:
@@ -190,7 +190,7 @@ def _sum(values: Array) -> Array:
 def _known(loss: Loss, truth: Array, predicted: Array) -> Array:
     """The loss where there is a prediction, NaN elsewhere."""
     known = ~np.isnan(predicted).any(axis=-1)
-    found = np.full(len(truth), np.nan)
+    losses = np.full(len(truth), np.nan)
     if known.any():
-        found[known] = loss(truth[known], predicted[known])
-    return found
+        losses[known] = loss(truth[known], predicted[known])
+    return losses

@@ -64,14 +64,14 @@ def js_divergence_bits_vote_jackknife(votes: npt.ArrayLike, predicted: npt.Array
     jackknife of Quenouille 1956 over raters (grade I: the application is ours).
     """
     counts, total, truth, p = _votes_and(votes, predicted)
-    found = total * js_nats(truth, p)
+    nats = total * js_nats(truth, p)
     for label in range(counts.shape[1]):
         fewer = counts - np.eye(counts.shape[1], dtype=np.int64)[label]
         there = (counts[:, label] > 0) & (total > 1)
         share = np.where(there[:, None], fewer / np.maximum(total - 1, 1)[:, None], truth)
         weight = np.where(there, (total - 1) * counts[:, label] / np.maximum(total, 1), 0.0)
-        found = found - weight * js_nats(share, p)
-    return np.where(total > 1, found / LN2, np.nan)
+        nats = nats - weight * js_nats(share, p)
+    return np.where(total > 1, nats / LN2, np.nan)
 
 
 def second_panel_js_bits(votes: npt.ArrayLike, size: int) -> Array:
@@ -107,12 +107,12 @@ def leave_one_rater_out_accuracy(votes: npt.ArrayLike) -> Array:
     """
     counts = whole_votes(votes)
     total = counts.sum(axis=1)
-    found = np.zeros(len(counts))
+    accuracy = np.zeros(len(counts))
     for label in range(counts.shape[1]):
         others = np.maximum(counts - np.eye(counts.shape[1], dtype=np.int64)[label], 0)
         wins = top_shares(others.astype(np.float64))[:, label]
-        found = found + ratio(counts[:, label], total) * wins
-    return np.where(total > 1, found, np.nan)
+        accuracy = accuracy + ratio(counts[:, label], total) * wins
+    return np.where(total > 1, accuracy, np.nan)
 
 
 def accuracy_untied(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Array:
@@ -156,12 +156,12 @@ def prior_leave_cluster_out(truth: npt.ArrayLike, clusters: Sequence[str]) -> Ar
         members.setdefault(name, []).append(row)
     if len(members) < 2:
         raise ValueError(f"clusters: found {len(members)}; leaving one out needs at least 2")
-    whole, found = totals(shares), np.empty_like(shares)
+    whole, priors = totals(shares), np.empty_like(shares)
     for rows in members.values():
         # Rounding may leave a label that only this cluster has at -1e-17.
         rest = np.maximum(whole - totals(shares[rows]), 0.0)
-        found[rows] = rest / row_sum(rest)
-    return found
+        priors[rows] = rest / row_sum(rest)
+    return priors
 
 
 def skill_statistics(
@@ -175,8 +175,8 @@ def skill_statistics(
     counts, total, truth, p = _votes_and(votes, predicted)
     del total
     prior = prior_leave_cluster_out(truth, clusters)
-    found = np.stack([brier_unbiased(counts, p), brier_unbiased(counts, prior)], axis=-1)
-    return np.where(np.isnan(found), 0.0, found)
+    statistics = np.stack([brier_unbiased(counts, p), brier_unbiased(counts, prior)], axis=-1)
+    return np.where(np.isnan(statistics), 0.0, statistics)
 
 
 def skill(sums: Array) -> Array:

@@ -70,11 +70,11 @@ def value_with_interval(
     """A metric's value with its interval. truth and predicted (n, K); clusters (n,); seed for the
     bootstrap of calibration errors only.
     """
-    found = jackknife.estimate(metric, truth, predicted, clusters)
-    if is_calibration(metric) and _bootstraps(found):
+    estimate = jackknife.estimate(metric, truth, predicted, clusters)
+    if is_calibration(metric) and _bootstraps(estimate):
         bounds = inference.interval(metric, truth, predicted, clusters, seed)
-        return _bootstrapped(found, bounds.low, bounds.high, np.nan, "")
-    return _sure(found, np.nan, "", np.nan)
+        return _bootstrapped(estimate, bounds.low, bounds.high, np.nan, "")
+    return _sure(estimate, np.nan, "", np.nan)
 
 
 def value_of_sums(
@@ -90,11 +90,11 @@ def value_of_sums(
     sums     (C, S), by cluster; whole (S,), of all utterances; counts (C,), utterances
     repeats  (C, S) -> (R, S): the sums of each bootstrap resample; asked for a calibration error
     """
-    found = jackknife.from_sums(sums, counts, whole, metric.value, level)
-    if is_calibration(metric) and _bootstraps(found):
-        low, high = inference.bounds(found.value, metric.value(repeats(sums)), level)
-        return _bootstrapped(found, low, high, np.nan, "")
-    return _sure(found, np.nan, "", np.nan)
+    estimate = jackknife.from_sums(sums, counts, whole, metric.value, level)
+    if is_calibration(metric) and _bootstraps(estimate):
+        low, high = inference.bounds(estimate.value, metric.value(repeats(sums)), level)
+        return _bootstrapped(estimate, low, high, np.nan, "")
+    return _sure(estimate, np.nan, "", np.nan)
 
 
 def mean_differences(
@@ -113,12 +113,12 @@ def mean_differences(
     for place in range(sums.shape[1]):
         own = np.stack([sums[:, place], sizes, np.zeros(len(sums))], axis=-1)
         all_of = np.array([whole[place], sizes.sum(), 0.0])
-        found = jackknife.from_sums(own, sizes, all_of, mean, level)
-        if found.reason and len(sums) > 1 and not apart[:, place].any():
-            found = found._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
+        estimate = jackknife.from_sums(own, sizes, all_of, mean, level)
+        if estimate.reason and len(sums) > 1 and not apart[:, place].any():
+            estimate = estimate._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
         if flipped:
-            found = found._replace(p=float(p[place]))
-        estimates.append((found, SIGN_FLIP if flipped else JACKKNIFE if len(sums) > 1 else ""))
+            estimate = estimate._replace(p=float(p[place]))
+        estimates.append((estimate, SIGN_FLIP if flipped else JACKKNIFE if len(sums) > 1 else ""))
     return estimates
 
 
@@ -131,47 +131,47 @@ def difference_with_interval(
     seed: int,
 ) -> Sure:
     """Value of a minus value of b, with interval and p. truth, a and b (n, K); clusters (n,)."""
-    found = jackknife.paired(metric, truth, a, b, clusters)
-    smallest = jackknife.detectable(found)
-    if found.clusters < 2 or not np.isfinite(found.value):
-        return _sure(found, np.nan, "", smallest)
+    estimate = jackknife.paired(metric, truth, a, b, clusters)
+    smallest = jackknife.detectable(estimate)
+    if estimate.clusters < 2 or not np.isfinite(estimate.value):
+        return _sure(estimate, np.nan, "", smallest)
     left, right = metric.statistics(truth, a), metric.statistics(truth, b)
     if is_calibration(metric):
-        if found.clusters > MANY:
-            return _sure(found, found.p, JACKKNIFE, smallest)
+        if estimate.clusters > MANY:
+            return _sure(estimate, estimate.p, JACKKNIFE, smallest)
         ours = inference.cluster_sums(left, clusters)
         p = exchange(ours, inference.cluster_sums(right, clusters), metric.value)
-        if not _bootstraps(found):
-            return _sure(found, p, EXCHANGE, smallest)
+        if not _bootstraps(estimate):
+            return _sure(estimate, p, EXCHANGE, smallest)
         bounds = inference.paired(metric, truth, a, b, clusters, seed)
-        return _bootstrapped(found, bounds.low, bounds.high, p, EXCHANGE)
-    if metric.value is mean and found.clusters <= MANY:
+        return _bootstrapped(estimate, bounds.low, bounds.high, p, EXCHANGE)
+    if metric.value is mean and estimate.clusters <= MANY:
         both = (left[:, 1] > 0) & (right[:, 1] > 0)
         names = [name for name, kept in zip(clusters, both.tolist(), strict=True) if kept]
         apart = inference.cluster_sums((left - right)[both][:, :1], names)
-        return _sure(found, sign_flip(apart[:, 0]), SIGN_FLIP, smallest)
-    return _sure(found, found.p, JACKKNIFE, smallest)
+        return _sure(estimate, sign_flip(apart[:, 0]), SIGN_FLIP, smallest)
+    return _sure(estimate, estimate.p, JACKKNIFE, smallest)
 
 
-def _bootstraps(found: jackknife.Estimate) -> bool:
+def _bootstraps(estimate: jackknife.Estimate) -> bool:
     """Whether the bootstrap has something to say: the jackknife's refusals for few clusters are its
     own too."""
-    return not found.reason or found.reason == jackknife.NO_SPREAD
+    return not estimate.reason or estimate.reason == jackknife.NO_SPREAD
 
 
 def _bootstrapped(
-    found: jackknife.Estimate, low: float, high: float, p: float, p_method: str
+    estimate: jackknife.Estimate, low: float, high: float, p: float, p_method: str
 ) -> Sure:
     reason = "" if np.isfinite(low) else "the value is not estimable in too many resamples"
     nan = float("nan")
     return Sure(
-        found.value, low, high, p, BOOTSTRAP, p_method,
-        found.clusters, found.effective, found.n, nan, reason,
+        estimate.value, low, high, p, BOOTSTRAP, p_method,
+        estimate.clusters, estimate.effective, estimate.n, nan, reason,
     )  # fmt: skip
 
 
-def _sure(found: jackknife.Estimate, p: float, p_method: str, smallest: float) -> Sure:
+def _sure(estimate: jackknife.Estimate, p: float, p_method: str, smallest: float) -> Sure:
     return Sure(
-        found.value, found.low, found.high, float(p), JACKKNIFE, p_method,
-        found.clusters, found.effective, found.n, smallest, found.reason,
+        estimate.value, estimate.low, estimate.high, float(p), JACKKNIFE, p_method,
+        estimate.clusters, estimate.effective, estimate.n, smallest, estimate.reason,
     )  # fmt: skip

@@ -187,14 +187,14 @@ def paired(
         return metric.value(sums[..., :width]) - metric.value(sums[..., width:])
 
     with np.errstate(invalid="ignore"):  # infinite minus infinite is NaN: not estimable
-        found = jackknife(np.concatenate([left, right], axis=1), names, difference, level)
-    if found.reason and len(set(names)) > 1 and np.array_equal(left, right) and found.value == 0:
-        return found._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
-    return found
+        result = jackknife(np.concatenate([left, right], axis=1), names, difference, level)
+    if result.reason and len(set(names)) > 1 and np.array_equal(left, right) and result.value == 0:
+        return result._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
+    return result
 
 
 def detectable(
-    found: Estimate, family: int = 1, level: float = LEVEL, power: float = POWER
+    difference: Estimate, family: int = 1, level: float = LEVEL, power: float = POWER
 ) -> float:
     """The smallest true difference that would be called with the given power, in the metric's unit.
 
@@ -205,7 +205,7 @@ def detectable(
     """
     if family < 1:
         raise ValueError(f"family: found {family}; expected at least 1 comparison")
-    if not found.se >= 0:
+    if not difference.se >= 0:
         return math.nan
-    df = found.effective - 1
-    return (critical((1 - level) / family, df) + critical(2 * (1 - power), df)) * found.se
+    df = difference.effective - 1
+    return (critical((1 - level) / family, df) + critical(2 * (1 - power), df)) * difference.se

@@ -42,19 +42,19 @@ def subpanels(votes: tuple[int, ...], size: int) -> tuple[Counts, tuple[int, ...
     each.
 
     Returns panels (M, K), in lexicographic order, and M numbers of ways that sum to comb(N, size).
-    No panel has no way; there is none if size > N.
+    Every panel has at least one way. There are no panels if size > N.
     """
-    found: list[tuple[tuple[int, ...], int]] = []
+    pairs: list[tuple[tuple[int, ...], int]] = []
 
     def choose(label: int, left: int, chosen: tuple[int, ...], ways: int) -> None:
         if label == len(votes) - 1:
             if left <= votes[label]:
-                found.append(((*chosen, left), ways * math.comb(votes[label], left)))
+                pairs.append(((*chosen, left), ways * math.comb(votes[label], left)))
             return
         for taken in range(min(left, votes[label]) + 1):
             choose(label + 1, left - taken, (*chosen, taken), ways * math.comb(votes[label], taken))
 
     choose(0, size, (), 1)
-    panels = np.array([panel for panel, _ in found], dtype=np.int64).reshape(len(found), len(votes))
+    panels = np.array([panel for panel, _ in pairs], dtype=np.int64).reshape(len(pairs), len(votes))
     panels.setflags(write=False)
-    return panels, tuple(ways for _, ways in found)
+    return panels, tuple(ways for _, ways in pairs)

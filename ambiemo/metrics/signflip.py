@@ -103,8 +103,8 @@ def exchange(a: npt.ArrayLike, b: npt.ArrayLike, value: Callable[[Array], Array]
         return math.nan
     extreme = every = 0
     for signs in patterns(len(left)):
-        found = np.abs(_difference(middle, apart, signs, value))
-        extreme += int(np.count_nonzero(~(found < abs(observed) - SAME)))
+        differences = np.abs(_difference(middle, apart, signs, value))
+        extreme += int(np.count_nonzero(~(differences < abs(observed) - SAME)))
         every += len(signs)
     return extreme / every if len(left) <= EXACT else (1 + extreme) / (every + 1)
 
@@ -132,8 +132,8 @@ def _stream(clusters: int) -> npt.NDArray[np.uint8]:
     """The bytes of the random patterns, (FLIPS, ceil(C / 8))."""
     width = -(-clusters // 8)
     key = str(seed("sign flip", clusters)).encode("ascii")
-    found = np.frombuffer(hashlib.shake_256(key).digest(FLIPS * width), dtype=np.uint8)
-    return found.reshape(FLIPS, width)
+    stream = np.frombuffer(hashlib.shake_256(key).digest(FLIPS * width), dtype=np.uint8)
+    return stream.reshape(FLIPS, width)
 
 
 def _flipped(values: Array) -> Array:
@@ -152,17 +152,17 @@ def _flipped(values: Array) -> Array:
         value = eights[:, place, None]
         sums = np.stack([sums + value, sums - value], axis=2).reshape(len(eights), -1, many)
     total = np.zeros((len(stream), many))
-    for place, found in enumerate(sums):
-        total += found[stream[:, place]]
+    for place, signed in enumerate(sums):
+        total += signed[stream[:, place]]
     return total
 
 
 def _all_patterns(ordered: list[float], least: float) -> float:
     """Share of the 2^(C - 1) sums of +-values whose size is at least `least`."""
-    found = np.array(ordered[:1])
+    sums = np.array(ordered[:1])
     for value in ordered[1:]:
-        found = np.concatenate([found + value, found - value])
-    return np.count_nonzero(np.abs(found) >= least) / len(found)
+        sums = np.concatenate([sums + value, sums - value])
+    return np.count_nonzero(np.abs(sums) >= least) / len(sums)
 
 
 def _difference(

@@ -78,18 +78,18 @@ def repositories(spec: ModelSpec) -> list[tuple[str, str | None]]:
 def unreadable(spec: ModelSpec, timeout_s: float = 20.0) -> list[tuple[str, str]]:
     """What of a model's weights cannot be read: (what, what to do) each, its parts included.
 
-    A folder's files are looked at (configuration, and the head of each file of weights). A
+    A folder's files are checked (configuration, and the head of each file of weights). A
     repository is in the cache, or huggingface.co is asked for its commit; nothing is downloaded.
     """
-    found = []
+    problems = []
     folder = spec.path()
     if folder and not spec.is_remote:
-        found += [
+        problems += [
             (f"weights of {spec.id}: {why}", "copy the checkpoint again") for why in broken(folder)
         ]
     for weights, pinned in repositories(spec):
         if pinned is None:
-            found.append(
+            problems.append(
                 (
                     f"{weights} has no pinned commit",
                     "`ambiemo models --resolve` prints it; put it as `revision:` of the model in the plan",
@@ -97,7 +97,7 @@ def unreadable(spec: ModelSpec, timeout_s: float = 20.0) -> list[tuple[str, str]
             )
         elif why := _not_there(weights, pinned, timeout_s):
             gate = f"; {spec.gated}" if spec.gated else ""
-            found.append(
+            problems.append(
                 (
                     f"{weights}@{pinned[:12]} cannot be read: {why}",
                     f"set HF_TOKEN if it is gated, or HF_HOME to the folder that has it{gate}",
@@ -106,11 +106,11 @@ def unreadable(spec: ModelSpec, timeout_s: float = 20.0) -> list[tuple[str, str]
     for part in spec.parts:
         if part.weights.startswith(FOLDER):
             place = Path(part.weights.removeprefix(FOLDER)).expanduser()
-            found += [
+            problems += [
                 (f"{part.key} of {spec.id}: {why}", "copy the checkpoint again")
                 for why in broken(place)
             ]
-    return found
+    return problems
 
 
 def broken(folder: Path) -> list[str]:

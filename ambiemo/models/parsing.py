@@ -135,7 +135,7 @@ class _Pair:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Block:
     """One answer in the text: its pairs, where it stands, whether it is a JSON-like object, a
     strict one, an unclosed one.
     """
@@ -231,7 +231,7 @@ def _any_form(text: str, labels: Sequence[str]) -> Parsed:
         if pair.key.casefold() in names
     ):
         return _unparsed("no share of any label")
-    merged = _Found(
+    merged = _Block(
         tuple(pair for answer in prose for pair in answer.pairs), prose[0].start, prose[-1].end
     )
     announced = {names.get(match["key"].casefold()) for match in _ANNOUNCED.finditer(plain)}
@@ -295,12 +295,12 @@ def parse_scores(
         return ParsedScore("unparsed", None, "no JSON object ends the answer")
     if not isinstance(pairs, list) or [pair[0] for pair in pairs] != ["scores"]:
         return ParsedScore("unparsed", None, 'an object with other keys than "scores"')
-    told = pairs[0][1]
-    if not isinstance(told, list) or len(told) != count:
+    scores = pairs[0][1]
+    if not isinstance(scores, list) or len(scores) != count:
         return ParsedScore("unparsed", None, f"not a list of {count} scores")
-    if not all(type(one) in (int, float) and low <= one <= high for one in told):
+    if not all(type(one) in (int, float) and low <= one <= high for one in scores):
         return ParsedScore("unparsed", None, f"a score that is not from {low:g} to {high:g}")
-    return ParsedScore("exact", float(told[place]))
+    return ParsedScore("exact", float(scores[place]))
 
 
 _SCALE = r"(?P<scale>\s{0,3}\(?\s{0,3}(?:/|(?:out\s{1,3})?of\b)\s{0,3}(?P<top>\d++)\)?)?+"  # "/10", "(out of 10)"
@@ -360,7 +360,7 @@ def _shares(pairs: Iterable[_Pair], names: Mapping[str, str]) -> dict[str, float
     }
 
 
-def _is_complete(answer: _Found, names: Mapping[str, str]) -> bool:
+def _is_complete(answer: _Block, names: Mapping[str, str]) -> bool:
     return len(_named(answer.pairs, names)) == len(set(names.values()))
 
 
@@ -368,7 +368,7 @@ def _adds_up(total: float, labels: int, whole: float = 1) -> bool:
     return abs(total - whole) <= whole * (ROUNDING * labels + 1e-9)
 
 
-def _cut_off(answer: _Found, text: str, names: Mapping[str, str]) -> bool:
+def _cut_off(answer: _Block, text: str, names: Mapping[str, str]) -> bool:
     """Did the text end before the answer did? Not if its shares add up, unless labels are missing
     and a number ends the text.
     """
@@ -389,17 +389,17 @@ def _cut_off(answer: _Found, text: str, names: Mapping[str, str]) -> bool:
 
 
 def _contradicted(
-    answer: _Found,
+    answer: _Block,
     shares: Mapping[str, float],
-    objects: Sequence[_Found],
-    prose: Sequence[_Found],
+    objects: Sequence[_Block],
+    prose: Sequence[_Block],
     text: str,
     names: Mapping[str, str],
 ) -> bool:
     """Does anything after the answer give a label another share, as a number of the answer's own
     scale or of a sum of 1?
     """
-    said = _shares(answer.pairs, names)
+    own_shares = _shares(answer.pairs, names)
 
     def differs(pair: _Pair) -> bool:
         label = names.get(pair.key.casefold())
@@ -407,7 +407,7 @@ def _contradicted(
             return False
         same = (
             math.isclose(pair.share, value, rel_tol=1e-6, abs_tol=1e-9)
-            for value in (said.get(label, 0), shares[label])
+            for value in (own_shares.get(label, 0), shares[label])
         )
         return not any(same)
 
@@ -427,26 +427,26 @@ def _contradicted(
     return any(all(map(differs, pairs)) for pairs in by_number.values())
 
 
-def _objects(text: str) -> Iterable[_Found]:
+def _objects(text: str) -> Iterable[_Block]:
     """Innermost {…} of the text in order, the last one perhaps unclosed."""
     for match in _OBJECT.finditer(text):
         closed = match[0].endswith("}")
         strict = _strict(match[0]) if closed else None
         if strict is not None:
-            yield _Found(strict, match.start(), match.end(), is_object=True, strict=True)
+            yield _Block(strict, match.start(), match.end(), is_object=True, strict=True)
             continue
         pairs, fault = _scan(match[0][1:].removesuffix("}"), closed)
-        yield _Found(
+        yield _Block(
             pairs, match.start(), match.end(), is_object=True, unclosed=not closed, fault=fault
         )
 
 
-def _joined(objects: Iterable[_Found], text: str, names: Mapping[str, str]) -> list[_Found]:
+def _joined(objects: Iterable[_Block], text: str, names: Mapping[str, str]) -> list[_Block]:
     """The objects that name a label; neighbours are one answer, but one that names all the labels
     of those before it is a new one.
     """
     every = set(names.values())
-    groups: list[list[_Found]] = []
+    groups: list[list[_Block]] = []
     seen: set[str] = set()
     for one in objects:
         named = _named(one.pairs, names)
@@ -460,10 +460,10 @@ def _joined(objects: Iterable[_Found], text: str, names: Mapping[str, str]) -> l
     return [group[0] if len(group) == 1 else _one_object(group) for group in groups]
 
 
-def _one_object(group: Sequence[_Found]) -> _Found:
+def _one_object(group: Sequence[_Block]) -> _Block:
     pairs = tuple(pair for one in group for pair in one.pairs)
     fault = next((one.fault for one in group if one.fault), "")
-    return _Found(
+    return _Block(
         pairs,
         group[0].start,
         group[-1].end,
@@ -474,8 +474,8 @@ def _one_object(group: Sequence[_Found]) -> _Found:
 
 
 def _strict(body: str) -> tuple[_Pair, ...] | None:
-    """Pairs of a strict JSON object, repeated keys kept; None if it is not one. What is no number
-    becomes NaN.
+    """Pairs of a strict JSON object, repeated keys kept; None if it is not one. Values that
+    are not numbers become NaN.
     """
     try:
         items = json.loads(body, object_pairs_hook=list, parse_constant=lambda _: math.nan)
@@ -535,8 +535,8 @@ def _outside_objects(text: str) -> str:
 
 
 def _one_reading(
-    after: list[_Found], before: list[_Found], names: Mapping[str, str]
-) -> tuple[list[_Found], str]:
+    after: list[_Block], before: list[_Block], names: Mapping[str, str]
+) -> tuple[list[_Block], str]:
     """The prose's answers with the number after or before its label, and the clash if "happy 30%
     sad" can be read two ways.
     """
@@ -552,7 +552,7 @@ def _one_reading(
     return [], "the shares can be read two ways (number before or after its label)"
 
 
-def _blocks(text: str, pattern: re.Pattern[str], names: Mapping[str, str]) -> list[_Found]:
+def _blocks(text: str, pattern: re.Pattern[str], names: Mapping[str, str]) -> list[_Block]:
     """Runs of pairs with nothing but separators between them; a run that names no label is no
     answer.
     """
@@ -573,8 +573,8 @@ def _blocks(text: str, pattern: re.Pattern[str], names: Mapping[str, str]) -> li
         else:
             runs.append([pair])
             spans.append(match.span())
-    found = [_Found(tuple(run), *span) for run, span in zip(runs, spans, strict=True)]
-    return [block for block in found if _named(block.pairs, names)]
+    blocks = [_Block(tuple(run), *span) for run, span in zip(runs, spans, strict=True)]
+    return [block for block in blocks if _named(block.pairs, names)]
 
 
 def _prose_pair(match: re.Match[str], names: Mapping[str, str]) -> _Pair | None:
@@ -602,7 +602,7 @@ def _prose_pair(match: re.Match[str], names: Mapping[str, str]) -> _Pair | None:
 
 
 def _read(
-    answer: _Found,
+    answer: _Block,
     text: str,
     labels: Sequence[str],
     names: Mapping[str, str],
@@ -664,7 +664,7 @@ def _is_last(text: str, end: int) -> bool:
 
 
 def _float(number: str | float) -> float:
-    """A Python float; NaN where the number is none or too large for one."""
+    """A Python float; NaN for text that is no number, and for a number too large for a float."""
     try:
         return float(number)
     except (ValueError, OverflowError):

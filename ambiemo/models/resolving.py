@@ -32,8 +32,8 @@ def resolve(spec: ModelSpec) -> str | None:
 
 
 def resolved_lines(specs: Iterable[ModelSpec]) -> list[str]:
-    """One line a model for `ambiemo models --resolve`: what is pinned, what main is, or why that is
-    not known. Never raises.
+    """One line per model for `ambiemo models --resolve`: what is pinned, what main is, or why that
+    is not known. Never raises.
     """
     lines = []
     for spec in specs:

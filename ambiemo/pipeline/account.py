@@ -29,6 +29,6 @@ class Account:
         """One line for each model that brought no column, or one full of failures."""
         return [
             f"model {name}: {why}"
-            for told in (self.stopped, self.barren)
-            for name, why in sorted(told.items())
+            for reasons in (self.stopped, self.barren)
+            for name, why in sorted(reasons.items())
         ]

@@ -66,7 +66,7 @@ def aggregate(work: Work) -> dict[Unit, UnitResult]:
         num_cpus=1 if _driver_has_cpus(ray) else 0,
         label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
     )
-    found: dict[Unit, UnitResult] = {}
+    results: dict[Unit, UnitResult] = {}
     try:
         batch: Any
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -74,13 +74,13 @@ def aggregate(work: Work) -> dict[Unit, UnitResult]:
                 unit, result, error, exit_code = pickle.loads(packed)
                 if error:
                     raise (BadInput if exit_code == BadInput.exit_code else Broken)(error)
-                found[unit] = result
+                results[unit] = result
     except ray.exceptions.RayError as error:
         raise Broken(
             f"strategies: a task ended without its result ({str(error).strip().splitlines()[-1]}); "
             "the answers are kept, run the same command again"
         ) from error
-    return found
+    return results
 
 
 def _driver_has_cpus(ray: Any) -> bool:
@@ -100,14 +100,14 @@ class _Task:
         self.work = work
 
     def __call__(self, batch: Any) -> Any:
-        told = []
+        results = []
         for packed in batch["unit"]:
             unit = pickle.loads(packed)
             try:
-                told.append(pickle.dumps((unit, unit_from_store(self.work, unit), "", 0)))
+                results.append(pickle.dumps((unit, unit_from_store(self.work, unit), "", 0)))
             except AmbiemoError as error:
-                told.append(pickle.dumps((unit, None, str(error), error.exit_code)))
-        return {"result": told}
+                results.append(pickle.dumps((unit, None, str(error), error.exit_code)))
+        return {"result": results}
 
 
 def unit_from_store(work: Work, unit: Unit) -> UnitResult:
@@ -138,7 +138,7 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
             ask = asking(expanded, question)
             judge_one = judging(expanded, question) if question.judged else None
             with ExitStack() as files:
-                told = files.enter_context(written(work.staging / answers_path(question)))
+                answers_out = files.enter_context(written(work.staging / answers_path(question)))
                 judged = (
                     files.enter_context(written(work.staging / scores_path(question)))
                     if question.judged
@@ -147,7 +147,7 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
                 for utterance in clips:
                     draw = ask(utterance)
                     rows, read = answer_rows(draw, answers(draw), labels)
-                    told.writelines(map(line, rows))
+                    answers_out.writelines(map(line, rows))
                     about = _judged(draw, rows, question, judge_one, scores)
                     if judged:
                         judged.writelines(map(line, about))
@@ -182,11 +182,11 @@ def _judged(
 ) -> list[Row]:
     if judge is None or "failure" in rows[0]:
         return []
-    told, texts = [], [row["text"] for row in rows[: question.judged]]
+    score_rows, texts = [], [row["text"] for row in rows[: question.judged]]
     for index in range(question.judged):
         asked = judge(draw, index, texts)
-        told.append(score_row(asked, index, scores(asked), question.judged))
-    return told
+        score_rows.append(score_row(asked, index, scores(asked), question.judged))
+    return score_rows
 
 
 @contextmanager

@@ -79,9 +79,9 @@ def _start(ray: Any, address: str | None) -> None:
                 ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             if "Version mismatch" in str(error):
-                told = " ".join(str(error).split())
+                message = " ".join(str(error).split())
                 raise BadInput(
-                    f"--address {address}: {told}; install the same Ray and Python on both sides"
+                    f"--address {address}: {message}; install the same Ray and Python on both sides"
                 ) from error
             raise BadInput(
                 f"--address {address}: no Ray cluster answers there ({_first_line(error)}); start one, or leave it out"
@@ -112,15 +112,15 @@ def _start(ray: Any, address: str | None) -> None:
 
 def _children() -> set[int]:
     """Processes that this one started and that still run; none where there is no /proc."""
-    found = set()
+    pids = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             continue  # it ended while it was looked at
         if parent == os.getpid():
-            found.add(int(folder.name))
-    return found
+            pids.add(int(folder.name))
+    return pids
 
 
 def reachable(ray: Any, address: str) -> None:
@@ -133,8 +133,8 @@ def reachable(ray: Any, address: str) -> None:
             "run ambiemo on a node of the cluster, where the clips and the answer store are"
         )
     try:
-        found = ray._private.services.canonicalize_bootstrap_address_or_die(address)
-        host, _, port = found.rpartition(":")
+        bootstrap_address = ray._private.services.canonicalize_bootstrap_address_or_die(address)
+        host, _, port = bootstrap_address.rpartition(":")
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
     except (OSError, ValueError) as error:  # ConnectionError is an OSError
         raise BadInput(
@@ -205,7 +205,7 @@ def ask_nodes(
         ]
     finally:
         ray.cloudpickle.unregister_pickle_by_value(module)
-    until, told = time.monotonic() + ANSWER_S, []
+    until, replies = time.monotonic() + ANSWER_S, []
     for row, answer in zip(rows, asked, strict=True):
         node = Node(
             f"{row['NodeManagerHostname']} ({row['NodeManagerAddress']}, {row['NodeID'][:6]})",
@@ -214,14 +214,14 @@ def ask_nodes(
             row["Resources"].get("GPU", 0.0),
         )
         try:
-            found = ray.get(answer, timeout=max(1.0, until - time.monotonic()))
+            reply = ray.get(answer, timeout=max(1.0, until - time.monotonic()))
         except ray.exceptions.GetTimeoutError:
             ray.cancel(answer, force=True)
-            found = {"error": f"does not answer within {ANSWER_S:.0f} s"}
+            reply = {"error": f"does not answer within {ANSWER_S:.0f} s"}
         except ray.exceptions.RayError as error:
-            found = {"error": f"cannot be asked: {_last_line(error)}"}
-        told.append((node, found))
-    return told
+            reply = {"error": f"cannot be asked: {_last_line(error)}"}
+        replies.append((node, reply))
+    return replies
 
 
 def own_id() -> str:

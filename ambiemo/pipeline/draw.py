@@ -222,7 +222,7 @@ class DrawActor:
             self.engine = self.thread.submit(engine_class(engine), spec, **options).result()
         except AmbiemoError as error:
             self.stopped = self._not_loaded(str(error))
-        except Exception as error:  # raised, Ray would try again and again; told, the run goes on with the other models
+        except Exception as error:  # if raised, Ray would retry for ever
             self.stopped = self._not_loaded(f"{type(error).__name__}: {error}")
         self.deaf = getattr(self.engine, "deaf", False)
         self.restarts.finished(loading, is_progress=False)
@@ -317,8 +317,9 @@ def one_line(text: str, longest: int = 300) -> str:
 
 
 def as_request(draw: Draw, longest: float | None, deaf: bool = False) -> Request:
-    """A draw as an engine is asked it, its clip opened unless the engine is `deaf`. Raises BadAudio
-    as `load_audio` does.
+    """The request that an engine gets for a draw. Opens the clip unless the engine is `deaf`.
+
+    Raises BadAudio as `load_audio` does.
     """
     samples, truncated = (NOTHING, False) if deaf else load_audio(draw, longest)
     return Request(

@@ -135,7 +135,7 @@ class _SideBySide:
                 self._judged(self.expanded.verifier(model), [one for one in own if one.judged])
         except Halted:
             pass
-        except BaseException as error:  # told to the thread that waits
+        except BaseException as error:  # raised again in the thread that waits
             self.errors.append(error)
         finally:
             self.ended.release()
@@ -165,8 +165,8 @@ class _SideBySide:
                 about = self.waiting.pop(judge, [])
                 lost = any(one.id == judge for one in self.failed)
             if about and not lost:
-                told = judgements(self.expanded, self.store, about)[judge]
-                self._draw("verifier", judge, "scores", [(lambda draw: draw, one) for one in told])
+                draws = judgements(self.expanded, self.store, about)[judge]
+                self._draw("verifier", judge, "scores", [(lambda draw: draw, one) for one in draws])
                 for one in about:
                     self.store.forget(one.model)
 
@@ -191,10 +191,10 @@ class _SideBySide:
             )
         except ModelStopped as error:
             do = "run the same command again when the cause is gone; what was drawn is kept"
-            told = without_place(str(error), self.expanded.specs[model])
+            reason = without_place(str(error), self.expanded.specs[model])
             with self.lock:
-                self.account.stopped[model] = told
-                self.failed.append(Missing(kind, model, f"{FAILED}{told}", do))
+                self.account.stopped[model] = reason
+                self.failed.append(Missing(kind, model, f"{FAILED}{reason}", do))
             say(f"{model}: stopped: {error}")
             return False
         return True

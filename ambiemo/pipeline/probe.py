@@ -242,8 +242,8 @@ def look(wanted: dict[str, Any]) -> dict[str, Any]:
 def _has(module: str) -> bool:
     from importlib.util import find_spec
 
-    found = find_spec(module)
-    return bool(found and found.origin)
+    spec = find_spec(module)
+    return bool(spec and spec.origin)
 
 
 def _weights_are_here(one: dict[str, Any], cache: Path) -> bool:
@@ -259,8 +259,8 @@ def _clip(path: str, sha256: str) -> str:
         content = Path(path).read_bytes()
     except OSError:
         return "missing"
-    found = hashlib.sha256(content).hexdigest()
-    return "there" if found == sha256 else f"{path} has SHA-256 {found[:12]}…, not {sha256[:12]}…"
+    digest = hashlib.sha256(content).hexdigest()
+    return "there" if digest == sha256 else f"{path} has SHA-256 {digest[:12]}…, not {sha256[:12]}…"
 
 
 def _store(token: str) -> str:
@@ -278,8 +278,10 @@ def _gpus() -> tuple[float, ...]:
 
     asked = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
-        return tuple(float(line) / 1024 for line in told.split())
+        output = subprocess.run(
+            asked, capture_output=True, text=True, timeout=20, check=True
+        ).stdout
+        return tuple(float(line) / 1024 for line in output.split())
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()
 
@@ -297,34 +299,34 @@ def _free(folder: str) -> tuple[float, float]:
 
 def faults(needs: Needs, nodes: Sequence[Facts]) -> list[Fault]:
     """What would fail, node by node in the order given, one line each."""
-    found = []
+    all_faults = []
     for node in nodes:
         if node.error:
-            found.append(
+            all_faults.append(
                 Fault(node.node, node.error, "fix the node, or take it out of the cluster")
             )
             continue
         for check in CHECKS:
-            found += [Fault(node.node, what, do) for what, do in check(needs, node)]
-    return found
+            all_faults += [Fault(node.node, what, do) for what, do in check(needs, node)]
+    return all_faults
 
 
 def remarks(needs: Needs, nodes: Sequence[Facts]) -> list[str]:
     """What a person should know, and what stops nobody."""
-    said = []
+    lines = []
     for node in nodes:
         lacking = sorted(name for name, state in node.clips.items() if state == MISSING)
         if lacking and not node.is_driver and not node.error and _works(node):
-            said.append(
+            lines.append(
                 f"node {node.node}: has no clips of {', '.join(lacking)}; the driver's node sends them"
             )
         loads = [one.model for one in _held(needs, node) if one.repository]
         absent = [model for model in loads if model not in node.weights]
         if absent and not node.error and not node.offline:
-            said.append(
+            lines.append(
                 f"node {node.node}: has no weights of {', '.join(absent)}; each of its actors downloads them first"
             )
-    return said
+    return lines
 
 
 def _works(node: Facts) -> bool:
@@ -340,10 +342,10 @@ def _held(needs: Needs, node: Facts) -> list[ModelNeeds]:
     ]
 
 
-Found = Iterator[tuple[str, str]]
+Problems = Iterator[tuple[str, str]]
 
 
-def _versions(needs: Needs, node: Facts) -> Found:
+def _versions(needs: Needs, node: Facts) -> Problems:
     for name, ours in needs.versions.items():
         theirs = node.versions.get(name, "none")
         if theirs != ours:
@@ -353,7 +355,7 @@ def _versions(needs: Needs, node: Facts) -> Found:
             )
 
 
-def _modules(needs: Needs, node: Facts) -> Found:
+def _modules(needs: Needs, node: Facts) -> Problems:
     for module in sorted({one.module for one in _held(needs, node)} - set(node.modules)):
         whose = ", ".join(one.model for one in _held(needs, node) if one.module == module)
         yield (
@@ -362,7 +364,7 @@ def _modules(needs: Needs, node: Facts) -> Found:
         )
 
 
-def _variables(needs: Needs, node: Facts) -> Found:
+def _variables(needs: Needs, node: Facts) -> Problems:
     for one in _held(needs, node):
         lacking = [name for name in one.variables if name not in node.set]
         if one.is_gated and one.model not in node.weights and "HF_TOKEN" not in node.set:
@@ -374,7 +376,7 @@ def _variables(needs: Needs, node: Facts) -> Found:
             )
 
 
-def _weights(needs: Needs, node: Facts) -> Found:
+def _weights(needs: Needs, node: Facts) -> Problems:
     for one in _held(needs, node):
         if one.model in node.weights:
             continue
@@ -387,7 +389,7 @@ def _weights(needs: Needs, node: Facts) -> Found:
             )
 
 
-def _clips(needs: Needs, node: Facts) -> Found:
+def _clips(needs: Needs, node: Facts) -> Problems:
     if not _works(node) and not node.is_driver:
         return
     for name, state in sorted(node.clips.items()):
@@ -403,7 +405,7 @@ def _clips(needs: Needs, node: Facts) -> Found:
             )
 
 
-def _answer_store(needs: Needs, node: Facts) -> Found:
+def _answer_store(needs: Needs, node: Facts) -> Problems:
     if node.is_driver and node.store:
         yield (
             f"Ray's processes and the answer store {os.path.dirname(needs.store)}: {node.store}",
@@ -411,7 +413,7 @@ def _answer_store(needs: Needs, node: Facts) -> Found:
         )
 
 
-def _gpu(needs: Needs, node: Facts) -> Found:
+def _gpu(needs: Needs, node: Facts) -> Problems:
     wanted = [one for one in _held(needs, node) if one.gpus]
     if not wanted:
         return
@@ -430,7 +432,7 @@ def _gpu(needs: Needs, node: Facts) -> Found:
             )
 
 
-def _disk(needs: Needs, node: Facts) -> Found:
+def _disk(needs: Needs, node: Facts) -> Problems:
     free, share = node.tmp
     if free < LEAST_TMP_GIB or share < LEAST_TMP_SHARE:
         yield (
@@ -445,7 +447,7 @@ def _disk(needs: Needs, node: Facts) -> Found:
         )
 
 
-CHECKS: tuple[Callable[[Needs, Facts], Found], ...] = (
+CHECKS: tuple[Callable[[Needs, Facts], Problems], ...] = (
     _versions,
     _modules,
     _variables,
@@ -465,11 +467,11 @@ def probed(needs: Needs) -> list[Facts]:
     so in `error`.
     """
     wanted = asdict(needs)
-    return [_facts(node, told) for node, told in ask_nodes(sys.modules[__name__], look, wanted)]
+    return [_facts(node, answer) for node, answer in ask_nodes(sys.modules[__name__], look, wanted)]
 
 
-def _facts(node: Node, told: dict[str, Any]) -> Facts:
-    return Facts(node.name, node.is_driver, node.cpus, node.gpus, **told)
+def _facts(node: Node, fields: dict[str, Any]) -> Facts:
+    return Facts(node.name, node.is_driver, node.cpus, node.gpus, **fields)
 
 
 def checked(needs: Needs) -> list[str]:
@@ -477,6 +479,6 @@ def checked(needs: Needs) -> list[str]:
     fail on one of them.
     """
     nodes = probed(needs)
-    if found := faults(needs, nodes):
-        raise BadInput("\n".join(map(str, found)))
+    if problems := faults(needs, nodes):
+        raise BadInput("\n".join(map(str, problems)))
     return remarks(needs, nodes)

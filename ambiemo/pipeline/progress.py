@@ -101,7 +101,7 @@ class Board:
         self._written = 0.0
         self._bars: Any = None
         self._bar_of: dict[int, Any] = {}
-        self._said: dict[int, tuple[float, int]] = {}
+        self._last_line: dict[int, tuple[float, int]] = {}
         self._began = time.time()
 
     def __enter__(self) -> "Board":
@@ -126,7 +126,7 @@ class Board:
         with self._lock:
             job = Job(model, what, total, reused, began=time.monotonic())
             self.jobs.append(job)
-            self._said[id(job)] = (job.began, 0)
+            self._last_line[id(job)] = (job.began, 0)
             if self._bars and total:
                 self._bar_of[id(job)] = self._bars.add_task(
                     f"{model}: {what}", total=total, note="loading"
@@ -137,7 +137,7 @@ class Board:
             return job
 
     def advance(self, job: Job, done: int, failed: int, dollars: float = 0.0) -> None:
-        """So many draws more are in the store, so many of them failed."""
+        """Count `done` more draws as stored; `failed` of them failed."""
         with self._lock:
             now = time.monotonic()
             job.done, job.failed, job.dollars = (
@@ -152,13 +152,13 @@ class Board:
             if self._bars:
                 self._bars.update(self._bar_of[id(job)], advance=done, note=trouble)
             elif self._due(job, now):
-                self._said[id(job)] = (now, job.tenth)
+                self._last_line[id(job)] = (now, job.tenth)
                 self._say(job, job.line())
         self.tick()
 
     def _due(self, job: Job, now: float) -> bool:
         """Whether a job's next line is due. The last draw has its line from `end`."""
-        last, tenth = self._said[id(job)]
+        last, tenth = self._last_line[id(job)]
         if job.done >= job.total or now - last < EVERY_SECONDS:
             return False
         return job.tenth > tenth or now - last >= LATEST_SECONDS
@@ -198,7 +198,7 @@ class Board:
                 | {"rate": job.rate, "left_s": job.left_s}
                 for job in self.jobs
             ]
-            told = {
+            content = {
                 **self.about,
                 "pid": os.getpid(),
                 "began": self._began,
@@ -208,7 +208,7 @@ class Board:
             new = self.status.with_name(f"{self.status.name}.new")
             try:
                 new.write_text(
-                    json.dumps({**told, "jobs": jobs}, indent=1) + "\n", encoding="utf-8"
+                    json.dumps({**content, "jobs": jobs}, indent=1) + "\n", encoding="utf-8"
                 )
                 os.replace(new, self.status)
             except OSError:

@@ -202,8 +202,8 @@ def writable(folder: Path) -> None:
 
 
 def replaceable(bundle: Path, plan: str) -> None:
-    """Find out before the first draw that a folder holds something that the bundle must not
-    replace. Raises BadInput: other files, the bundle of another plan or of a newer version.
+    """Raise BadInput, before the first draw, if a folder has something that the bundle must not
+    replace: other files, or the bundle of another plan or of a newer version.
     """
     from ambiemo.bundle.bag import check_replaceable
     from ambiemo.bundle.contents import FORMAT
@@ -212,14 +212,14 @@ def replaceable(bundle: Path, plan: str) -> None:
     if not (bundle / "bag-info.txt").is_file():
         return
     try:
-        told = read_regular(bundle / "bag-info.txt", TAG_FILE).decode("utf-8", "replace")
+        bag_info = read_regular(bundle / "bag-info.txt", TAG_FILE).decode("utf-8", "replace")
         settings = json.loads(read_regular(bundle / "data/config/run.json", DOCUMENT))
         written = settings.get("format", 1) if isinstance(settings, dict) else 1
     except (OSError, ValueError):
         return  # a damaged bundle: the new one takes its place
     named = [
         line.partition(":")[2].strip()
-        for line in told.splitlines()
+        for line in bag_info.splitlines()
         if line.startswith("External-Identifier:")
     ]
     if named and named[0] != plan:
@@ -255,15 +255,15 @@ def aggregated(
     folder = staging(store).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     results = aggregate(Work(expanded, store.folder.resolve(), folder))
-    made = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.gz"))}
+    by_name = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.gz"))}
     study = study_of(expanded)
     tables = assembled(study, results, run_of(study, limit, [item.id for item in expanded.missing]))
     account.seconds["strategies and tables"] = time.monotonic() - began
-    return Files({**made, **tables})
+    return Files({**by_name, **tables})
 
 
 def write_bundle(
-    bundle: Path, expanded: Expanded, made: "Files", account: Account, limit: int | None
+    bundle: Path, expanded: Expanded, results: "Files", account: Account, limit: int | None
 ) -> None:
     """Put everything into one checksummed folder, whole or not at all."""
     from ambiemo.bundle import bag
@@ -276,7 +276,7 @@ def write_bundle(
 
     log = document(vars(account))
     given = {**study_files(study_of(expanded)), **input_files(expanded, limit), "log/run.log": log}
-    files = Files({**made.places, **given})
+    files = Files({**results.places, **given})
     bag.write(
         bundle,
         Files({**files.places, **provenance(files)}),

@@ -20,8 +20,8 @@ def read_status(bundle: Path, store: Path | None = None) -> dict[str, Any]:
     folder = store or bundle.parent / ".store"
     path = folder / STATUS
     try:
-        told = json.loads(path.read_text("utf-8"))
-        jobs = told["jobs"]
+        status = json.loads(path.read_text("utf-8"))
+        jobs = status["jobs"]
     except OSError as error:
         raise BadInput(
             f"{path}: {error.strerror}: found no run that writes {bundle}; name the --out of a run, and its --store if it had one"
@@ -30,11 +30,11 @@ def read_status(bundle: Path, store: Path | None = None) -> dict[str, Any]:
         raise BadInput(
             f"{path}: not a status file ({type(error).__name__}); the next run writes it again"
         ) from error
-    if Path(told["bundle"]) != bundle.resolve():
+    if Path(status["bundle"]) != bundle.resolve():
         raise BadInput(
-            f"{path}: found a run that writes {told['bundle']}, expected {bundle.resolve()}; name that folder"
+            f"{path}: found a run that writes {status['bundle']}, expected {bundle.resolve()}; name that folder"
         )
-    return {**told, "jobs": jobs, "running": _is_locked(folder)}
+    return {**status, "jobs": jobs, "running": _is_locked(folder)}
 
 
 def _is_locked(folder: Path) -> bool:
@@ -48,16 +48,16 @@ def _is_locked(folder: Path) -> bool:
     return False
 
 
-def lines(told: dict[str, Any]) -> list[str]:
+def lines(status: dict[str, Any]) -> list[str]:
     """The same for a person: one line for the run, one for each job."""
     now = time.time()
     state = (
-        f"{told['stage']}, process {told['pid']}"
-        if told["running"]
-        else f"not running ({_ended(told)})"
+        f"{status['stage']}, process {status['pid']}"
+        if status["running"]
+        else f"not running ({_ended(status)})"
     )
-    out = [f"{told['plan']}: {state}, written {span(now - told['written'])} ago"]
-    for job in told["jobs"]:
+    out = [f"{status['plan']}: {state}, written {span(now - status['written'])} ago"]
+    for job in status["jobs"]:
         parts = [f"{job['done']} of {job['total']} draws"]
         parts += [f"{job['reused']} in the store before"] * bool(job["reused"])
         parts += [f"{job['failed']} failed"] * bool(job["failed"])
@@ -68,13 +68,13 @@ def lines(told: dict[str, Any]) -> list[str]:
         parts += [f"${job['dollars']:.2f} spent"] * bool(job["dollars"])
         parts += [job["reason"]] * bool(job["reason"])
         out.append(f"  {job['model']}: {job['what']}: {job['state']}: {', '.join(parts)}")
-    spent = sum(job["dollars"] for job in told["jobs"])
+    spent = sum(job["dollars"] for job in status["jobs"])
     return [*out, f"  spent by this run: ${spent:.2f}"] if spent else out
 
 
-def _ended(told: dict[str, Any]) -> str:
+def _ended(status: dict[str, Any]) -> str:
     return (
         "done"
-        if told["stage"] == "done"
-        else f"ended while: {told['stage']}; the same command goes on"
+        if status["stage"] == "done"
+        else f"ended while: {status['stage']}; the same command goes on"
     )

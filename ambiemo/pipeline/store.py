@@ -39,8 +39,8 @@ def as_line(group: str, answers: Sequence[Answer]) -> bytes:
     """A group of answers as the store keeps it."""
     failed = [place for place, answer in enumerate(answers) if answer.failure]
     head = {"group": group, "keys": [answer.key for answer in answers], "failed": failed}
-    told = f"{json.dumps(head)}\t{json.dumps([asdict(answer) for answer in answers], ensure_ascii=False)}"
-    rest = told.encode("utf-8", "backslashreplace")
+    text = f"{json.dumps(head)}\t{json.dumps([asdict(answer) for answer in answers], ensure_ascii=False)}"
+    rest = text.encode("utf-8", "backslashreplace")
     return sha256(rest).encode("ascii") + b" " + rest + b"\n"
 
 
@@ -86,11 +86,11 @@ class AnswerFile:
                 head, _ = _parts(line)
                 failed = set(head["failed"])
                 for place, key in enumerate(head["keys"]):
-                    found = offset << PLACE_BITS | place
+                    address = offset << PLACE_BITS | place
                     if place in failed:
-                        index.failed[bytes.fromhex(key)] = found
+                        index.failed[bytes.fromhex(key)] = address
                     else:
-                        index.answered.setdefault(bytes.fromhex(key), found)
+                        index.answered.setdefault(bytes.fromhex(key), address)
             except NOT_A_GROUP as error:
                 raise self._broken(number, error) from error
         return index
@@ -166,8 +166,8 @@ def _parts(line: bytes) -> tuple[dict[str, Any], bytes]:
     rest = line[DIGEST + 1 : -1]
     if line[DIGEST : DIGEST + 1] != b" " or sha256(rest).encode("ascii") != line[:DIGEST]:
         raise ValueError("its checksum does not fit")
-    head, _, told = rest.partition(b"\t")
-    return json.loads(head), told
+    head, _, body = rest.partition(b"\t")
+    return json.loads(head), body
 
 
 def _typed(answer: Answer) -> None:
@@ -208,19 +208,19 @@ class AnswerStore:
         return self
 
     def _check_format(self) -> None:
-        """Raise BadInput for a store of a newer version; say in a new one which version's it is."""
+        """Raise BadInput for a store of a newer version. Write the version into a new store."""
         path = self.folder / ".format"
         try:
-            found = int(read_regular(path, 64)) if path.exists() else 0
+            version = int(read_regular(path, 64)) if path.exists() else 0
         except (OSError, ValueError):
-            found = 0  # every line has its own checksum
-        if found > FORMAT:
+            version = 0  # every line has its own checksum
+        if version > FORMAT:
             self._lock.close()
             raise BadInput(
-                f"{self.folder}: found an answer store of format {found}, expected {FORMAT} or older: a newer version "
+                f"{self.folder}: found an answer store of format {version}, expected {FORMAT} or older: a newer version "
                 "wrote it; install that version, or name another store with --store"
             )
-        if found < FORMAT:
+        if version < FORMAT:
             write(path, f"{FORMAT}\n".encode("ascii"))
 
     def __exit__(
@@ -243,16 +243,16 @@ class AnswerStore:
     def index(self, model: str) -> Index:
         """Where the model's answers are; read from the file once, and again after an append."""
         with self._turn:
-            found = self._indices.get(model)
-        if found is None:
+            index = self._indices.get(model)
+        if index is None:
             with self._turn:
                 self._settle(model)
-            found = AnswerFile(
+            index = AnswerFile(
                 self.path(model)
             ).index()  # outside: other models' threads go on appending
             with self._turn:
-                self._indices[model] = found
-        return found
+                self._indices[model] = index
+        return index
 
     def forget(self, model: str) -> None:
         """Drop the model's index from memory; it is read again when it is needed."""

@@ -92,21 +92,21 @@ class Trial(DrawActor):
     def _timed(self, draws: list[Draw]) -> Heard:
         began = time.monotonic()
         ready: list[Request] = []
-        found: dict[str, Answer] = {}
+        answers: dict[str, Answer] = {}
         for draw in draws:
             try:
                 ready.append(as_request(draw, self.spec.audio_seconds, self.deaf))
             except BadAudio as error:
-                found[draw.key] = Answer(
+                answers[draw.key] = Answer(
                     draw.key, (), draw.decoding, failure=f"{NOT_DECODED}{draw.audio_path}: {error}"
                 )
         opened = time.monotonic()
         with watched() as shares:
-            found |= {one.key: one for one in self._answers(ready, draws)} if ready else {}
+            answers |= {one.key: one for one in self._answers(ready, draws)} if ready else {}
         ended = time.monotonic()
         self.stopped = one_line(getattr(self.engine, "stopped", ""))
         return Heard(
-            [found[draw.key] for draw in draws],
+            [answers[draw.key] for draw in draws],
             opened - began,
             ended - opened,
             sum(shares) / len(shares) if shares else None,
@@ -125,7 +125,7 @@ class Trial(DrawActor):
             return [lost(request, decoding, error) for request in ready]
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         if self.engine is not None:
             self.thread.submit(self.engine.close).result()
 

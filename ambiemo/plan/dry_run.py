@@ -18,7 +18,7 @@ from ambiemo.terminal import Column, Line, Part, Table
 LONGEST = 1000
 """Characters of a line about something missing."""
 READ_AGAIN = 4
-"""Tokens at most that a verifier reads for each one another model said (grade I)."""
+"""Upper bound: tokens that a verifier reads per token of another model's answer (grade I)."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class ModelCost:
     """An upper bound of what a model's draws cost: every answer taken as long as the plan allows.
     None = unknown.
 
-    A prompt has a token a byte at most; its tokens leave out the clip's. Dollars are those of the
-    openai engine, with the clips and what a model thinks; an answer that is lost on its way and
+    A prompt has at most one token per byte; its tokens leave out the clip's. Dollars are those of
+    the openai engine, with the clips and what a model thinks; an answer that is lost on its way and
     asked for again is not in them.
     """
 
@@ -44,7 +44,7 @@ class ModelCost:
 @dataclass(frozen=True)
 class _Question:
     """Draws that ask the same of each utterance of a corpus: `each` of them, with `answers` answers
-    a draw, of `longest` tokens at most.
+    per draw, of `longest` tokens at most.
     """
 
     model: str
@@ -78,7 +78,7 @@ def _cost(
         n = len(expanded.corpora[one.corpus].utterances) * one.each
         asked = (
             one.answers if engine == "openai" else 1
-        )  # it sends a request an answer, each with prompt and clip
+        )  # it sends one request per answer, each with prompt and clip
         draws += n
         answers += n * one.answers
         prompt += n * asked * (one.prompt_bytes + AROUND)
@@ -197,7 +197,7 @@ def parts(expanded: Expanded) -> list[Part]:
         _priced(priced),
         f"GPU-hours assume {rate:g} answer tokens a second on one GPU (assume.tokens_per_gpu_second).",
         *[DOLLARS] * any(bool(one.dollars) for one in priced),
-        *(f"{model} may be gone: {said}" for model, said in _availability(expanded).items()),
+        *(f"{model} may be gone: {text}" for model, text in _availability(expanded).items()),
         *missing_parts(expanded.missing),
     ]
 
@@ -239,17 +239,17 @@ def _availability(expanded: Expanded) -> dict[str, str]:
 
 
 def _sizes(expanded: Expanded, whole: Expanded) -> str:
-    told = []
+    sizes = []
     for entry in expanded.plan.corpora:
         if entry.id in expanded.corpora:
-            told.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances):,} utterances")
+            sizes.append(f"{entry.id}: {len(expanded.corpora[entry.id].utterances):,} utterances")
         elif entry.id in whole.corpora:
-            told.append(
+            sizes.append(
                 f"{entry.id}: not here, reckoned with {len(whole.corpora[entry.id].utterances):,} utterances"
             )
         else:
-            told.append(f"{entry.id}: not here and of unknown size, so not counted below")
-    return "; ".join(told)
+            sizes.append(f"{entry.id}: not here and of unknown size, so not counted below")
+    return "; ".join(sizes)
 
 
 def _mark(cell: Cell) -> str:
@@ -303,8 +303,8 @@ def missing_parts(missing: Sequence[Missing]) -> list[Part]:
     """What is missing, and below each what to do about it."""
     if not missing:
         return ["nothing is missing"]
-    made: list[Part] = ["", f"missing ({len(missing)}):"]
+    lines: list[Part] = ["", f"missing ({len(missing)}):"]
     for item in missing:
-        made.append(Line(shown(f"{item.kind} {item.id}: {item.what}", LONGEST), indent=2))
-        made.append(Line(shown(f"do: {item.do}", LONGEST), indent=6))
-    return made
+        lines.append(Line(shown(f"{item.kind} {item.id}: {item.what}", LONGEST), indent=2))
+        lines.append(Line(shown(f"do: {item.do}", LONGEST), indent=6))
+    return lines

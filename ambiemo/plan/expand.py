@@ -107,8 +107,8 @@ def expand(plan: Plan, limit: int | None = None, where: Where = "here") -> Expan
     for entry in wanted:
         kind: Literal["model", "verifier"] = "model" if entry in plan.models else "verifier"
         spec = specs[entry.id]
-        found = lacks(spec, bare.engine(entry.id), where, entry.options)
-        missing += [Missing(kind, entry.id, without_place(what, spec), do) for what, do in found]
+        problems = lacks(spec, bare.engine(entry.id), where, entry.options)
+        missing += [Missing(kind, entry.id, without_place(what, spec), do) for what, do in problems]
     cells = tuple(laid_out(bare, missing))
     return replace(bare, cells=cells, missing=tuple(missing))
 
@@ -156,16 +156,20 @@ def as_in_the_plan(text: str, entry: CorpusEntry) -> str:
     """A text without what an environment variable holds and without a home folder: both may say who
     runs it, and it goes into a bundle.
     """
-    said = {
+    replacements = {
         os.environ[name]: f"${{{name}}}"
         for name in VARIABLE.findall(entry.root)
         if os.environ.get(name)
     }
     if (home := os.path.expanduser("~")) not in ("~", "/"):
-        said[home] = "~"
-    said |= {os.path.realpath(value): name for value, name in said.items() if value.startswith("/")}
-    for value in sorted(said, key=len, reverse=True):
-        text = text.replace(value.rstrip("/") or value, said[value])
+        replacements[home] = "~"
+    replacements |= {
+        os.path.realpath(value): name
+        for value, name in replacements.items()
+        if value.startswith("/")
+    }
+    for value in sorted(replacements, key=len, reverse=True):
+        text = text.replace(value.rstrip("/") or value, replacements[value])
     return text
 
 

@@ -40,16 +40,16 @@ def lacks(
         return []
     options = options or {}
     row = engines.ENGINES[engine]
-    found = []
+    problems = []
     if where == "here" and (module := engines.missing_module(engine)):
-        found.append(
+        problems.append(
             (
                 f"engine {engine}: Python module '{module}' is not installed",
                 f"pip install 'ambiemo[{row.extra}]'",
             )
         )
     if spec.revision is None:
-        found.append(
+        problems.append(
             (f"no weights: {spec.path()} is not there", "put the checkpoint there")
             if spec.path()
             else (
@@ -59,14 +59,14 @@ def lacks(
             )
         )
     elif spec.path() and spec.pinned and spec.pinned != spec.revision:
-        found.append(
+        problems.append(
             (
                 f"other weights: the files' hash is {spec.revision}, the plan's revision {spec.pinned}",
                 "put those weights there, or remove the key `revision`",
             )
         )
     if row.local:
-        found += [
+        problems += [
             (
                 f"no pinned commit of a part: {part.weights} ({part.key})",
                 "pin it as `parts` of the model's row in ambiemo/models/registry.py; the hub would decide otherwise",
@@ -80,7 +80,9 @@ def lacks(
         and not spec.path()
         and not (os.environ.get("HF_TOKEN") or _cached(spec))
     ):
-        found.append((f"gated weights: {spec.gated}", "accept the terms there, then set HF_TOKEN"))
+        problems.append(
+            (f"gated weights: {spec.gated}", "accept the terms there, then set HF_TOKEN")
+        )
     if row.local and where != "cluster" and needed_gib(spec) > CPU_LIMIT_GIB:
         gib, parts = (
             gpu_memory_gib(),
@@ -93,7 +95,7 @@ def lacks(
         )
         needed = needed_gib(spec) / parts
         if gib is None:
-            found.append(
+            problems.append(
                 (
                     f"no GPU: the weights ({spec.parameters}) need {needed_gib(spec):.3g} GiB of GPU memory",
                     "run on a machine with one",
@@ -102,7 +104,7 @@ def lacks(
         elif not fits(spec, gib, parts, share):
             each = f" on each of {parts} GPUs" if parts > 1 else ""
             part = f" (of which the engine takes {share:g})" if gib >= needed else ""
-            found.append(
+            problems.append(
                 (
                     f"GPU too small: {gib:.0f} GiB{part}, the weights alone need {needed:.3g} GiB{each}",
                     LARGER[engine],
@@ -112,25 +114,25 @@ def lacks(
         free = free_host_gib()
         if free is not None and not fits(spec, free):
             needed = needed_gib(spec)
-            found.append(
+            problems.append(
                 (
                     f"too little memory: {free:.2f} GiB are free, the weights need {needed:.2f} GiB",
                     "free memory",
                 )
             )
     if spec.key_env and not row.local and not os.environ.get(spec.key_env):
-        found.append(
+        problems.append(
             (f"no key: environment variable {spec.key_env} is not set", f"export {spec.key_env}=…")
         )
     address = options.get("base_url") or os.environ.get(spec.base_url_env or "") or spec.base_url
     if spec.base_url_env and not row.local and not address:
-        found.append(
+        problems.append(
             (
                 f"no server: environment variable {spec.base_url_env} is not set",
                 "set it to the address of the server that runs it, or say `options: {base_url: …}` of the model in the plan",
             )
         )
-    return found
+    return problems
 
 
 def server_lacks(

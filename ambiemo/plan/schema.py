@@ -150,26 +150,26 @@ class ModelEntry(Part):
         not whole. Reads no file.
         """
         if self.is_own:
-            said = {
+            fields = {
                 name: value
                 for name in ("revision", "price", *OWN_KEYS)
                 if (value := getattr(self, name)) != type(self).model_fields[name].default
             }
             if self.capabilities is not None:
-                said["capabilities"] = frozenset(self.capabilities)
-            return models.own_spec(self.id, **said)
-        found = models.model(self.id)
-        if self.revision and not found.is_repository:
+                fields["capabilities"] = frozenset(self.capabilities)
+            return models.own_spec(self.id, **fields)
+        model_spec = models.model(self.id)
+        if self.revision and not model_spec.is_repository:
             raise BadInput(
-                f"revision: {self.id} ({found.weights}) is no repository that has commits; remove the key"
+                f"revision: {self.id} ({model_spec.weights}) is no repository that has commits; remove the key"
             )
         if self.revision and not COMMIT.fullmatch(self.revision):
             raise BadInput(
-                f"revision: found {self.revision}, expected a commit of {found.weights}, 40 hex digits"
+                f"revision: found {self.revision}, expected a commit of {model_spec.weights}, 40 hex digits"
             )
-        said = {name: value for name in ("revision", "price") if (value := getattr(self, name))}
-        notes = dict.fromkeys((f"{name}_note" for name in said), "given in the plan")
-        return found.changed(**said, **notes) if said else found
+        fields = {name: value for name in ("revision", "price") if (value := getattr(self, name))}
+        notes = dict.fromkeys((f"{name}_note" for name in fields), "given in the plan")
+        return model_spec.changed(**fields, **notes) if fields else model_spec
 
     def portable(self) -> "ModelEntry":
         """The entry without what names a place of one machine: the folder of the weights (the hash
@@ -258,7 +258,7 @@ class StrategyEntry(Part):
             else getattr(self, name)
             for name in OWN
         }
-        made = replace(
+        row = replace(
             base,
             name=self.name,
             decoding=Decode(self.decoding or base.decoding.kind, self.count or base.count),
@@ -266,13 +266,13 @@ class StrategyEntry(Part):
             aggregator=combining,
             **own,
         )
-        if self.name in BASELINES or made != STRATEGIES.get(self.name, made):
+        if self.name in BASELINES or row != STRATEGIES.get(self.name, row):
             kind = "baseline" if self.name in BASELINES else "row of the table of strategies"
             raise BadInput(
-                f"strategy '{self.name}': found {base.name} with {_told(made)}, expected what is called so: a {kind}, with which "
-                f"results are compared by name; choose another name, such as {base.name}_{made.decoding.kind}_{made.count}"
+                f"strategy '{self.name}': found {base.name} with {_description(row)}, expected what is called so: a {kind}, with which "
+                f"results are compared by name; choose another name, such as {base.name}_{row.decoding.kind}_{row.count}"
             )
-        return made
+        return row
 
     def _scorer(self, base: Strategy) -> Scorer | None:
         if self.scorer in ("", "none"):
@@ -293,7 +293,7 @@ class StrategyEntry(Part):
         )
 
 
-def _told(row: Strategy) -> str:
+def _description(row: Strategy) -> str:
     own = [f"{name} {value:g}" for name, value in row.own.items() if value is not None]
     parts = (
         f"decoding {row.decoding.kind}",

@@ -85,7 +85,7 @@ def questions(
     asked: dict[Question, list[Cell]] = {}
     for cell, question in _asked(plan, cells, labels):
         asked.setdefault(question, []).append(cell)
-    found = [
+    complete = [
         replace(
             question,
             serves=tuple(dict.fromkeys(cell.strategy.name for cell in own)),
@@ -94,7 +94,7 @@ def questions(
         for question, own in asked.items()
     ]
     return sorted(
-        found,
+        complete,
         key=lambda one: (
             one.model,
             one.corpus,

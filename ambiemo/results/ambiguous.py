@@ -44,10 +44,10 @@ def ambiguity_rows(evidence: Evidence, heard: Sequence[Row]) -> list[Row]:
     rows = []
     for cell in others:
         strategy = evidence.failed_as_uniform(evidence.by_strategy[cell.strategy.name])
-        found = ambiguity_test(
+        result = ambiguity_test(
             truths.votes, strategy, reference, names, split=split, flattened=flattened
         )
-        rows.append(_row(evidence, cell.strategy.name, found))
+        rows.append(_row(evidence, cell.strategy.name, result))
     return rows
 
 
@@ -57,22 +57,22 @@ def not_heard(heard: Sequence[Row]) -> str:
     if not controls:
         return NO_CONTROLS
     wrong = [f"{name}: {verdict}" for name, verdict in controls.items() if verdict != "yes"]
-    told = f"the model was not shown to hear the audio (heard.csv, greedy: {', '.join(wrong)})"
-    return told if wrong else ""
+    text = f"the model was not shown to hear the audio (heard.csv, greedy: {', '.join(wrong)})"
+    return text if wrong else ""
 
 
-def _row(evidence: Evidence, strategy: str, found: Ambiguity) -> Row:
-    contrasts = {(row.reference, row.contrast): row.estimate for row in found.rows}
-    gains = dict(found.gains)
-    shares = found.shares or (NAN,) * len(LEVELS)
+def _row(evidence: Evidence, strategy: str, result: Ambiguity) -> Row:
+    contrasts = {(row.reference, row.contrast): row.estimate for row in result.rows}
+    gains = dict(result.gains)
+    shares = result.shares or (NAN,) * len(LEVELS)
     row: Row = {
         **evidence.name,
         "strategy": strategy,
-        "verdict": found.verdict,
-        "reason": found.reason.replace("first_tempered", "tempered greedy").replace(
+        "verdict": result.verdict,
+        "reason": result.reason.replace("first_tempered", "tempered greedy").replace(
             "against first", "against greedy"
         ),
-        **sizes(next(iter(gains.values()), NO_ROW)) | {"n": found.n},
+        **sizes(next(iter(gains.values()), NO_ROW)) | {"n": result.n},
         **{f"share_{level}": place(share) for level, share in zip(LEVELS, shares, strict=True)},
     }
     for reference, against in AGAINST.items():

@@ -1,6 +1,6 @@
 """Verdicts for people: a compact table for the terminal, and a section of results.md.
 
-Both are made from the rows of tables/claims.csv, in which everything stands that is left out here.
+Both are made from the rows of tables/claims.csv, which also has everything that is left out here.
 """
 
 import math
@@ -96,18 +96,18 @@ def _runs(rows: Sequence[Row]) -> list[list[Row]]:
     """Neighbouring claims that are not tested for the same reason together, every other one
     alone.
     """
-    found: list[list[Row]] = []
+    runs: list[list[Row]] = []
     for row in rows:
-        last = found[-1][-1] if found else None
+        last = runs[-1][-1] if runs else None
         if (
             last
             and row["verdict"] == last["verdict"] == NOT_TESTED
             and (row["reason"], row["about"]) == (last["reason"], last["about"])
         ):
-            found[-1].append(row)
+            runs[-1].append(row)
         else:
-            found.append([row])
-    return found
+            runs.append([row])
+    return runs
 
 
 def estimate_of(row: Row) -> str:

@@ -118,11 +118,11 @@ def curve_rows(evidence: Evidence, costs: Mapping[str, Cost]) -> list[Row]:
 
 def _greedy(evidence: Evidence, question: Question, cost: Cost) -> list[_Point]:
     pool = evidence.candidates[question.name].distributions[evidence.rows][:, 0]
-    made = ~np.isnan(pool).any(axis=1)
+    parsed = ~np.isnan(pool).any(axis=1)
     losses = []
     for loss in (js_divergence_bits, brier):
         values = np.full(len(pool), np.nan)
-        values[made] = loss(evidence.truths.truth[made], pool[made])
+        values[parsed] = loss(evidence.truths.truth[parsed], pool[parsed])
         losses.append(values)
     spent = (1, cost.answer_tokens, cost.answer_dollars)
     return [_Point(question.name, "greedy", 1, *spent, *losses)]
@@ -161,12 +161,12 @@ def _curves(evidence: Evidence, question: Question, cost: Cost) -> list[_Point]:
 
 def _row(evidence: Evidence, one: _Point, pools: Mapping[tuple[str, int | str], _Point]) -> Row:
     clusters = evidence.clusters
-    found = {"js_divergence_bits": clusters.mean(one.js), "brier": clusters.mean(one.brier)}
-    if not found["brier"].n:
+    estimates = {"js_divergence_bits": clusters.mean(one.js), "brier": clusters.mean(one.brier)}
+    if not estimates["brier"].n:
         reason = NO_LIMIT if one.k == LIMIT else NOTHING
-        found = {name: unknown(reason) for name in found}
+        estimates = {name: unknown(reason) for name in estimates}
     same: int | str = ""
-    found["same_draws"], same = _at_same_draws(evidence, one, pools)
+    estimates["same_draws"], same = _at_same_draws(evidence, one, pools)
     return {
         **evidence.name,
         "question": one.question,
@@ -175,9 +175,9 @@ def _row(evidence: Evidence, one: _Point, pools: Mapping[tuple[str, int | str], 
         "draws": place(one.draws),
         "tokens": place(one.tokens),
         "dollars_per_1000_clips": place(1000 * one.dollars),
-        **sizes(found["brier"]),
+        **sizes(estimates["brier"]),
         "same_draws_k": same,
-        **wide(found),
+        **wide(estimates),
     }
 
 
@@ -197,10 +197,10 @@ def _at_same_draws(
         return unknown(OTHER_QUESTION), ""
     k = max(affordable)
     apart = one.js - pools[one.question, k].js
-    found = evidence.clusters.mean(apart)
-    if found.reason == NO_SPREAD and not np.nan_to_num(apart).any():
-        found = found._replace(se=0.0, low=0.0, high=0.0, reason="")  # as `jackknife.paired`
-    return found, k
+    estimate = evidence.clusters.mean(apart)
+    if estimate.reason == NO_SPREAD and not np.nan_to_num(apart).any():
+        estimate = estimate._replace(se=0.0, low=0.0, high=0.0, reason="")  # as `jackknife.paired`
+    return estimate, k
 
 
 def _front(rows: Sequence[Row]) -> list[str]:

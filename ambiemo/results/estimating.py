@@ -71,7 +71,7 @@ class Clusters:
 
 
 def unknown(reason: str, n: int = 0) -> Estimate:
-    """A number that there is not, with the reason."""
+    """An estimate without a value, with the reason."""
     return Estimate(NAN, NAN, NAN, NAN, NAN, 0, NAN, n, reason)
 
 
@@ -80,18 +80,18 @@ def place(value: float) -> float:
     return round(float(value), PLACES) + 0.0
 
 
-def wide(found: Mapping[str, Estimate]) -> Row:
+def wide(estimates: Mapping[str, Estimate]) -> Row:
     """NAME, NAME_low and NAME_high of several numbers of one row, and `reason`: why some have no
     value or no interval.
     """
     row: Row = {}
-    for name, one in found.items():
+    for name, one in estimates.items():
         row |= {
             name: place(one.value),
             f"{name}_low": place(one.low),
             f"{name}_high": place(one.high),
         }
-    return row | {"reason": reasons({name: one.reason for name, one in found.items()})}
+    return row | {"reason": reasons({name: one.reason for name, one in estimates.items()})}
 
 
 def long(one: Estimate) -> Row:
@@ -106,7 +106,7 @@ def long(one: Estimate) -> Row:
 
 
 def sizes(one: Estimate) -> Row:
-    """How much an estimate is made from."""
+    """How many utterances and speakers an estimate rests on."""
     return {
         "n": one.n,
         "speakers": one.clusters,
@@ -125,7 +125,7 @@ def reasons(by_name: Mapping[str, str]) -> str:
     return "; ".join(f"{', '.join(of)}: {reason}" for reason, of in names.items())
 
 
-def first_with_value(found: Iterable[Estimate]) -> Estimate:
-    """The first estimate that is made of utterances, for `sizes`; the first if none is."""
-    every = list(found)
+def first_with_value(estimates: Iterable[Estimate]) -> Estimate:
+    """The first estimate that rests on any utterance, for `sizes`; else the first of all."""
+    every = list(estimates)
     return next((one for one in every if one.n), every[0])

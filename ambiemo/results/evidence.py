@@ -96,4 +96,6 @@ class Evidence:
 
     def failed_as_uniform(self, column: Column) -> Array:
         """The predictions (n, K), with every failed one taken as uniform."""
-        return np.where(column.made[:, None], column.predicted, 1 / self.truths.truth.shape[1])
+        return np.where(
+            column.has_prediction[:, None], column.predicted, 1 / self.truths.truth.shape[1]
+        )

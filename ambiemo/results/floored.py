@@ -30,7 +30,7 @@ ONE_SPEAKER = "one speaker: there is no other to make a prior of"
 NOTHING_TO_EXPLAIN = "the prior that leaves the speaker out has no error to explain"
 NO_PREDICTION = "no utterance has a prediction"
 
-Found = tuple[str, Estimate]
+Quantity = tuple[str, Estimate]
 
 
 def floor_rows(evidence: Evidence) -> list[Row]:
@@ -39,7 +39,7 @@ def floor_rows(evidence: Evidence) -> list[Row]:
     floor = _Floor(evidence)
     rows = list(_corpus_rows(evidence, floor)) if not evidence.candidates else []
     for column in evidence.by_strategy.values():
-        known = column.made
+        known = column.has_prediction
         predicted = np.where(known[:, None], column.predicted, np.nan)
         rows += floor.rows(column.strategy, predicted)
     return rows
@@ -81,26 +81,28 @@ class _Floor:
         if self.prior is not None and not evidence.no_panels:
             self._of_prior = floors.brier_unbiased(truths.votes, self.prior)
 
-    def row(self, strategy: str, quantity: str, found: Estimate, raters: int | str = "") -> Row:
+    def row(self, strategy: str, quantity: str, estimate: Estimate, raters: int | str = "") -> Row:
         """One row; raters: the size of the second panel."""
-        told = {"strategy": strategy, "quantity": quantity, "raters": raters}
-        return {**self.evidence.name, **told, **long(found)}
+        head = {"strategy": strategy, "quantity": quantity, "raters": raters}
+        return {**self.evidence.name, **head, **long(estimate)}
 
     def rows(self, strategy: str, predicted: Array) -> list[Row]:
         """The rows of a strategy. predicted (n, K), NaN rows where there is no prediction."""
-        return [self.row(strategy, name, found) for name, found in self._found(predicted)]
+        return [
+            self.row(strategy, name, estimate) for name, estimate in self._quantities(predicted)
+        ]
 
-    def _found(self, predicted: Array) -> Iterator[Found]:
+    def _quantities(self, predicted: Array) -> Iterator[Quantity]:
         truths, clusters = self.evidence.truths, self.evidence.clusters
-        made = np.asarray(~np.isnan(predicted).any(axis=1))
-        votes, truth, given = truths.votes[made], truths.truth[made], predicted[made]
+        known = np.asarray(~np.isnan(predicted).any(axis=1))
+        votes, truth, given = truths.votes[known], truths.truth[known], predicted[known]
 
         def mean(values: Array) -> Estimate:
-            found = clusters.mean(_spread(values, made))
-            return found if made.any() else found._replace(reason=NO_PREDICTION)
+            estimate = clusters.mean(_spread(values, known))
+            return estimate if known.any() else estimate._replace(reason=NO_PREDICTION)
 
         no_panels = self.evidence.no_panels
-        if no_panels or not made.any():
+        if no_panels or not known.any():
             nothing = unknown(no_panels or NO_PREDICTION)
             yield "brier_unbiased", nothing
             yield "js_divergence_bits_vote_jackknife", nothing
@@ -112,23 +114,23 @@ class _Floor:
                 "js_divergence_bits_vote_jackknife",
                 mean(floors.js_divergence_bits_vote_jackknife(votes, given)),
             )
-            yield "skill", self._skill(_spread(ours, made))
-        if made.any():
+            yield "skill", self._skill(_spread(ours, known))
+        if known.any():
             yield "accuracy_untied", mean(floors.accuracy_untied(truth, given))
             yield "accuracy_any_tied", mean(floors.accuracy_any_tied(truth, given))
-            parts = np.zeros((len(made), truth.shape[1] ** 2))
-            parts[made] = confusion_statistics(truth, given)
-            f1 = clusters.of(parts, made, floors.macro_f1_truth_labels)
+            parts = np.zeros((len(known), truth.shape[1] ** 2))
+            parts[known] = confusion_statistics(truth, given)
+            f1 = clusters.of(parts, known, floors.macro_f1_truth_labels)
             yield "macro_f1_truth_labels", f1
         else:
             for name in ("accuracy_untied", "accuracy_any_tied", "macro_f1_truth_labels"):
                 yield name, unknown(NO_PREDICTION)
         if self.true is not None:
-            true = self.true[made]
-            yield "brier_to_true", mean(brier(true, given) if made.any() else np.zeros(0))
+            true = self.true[known]
+            yield "brier_to_true", mean(brier(true, given) if known.any() else np.zeros(0))
             yield (
                 "js_divergence_bits_to_true",
-                mean(js_divergence_bits(true, given) if made.any() else np.zeros(0)),
+                mean(js_divergence_bits(true, given) if known.any() else np.zeros(0)),
             )
 
     def _skill(self, ours: Array) -> Estimate:
@@ -136,14 +138,16 @@ class _Floor:
             return unknown(ONE_SPEAKER, int((~np.isnan(ours)).sum()))
         both = np.stack([ours, self._of_prior], axis=1)
         known = np.asarray(~np.isnan(both).any(axis=1))
-        found = self.evidence.clusters.of(np.where(known[:, None], both, 0.0), known, floors.skill)
-        if found.reason == "the value is not estimable":
-            return found._replace(reason=NOTHING_TO_EXPLAIN)
-        return found
+        estimate = self.evidence.clusters.of(
+            np.where(known[:, None], both, 0.0), known, floors.skill
+        )
+        if estimate.reason == "the value is not estimable":
+            return estimate._replace(reason=NOTHING_TO_EXPLAIN)
+        return estimate
 
 
-def _spread(values: Array, made: Bools) -> Array:
-    """Values of the made ones as one number per utterance, NaN for the others."""
-    found = np.full(len(made), np.nan)
-    found[made] = values
-    return found
+def _spread(values: Array, known: Bools) -> Array:
+    """Values of the known utterances as one number per utterance (n,), NaN for the others."""
+    spread = np.full(len(known), np.nan)
+    spread[known] = values
+    return spread

@@ -40,27 +40,27 @@ def gain_rows(evidence: Evidence) -> list[Row]:
         # Without greedy the strategy stands in for it, so that the other parts exist.
         reference = (greedy or column).predicted
         parts = decompose(truth, reference, pool, weights, column.predicted)
-        found = clusters.means({name: getattr(parts, name) for name in PARTS})
-        found |= clusters.means({"mean_single": parts.single, "linear_pool": parts.pool})
-        found |= clusters.means({"oracle": parts.oracle, "regret": parts.regret})
+        estimates = clusters.means({name: getattr(parts, name) for name in PARTS})
+        estimates |= clusters.means({"mean_single": parts.single, "linear_pool": parts.pool})
+        estimates |= clusters.means({"oracle": parts.oracle, "regret": parts.regret})
         known = ~np.isnan(parts.total)
-        found["realised"] = clusters.of(parts.realised_statistics(), known, realised)
-        if found["realised"].reason == "the value is not estimable":
-            found["realised"] = found["realised"]._replace(reason=ALL_ALIKE)
-        found["effective_candidates"] = clusters.mean(parts.effective)
-        found["ties"] = clusters.mean(parts.tied)
+        estimates["realised"] = clusters.of(parts.realised_statistics(), known, realised)
+        if estimates["realised"].reason == "the value is not estimable":
+            estimates["realised"] = estimates["realised"]._replace(reason=ALL_ALIKE)
+        estimates["effective_candidates"] = clusters.mean(parts.effective)
+        estimates["ties"] = clusters.mean(parts.tied)
         if cell.strategy.scorer is None:
-            found["ties"] = unknown(NO_SCORES)
+            estimates["ties"] = unknown(NO_SCORES)
         if greedy is None:
-            found |= {name: unknown(NO_GREEDY) for name in ("decoding", "total")}
+            estimates |= {name: unknown(NO_GREEDY) for name in ("decoding", "total")}
         rows.append(
             {
                 **evidence.name,
                 "strategy": cell.strategy.name,
                 "candidates": count,
-                **sizes(first_with_value(found.values())),
+                **sizes(first_with_value(estimates.values())),
                 "left_out": int((~known).sum()),
-                **wide(found),
+                **wide(estimates),
             }
         )
     return rows

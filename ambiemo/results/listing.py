@@ -82,7 +82,7 @@ def _decoding(one: dict[str, Any]) -> str:
 
 
 def models_table() -> Table:
-    """The models for people. What is missing is told in few words; a plan's dry run says what to
+    """The models for people. What is missing is named in few words; a plan's dry run says what to
     do about it.
     """
     rows = [

@@ -85,7 +85,7 @@ class Measures:
     def values(self, column: Column, level: str, rows: Bools) -> dict[str, Sure]:
         """Every metric of a column on the utterances `rows`, all of which have a prediction."""
         parts, places = self._statistics(column)
-        return self.of(METRICS, parts[rows[column.made]], places, level, rows)
+        return self.of(METRICS, parts[rows[column.has_prediction]], places, level, rows)
 
     def of(
         self,
@@ -133,24 +133,24 @@ class Measures:
         apart = (self._paired(a) - self._paired(b))[rows]
         speakers = self.speakers(rows)
         sums, level = speakers.sums(apart), self.plan.bootstrap.level
-        found = mean_differences(apart, sums, speakers.counts, level)
-        return dict(zip(PAIRED_METRICS, found, strict=True))
+        estimates = mean_differences(apart, sums, speakers.counts, level)
+        return dict(zip(PAIRED_METRICS, estimates, strict=True))
 
     def _paired(self, column: Column) -> Array:
         """PAIRED_METRICS of every utterance, (n, 4); NaN without a prediction."""
         if column.name not in self._values:
-            made = column.made
-            found = np.full((len(made), len(PAIRED_METRICS)), np.nan)
+            known = column.has_prediction
+            values = np.full((len(known), len(PAIRED_METRICS)), np.nan)
             chosen = [one for one in METRICS if one.name in PAIRED_METRICS]
-            parts, places = statistics_of(chosen, self.truths.truth[made], column.predicted[made])
+            parts, places = statistics_of(chosen, self.truths.truth[known], column.predicted[known])
             for place, name in enumerate(PAIRED_METRICS):
-                found[made, place] = parts[:, places[name].start]
-            self._values[column.name] = found
+                values[known, place] = parts[:, places[name].start]
+            self._values[column.name] = values
         return self._values[column.name]
 
     def _statistics(self, column: Column) -> tuple[Array, dict[str, slice]]:
         if self._latest[0] is not column:
-            made = column.made
-            found = statistics_of(METRICS, self.truths.truth[made], column.predicted[made])
-            self._latest = (column, found)
+            known = column.has_prediction
+            statistics = statistics_of(METRICS, self.truths.truth[known], column.predicted[known])
+            self._latest = (column, statistics)
         return self._latest[1]

@@ -27,8 +27,8 @@ Digits and not places, so that a share above 0 stays above 0 however small it is
 infinite only where a model said 0.
 """
 PLACES = 9
-"""Places kept of an entropy in bits. Differences of entropies have no digits to keep where they
-cancel: there they are dust.
+"""Places kept of an entropy in bits. Not significant digits: where two entropies cancel,
+their difference is only rounding noise.
 """
 BASELINE = "baselines"
 BITS = ("expected_bits", "spread_bits", "disagreement_bits")
@@ -67,7 +67,7 @@ class Column:
         return self.shares / np.array(totals).reshape(-1, 1)
 
     @cached_property
-    def made(self) -> NDArray[np.bool_]:
+    def has_prediction(self) -> NDArray[np.bool_]:
         """Which utterances have a prediction, (n,)."""
         return np.asarray(~np.isnan(self.shares).any(axis=1))
 
@@ -88,13 +88,13 @@ def unit_columns(
             continue  # a corpus of one speaker has no other's clip
         clip_of = tuple(owners[one] for one in truths.ids)
         asked = candidates[study.question_of[cell.name]]
-        made = predict(
+        predictions = predict(
             cell.strategy, asked.first(cell.strategy.count or asked.there.shape[1]), settings
         )
         columns.append(
             _column(
                 (unit[1], unit[0], cell.strategy.name, cell.control),
-                made,
+                predictions,
                 rows[[place[one] for one in clip_of]],
                 clip_of,
             )
@@ -118,18 +118,18 @@ def settings_of(study: Study) -> Settings:
 
 def _column(
     name: tuple[str, str, str, str],
-    made: Predictions,
+    predictions: Predictions,
     rows: NDArray[np.int64],
     clip_of: tuple[str, ...],
 ) -> Column:
     return Column(
         *name,
-        shares=rounded(made.distributions)[rows],
-        candidates=made.candidates[rows],
-        unparsed=made.unparsed[rows],
-        unscored=made.unscored[rows],
-        bits=np.round(made.bits, PLACES)[rows] + 0.0,
-        failures=made.failures[rows],
+        shares=rounded(predictions.distributions)[rows],
+        candidates=predictions.candidates[rows],
+        unparsed=predictions.unparsed[rows],
+        unscored=predictions.unscored[rows],
+        bits=np.round(predictions.bits, PLACES)[rows] + 0.0,
+        failures=predictions.failures[rows],
         clip_of=clip_of,
     )
 
@@ -167,7 +167,7 @@ def prediction_rows(truths: Truths, columns: Sequence[Column]) -> Iterator[Row]:
         (
             column,
             column.shares.tolist(),
-            column.made.tolist(),
+            column.has_prediction.tolist(),
             column.candidates.tolist(),
             column.unparsed.tolist(),
             column.unscored.tolist(),
@@ -177,13 +177,13 @@ def prediction_rows(truths: Truths, columns: Sequence[Column]) -> Iterator[Row]:
         for column in columns
     ]
     for place, utterance in enumerate(truths.ids):
-        for column, shares, made, candidates, unparsed, unscored, failures, bits in parts:
+        for column, shares, known, candidates, unparsed, unscored, failures, bits in parts:
             yield {
                 "utterance_id": utterance,
                 "strategy": column.strategy,
                 "control": column.control,
                 "clip_of": column.clip_of[place],
-                "distribution": shares[place] if made[place] else None,
+                "distribution": shares[place] if known[place] else None,
                 "candidates": candidates[place],
                 "unparsed": unparsed[place],
                 "unscored": unscored[place],

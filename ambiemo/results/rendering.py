@@ -68,9 +68,9 @@ def by_level(results: Sequence[Row]) -> list[list[str]]:
     for row in results:
         if row["level"] != "all":
             continue
-        found = [rows.get((_name(row), level)) for level in there]
-        told = ["" if one is None else _number(one["js_divergence_bits"]) for one in found]
-        lines.append([f"{row['model']} on {row['corpus']}", _label(row), *told])
+        of_levels = [rows.get((_name(row), level)) for level in there]
+        cells = ["" if one is None else _number(one["js_divergence_bits"]) for one in of_levels]
+        lines.append([f"{row['model']} on {row['corpus']}", _label(row), *cells])
     return lines
 
 
@@ -85,12 +85,12 @@ def scaling(results: Sequence[Row], cells: Sequence[Row]) -> list[list[str]]:
     lines = [["model", "strategy", *(f"N = {count}" for count in counts)]]
     for family in families:
         by_count = {cell["count"]: rows.get(_name(cell)) for cell in family}
-        told = [
+        values = [
             _interval(row, "js_divergence_bits") if (row := by_count.get(count)) else ""
             for count in counts
         ]
         lines.append(
-            [f"{family[-1]['model']} on {family[-1]['corpus']}", _label(family[-1]), *told]
+            [f"{family[-1]['model']} on {family[-1]['corpus']}", _label(family[-1]), *values]
         )
     return lines
 
@@ -173,14 +173,14 @@ def markdown(
     ]
     parts += [markdown_row(line) for line in levels[1:]] + [""]
     if heard:
-        told = heard_table(heard)
+        lines = heard_table(heard)
         parts += [
             "## Was it heard?",
             "",
-            markdown_row(told[0]),
-            markdown_row(["---"] * 3 + ["---:"] * (len(told[0]) - 4) + ["---"]),
+            markdown_row(lines[0]),
+            markdown_row(["---"] * 3 + ["---:"] * (len(lines[0]) - 4) + ["---"]),
         ]
-        parts += [markdown_row(line) for line in told[1:]] + [""]
+        parts += [markdown_row(line) for line in lines[1:]] + [""]
     filled = {_name(row) for row in results}
     left_out = [(cell, cell.skipped or NO_OTHER) for cell in study.cells]
     left_out = [
@@ -211,12 +211,16 @@ NO_OTHER = "all utterances are of one speaker, so there is no other speaker's cl
 
 def unscored(results: Sequence[Row], corpus: str, model: str) -> list[str]:
     """A line that says which strategies could not use all candidates that parsed, or none."""
-    told = [
+    shares = [
         f"{_label(row)} {row['unscored']}/{row['candidates']}"
         for row in results
         if (row["corpus"], row["model"], row["level"]) == (corpus, model, "all") and row["unscored"]
     ]
-    return [f"Candidates without a score, which have no weight: {', '.join(told)}."] if told else []
+    return (
+        [f"Candidates without a score, which have no weight: {', '.join(shares)}."]
+        if shares
+        else []
+    )
 
 
 def heard_table(heard: Sequence[Row]) -> list[list[str]]:

@@ -64,7 +64,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Scored:
-    """What `score` found: n utterances, labels (sorted), every metric's value (NaN or infinite
+    """The result of `score`: n utterances, labels (sorted), every metric's value (NaN or infinite
     where there is none), the reason for each such metric, how many predictions were renormalised,
     and what single metrics left out.
     """
@@ -91,7 +91,7 @@ def score(votes_path: Path, predictions_path: Path) -> Scored:
 
 @dataclass(frozen=True)
 class Board:
-    """What `leaderboard` found.
+    """The result of `leaderboard`.
 
     files      the files of predictions, as given
     scored     each file's metrics
@@ -157,13 +157,14 @@ def leaderboard(
             )
     paired: list[tuple[str, str, Sure, float]] = []
     for m in METRICS:
-        found = [
+        differences = [
             difference_with_interval(m, truth, predicted, answers[0], names, _seed(m))
             for predicted in answers[1:]
         ]
-        adjusted = holm([one.p for one in found]).tolist()
+        adjusted = holm([one.p for one in differences]).tolist()
         paired += [
-            (file, m.name, one, p) for file, one, p in zip(files[1:], found, adjusted, strict=True)
+            (file, m.name, one, p)
+            for file, one, p in zip(files[1:], differences, adjusted, strict=True)
         ]
     paired.sort(key=lambda row: files.index(row[0]))
 
@@ -232,15 +233,15 @@ def _unbiased(
         statistics_of,
     )
 
-    found = {
+    estimates = {
         "brier_unbiased": jackknife(statistics_of(brier_unbiased(counts, predicted)), names, mean),
         "js_divergence_bits_vote_jackknife": jackknife(
             statistics_of(js_divergence_bits_vote_jackknife(counts, predicted)), names, mean
         ),
     }
     if clustered and len(set(names)) > 1:
-        found["skill"] = jackknife(skill_statistics(counts, predicted, names), names, skill)
-    return found
+        estimates["skill"] = jackknife(skill_statistics(counts, predicted, names), names, skill)
+    return estimates
 
 
 def _floors(counts: Array) -> dict[str, float]:
@@ -314,7 +315,7 @@ def _clusters(path: Path, votes: Rows, ids: Sequence[str]) -> list[str]:
     """The cluster of each utterance. Rows for other utterances are ignored: one file may serve
     several sets.
     """
-    found: dict[str, str] = {}
+    cluster_of: dict[str, str] = {}
     lines: dict[str, int] = {}
     records = _records(path, f"a header '{ID},{CLUSTER}' and a row per utterance")
     first, header = records[0]
@@ -334,19 +335,19 @@ def _clusters(path: Path, votes: Rows, ids: Sequence[str]) -> list[str]:
             raise BadInput(
                 f"{path}: line {line}: {empty} is empty; every utterance needs a cluster"
             )
-        if utterance in found:
+        if utterance in cluster_of:
             raise BadInput(
                 f"{path}: line {line}: {_short(utterance)} is on line {lines[utterance]} already; keep one row of it"
             )
-        found[utterance], lines[utterance] = cluster, line
-    lost = [utterance for utterance in votes.numbers if utterance not in found]
+        cluster_of[utterance], lines[utterance] = cluster, line
+    lost = [utterance for utterance in votes.numbers if utterance not in cluster_of]
     if lost:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         raise BadInput(
             f"{path}: no cluster for {_short(lost[0])}{more}, {votes.path} line {votes.lines[lost[0]]}; "
             "give every utterance of the votes a cluster"
         )
-    return [found[utterance] for utterance in ids]
+    return [cluster_of[utterance] for utterance in ids]
 
 
 def _seed(m: Metric) -> int:
@@ -355,8 +356,8 @@ def _seed(m: Metric) -> int:
 
 
 def read(path: Path) -> Rows:
-    """Read one CSV (UTF-8, a byte-order mark and CRLF are welcome). Raises BadInput for whatever is
-    no table of ids and numbers >= 0.
+    """Read one CSV (UTF-8, a byte-order mark and CRLF are welcome). Raises BadInput for
+    anything that is not a table of ids and numbers >= 0.
     """
     records = _records(path, f"a header '{ID},LABEL,LABEL,...' and a row per utterance")
     labels, at = _header(path, *records[0])
@@ -457,9 +458,9 @@ def board_as_json(board: Board) -> str:
                 for name, one in board.unbiased[place].items()
             }
         tables.append(table)
-    found = {key: value for key, value in tables[0].items() if key != "file"}
+    whole = {key: value for key, value in tables[0].items() if key != "file"}
     if len(tables) > 1:
-        found["paired"] = [
+        whole["paired"] = [
             {
                 "file": file,
                 "metric": name,
@@ -473,13 +474,13 @@ def board_as_json(board: Board) -> str:
             }
             for file, name, one, p in board.paired
         ]
-        found["not_paired"] = [
+        whole["not_paired"] = [
             {"file": file, "metric": name, "reason": one.reason}
             for file, name, one, _ in board.paired
             if one.reason
         ]
     if board.ambiguity:
-        found["ambiguity"] = [
+        whole["ambiguity"] = [
             {
                 "file": file,
                 "reference": reference,
@@ -493,24 +494,24 @@ def board_as_json(board: Board) -> str:
             for file, result in board.ambiguity
             for reference, contrast, row in _contrasts(result)
         ]
-        found["ambiguity_reasons"] = {file: result.reason for file, result in board.ambiguity}
+        whole["ambiguity_reasons"] = {file: result.reason for file, result in board.ambiguity}
     if len(tables) > 1:
-        found["files"] = tables
+        whole["files"] = tables
     if board.floors:
-        found["floors"] = {name: _finite(value) for name, value in board.floors.items()}
+        whole["floors"] = {name: _finite(value) for name, value in board.floors.items()}
     if board.clusters:
-        found["clusters"] = {"count": board.clusters[0], "effective": _finite(board.clusters[1])}
-    found["notes"] = board.notes
-    return _dumped(found)
+        whole["clusters"] = {"count": board.clusters[0], "effective": _finite(board.clusters[1])}
+    whole["notes"] = board.notes
+    return _dumped(whole)
 
 
 def _contrasts(result: "Ambiguity") -> list[tuple[str, str, Estimate]]:
     """The four contrasts of a result; without numbers where nothing was tested."""
-    made = {(row.reference, row.contrast): row.estimate for row in result.rows}
+    estimates = {(row.reference, row.contrast): row.estimate for row in result.rows}
     nan = math.nan
     nothing = Estimate(nan, nan, nan, nan, nan, 0, nan, result.n, result.reason)
     return [
-        (reference, contrast, made.get((reference, contrast), nothing))
+        (reference, contrast, estimates.get((reference, contrast), nothing))
         for reference in ("first", "first_tempered")
         for contrast in ("share_removed", "gain")
     ]
@@ -531,8 +532,8 @@ def _finite(value: float) -> float | None:
     return round(value, DIGITS) + 0.0 if math.isfinite(value) else None
 
 
-def _dumped(found: dict[str, Any]) -> str:
-    return json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False)
+def _dumped(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
 
 
 VALUES = (
@@ -582,18 +583,18 @@ def board_parts(board: Board) -> list[Part]:
     title = _sizes(board.scored[0])
     if board.clusters:
         title += f"; {_count(board.clusters[0], 'cluster')}, {board.clusters[1]:.1f} effective"
-    made: list[Part] = [Line(title, "bold"), ""]
+    content: list[Part] = [Line(title, "bold"), ""]
     for place, (file, scored) in enumerate(zip(board.files, board.scored, strict=True)):
         columns = BOARD if board.sure else BOARD[:3]
-        made += [Table(file, columns, tuple(_values(board, place)), SEE), *notes(scored)]
-        made += [""] * bool(notes(scored))
+        content += [Table(file, columns, tuple(_values(board, place)), SEE), *notes(scored)]
+        content += [""] * bool(notes(scored))
     for file in board.files[1:]:
         rows = [
             (name, _bound(one.value), _bound(one.low), _bound(one.high), _p(one.p), _p(p))
             for of, name, one, p in board.paired
             if of == file
         ]
-        made.append(Table(f"{file} - {board.files[0]}", PAIRED, tuple(rows), SEE))
+        content.append(Table(f"{file} - {board.files[0]}", PAIRED, tuple(rows), SEE))
     for file, result in board.ambiguity:
         contrasts = [
             (
@@ -603,19 +604,19 @@ def board_parts(board: Board) -> list[Part]:
             for reference, contrast, row in _contrasts(result)
         ]
         asked = f"{file}: does its gain over {board.files[0]} grow with ambiguity? (split votes, high - low)"
-        made += [Table(asked, CONTRASTS, tuple(contrasts), SEE)]
-        made += [f"{result.verdict}: {result.reason}.", ""]
+        content += [Table(asked, CONTRASTS, tuple(contrasts), SEE)]
+        content += [f"{result.verdict}: {result.reason}.", ""]
     if board.floors:
         floors = tuple((name, _bound(value)) for name, value in board.floors.items())
         heads = (Column("floor", "key"), Column("value"))
-        made.append(Table("what the raters themselves reach", heads, floors, SEE))
+        content.append(Table("what the raters themselves reach", heads, floors, SEE))
     reasons = {
         f"{name}: no interval: {one.reason}."
         for sure in board.sure
         for name, one in sure.items()
         if one.reason
     } | {f"{name}: no difference: {one.reason}." for _, name, one, _ in board.paired if one.reason}
-    return [*made, *sorted(reasons), *(f"{note}." for note in board.notes)]
+    return [*content, *sorted(reasons), *(f"{note}." for note in board.notes)]
 
 
 def _sizes(scored: Scored) -> str:
@@ -636,8 +637,8 @@ def _values(board: Board, place: int) -> Iterator[tuple[str, ...]]:
         yield (*row, _bound(sure.low), _bound(sure.high)) if sure else row
     for name, corrected in board.unbiased[place].items() if board.unbiased else ():
         better = "higher" if name == "skill" else "lower"
-        told = (name, better, _printed(corrected.value))
-        yield (*told, _bound(corrected.low), _bound(corrected.high)) if board.sure else told
+        head = (name, better, _printed(corrected.value))
+        yield (*head, _bound(corrected.low), _bound(corrected.high)) if board.sure else head
 
 
 def _bound(value: float) -> str:
@@ -651,21 +652,21 @@ def _p(value: float) -> str:
 def notes(scored: Scored) -> list[str]:
     """Sentences that belong under the table."""
     constant, unvaried = scored.left_out.values()
-    found = [f"{name}: {reason}." for name, reason in scored.not_estimable.items()]
+    sentences = [f"{name}: {reason}." for name, reason in scored.not_estimable.items()]
     if constant and "r2_pearson" not in scored.not_estimable:
-        found.append(
+        sentences.append(
             f"r2_pearson: {_count(constant, 'utterance')} left out: votes or prediction are the same for every label."
         )
     if unvaried and "r2_determination" not in scored.not_estimable:
-        found.append(
+        sentences.append(
             f"r2_determination: {_count(unvaried, 'label')} left out: the votes' share never varies."
         )
     if scored.renormalised:
         what = _count(scored.renormalised, "prediction")
-        found.append(
+        sentences.append(
             f"renormalised: {what} whose sum is not 1 within 1e-6 (two-decimal rounding is allowed)."
         )
-    return found
+    return sentences
 
 
 def _text(path: Path) -> str:
@@ -730,11 +731,11 @@ def _same_labels(votes: Rows, predictions: Rows) -> None:
     missing = [label for label in votes.labels if label not in predictions.labels]
     extra = [label for label in predictions.labels if label not in votes.labels]
     if missing or extra:
-        found = [f"lacks {', '.join(map(_short, missing))}"] * bool(missing) + [
+        faults = [f"lacks {', '.join(map(_short, missing))}"] * bool(missing) + [
             f"has {', '.join(map(_short, extra))} that {votes.path} lacks"
         ] * bool(extra)
         raise BadInput(
-            f"{predictions.path}: header: {' and '.join(found)}; both files must have the same labels"
+            f"{predictions.path}: header: {' and '.join(faults)}; both files must have the same labels"
         )
 
 

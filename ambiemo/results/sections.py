@@ -23,7 +23,7 @@ class Section:
     title, caveat  what stands above it
     heads, words   its heads; so many of them are words, the others numbers
     line           a row of the CSV file as a line, None for one that is not shown
-    noted          what is told below the table of a row with this line; "" for nothing
+    noted          the note below the table for a row with this line; "" for none
     shape          makes the rows that are shown of the CSV file's
     table          name of the CSV file, if it is not the section's own
     """
@@ -57,14 +57,14 @@ class Section:
 
     def notes(self, rows: Sequence[Row]) -> list[str]:
         """The reasons of the rows that are shown, each once."""
-        found: dict[str, list[Line]] = {}
+        by_reason: dict[str, list[Line]] = {}
         for row in self.shape(rows):
             if (line := self.line(row)) is not None and (reason := self.noted(row)):
-                found.setdefault(reason, []).append(line)
-        same = len({line[0] for lines in found.values() for line in lines}) == 1
+                by_reason.setdefault(reason, []).append(line)
+        same = len({line[0] for lines in by_reason.values() for line in lines}) == 1
         return [
             f"{', '.join(dict.fromkeys(' '.join(line[same : self.words]) for line in lines))}: {reason}."
-            for reason, lines in found.items()
+            for reason, lines in by_reason.items()
         ]
 
     def markdown(self, rows: Sequence[Row]) -> list[str]:
@@ -137,7 +137,7 @@ def short_gains(rows: Sequence[Row]) -> dict[tuple[str, str], list[Line]]:
         return f"{_signed(value, 3)} {sure}"
 
     heads = ["strategy", "N", *GAIN_PARTS, "effective N", "ties"]
-    found: dict[tuple[str, str], list[Line]] = {}
+    by_unit: dict[tuple[str, str], list[Line]] = {}
     for row in rows:
         line = [
             row["strategy"],
@@ -147,8 +147,8 @@ def short_gains(rows: Sequence[Row]) -> dict[tuple[str, str], list[Line]]:
         line += [
             with_interval(row, name, 2).split(" ")[0] for name in ("effective_candidates", "ties")
         ]
-        found.setdefault((row["corpus"], row["model"]), [heads]).append(line)
-    return found
+        by_unit.setdefault((row["corpus"], row["model"]), [heads]).append(line)
+    return by_unit
 
 
 def _signed(value: float, places: int) -> str:
@@ -175,12 +175,12 @@ def _gain(row: Row) -> Line:
 
 def _ambiguity(row: Row) -> Line:
     names = ("share_removed", "gain", "overall_gain")
-    told = [
+    intervals = [
         with_interval(row, f"{name}_against_{against}")
         for against in ("greedy", "tempered")
         for name in names
     ]
-    return [_where(row), row["strategy"], row["verdict"], *told, f"{row['n']:.0f}"]
+    return [_where(row), row["strategy"], row["verdict"], *intervals, f"{row['n']:.0f}"]
 
 
 def _untold(row: Row) -> str:
@@ -194,19 +194,19 @@ FLOORS = ("brier_unbiased", "skill", "js_divergence_bits_vote_jackknife", "brier
 
 def _by_strategy(rows: Sequence[Row]) -> list[Row]:
     """Rows with one quantity each as one row per strategy; the corpus' own are left out."""
-    found: dict[tuple[str, ...], dict[str, Row]] = {}
+    by_strategy: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
         if row["strategy"] and row["quantity"] in FLOORS:
             name = (row["corpus"], row["model"], row["strategy"])
-            found.setdefault(name, {})[row["quantity"]] = row
+            by_strategy.setdefault(name, {})[row["quantity"]] = row
     wide = []
-    for (corpus, model, strategy), one in found.items():
-        made: Row = {"corpus": corpus, "model": model, "strategy": strategy}
+    for (corpus, model, strategy), one in by_strategy.items():
+        wide_row: Row = {"corpus": corpus, "model": model, "strategy": strategy}
         for quantity in FLOORS:
             for end, column in (("", "value"), ("_low", "low"), ("_high", "high")):
-                made[quantity + end] = one[quantity][column] if quantity in one else math.nan
-        told = reasons({name: row["reason"] for name, row in one.items()})
-        wide.append(made | {"reason": told})
+                wide_row[quantity + end] = one[quantity][column] if quantity in one else math.nan
+        why = reasons({name: row["reason"] for name, row in one.items()})
+        wide.append(wide_row | {"reason": why})
     return wide
 
 
@@ -217,17 +217,23 @@ def _floor(row: Row) -> Line:
 def _floor_of_corpus(row: Row) -> Line | None:
     if row["strategy"]:
         return None
-    told = {"value": row["value"], "value_low": row["low"], "value_high": row["high"]}
+    bounds = {"value": row["value"], "value_low": row["low"], "value_high": row["high"]}
     raters = str(row["raters"])
-    return [row["corpus"], row["quantity"], raters, with_interval(told, "value"), f"{row['n']:.0f}"]
+    return [
+        row["corpus"],
+        row["quantity"],
+        raters,
+        with_interval(bounds, "value"),
+        f"{row['n']:.0f}",
+    ]
 
 
 def _verifier(row: Row) -> Line | None:
     if row["quantity"] == "mean_score":
         return None  # by candidate: in the CSV file; here the slope stands for it
-    told = {"value": row["value"], "value_low": row["low"], "value_high": row["high"]}
+    bounds = {"value": row["value"], "value_low": row["low"], "value_high": row["high"]}
     words = [_where(row), row["question"], row["judge"], row["quantity"]]
-    return [*words, with_interval(told, "value"), f"{row['n']:.0f}"]
+    return [*words, with_interval(bounds, "value"), f"{row['n']:.0f}"]
 
 
 def _curve(row: Row) -> Line | None:

@@ -1,4 +1,4 @@
-"""What every number is a function of, besides the answers: the plan, its cells, and the utterances
+"""What every number depends on in addition to the answers: the plan, its cells, and the utterances
 with their votes.
 """
 

@@ -1,9 +1,9 @@
 """Mean losses over all subsets of k candidates, for thousands of clips at once.
 
-`metrics.curves` has the definitions, one clip at a time; here the same numbers are made for whole
-arrays. With at most 8 parsed candidates there are at most 255 subsets. The mean answer of every
-subset and its loss are made once. They serve the linear pool and best-of at every k, because the
-answer of a best-of is the mean of its tied winners, which are themselves a subset.
+`metrics.curves` has the definitions, one clip at a time; here the same numbers are computed for
+whole arrays. With at most 8 parsed candidates there are at most 255 subsets. The mean answer of
+every subset and its loss are computed once. They serve the linear pool and best-of at every k,
+because the answer of a best-of is the mean of its tied winners, which are themselves a subset.
 
 Sums over candidates and over subsets are in fixed point (whole numbers), so they are exact and no
 order of the candidates changes a bit. That moves a loss by less than 1e-12.
@@ -22,7 +22,7 @@ from ambiemo.metrics.arithmetic import Array, row_sum
 from ambiemo.metrics.curves import limit, subsets
 
 MOST = 8
-"""Up to so many parsed candidates all subsets are taken; with more, 64 seeded ones of each size."""
+"""Up to this many parsed candidates, all subsets are taken; above, 64 seeded ones of each size."""
 CHUNK = 256
 """Clips worked on at a time: the arrays stay in the processor's cache."""
 POINT = 2.0**45
@@ -80,8 +80,8 @@ def vote(truth: Array, pool: Array) -> Curve:
     winners = (pool == pool.max(axis=-1, keepdims=True)).astype(np.float64)
     parsed = np.asarray(~np.isnan(pool).any(axis=-1))
     votes = winners / np.maximum(row_sum(winners), 1.0)[..., None]
-    (found,) = _curves(truth, np.where(parsed[..., None], votes, np.nan), parsed, [None])
-    return found
+    (curve,) = _curves(truth, np.where(parsed[..., None], votes, np.nan), parsed, [None])
+    return curve
 
 
 def _curves(truth: Array, pool: Array, able: Bools, scores: Sequence[Array | None]) -> list[Curve]:
@@ -105,21 +105,21 @@ def _curves(truth: Array, pool: Array, able: Bools, scores: Sequence[Array | Non
             places = front[rows, :m]
             kept = np.rint(pool[rows[:, None], places] * POINT).astype(np.int64)
             given = [None if one is None else one[rows[:, None], places] for one in scores]
-            for curve, found in zip(curves, work(truth[rows], kept, given, ks), strict=True):
+            for curve, losses in zip(curves, work(truth[rows], kept, given, ks), strict=True):
                 for k in sizes:
-                    curve.js[k][rows], curve.brier[k][rows] = found[min(k, m)]
+                    curve.js[k][rows], curve.brier[k][rows] = losses[min(k, m)]
                 if len(ks) > 1:
-                    curve.js_limit[rows] = limit([found[k][0] for k in ks], ks)
+                    curve.js_limit[rows] = limit([losses[k][0] for k in ks], ks)
     return curves
 
 
-Found = dict[int, tuple[Array, Array]]
+LossesBySize = dict[int, tuple[Array, Array]]
 """JS and Brier (rows,) by k."""
 
 
 def _all_subsets(
     truth: Array, pool: Ints, scores: Sequence[Array | None], sizes: Sequence[int]
-) -> list[Found]:
+) -> list[LossesBySize]:
     """Subset number s, from 1 to 2^M - 1, has the candidates whose bits are set in s."""
     rows, m, labels = pool.shape
     every = 1 << m
@@ -138,19 +138,19 @@ def _all_subsets(
         if one is not None:
             winners = _winners(one)
             own = [np.take_along_axis(whole, winners, axis=0) for whole in losses]
-        found = {}
+        by_size = {}
         for k in sizes:
             of_k = members == k
             js, brier = (whole[of_k].sum(axis=0) / (of_k.sum() * LOSS_POINT) for whole in own)
-            found[k] = (js, brier)
-        every_curve.append(found)
+            by_size[k] = (js, brier)
+        every_curve.append(by_size)
     return every_curve
 
 
 def _winners(scores: Array) -> Ints:
     """The subset of the winners of every subset, (2^M, rows): those with its highest score."""
     rows, m = scores.shape
-    equal = np.zeros((m, rows), dtype=np.int64)  # who has the same score, as a subset
+    equal = np.zeros((m, rows), dtype=np.int64)  # the candidates with the same score, as a subset
     for i in range(m):
         for j in range(m):
             equal[i] |= (scores[:, i] == scores[:, j]).astype(np.int64) << j
@@ -168,12 +168,12 @@ def _winners(scores: Array) -> Ints:
 
 def _some_subsets(
     truth: Array, pool: Ints, scores: Sequence[Array | None], sizes: Sequence[int]
-) -> list[Found]:
+) -> list[LossesBySize]:
     """The same over the subsets that `curves.subsets` gives: seeded where there are many."""
     rows, m, _ = pool.shape
     every_curve = []
     for one in scores:
-        found = {}
+        by_size = {}
         for k in sizes:
             chosen = subsets(m, k)
             totals = [np.zeros(rows, dtype=np.int64) for _ in range(2)]
@@ -186,8 +186,8 @@ def _some_subsets(
                 for total, loss in zip(totals, (_js_bits, _brier), strict=True):
                     total += np.rint(loss(truth, answers)[0] * LOSS_POINT).astype(np.int64)
             js, brier = (total / (len(chosen) * LOSS_POINT) for total in totals)
-            found[k] = (js, brier)
-        every_curve.append(found)
+            by_size[k] = (js, brier)
+        every_curve.append(by_size)
     return every_curve
 
 

@@ -122,20 +122,20 @@ def result_rows(measures: Measures, columns: Sequence[Column]) -> Iterator[Row]:
 
     Metrics are over the `n` utterances with a prediction; `failed` are the others. `r2_pearson_n`:
     on how many of them `r2_pearson` exists (docs/metrics.md). `by_bootstrap` names the metrics
-    whose bounds are no jackknife's; `reason` says which have none, and why.
+    whose bounds are not the jackknife's; `reason` says which have none, and why.
     """
     truths = measures.truths
     for column in columns:
         correlated = np.zeros(len(truths.ids), dtype=bool)
-        correlated[column.made] = ~np.isnan(
-            r2_pearson(truths.truth[column.made], column.predicted[column.made])
+        correlated[column.has_prediction] = ~np.isnan(
+            r2_pearson(truths.truth[column.has_prediction], column.predicted[column.has_prediction])
         )
         filled = _failed_as_uniform(measures, column)
         for level, inside in truths.inside().items():
-            scored = inside & column.made
+            scored = inside & column.has_prediction
             speakers = measures.speakers(scored)
-            found = measures.values(column, level, scored)
-            found = found | {UNIFORM_FOR_FAILED: filled(level, inside, found)}
+            values = measures.values(column, level, scored)
+            values = values | {UNIFORM_FOR_FAILED: filled(level, inside, values)}
             row: Row = {
                 "corpus": column.corpus,
                 "model": column.model,
@@ -143,7 +143,7 @@ def result_rows(measures: Measures, columns: Sequence[Column]) -> Iterator[Row]:
                 "control": column.control,
                 "level": level,
                 "n": int(scored.sum()),
-                "failed": int((inside & ~column.made).sum()),
+                "failed": int((inside & ~column.has_prediction).sum()),
                 "candidates": int(column.candidates[inside].sum()),
                 "unparsed": int(column.unparsed[inside].sum()),
                 "unscored": int(column.unscored[inside].sum()),
@@ -151,24 +151,24 @@ def result_rows(measures: Measures, columns: Sequence[Column]) -> Iterator[Row]:
                 "g_eff": speakers.effective,
                 "r2_pearson_n": int(correlated[scored].sum()),
             }
-            for name, sure in found.items():
+            for name, sure in values.items():
                 row |= {name: sure.value, f"{name}_low": sure.low, f"{name}_high": sure.high}
-            by_bootstrap = [n for n, sure in found.items() if sure.method == BOOTSTRAP]
-            row |= {"by_bootstrap": ", ".join(by_bootstrap), "reason": _reasons(found)}
+            by_bootstrap = [n for n, sure in values.items() if sure.method == BOOTSTRAP]
+            row |= {"by_bootstrap": ", ".join(by_bootstrap), "reason": _reasons(values)}
             yield row
 
 
-def _reasons(found: Mapping[str, Sure]) -> str:
+def _reasons(values: Mapping[str, Sure]) -> str:
     """Which metrics have no interval, and why: "kl_nats (the value is infinite)"."""
     names: dict[str, list[str]] = {}
-    for name, sure in found.items():
+    for name, sure in values.items():
         if sure.reason:
             names.setdefault(sure.reason, []).append(name)
-    told = {
-        reason: "every metric" if len(own) == len(found) else ", ".join(own)
+    words = {
+        reason: "every metric" if len(own) == len(values) else ", ".join(own)
         for reason, own in names.items()
     }
-    return "; ".join(f"{own} ({reason})" for reason, own in told.items())
+    return "; ".join(f"{own} ({reason})" for reason, own in words.items())
 
 
 def _failed_as_uniform(
@@ -179,11 +179,11 @@ def _failed_as_uniform(
     labels = measures.truths.truth.shape[1]
     parts: list[tuple[Array, dict[str, slice]]] = []
 
-    def filled(level: str, inside: Bools, found: Mapping[str, Sure]) -> Sure:
-        if column.made[inside].all():
-            return found[js.name]
+    def filled(level: str, inside: Bools, values: Mapping[str, Sure]) -> Sure:
+        if column.has_prediction[inside].all():
+            return values[js.name]
         if not parts:
-            whole = np.where(column.made[:, None], column.predicted, 1 / labels)
+            whole = np.where(column.has_prediction[:, None], column.predicted, 1 / labels)
             parts.append(statistics_of((js,), measures.truths.truth, whole))
         statistics, places = parts[0]
         return measures.of((js,), statistics[inside], places, level, inside)[js.name]
@@ -206,9 +206,9 @@ def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
     members = {family: family.members(strategies) for family in FAMILIES}
     for a, b in _pairs(columns):
         for level, inside in truths.inside().items():
-            both = inside & a.made & b.made
+            both = inside & a.has_prediction & b.has_prediction
             speakers = measures.speakers(both)
-            for name, (found, p_method) in measures.differences(a, b, both).items():
+            for name, (estimate, p_method) in measures.differences(a, b, both).items():
                 family = next(
                     (
                         one
@@ -231,23 +231,23 @@ def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
                         "metric": name,
                         "better": metric(name).better,
                         "family": family.name if family else EXPLORATORY,
-                        "n": found.n,
-                        "failed_a": int((inside & ~a.made).sum()),
-                        "failed_b": int((inside & ~b.made).sum()),
+                        "n": estimate.n,
+                        "failed_a": int((inside & ~a.has_prediction).sum()),
+                        "failed_b": int((inside & ~b.has_prediction).sum()),
                         "speakers": len(speakers.counts),
                         "g_eff": speakers.effective,
-                        "difference": found.value,
-                        "low": found.low,
-                        "high": found.high,
+                        "difference": estimate.value,
+                        "low": estimate.low,
+                        "high": estimate.high,
                         "method": JACKKNIFE,
-                        "p": found.p,
+                        "p": estimate.p,
                         "p_method": p_method,
                         "p_holm": math.nan,
-                        "detectable": detectable(found),
+                        "detectable": detectable(estimate),
                         "detectable_family": (
-                            detectable(found, family.size) if family else math.nan
+                            detectable(estimate, family.size) if family else math.nan
                         ),
-                        "reason": found.reason,
+                        "reason": estimate.reason,
                     }
                 )
     for family in FAMILIES:
@@ -258,7 +258,7 @@ def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
 
 
 def _holm(p: Sequence[float], size: int) -> list[float]:
-    """Holm-adjusted p of a family of `size`: one that was not made counts as not estimable."""
+    """Holm-adjusted p of a family of `size`: a missing comparison counts as not estimable."""
     return holm([*p, *[math.nan] * (size - len(p))])[: len(p)].tolist()
 
 
@@ -283,10 +283,13 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
         and (row["level"], row["metric"]) == (ALL, "js_divergence_bits")
     ]
     adjusted = _holm([row["p"] for row in cells], len(cells))
-    for found, p_holm in zip(cells, adjusted, strict=True):
-        own = by_name[(found["corpus"], found["model"], found["a"], NO_CONTROL)]
-        without = by_name[(found["corpus"], found["model"], found["b"], found["b_control"])]
-        both, one_failed = own.made & without.made, own.made ^ without.made
+    for cell, p_holm in zip(cells, adjusted, strict=True):
+        own = by_name[(cell["corpus"], cell["model"], cell["a"], NO_CONTROL)]
+        without = by_name[(cell["corpus"], cell["model"], cell["b"], cell["b_control"])]
+        both, one_failed = (
+            own.has_prediction & without.has_prediction,
+            own.has_prediction ^ without.has_prediction,
+        )
         truth = truths.truth[both]
         apart = np.abs(own.predicted[both] - without.predicted[both]).max(axis=1, initial=0.0)
         unchanged = _mean((apart <= SAME).astype(float))
@@ -294,7 +297,7 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
             _mean(js_divergence_bits(truth, one.predicted[both])) for one in (own, without)
         )
         heard = "not shown"
-        if -found["difference"] > 0 and p_holm < CALLED and not -found["high"] <= 0:
+        if -cell["difference"] > 0 and p_holm < CALLED and not -cell["high"] <= 0:
             heard = "yes"
         elif unchanged == 1 and not one_failed.any():
             heard = "no"
@@ -305,23 +308,23 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
                 "strategy": own.strategy,
                 "control": without.control,
                 "n": int(both.sum()),
-                "failed_clip": int((~own.made).sum()),
-                "failed_control": int((~without.made).sum()),
-                "speakers": found["speakers"],
-                "g_eff": found["g_eff"],
+                "failed_clip": int((~own.has_prediction).sum()),
+                "failed_control": int((~without.has_prediction).sum()),
+                "speakers": cell["speakers"],
+                "g_eff": cell["g_eff"],
                 "js_bits_with_clip": clip,
                 "js_bits_under_control": control,
-                "difference": -found["difference"],
-                "low": -found["high"],
-                "high": -found["low"],
-                "method": found["method"],
-                "p": found["p"],
-                "p_method": found["p_method"],
+                "difference": -cell["difference"],
+                "low": -cell["high"],
+                "high": -cell["low"],
+                "method": cell["method"],
+                "p": cell["p"],
+                "p_method": cell["p_method"],
                 "p_holm": p_holm,
-                "detectable": found["detectable"],
+                "detectable": cell["detectable"],
                 "unchanged": unchanged,
                 "heard": heard,
-                "reason": found["reason"] or _too_few(found["speakers"], len(cells)),
+                "reason": cell["reason"] or _too_few(cell["speakers"], len(cells)),
             }
         )
     return rows
@@ -398,21 +401,21 @@ def draw_rows(
     tallies: by question, of its answers and of the verifier's scores of them.
     """
     model, corpus = unit
-    found: dict[tuple[str, ...], Tally] = {}
+    by_question: dict[tuple[str, ...], Tally] = {}
     for question in study.questions:
         if question.unit != unit:
             continue
         answers, scores = tallies[question.name]
         kind, count = question.decoding.kind, question.decoding.count
         decoding = kind if kind == "greedy" else f"{kind}({count})"
-        found[("answer", question.prompt_id, decoding, question.audio)] = answers
+        by_question[("answer", question.prompt_id, decoding, question.audio)] = answers
         if question.judged:
             asked = (f"score by {study.judges[model]}", question.judge, "greedy", question.audio)
-            found[asked] = found.get(asked, Tally()) + scores
+            by_question[asked] = by_question.get(asked, Tally()) + scores
     heads = ("purpose", "prompt", "decoding", "audio")
     return [
         {"corpus": corpus, "model": model, **dict(zip(heads, asked, strict=True)), **vars(tally)}
-        for asked, tally in sorted(found.items())
+        for asked, tally in sorted(by_question.items())
     ]
 
 

@@ -33,12 +33,12 @@ class Truths:
         """Which utterances are of each level: `all`, low, medium and high always, clear-cut where
         there are any.
         """
-        found = {ALL: np.ones(len(self.ids), dtype=bool)}
+        masks = {ALL: np.ones(len(self.ids), dtype=bool)}
         for level in (*votes_to.LEVELS, votes_to.CLEAR_CUT):
             here = self.levels == level
             if here.any() or level in votes_to.LEVELS:
-                found[level] = here
-        return found
+                masks[level] = here
+        return masks
 
 
 def truths_of(study: Study, corpus: str) -> Truths:

@@ -76,13 +76,13 @@ def verifier_rows(evidence: Evidence) -> tuple[list[Row], dict[str, Judged]]:
         known = ~np.isnan(scores) & ~np.isnan(quality)
         scores, quality = (np.where(known, one, np.nan) for one in (scores, quality))
         head = {**evidence.name, "judge": judge, "question": question.name}
-        for name, candidate, found in _found(evidence.clusters, scores, quality):
-            rows.append({**head, "quantity": name, "candidate": candidate, **long(found)})
+        for name, candidate, estimate in _estimates(evidence.clusters, scores, quality):
+            rows.append({**head, "quantity": name, "candidate": candidate, **long(estimate)})
         judged[question.name] = Judged(judge, _mean(scores), _mean(quality))
     return rows, judged
 
 
-def _found(
+def _estimates(
     clusters: Clusters, scores: Array, quality: Array
 ) -> list[tuple[str, int | str, Estimate]]:
     pairs = _pairs(scores, quality)
@@ -93,7 +93,7 @@ def _found(
     ties = clusters.of(
         np.stack([pairs["tied"], pairs["every"]], axis=1), pairs["every"] > 0, _ratio
     )
-    found: list[tuple[str, int | str, Estimate]] = [
+    estimates: list[tuple[str, int | str, Estimate]] = [
         ("concordance", "", _or(concordance, NO_PAIRS)),
         ("kendall_tau_b", "", _or(tau, NO_TAU)),
         ("tied_pairs", "", _or(ties, ONE_CANDIDATE)),
@@ -101,16 +101,16 @@ def _found(
     several = np.asarray((~np.isnan(scores)).sum(axis=1) > 1)
     for name, values in (("order_slope", scores), ("order_slope_js", quality)):
         slope = clusters.of(_slope_statistics(values), several, _ratio)
-        found.append((name, "", _or(slope, ONE_CANDIDATE)))
+        estimates.append((name, "", _or(slope, ONE_CANDIDATE)))
     for place in range(scores.shape[1]):
         one = clusters.mean(scores[:, place])
-        found.append(("mean_score", place + 1, _or(one, "no such candidate has a score")))
-    return found
+        estimates.append(("mean_score", place + 1, _or(one, "no such candidate has a score")))
+    return estimates
 
 
-def _or(found: Estimate, reason: str) -> Estimate:
-    """The estimate, with a reason in better words where it is made of no utterance."""
-    return found if found.n else found._replace(reason=reason)
+def _or(estimate: Estimate, reason: str) -> Estimate:
+    """The estimate; with a clearer reason where it rests on no utterance."""
+    return estimate if estimate.n else estimate._replace(reason=reason)
 
 
 def _ratio(sums: Array) -> Array:
@@ -197,16 +197,16 @@ def self_preference_rows(
                     stands = own.judge in judged and question in judged[own.judge]
                     if stands and judged[own.judge][question].judge == own.judge:
                         continue
-                    found = unknown(OTHER_JUDGE.format(judge=own.judge))
+                    estimate = unknown(OTHER_JUDGE.format(judge=own.judge))
                 elif not others:
-                    found = unknown(ONE_JUDGE.format(judge=own.judge))
+                    estimate = unknown(ONE_JUDGE.format(judge=own.judge))
                 else:
                     theirs = _mean(np.stack([getattr(one, name) for one in others], axis=1))
-                    found = _or(
+                    estimate = _or(
                         clusters.mean(getattr(own, name) - theirs),
                         "no clip has scores of both",
                     )
                 quantity = f"self_preference_{'js' if name == 'quality' else name}"
                 head = {"corpus": corpus, "model": model, "judge": own.judge, "question": question}
-                rows.append({**head, "quantity": quantity, "candidate": "", **long(found)})
+                rows.append({**head, "quantity": quantity, "candidate": "", **long(estimate)})
     return rows

@@ -11,7 +11,7 @@ ADVICE = {
 """By words of the reason."""
 
 
-def advised(said: str) -> str:
+def advised(reason: str) -> str:
     """The reason with what to do about it, where that is known."""
-    do = next((do for words, do in ADVICE.items() if words in said), "")
-    return f"{said}; {do}" if do else said
+    do = next((do for words, do in ADVICE.items() if words in reason), "")
+    return f"{reason}; {do}" if do else reason

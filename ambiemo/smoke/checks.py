@@ -35,7 +35,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Told:
+class Evidence:
     """What a model was asked and what it answered.
 
     labels        of the corpus that the clips are from
@@ -61,24 +61,24 @@ class Check:
     asks: str
     needs: str
     probes: tuple[str, ...]
-    judge: Callable[[Told], Finding]
+    judge: Callable[[Evidence], Finding]
 
 
-def judged(check: Check, told: Told) -> Finding:
+def judged(check: Check, evidence: Evidence) -> Finding:
     """What a check says, or why it was skipped."""
-    if check.needs and check.needs not in told.able:
+    if check.needs and check.needs not in evidence.able:
         return Finding("skipped", f"the model cannot: {check.needs}")
-    if lacking := [name for name in check.probes if not told.answers.get(name)]:
+    if lacking := [name for name in check.probes if not evidence.answers.get(name)]:
         return Finding("skipped", f"nothing was drawn: {', '.join(lacking)}")
-    return check.judge(told)
+    return check.judge(evidence)
 
 
 # --- the checks ---
 
 
-def answered(told: Told) -> Finding:
+def answered(evidence: Evidence) -> Finding:
     """Every draw brought an answer."""
-    every = [answer for answers in told.answers.values() for answer in answers]
+    every = [answer for answers in evidence.answers.values() for answer in answers]
     reasons = Counter(" ".join(one.failure.split()) for one in every if one.failure)
     if reasons:
         reason, _ = reasons.most_common(1)[0]
@@ -86,11 +86,11 @@ def answered(told: Told) -> Finding:
     return Finding("ok", f"{len(every)} draws")
 
 
-def hears(told: Told) -> Finding:
+def hears(evidence: Evidence) -> Finding:
     """The clip, silence and another clip do not all get the same answer."""
-    if told.engine == "null":
+    if evidence.engine == "null":
         return Finding("skipped", "engine null hears nothing")
-    pairs = _pairs(told, "greedy", "silence")
+    pairs = _pairs(evidence, "greedy", "silence")
     clips, silent = [one for one, _ in pairs], [other for _, other in pairs]
     if not pairs:
         return Finding("skipped", "no clip has both answers")
@@ -112,14 +112,16 @@ def hears(told: Told) -> Finding:
     )
 
 
-def parses(told: Told) -> Finding:
+def parses(evidence: Evidence) -> Finding:
     """At least half of the answers in words can be read as a distribution."""
     texts = [
         (
             one.text,
-            told.labels_of.get(name.split(":")[1], told.labels) if ":" in name else told.labels,
+            evidence.labels_of.get(name.split(":")[1], evidence.labels)
+            if ":" in name
+            else evidence.labels,
         )
-        for name, answers in told.answers.items()
+        for name, answers in evidence.answers.items()
         if name in SPOKEN or name.startswith("plan:")
         for answer in answers
         if not answer.failure and answer.decoding.kind != "forced"
@@ -132,17 +134,19 @@ def parses(told: Told) -> Finding:
         for text, labels in texts
         if parse_candidate(text, labels, "greedy").verdict == "unparsed"
     ]
-    said = f"{len(texts) - len(lost)} of {len(texts)} answers are read as a distribution"
+    summary = f"{len(texts) - len(lost)} of {len(texts)} answers are read as a distribution"
     if len(texts) - len(lost) >= HALF * len(texts):
-        return Finding("ok", said)
-    return Finding("failed", f"{said}, expected half at least; one that is not: {lost[0][:80]!a}")
+        return Finding("ok", summary)
+    return Finding(
+        "failed", f"{summary}, expected half at least; one that is not: {lost[0][:80]!a}"
+    )
 
 
-def nested(told: Told) -> Finding:
+def nested(evidence: Evidence) -> Finding:
     """The few samples are the first of the many."""
-    if not told.takes_seed:
+    if not evidence.takes_seed:
         return Finding("skipped", "the server takes no seed, so samples differ from run to run")
-    pairs = _pairs(told, "few", "many")
+    pairs = _pairs(evidence, "few", "many")
     if not pairs:
         return Finding("skipped", "no clip has both answers")
     few, many = (len(one.candidates) for one in pairs[0])
@@ -158,44 +162,44 @@ def nested(told: Told) -> Finding:
     )
 
 
-def repeats(told: Told) -> Finding:
+def repeats(evidence: Evidence) -> Finding:
     """Greedy decoding says the same again."""
-    return _as_before(told, "greedy", "again", "asked twice")
+    return _as_before(evidence, "greedy", "again", "asked twice")
 
 
-def together(told: Told) -> Finding:
+def together(evidence: Evidence) -> Finding:
     """A batch answers as its members do alone."""
-    return _as_before(told, "greedy", "alone", "in a batch and alone")
+    return _as_before(evidence, "greedy", "alone", "in a batch and alone")
 
 
-def likelihoods(told: Told) -> Finding:
+def likelihoods(evidence: Evidence) -> Finding:
     """Every candidate has a finite log-likelihood, 0 at most."""
-    found = [
+    values = [
         one.log_likelihood
         for name in ("greedy", "few", "beams")
-        for answer in told.answers.get(name, ())
+        for answer in evidence.answers.get(name, ())
         for one in answer.candidates
     ]
-    wrong = [one for one in found if one is None or not math.isfinite(one) or one > SAME_NATS]
-    if not found:
+    wrong = [one for one in values if one is None or not math.isfinite(one) or one > SAME_NATS]
+    if not values:
         return Finding("skipped", "no answer came")
     if wrong:
         return Finding(
             "failed",
-            f"{len(wrong)} of {len(found)} candidates have no log-likelihood, or one above 0: {wrong[0]}",
+            f"{len(wrong)} of {len(values)} candidates have no log-likelihood, or one above 0: {wrong[0]}",
         )
-    return Finding("ok", f"{len(found)} candidates, {min(found):.1f} to {max(found):.1f} nats")  # type: ignore[type-var,str-format]
+    return Finding("ok", f"{len(values)} candidates, {min(values):.1f} to {max(values):.1f} nats")  # type: ignore[type-var,str-format]
 
 
-def sorted_beams(told: Told) -> Finding:
+def sorted_beams(evidence: Evidence) -> Finding:
     """As many beams as asked for, the likeliest first, no two alike."""
-    for answer in _came(told, "beams"):
+    for answer in _came(evidence, "beams"):
         each = [one.log_likelihood or 0.0 for one in answer.candidates]
         if len(each) != answer.decoding.count:
             return Finding("failed", f"{len(each)} beams, expected {answer.decoding.count}")
         if any(one < other - SAME_NATS for one, other in pairwise(each)):
             return Finding("failed", f"beams are not sorted by log-likelihood: {each}")
-    came = _came(told, "beams")
+    came = _came(evidence, "beams")
     return (
         Finding("ok", f"{came[0].decoding.count} beams, the likeliest first")
         if came
@@ -203,27 +207,27 @@ def sorted_beams(told: Told) -> Finding:
     )
 
 
-def forces(told: Told) -> Finding:
+def forces(evidence: Evidence) -> Finding:
     """Every label has its log-probability, in the labels' order."""
-    for answer in _came(told, "forced"):
-        if tuple(_texts(answer)) != told.labels:
-            return Finding("failed", f"labels {_texts(answer)}, expected {list(told.labels)}")
+    for answer in _came(evidence, "forced"):
+        if tuple(_texts(answer)) != evidence.labels:
+            return Finding("failed", f"labels {_texts(answer)}, expected {list(evidence.labels)}")
         if not all(math.isfinite(one.log_likelihood or 0.0) for one in answer.candidates):
             return Finding("failed", "a label has a log-probability that is not finite")
-    return Finding("ok", f"{len(told.labels)} labels")
+    return Finding("ok", f"{len(evidence.labels)} labels")
 
 
-def judges(told: Told) -> Finding:
+def judges(evidence: Evidence) -> Finding:
     """At least half of the verifier's answers can be read as a score."""
-    texts = [one.text for answer in _came(told, "judged") for one in answer.candidates]
+    texts = [one.text for answer in _came(evidence, "judged") for one in answer.candidates]
     if not texts:
         return Finding("skipped", "no answer came")
     scores = [parse_score(text).score for text in texts]
     read = [one for one in scores if one is not None]
-    said = f"{len(read)} of {len(texts)} answers are read as a score"
+    summary = f"{len(read)} of {len(texts)} answers are read as a score"
     if len(read) < HALF * len(texts):
-        return Finding("failed", f"{said}; one that is not: {texts[scores.index(None)][:80]!a}")
-    return Finding("ok", said)
+        return Finding("failed", f"{summary}; one that is not: {texts[scores.index(None)][:80]!a}")
+    return Finding("ok", summary)
 
 
 # fmt: off
@@ -259,37 +263,37 @@ def agree(ours: Mapping[str, Sequence[Answer]], theirs: Mapping[str, Sequence[An
             for candidate in one.candidates:
                 if twin := by_text.get(candidate.text):
                     apart = max(apart, _apart(candidate, twin))
-    said = f"the same text for {same} of {texts} answers, log-likelihoods within {apart:.2g} nat per token"
+    summary = f"the same text for {same} of {texts} answers, log-likelihoods within {apart:.2g} nat per token"
     if same < HALF * texts or apart > BOUND_NATS:
         return Finding(
-            "failed", f"differs from engine transformers: {said}; {BOUND_NATS:g} is allowed"
+            "failed", f"differs from engine transformers: {summary}; {BOUND_NATS:g} is allowed"
         )
-    return Finding("ok", said)
+    return Finding("ok", summary)
 
 
 def all_of(findings: Iterable[Finding]) -> Finding:
     """Several findings as one: failed where one failed, with its line; else what the good ones
     saw.
     """
-    told = list(findings)
-    if failed := [one.said for one in told if one.verdict == "failed"]:
+    every = list(findings)
+    if failed := [one.said for one in every if one.verdict == "failed"]:
         return Finding("failed", "; ".join(failed))
-    good = [one.said for one in told if one.verdict == "ok"]
+    good = [one.said for one in every if one.verdict == "ok"]
     if not good:
-        return Finding("skipped", "; ".join(dict.fromkeys(one.said for one in told)))
+        return Finding("skipped", "; ".join(dict.fromkeys(one.said for one in every)))
     return Finding("ok", "; ".join(good))
 
 
 # --- what the checks look at ---
 
 
-def _came(told: Told, name: str) -> list[Answer]:
-    return [one for one in told.answers.get(name, ()) if not one.failure and one.candidates]
+def _came(evidence: Evidence, name: str) -> list[Answer]:
+    return [one for one in evidence.answers.get(name, ()) if not one.failure and one.candidates]
 
 
-def _pairs(told: Told, first: str, second: str) -> list[tuple[Answer, Answer]]:
+def _pairs(evidence: Evidence, first: str, second: str) -> list[tuple[Answer, Answer]]:
     """The clips that have both answers."""
-    both = zip(told.answers[first], told.answers[second], strict=False)
+    both = zip(evidence.answers[first], evidence.answers[second], strict=False)
     return [(one, other) for one, other in both if one.candidates and other.candidates]
 
 
@@ -310,12 +314,12 @@ def _apart(one: Candidate, other: Candidate) -> float:
     return abs(one.log_likelihood - other.log_likelihood) / max(one.tokens, other.tokens, 1)
 
 
-def _as_before(told: Told, first: str, second: str, how: str) -> Finding:
-    if told.engine == "null":
+def _as_before(evidence: Evidence, first: str, second: str, how: str) -> Finding:
+    if evidence.engine == "null":
         return Finding("skipped", "engine null answers by the draw's seed alone")
-    pairs = _pairs(told, first, second)
+    pairs = _pairs(evidence, first, second)
     if not pairs:
         return Finding("skipped", "no clip has both answers")
     same = sum(_texts(one) == _texts(other) for one, other in pairs)
-    said = f"the same answer {how} for {same} of {len(pairs)} clips"
-    return Finding("ok" if same >= HALF * len(pairs) else "failed", said)
+    summary = f"the same answer {how} for {same} of {len(pairs)} clips"
+    return Finding("ok" if same >= HALF * len(pairs) else "failed", summary)

@@ -12,7 +12,7 @@ from ambiemo.plan import sharing
 from ambiemo.plan.expand import Expanded, expand
 from ambiemo.plan.schema import Plan, check, read
 from ambiemo.smoke.advice import advised
-from ambiemo.smoke.checks import CHECKS, Finding, Told, judged
+from ambiemo.smoke.checks import CHECKS, Evidence, Finding, judged
 from ambiemo.smoke.probes import PROBES, asked, judgements
 from ambiemo.terminal import Facts, Part
 
@@ -110,31 +110,33 @@ def _card(expanded: Expanded, model: str, ceiling: float) -> Card:
     options = dict(entry.options)
     if engine == "openai" and spec.price is not None:
         options["max_dollars"] = ceiling
-    told: dict[str, Sequence[Answer]] = {}
+    by_probe: dict[str, Sequence[Answer]] = {}
     loaded_s, stopped = 0.0, ""
     try:
         with in_this_process(spec, engine, options) as asker:
             loaded_s = asker.loaded.seconds
             clips = list(sharing.distinct(expanded.corpora["tiny"].utterances))
             for probe in PROBES:
-                told |= asked(asker, [probe.name], expanded, model, "tiny", clips)
+                by_probe |= asked(asker, [probe.name], expanded, model, "tiny", clips)
             if "verifier" in spec.can(engine):
-                told["judged"] = judgements(asker, told["greedy"], expanded, model, "tiny", clips)
+                by_probe["judged"] = judgements(
+                    asker, by_probe["greedy"], expanded, model, "tiny", clips
+                )
     except AmbiemoError as error:
         stopped = str(error)
     findings = {}
     if stopped:
-        findings["loads" if not told else "goes on"] = Finding("failed", advised(stopped))
-    seen = Told(
+        findings["loads" if not by_probe else "goes on"] = Finding("failed", advised(stopped))
+    seen = Evidence(
         engine,
         expanded.corpora["tiny"].labels,
         spec.can(engine),
         spec.accepts.seed or engine != "openai",
-        answers=told,
+        answers=by_probe,
     )
-    if told:
+    if by_probe:
         findings |= {one.name: judged(one, seen) for one in CHECKS}
-    spent = sum(one.extra.get("dollars", 0.0) for answers in told.values() for one in answers)
+    spent = sum(one.extra.get("dollars", 0.0) for answers in by_probe.values() for one in answers)
     return Card(
         **facts, loaded_s=loaded_s, dollars=spent if spec.price else None, findings=findings
     )

@@ -106,14 +106,14 @@ class Journey:
     def options(self, model: str) -> dict[str, Any]:
         """The plan's options of a model, with a journal of the test's own and the ceiling."""
         entry, spec = self.expanded.entry(model), self.expanded.specs[model]
-        told = {name: value for name, value in entry.options.items() if name != "journal"}
+        options = {name: value for name, value in entry.options.items() if name != "journal"}
         if self.kind(model) == "remote":
-            told["journal"] = str((self.folder / "paid" / model).resolve())
-            told["attempts"] = min(told.get("attempts", 3), 3)
-            told.pop("max_dollars", None)
+            options["journal"] = str((self.folder / "paid" / model).resolve())
+            options["attempts"] = min(options.get("attempts", 3), 3)
+            options.pop("max_dollars", None)
             if spec.price is not None:
-                told["max_dollars"] = max(self.ceiling - self.spent, 0.0)
-        return told
+                options["max_dollars"] = max(self.ceiling - self.spent, 0.0)
+        return options
 
 
 @dataclass(frozen=True)
@@ -262,10 +262,10 @@ def _while_loaded(journey: Journey, model: str, steps: list[Step]) -> Iterator[L
 def _one(journey: Journey, step: Step, model: str, run: Callable[[], Finding]) -> Iterator[Line]:
     reason = _left_out(journey, step, model)
     began = time.monotonic()
-    found = Finding("skipped", reason) if reason else _guarded(run)
-    if found.verdict == "failed" and step.is_fatal:
+    finding = Finding("skipped", reason) if reason else _guarded(run)
+    if finding.verdict == "failed" and step.is_fatal:
         journey.dead[model] = f"it failed at step {step.number}"
-    yield _line(step, model, found, time.monotonic() - began)
+    yield _line(step, model, finding, time.monotonic() - began)
 
 
 def _whole(journey: Journey, step: Step) -> Iterator[Line]:
@@ -274,8 +274,8 @@ def _whole(journey: Journey, step: Step) -> Iterator[Line]:
         return
     began = time.monotonic()
     try:
-        for subject, found in step.run(journey):
-            yield _line(step, subject, found, time.monotonic() - began)
+        for subject, finding in step.run(journey):
+            yield _line(step, subject, finding, time.monotonic() - began)
             began = time.monotonic()
     except Exception as error:
         yield _line(step, "", Finding("failed", _why(error)), time.monotonic() - began)
@@ -305,10 +305,10 @@ def _left_out(journey: Journey, step: Step, model: str) -> str:
     return journey.dead.get(model, "")
 
 
-def _line(step: Step, subject: str, found: Finding, seconds: float = 0.0) -> Line:
-    told = advised(found.said) if found.verdict == "failed" else found.said
-    said = shown(" ".join(told.split()), LONGEST)
-    return Line(step.number, step.title, subject, found.verdict, said, round(seconds, 2))
+def _line(step: Step, subject: str, finding: Finding, seconds: float = 0.0) -> Line:
+    text = advised(finding.said) if finding.verdict == "failed" else finding.said
+    message = shown(" ".join(text.split()), LONGEST)
+    return Line(step.number, step.title, subject, finding.verdict, message, round(seconds, 2))
 
 
 def fails(lines: list[Line]) -> bool:
@@ -328,14 +328,14 @@ def verdict(lines: list[Line], journey: Journey) -> str:
 
 def as_json(lines: list[Line], journey: Journey) -> str:
     """The whole test as one object."""
-    told = {
+    content = {
         "plan": journey.plan.name,
         "fails": sum(line.verdict == "failed" for line in lines),
         "dollars": round(journey.spent, 4),
         "ceiling": journey.ceiling,
         "lines": [asdict(line) for line in lines],
     }
-    return json.dumps(told, indent=2)
+    return json.dumps(content, indent=2)
 
 
 def asked(journey: Journey) -> list[str]:

@@ -86,16 +86,16 @@ def asked(
 ) -> dict[str, list[Answer]]:
     """The answers to some probes, by name; probes that the model cannot answer are left out."""
     able = expanded.specs[model].can(expanded.engine(model))
-    found: dict[str, list[Answer]] = {}
+    by_probe: dict[str, list[Answer]] = {}
     for name in names:
         probe = NAMED[name]
         if probe.needs and probe.needs not in able:
             continue
         draws = draws_of(probe, expanded, model, corpus, clips, many)
-        found[name] = (
+        by_probe[name] = (
             [answer for draw in draws for answer in ask([draw])] if probe.alone else ask(draws)
         )
-    return found
+    return by_probe
 
 
 def judgements(
@@ -121,9 +121,9 @@ def judgements(
         labels=expanded.corpora[corpus].labels,
         max_tokens=expanded.plan.max_tokens.verifier,
     )
-    told = [
+    requests = [
         judging(draw, 0, [answer.candidates[0].text])
         for draw, answer in zip(draws, answers, strict=True)
         if answer.candidates
     ]
-    return ask(told) if told else []
+    return ask(requests) if requests else []

@@ -65,8 +65,8 @@ def room(what: str, needed_gib: float, free_gib: float | None) -> Finding:
     """Whether there is room: failed with both numbers, or ok; skipped where nobody tells."""
     if free_gib is None:
         return Finding("skipped", f"{what}: this machine does not tell how much is free")
-    said = f"{what}: {needed_gib:.2g} GiB needed, {free_gib:.3g} GiB free"
-    return Finding("ok" if needed_gib <= free_gib else "failed", said)
+    text = f"{what}: {needed_gib:.2g} GiB needed, {free_gib:.3g} GiB free"
+    return Finding("ok" if needed_gib <= free_gib else "failed", text)
 
 
 def memory_gib(now: int, utterances: int, columns: int, labels: int) -> float:

@@ -33,7 +33,7 @@ from ambiemo.plan.dry_run import costs
 from ambiemo.plan.expand import FAILED, Expanded, Missing, as_if_complete, left_out
 from ambiemo.plan.preflight import server_lacks
 from ambiemo.smoke import reckoning
-from ambiemo.smoke.checks import BY_NAME, Finding, Told, agree, all_of, judged
+from ambiemo.smoke.checks import BY_NAME, Evidence, Finding, agree, all_of, judged
 from ambiemo.smoke.journey import CLIPS, Journey, Step, asked
 from ambiemo.smoke.probes import MANY_PAID, NAMED, draws_of, judgements
 from ambiemo.smoke.probes import asked as answers_to
@@ -45,20 +45,20 @@ KILLED_CLIPS = 4
 Lines = Iterator[tuple[str, Finding]]
 
 
-def ok(said: str) -> Finding:
+def ok(message: str) -> Finding:
     """A finding that nothing is wrong."""
-    return Finding("ok", said)
+    return Finding("ok", message)
 
 
-def failed(said: str) -> Finding:
+def failed(message: str) -> Finding:
     """A finding that something would fail."""
-    return Finding("failed", said)
+    return Finding("failed", message)
 
 
-def told_of(journey: Journey, model: str, answers: dict[str, Sequence[Answer]]) -> Told:
+def evidence_of(journey: Journey, model: str, answers: dict[str, Sequence[Answer]]) -> Evidence:
     """What the checks look at."""
     spec, engine = journey.few.specs[model], journey.few.engine(model)
-    return Told(
+    return Evidence(
         engine,
         journey.few.corpora[journey.corpus].labels,
         spec.can(engine),
@@ -68,9 +68,9 @@ def told_of(journey: Journey, model: str, answers: dict[str, Sequence[Answer]]) 
     )
 
 
-def checked(told: Told, *names: str) -> Finding:
+def checked(evidence: Evidence, *names: str) -> Finding:
     """Some checks of the table as one finding."""
-    return all_of(judged(BY_NAME[name], told) for name in names)
+    return all_of(judged(BY_NAME[name], evidence) for name in names)
 
 
 def clips_of(journey: Journey, most: int = CLIPS) -> list[Utterance]:
@@ -114,15 +114,17 @@ def nodes(journey: Journey) -> Lines:
 
 def _folders(journey: Journey) -> Lines:
     free = shutil.disk_usage(journey.folder).free / GIB
-    found = reckoning.room("disk of the store", reckoning.LEAST_DISK_GIB, free)
+    finding = reckoning.room("disk of the store", reckoning.LEAST_DISK_GIB, free)
     writable(journey.folder)
     cache = _cache()
     try:
         with tempfile.TemporaryFile(dir=cache):
             pass
     except OSError as error:
-        found = failed(f"cache {cache}: cannot write here: {error.strerror or error}; set HF_HOME")
-    yield "driver", found
+        finding = failed(
+            f"cache {cache}: cannot write here: {error.strerror or error}; set HF_HOME"
+        )
+    yield "driver", finding
 
 
 def _cache() -> Path:
@@ -150,22 +152,22 @@ def _decoded(name: str, root: str, utterances: list[Utterance]) -> Finding:
 def there(journey: Journey, model: str) -> Finding:
     """The model's server knows it, or its repositories and their parts can be read."""
     spec, entry = journey.expanded.specs[model], journey.expanded.entry(model)
-    found = [
+    problems = [
         (item.what, item.do)
         for item in journey.expanded.missing
         if item.id == model and item.kind != "corpus"
     ]
     if journey.kind(model) == "remote":
-        found = found or server_lacks(spec, entry.options)
+        problems = problems or server_lacks(spec, entry.options)
         seen = f"{spec.location()} is there"
     else:
-        found = found or unreadable(spec)
+        problems = problems or unreadable(spec)
         names = [name for name, _ in repositories(spec)] or [f"the files of {spec.id}"]
         seen = f"readable: {', '.join(names)}"
-    if not found:
+    if not problems:
         return ok(seen)
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return failed(f"{found[0][0]}; {found[0][1]}{more}")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return failed(f"{problems[0][0]}; {problems[0][1]}{more}")
 
 
 def fetched(journey: Journey, model: str) -> Finding:
@@ -186,16 +188,16 @@ def heard(journey: Journey, model: str) -> Finding:
     clips = clips_of(journey, 2)
     draws = draws_of(NAMED["greedy"], journey.few, model, journey.corpus, clips)
     draws += draws_of(NAMED["silence"], journey.few, model, journey.corpus, clips[:1])
-    made = journey.prepare(spec, engine, draws)
+    preparation = journey.prepare(spec, engine, draws)
     labels = journey.few.corpora[journey.corpus].labels
-    if render(prompt(spec, "direct"), labels)[:40] not in made.rendered:
+    if render(prompt(spec, "direct"), labels)[:40] not in preparation.rendered:
         return failed("the chat template drops the prompt")
-    if len(set(made.features)) < len(draws):
+    if len(set(preparation.features)) < len(draws):
         return failed(
             "two clips, or a clip and silence, give the same features: the model would not hear"
         )
     return ok(
-        f"{len(made.rendered)} characters rendered; {len(draws) - 1} clips and silence give {len(draws)} features"
+        f"{len(preparation.rendered)} characters rendered; {len(draws) - 1} clips and silence give {len(draws)} features"
     )
 
 
@@ -208,15 +210,17 @@ def api(journey: Journey, model: str) -> Finding:
     clips, corpus, options = clips_of(journey, PAID_CLIPS), journey.corpus, journey.options(model)
     try:
         with in_this_process(spec, engine, options) as asker:
-            told = answers_to(asker, ["greedy"], few, model, corpus, clips)
-            if all(one.failure for one in told["greedy"]):
-                return failed(told["greedy"][0].failure)
+            by_probe = answers_to(asker, ["greedy"], few, model, corpus, clips)
+            if all(one.failure for one in by_probe["greedy"]):
+                return failed(by_probe["greedy"][0].failure)
             first = asker.last.drawing_s
-            told |= answers_to(asker, ["silence"], few, model, corpus, clips)
+            by_probe |= answers_to(asker, ["silence"], few, model, corpus, clips)
             journey.latency[model] = max(min(first, asker.last.drawing_s), 1e-3)
-            told |= answers_to(asker, ["few", "many"], few, model, corpus, clips[:1], MANY_PAID)
+            by_probe |= answers_to(asker, ["few", "many"], few, model, corpus, clips[:1], MANY_PAID)
             if "verifier" in spec.can(engine):
-                told["judged"] = judgements(asker, told["greedy"], few, model, corpus, clips)
+                by_probe["judged"] = judgements(
+                    asker, by_probe["greedy"], few, model, corpus, clips
+                )
     finally:  # what a request that was lost on its way may have cost is in the journal too
         spent = Journal(options["journal"]).spent
         journey.spent += spent
@@ -225,15 +229,15 @@ def api(journey: Journey, model: str) -> Finding:
     sent = sum(max(len(one.candidates), 1) for one in every)
     journey.dollars[model] = spent / sent
     names = ("answers", "hears", "parses", "nested", "likelihoods", "judges")
-    found = checked(told_of(journey, model, dict(told)), *names)
-    if found.verdict == "failed":
-        return found
+    finding = checked(evidence_of(journey, model, dict(by_probe)), *names)
+    if finding.verdict == "failed":
+        return finding
     served = sorted({name for one in every for name in one.extra.get("served_model", [])})
     tokens = [one.tokens for answer in every for one in answer.candidates]
     cost = f"${spent:.4f}" if spec.price else "cost unknown: no price"
     return ok(
         f"served {', '.join(served) or 'no name'}: {sent} requests, {span(journey.latency[model])} each, "
-        f"{sum(tokens) / max(len(tokens), 1):.0f} tokens an answer, {cost}; {found.said}"
+        f"{sum(tokens) / max(len(tokens), 1):.0f} tokens an answer, {cost}; {finding.said}"
     )
 
 
@@ -245,52 +249,52 @@ def loads(journey: Journey, model: str, asker: Asker) -> Finding:
     one = asker.loaded
     most = max((q.decoding.count for q in _questions(journey.few, model)), default=1)
     place = "on a GPU" if one.on_gpu else "on the CPU; no GPU here"
-    said = f"loaded in {span(one.seconds)} {place}"
+    text = f"loaded in {span(one.seconds)} {place}"
     if one.free_gib is not None:
-        said += f"; {one.free_gib:.1f} GiB free after it"
+        text += f"; {one.free_gib:.1f} GiB free after it"
     if one.sequences is None:
-        return ok(f"{said}; no room is set aside for sequences")
-    said += f"; room for {one.sequences} sequences of the longest length"
+        return ok(f"{text}; no room is set aside for sequences")
+    text += f"; room for {one.sequences} sequences of the longest length"
     if one.sequences < most:
         return failed(
-            f"{said}, a draw of this plan has {most}; raise its memory, or lower max_model_len"
+            f"{text}, a draw of this plan has {most}; raise its memory, or lower max_model_len"
         )
-    return ok(said)
+    return ok(text)
 
 
 def decodings(journey: Journey, model: str, asker: Asker) -> Finding:
     """Eight clips by every decoding of the plan: no failure, half parsed, clip and silence differ."""
     few, corpus, clips = journey.few, journey.corpus, clips_of(journey)
-    told: dict[str, Sequence[Answer]] = dict(
+    by_probe: dict[str, Sequence[Answer]] = dict(
         answers_to(asker, ["greedy", "silence"], few, model, corpus, clips)
     )
     for question in _questions(few, model):
         draws = _draws(few, question)
         before = {draw.key for draw in draws} <= set(asker.kept)
         name = f"plan:{question.corpus}:{question.name}"
-        told[name] = asker(draws)
+        by_probe[name] = asker(draws)
         seconds = sum(_seconds(asker)) if not before else 0.0
-        _note(journey, question, told[name], seconds)
+        _note(journey, question, by_probe[name], seconds)
         if question.judged and few.verifier(model) == model:
             judge = sharing.judging(few, question)
             about = [
                 judge(draw, index, texts)
-                for draw, answer in zip(draws, told[name], strict=True)
+                for draw, answer in zip(draws, by_probe[name], strict=True)
                 for texts in [[one.text for one in answer.candidates[: question.judged]]]
                 for index in range(len(texts))
             ]
             if about:
                 verdicts = asker(about)
-                told["judged"] = [*told.get("judged", ()), *verdicts]
+                by_probe["judged"] = [*by_probe.get("judged", ()), *verdicts]
                 _note(journey, question, verdicts, sum(_seconds(asker)), "judged ")
-    if "judged" not in told and "verifier" in few.specs[model].can(few.engine(model)):
-        told["judged"] = judgements(asker, told["greedy"], few, model, corpus, clips)
-    found = checked(
-        told_of(journey, model, told), "answers", "hears", "parses", "likelihoods", "judges"
+    if "judged" not in by_probe and "verifier" in few.specs[model].can(few.engine(model)):
+        by_probe["judged"] = judgements(asker, by_probe["greedy"], few, model, corpus, clips)
+    finding = checked(
+        evidence_of(journey, model, by_probe), "answers", "hears", "parses", "likelihoods", "judges"
     )
-    if found.verdict == "failed":
-        return found
-    return replace(found, said=f"{len(_questions(few, model))} questions; {found.said}")
+    if finding.verdict == "failed":
+        return finding
+    return replace(finding, said=f"{len(_questions(few, model))} questions; {finding.said}")
 
 
 def parity(journey: Journey, model: str) -> Finding:
@@ -319,10 +323,10 @@ def samples(journey: Journey, model: str, asker: Asker) -> Finding:
     """
     few, corpus = journey.few, journey.corpus
     names = ["greedy", "few", "many", "alone", "again"]
-    told = answers_to(asker, names, few, model, corpus, clips_of(journey))
+    by_probe = answers_to(asker, names, few, model, corpus, clips_of(journey))
     if few.engine(model) == "vllm":
         answers_to(asker, ["greedy", "beams", "forced"], few, model, corpus, clips_of(journey, 2))
-    return checked(told_of(journey, model, dict(told)), "nested", "batch", "repeats")
+    return checked(evidence_of(journey, model, dict(by_probe)), "nested", "batch", "repeats")
 
 
 def speed(journey: Journey, model: str, asker: Asker) -> Finding:
@@ -579,12 +583,12 @@ def reckoned(journey: Journey) -> Lines:
             if not most[model].dollars
             else f", about ${part.dollars or 0:,.2f} (${most[model].dollars:,.2f} at most)"
         )
-        found = reckoning.ceiling(
+        finding = reckoning.ceiling(
             part.dollars, journey.expanded.entry(model).options.get("max_dollars")
         )
         yield (
             model,
-            found
+            finding
             or ok(
                 f"{sum(draws.values()):,} draws: {span(part.seconds)}{dollars}, {part.size / GIB:.2g} GiB of answers"
             ),

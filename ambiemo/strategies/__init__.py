@@ -107,7 +107,7 @@ class Strategy:
 
     @property
     def parts(self) -> dict[str, str]:
-        """What the strategy is made of, by name, besides the number of its candidates."""
+        """What the strategy is made of, by name, in addition to the number of its candidates."""
         return {
             "prompt": self.prompt,
             "decoding": self.decoding.kind,
@@ -122,7 +122,7 @@ class Strategy:
 
 
 PARTS = ("prompt", "decoding", "scorer", "aggregator")
-"""What a strategy is made of, besides the number of its candidates: keys of `Strategy.parts`."""
+"""Parts of a strategy, in addition to the number of its candidates: keys of `Strategy.parts`."""
 OWN = ("tau", "concentration", "epsilon")
 """Numbers that a strategy may have of its own: keys of `Strategy.own`."""
 

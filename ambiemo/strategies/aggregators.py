@@ -110,14 +110,14 @@ def dirichlet_mixture(
     expected = (digamma(total + 1) - row_sum(means * digamma(alpha + 1))) / LOG2
     mean = weighted_mean(np.where(counts[..., None], means, np.nan), weights)
     own_bits = exact_sum(share * entropy_bits(means))
-    made = ~np.isnan(mean).any(axis=-1)
+    known = ~np.isnan(mean).any(axis=-1)
     expected_bits = exact_sum(share * expected)
     parts = (
         expected_bits,
         np.maximum(own_bits - expected_bits, 0.0),
         np.maximum(entropy_bits(mean) - own_bits, 0.0),
     )
-    return Mixture(mean, *(np.where(made, part, np.nan) for part in parts))
+    return Mixture(mean, *(np.where(known, part, np.nan) for part in parts))
 
 
 def usable(distributions: Floats) -> np.ndarray:
@@ -141,7 +141,7 @@ def _pooled(share: Floats, distributions: Floats) -> Floats:
 class Aggregator:
     """A way to make one prediction of several candidates.
 
-    combine  the function; `reads` says what it takes besides the distributions
+    combine  the function; `reads` says what it takes in addition to the distributions
     reads    "nothing": each candidate counts once; "scores": of a scorer; "weights": made of a scorer's scores
     mixes    whether it is a Dirichlet mixture, with c and ε
     """

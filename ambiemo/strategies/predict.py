@@ -64,18 +64,20 @@ def predict(strategy: Strategy, candidates: Candidates, settings: Settings) -> P
             own(strategy.concentration, settings.concentration),
             own(strategy.epsilon, settings.epsilon),
         ]
-    made = strategy.aggregator.combine(distributions, *given)
+    answers = strategy.aggregator.combine(distributions, *given)
     bits = np.full((n, 3), np.nan)
-    if isinstance(made, Mixture):
-        bits = np.stack([made.expected_bits, made.spread_bits, made.disagreement_bits], axis=1)
-        made = made.mean
+    if isinstance(answers, Mixture):
+        bits = np.stack(
+            [answers.expected_bits, answers.spread_bits, answers.disagreement_bits], axis=1
+        )
+        answers = answers.mean
     return Predictions(
-        distributions=made,
+        distributions=answers,
         candidates=candidates.there.sum(axis=1),
         unparsed=(candidates.there & ~parsed).sum(axis=1),
         unscored=unscored,
         bits=bits,
-        failures=_failures(candidates, made),
+        failures=_failures(candidates, answers),
     )
 
 
@@ -89,12 +91,12 @@ def own(chosen: float | None, usual: float) -> float:
     return usual if chosen is None else chosen
 
 
-def _failures(candidates: Candidates, made: Floats) -> NDArray[np.object_]:
+def _failures(candidates: Candidates, answers: Floats) -> NDArray[np.object_]:
     """Why there is no prediction: the draw's own failure first, then what its candidates lack."""
     why = np.where(
         candidates.there.any(axis=1),
         np.where(candidates.parsed.any(axis=1), "no candidate has a score", "no candidate parsed"),
         "no candidates",
     ).astype(object)
-    why = np.where(np.isnan(made).any(axis=1), why, "")
+    why = np.where(np.isnan(answers).any(axis=1), why, "")
     return np.where(candidates.failures != "", candidates.failures, why)

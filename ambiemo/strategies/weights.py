@@ -54,12 +54,12 @@ def exact_sum(terms: Floats) -> Floats:
         total, off = _two_sum(total, ordered[..., place])
         lost, rest = _two_sum(lost, off)
         doubt = doubt | (rest != 0)
-    made = np.array(total + lost, order="C")
-    rows = np.flatnonzero(doubt & np.isfinite(made))
+    sums = np.array(total + lost, order="C")
+    rows = np.flatnonzero(doubt & np.isfinite(sums))
     if len(rows):
         terms_of = ordered.reshape(-1, ordered.shape[-1])[rows].tolist()
-        made.reshape(-1)[rows] = [math.fsum(row) for row in terms_of]
-    return made
+        sums.reshape(-1)[rows] = [math.fsum(row) for row in terms_of]
+    return sums
 
 
 def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:

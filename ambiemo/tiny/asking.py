@@ -16,8 +16,8 @@ from ambiemo.tiny.texts import LABELS
 
 def parsed(text: str) -> NDArray[np.float64] | None:
     """The distribution (K,) in an answer, as the benchmark reads it; None if it reads none."""
-    found = parse_distribution(text, LABELS).distribution
-    return None if found is None else np.array(found)
+    distribution = parse_distribution(text, LABELS).distribution
+    return None if distribution is None else np.array(distribution)
 
 
 def answers(

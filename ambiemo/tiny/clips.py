@@ -66,13 +66,13 @@ def remake(folder: Path = FOLDER) -> int:
         rows.append(row(item, samples, audio))
     lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows)
     durable.write(folder / "utterances.jsonl", lines.encode("utf-8"))
-    made = {
+    facts = {
         "synthesiser": speech.synthesiser(),
         "labels": list(texts.LABELS),
         "raters": raters.PANEL,
         "rate_hz": speech.RATE_HZ,
     }
-    durable.write(folder / "made.json", (json.dumps(made, indent=2) + "\n").encode("utf-8"))
+    durable.write(folder / "made.json", (json.dumps(facts, indent=2) + "\n").encode("utf-8"))
     return len(rows)
 
 

@@ -33,8 +33,10 @@ def filled(answers: Sequence[str]) -> tuple[NDArray[np.float64], int]:
     """Distributions (n, K) of the answers, uniform where one does not parse, and how many do
     not.
     """
-    found = [asking.parsed(text) for text in answers]
-    return np.array([UNIFORM if p is None else p for p in found]), sum(p is None for p in found)
+    distributions = [asking.parsed(text) for text in answers]
+    return np.array([UNIFORM if p is None else p for p in distributions]), sum(
+        p is None for p in distributions
+    )
 
 
 def stranger(speakers: Sequence[str]) -> NDArray[np.int64]:
@@ -63,17 +65,17 @@ def compared(
     interval, clustered on speaker.
     """
     one = metric(JS)
-    found: dict[str, Any] = {
+    table: dict[str, Any] = {
         "js_bits": _rounded(interval(one, truth, given, speakers, seed("tiny", "interval")))
     }
     for name, rival in rivals.items():
         value = interval(one, truth, rival, speakers, seed("tiny", "interval"))
         gain = paired(one, truth, rival, given, speakers, seed("tiny", "paired", name))
-        found[name] = {
+        table[name] = {
             "js_bits": round(value.value, 4),
             "minus_model": [round(x, 4) for x in (gain.difference, gain.low, gain.high)],
         }
-    return found
+    return table
 
 
 def direct_report(answers: Sequence[str]) -> dict[str, Any]:
@@ -196,12 +198,12 @@ def usefulness(alm: Any, proc: Any, work: Path) -> dict[str, Any]:
     import torch
 
     torch.manual_seed(seed("tiny", "samples") % 2**31)
-    said = [
+    samples = [
         asking.answers(alm, proc, mel, check.frames, model.prompt("direct"), sample=True)
         for _ in range(SAMPLES)
     ]
-    drawn = np.stack([filled(one)[0] for one in said], axis=1)  # (n, SAMPLES, K)
-    asked = [model.prompt("verifier", said[s][i]) for i in range(n) for s in range(SAMPLES)]
+    drawn = np.stack([filled(one)[0] for one in samples], axis=1)  # (n, SAMPLES, K)
+    asked = [model.prompt("verifier", samples[s][i]) for i in range(n) for s in range(SAMPLES)]
     answers = asking.answers(
         alm, proc, np.repeat(mel, SAMPLES, 0), np.repeat(check.frames, SAMPLES), asked
     )

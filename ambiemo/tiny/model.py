@@ -46,12 +46,12 @@ def phrases() -> tuple[str, ...]:
 
     Any other text is still encoded (byte-level BPE), but the model was taught nothing else.
     """
-    found = {"system\nYou are a helpful assistant.", "user\nAudio 1: ", "assistant\n"}
+    pieces = {"system\nYou are a helpful assistant.", "user\nAudio 1: ", "assistant\n"}
     for name in ("direct", "cot", "verifier"):
         text = (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").strip()
         for part in text.replace("{labels}", "\0").replace("{candidate}", "\0").split("\0"):
-            found.update(piece for piece in _sentences(part) if len(piece) > 3)
-    return tuple(sorted(found))
+            pieces.update(piece for piece in _sentences(part) if len(piece) > 3)
+    return tuple(sorted(pieces))
 
 
 def _sentences(text: str) -> list[str]:

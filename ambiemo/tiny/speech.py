@@ -259,7 +259,7 @@ def speakers(split: str) -> tuple[Speaker, ...]:
     """The speakers of a split, each a fixed person; women's variants, which are fewer, lend their
     voice to more persons in training.
     """
-    made = []
+    people = []
     for variant in VARIANTS[split]:
         persons = 1 if split != "train" else 8 if variant in FEMALE else 4
         for person in range(persons):
@@ -267,7 +267,7 @@ def speakers(split: str) -> tuple[Speaker, ...]:
                 f"-{person}" if split == "train" else ""
             )
             rng = np.random.default_rng(seed("tiny", "speaker", name))
-            made.append(
+            people.append(
                 Speaker(
                     name=name,
                     accent=ACCENTS[int(rng.integers(len(ACCENTS)))],
@@ -278,7 +278,7 @@ def speakers(split: str) -> tuple[Speaker, ...]:
                     level=round(float(rng.normal(0, 0.7)), 3),
                 )
             )
-    return tuple(made)
+    return tuple(people)
 
 
 def mixed(weights: Sequence[float], intensity: float) -> Prosody:
@@ -335,7 +335,7 @@ def held_out(split: str, per_speaker: int) -> tuple[Utterance, ...]:
     """
     pairs = [(a, b) for i, a in enumerate(LABELS) for b in LABELS[i + 1 :]]
     order = np.random.default_rng(seed("tiny", "pairs", split)).permutation(len(pairs))
-    sentences, made = SENTENCES[split], []
+    sentences, utterances = SENTENCES[split], []
     for s, speaker in enumerate(speakers(split)):
         for k in range(per_speaker):
             index = s * per_speaker + k
@@ -345,23 +345,23 @@ def held_out(split: str, per_speaker: int) -> tuple[Utterance, ...]:
                 first, second = pairs[order[(index // 2) % len(pairs)]]
                 if (index // 2 // len(pairs)) % 2:
                     first, second = second, first
-            made.append(
+            utterances.append(
                 utterance(
                     split, index, speaker, first, second, sentences[(index + s) % len(sentences)]
                 )
             )
-    return tuple(made)
+    return tuple(utterances)
 
 
 def training(count: int) -> tuple[Utterance, ...]:
     """`count` training utterances: speaker, sentence and emotions drawn freely, half of them
     mixes.
     """
-    people, sentences, made = speakers("train"), SENTENCES["train"], []
+    people, sentences, utterances = speakers("train"), SENTENCES["train"], []
     for index in range(count):
         rng = np.random.default_rng(seed("tiny", "training", index))
         first, second = rng.choice(len(LABELS), 2, replace=False)
-        made.append(
+        utterances.append(
             utterance(
                 "train",
                 index,
@@ -371,20 +371,20 @@ def training(count: int) -> tuple[Utterance, ...]:
                 sentences[int(rng.integers(len(sentences)))],
             )
         )
-    return tuple(made)
+    return tuple(utterances)
 
 
 def synthesiser() -> str:
     """The version line of the installed espeak-ng."""
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             ["espeak-ng", "--version"], capture_output=True, text=True, check=True
         ).stdout
     except FileNotFoundError:
         raise BadInput(
             "espeak-ng: not found on PATH, expected 1.51 or later; install it (Debian: apt-get install espeak-ng)"
         ) from None
-    return said.split("Data at")[0].strip()
+    return output.split("Data at")[0].strip()
 
 
 def spoken(item: Utterance) -> tuple[NDArray[np.float64], int]:

@@ -180,7 +180,7 @@ def packed(
     """
     import torch
 
-    made = []
+    sequences = []
     for audio_tokens, segments in rows:
         start = len(requests.head) + audio_tokens
         tokens = [*requests.head, *[requests.audio] * audio_tokens]
@@ -191,10 +191,10 @@ def packed(
             places += range(start, start + length)
             owners += [number] * length
             targets += [-1] * (len(question) - 1) + answer + [-1]
-        made.append((tokens, places, owners, targets))
-    width = max(len(tokens) for tokens, *_ in made)
+        sequences.append((tokens, places, owners, targets))
+    width = max(len(tokens) for tokens, *_ in sequences)
     ids, position, segment, wanted = (
-        torch.tensor([row[k] + [fill] * (width - len(row[k])) for row in made])
+        torch.tensor([row[k] + [fill] * (width - len(row[k])) for row in sequences])
         for k, fill in enumerate((0, 0, -1, -1))
     )
     see = (segment[:, None, :] == segment[:, :, None]) | (segment[:, None, :] == 0)
@@ -331,9 +331,9 @@ def lesson(
             )
         ]
         if rng.random() < DESCRIBED:
-            said = texts.cot_answer(train.prosody[i], taught)
+            answer = texts.cot_answer(train.prosody[i], taught)
             segments.append(
-                (requests.question("cot", newline=rng.random() < 0.2), requests.answer(said))
+                (requests.question("cot", newline=rng.random() < 0.2), requests.answer(answer))
             )
         for _ in range(judged):
             j = int(rng.integers(len(train.items)))
@@ -346,11 +346,11 @@ def lesson(
                 own.get(int(i), []),
                 rng,
             )
-            said = texts.verifier_answer(texts.verifier_score(q, p))
+            answer = texts.verifier_answer(texts.verifier_score(q, p))
             segments.append(
                 (
                     requests.question("verifier", text, newline=rng.random() < 0.2),
-                    requests.answer(said),
+                    requests.answer(answer),
                 )
             )
         rows.append((features.audio_tokens(frames), segments))
@@ -364,9 +364,9 @@ def own_answers(
     distribution of each that parses.
     """
     chosen = rng.choice(len(train.items), count, replace=False)
-    found: dict[int, list] = {}
+    by_clip: dict[int, list] = {}
     for name in ("direct", "cot"):
-        said = asking.answers(
+        answers = asking.answers(
             alm,
             model.processor(words, features.WINDOW_S),
             train.mel[chosen],
@@ -374,11 +374,11 @@ def own_answers(
             model.prompt(name),
             sample=True,
         )
-        for i, text in zip(chosen, said, strict=True):
+        for i, text in zip(chosen, answers, strict=True):
             p = asking.parsed(text)
             if p is not None:
-                found.setdefault(int(i), []).append((text, p))
-    return found
+                by_clip.setdefault(int(i), []).append((text, p))
+    return by_clip
 
 
 def learning_rate(step: int, steps: tuple[int, int]) -> float:
@@ -461,19 +461,19 @@ def train(
                 flush=True,
             )
         if step % every == 0 or step in (steps[0], sum(steps)):
-            found = checked(alm.eval(), words, check)
+            validation = checked(alm.eval(), words, check)
             spent, begun = spent + time.monotonic() - begun, time.monotonic()
             line = {
                 "step": step,
                 "seconds": round(spent),
                 "loss": round(float(np.mean(losses[-every:])), 4),
-                **found,
+                **validation,
             }
             with log.open("a", encoding="utf-8", newline="\n") as out:
                 out.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
-            if found["validation_js"] < best:
-                best = found["validation_js"]
+            if validation["validation_js"] < best:
+                best = validation["validation_js"]
                 model.save(alm, words, work / "best")
             state = {
                 "model": alm.state_dict(),
@@ -495,15 +495,18 @@ def checked(alm: Any, words: Any, check: Data) -> dict[str, float]:
     """Greedy direct and chain-of-thought answers to the validation clips: mean JS in bits
     (unparsed: as uniform), shares unparsed.
     """
-    proc, found = model.processor(words, features.WINDOW_S), {}
+    proc, scores = model.processor(words, features.WINDOW_S), {}
     for name, key in (("direct", "validation"), ("cot", "validation_cot")):
-        said = [
+        distributions = [
             asking.parsed(t)
             for t in asking.answers(alm, proc, check.mel, check.frames, model.prompt(name))
         ]
         given = np.array(
-            [np.full(len(texts.LABELS), 1 / len(texts.LABELS)) if p is None else p for p in said]
+            [
+                np.full(len(texts.LABELS), 1 / len(texts.LABELS)) if p is None else p
+                for p in distributions
+            ]
         )
-        found[f"{key}_js"] = round(float(texts.js_bits(given, check.shares[:, 0]).mean()), 4)
-        found[f"{key}_unparsed"] = round(float(np.mean([p is None for p in said])), 4)
-    return found
+        scores[f"{key}_js"] = round(float(texts.js_bits(given, check.shares[:, 0]).mean()), 4)
+        scores[f"{key}_unparsed"] = round(float(np.mean([p is None for p in distributions])), 4)
+    return scores

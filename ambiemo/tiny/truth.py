@@ -34,11 +34,11 @@ def remake(folder: Path = Path(__file__).parent) -> int:
     lines = []
     for row in rows:
         shares = true_distribution(row["weights"], row["intensity"])
-        told = {
+        content = {
             "utterance_id": row["utterance_id"],
             "sha256": row["sha256"],
             "true": [round(float(share), DIGITS) for share in shares],
         }
-        lines.append(json.dumps(told) + "\n")
+        lines.append(json.dumps(content) + "\n")
     durable.write(folder / FILE, "".join(lines).encode("utf-8"))
     return len(rows)

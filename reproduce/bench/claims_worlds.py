@@ -2,10 +2,10 @@
 planted.
 
 A world has the paper's design in small: eight models, three corpora, every column that a claim
-reads. An answer is the clip's true distribution, blurred; how strongly depends on the column and,
-for each speaker anew, on chance, so utterances of a speaker are dependent. `Plant` says what is
-true beyond that. Nulls permute a world's columns within speakers, so everything is as dependent as
-before and nothing differs:
+reads. An answer is the clip's true distribution, blurred; how strongly depends on the column and
+on chance (drawn again for each speaker), so utterances of a speaker are dependent. `Plant` says
+what is true beyond that. Nulls permute a world's columns within speakers, so everything is as
+dependent as before and nothing differs:
 
     N1  the single answer, the strategies and the pools of a model exchanged
     N4  models exchanged, each with all of its columns
@@ -74,14 +74,14 @@ NOTHING = Plant()
 def columns() -> list[Key]:
     """Every column that a claim about the paper reads."""
     book = claims()
-    found: dict[Key, None] = {}
+    keys: dict[Key, None] = {}
     for claim in book.claims:
         for place in book.places(claim) if claim.about == "paper" else ():
             key = Key(place.corpus, place.model, place.strategy)
-            found[key] = found[Key(place.corpus, place.model, "greedy")] = None
+            keys[key] = keys[Key(place.corpus, place.model, "greedy")] = None
             if claim.reference == POOL:
-                found[key._replace(role=POOL)] = None
-    return sorted(found)
+                keys[key._replace(role=POOL)] = None
+    return sorted(keys)
 
 
 COLUMNS = columns()
@@ -158,10 +158,10 @@ class World(Evidence):
         claim = next(one for one in claims().claims if one.id == "C1b")
         plain = Untempered(self.panels, self.predicted, _known=self._known)
         try:
-            found = ambiguity_contrast(claims().places(claim), claim, plain)
+            outcome = ambiguity_contrast(claims().places(claim), claim, plain)
         except Untestable:
             return True
-        return all(part.low > 0 for part in found.parts[:3])
+        return all(part.low > 0 for part in outcome.parts[:3])
 
     def tempered_levels(self, key: Key) -> Array:
         return super().tempered_levels(key) if self.grows else self.loss(key, "levels")
@@ -172,13 +172,13 @@ class World(Evidence):
             keys = [one for one in self.predicted if one.corpus == key.corpus]
             answers = np.stack([self.predicted[one] for one in keys])
             if name == "levels":
-                found = panel.split.error(answers[:, panel.split.kept])
+                losses = panel.split.error(answers[:, panel.split.kept])
             elif name == "unbiased":  # Brier less a number that the votes give
                 noise = self.loss(key, "brier") - LOSSES[name](panel, self.predicted[key])
-                found = np.stack([self.loss(one, "brier") for one in keys]) - noise
+                losses = np.stack([self.loss(one, "brier") for one in keys]) - noise
             else:
-                found = LOSSES[name](WidePanel(panel, len(keys)), answers)
-            self._known |= zip(((one, name) for one in keys), found, strict=True)
+                losses = LOSSES[name](WidePanel(panel, len(keys)), answers)
+            self._known |= zip(((one, name) for one in keys), losses, strict=True)
         return super().loss(key, name)
 
 
@@ -204,8 +204,8 @@ def _answers(
     effect = (r.gamma(2, size=many) - 2) / 2 if skewed else r.standard_normal(many)
     strength = blur * np.exp(0.3 * effect)[clusters][:, None]
     noisy = true * np.exp(strength * r.standard_normal(true.shape))
-    made: Array = noisy / noisy.sum(axis=1, keepdims=True)
-    return made
+    answers: Array = noisy / noisy.sum(axis=1, keepdims=True)
+    return answers
 
 
 def exchanged(evidence: Evidence, what: str, *name: object) -> Evidence:
@@ -296,12 +296,12 @@ PLANTS: dict[str, tuple[str, Plant]] = {
 def null(kind: str, number: int, speakers: Mapping[str, int] = SPEAKERS) -> set[str]:
     """The claims that HOLD in a world where they are false."""
     plant, what, true = NULLS[kind]
-    made = world(plant, kind, number, speakers=speakers)
-    made = exchanged(made, what, kind, number) if what else made
+    one_world = world(plant, kind, number, speakers=speakers)
+    one_world = exchanged(one_world, what, kind, number) if what else one_world
     return (
-        {one for one in verdicts(made, "HOLDS") if not one.startswith(true)}
+        {one for one in verdicts(one_world, "HOLDS") if not one.startswith(true)}
         if true
-        else verdicts(made, "HOLDS")
+        else verdicts(one_world, "HOLDS")
     )
 
 
@@ -320,12 +320,12 @@ def count(worlds: int, out: Path, kinds: Sequence[str]) -> dict[str, Any]:
     Goes on from `out` where it has counts of fewer worlds.
     """
     families = {one.id: one.family for one in claims().claims}
-    found = json.loads(out.read_text()) if out.exists() else {}
+    counts = json.loads(out.read_text()) if out.exists() else {}
     for kind in kinds:
-        found.setdefault(kind, {"worlds": 0, "cpu_s": 0.0, "any": 0, "families": {}, "claims": {}})
-    while behind := [own for kind in kinds if (own := found[kind])["worlds"] < worlds]:
+        counts.setdefault(kind, {"worlds": 0, "cpu_s": 0.0, "any": 0, "families": {}, "claims": {}})
+    while behind := [own for kind in kinds if (own := counts[kind])["worlds"] < worlds]:
         own = min(behind, key=lambda one: one["worlds"])
-        kind = next(name for name in kinds if found[name] is own)
+        kind = next(name for name in kinds if counts[name] is own)
         start = time.process_time()
         ahead = range(own["worlds"], min(own["worlds"] + EVERY, worlds))
         for world in ahead:
@@ -336,9 +336,9 @@ def count(worlds: int, out: Path, kinds: Sequence[str]) -> dict[str, Any]:
                     own[name][one] = own[name].get(one, 0) + 1
         own["worlds"] = ahead.stop
         own["cpu_s"] = round(own["cpu_s"] + time.process_time() - start, 1)
-        write(out, json.dumps(found, indent=1).encode("utf-8") + b"\n")
+        write(out, json.dumps(counts, indent=1).encode("utf-8") + b"\n")
         print(kind, own, flush=True)
-    return found
+    return counts
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def draws(
     assert corpus.root is not None
     paths = sorted(corpus.table.column("audio_path").to_pylist())
     text = render(prompt(spec, prompt_id), SIX)
-    made = []
+    result = []
     for number in range(count):
         path = folder / f"{number:05}.wav"
         samples = decode(
@@ -33,7 +33,7 @@ def draws(
         )
         digest = sha256_file(path)
         labels = SIX if decoding.kind == "forced" else ()
-        made.append(
+        result.append(
             Draw(
                 spec.id,
                 spec.revision or "",
@@ -49,4 +49,4 @@ def draws(
                 labels=labels,
             )
         )
-    return made
+    return result

@@ -115,9 +115,9 @@ class Stored:
                 likelihoods[place] = one["log_likelihood"]
         self.verifier = np.full((len(utterances), 3), np.nan)
         for one in _lines(data / "scores" / "tiny"):
-            found = re.search(r"\d+(\.\d+)?", one["text"])
-            if found:
-                self.verifier[self.row[one["utterance_id"]], one["index"]] = float(found[0])
+            number = re.search(r"\d+(\.\d+)?", one["text"])
+            if number:
+                self.verifier[self.row[one["utterance_id"]], one["index"]] = float(number[0])
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -135,10 +135,10 @@ def _parsed(text: str) -> Array:
     """The distribution in an answer; NaN where there is none. Strict: only the answer's last braces
     count."""
     nothing = np.full(len(LABELS), np.nan)
-    found = re.search(r"\{[^{}]*\}\s*$", text)
+    match = re.search(r"\{[^{}]*\}\s*$", text)
     try:
         values = (
-            np.array([float(json.loads(found[0])[label]) for label in LABELS]) if found else nothing
+            np.array([float(json.loads(match[0])[label]) for label in LABELS]) if match else nothing
         )
     except (ValueError, KeyError, TypeError):
         return nothing
@@ -174,7 +174,7 @@ def n1(stored: Stored, worlds: int, metrics: Sequence[str] = NAMES) -> dict[str,
     metric."""
     names = ["greedy", *sorted(set(stored.predictions) - {"greedy"})]
     counts = np.array(stored.sizes)
-    found: dict[str, Any] = {"family": len(names) - 1}
+    rates: dict[str, Any] = {"family": len(names) - 1}
     for name in metrics:
         row = metric(name)
         parts = [row.statistics(stored.truth, stored.predictions[one]) for one in names]
@@ -208,10 +208,10 @@ def n1(stored: Stored, worlds: int, metrics: Sequence[str] = NAMES) -> dict[str,
                     p["jackknife_t"].append(from_sums(both, counts, totals(both), apart).p)
             for method, values in p.items():
                 called[method] += bool(np.nanmin(holm(values)) < 0.05)
-        found[name] = {"worlds": many} | {
+        rates[name] = {"worlds": many} | {
             method: rate(times, many) for method, times in called.items()
         }
-    return found
+    return rates
 
 
 def withdrawn(stored: Stored, worlds: int) -> dict[str, Any]:
@@ -268,11 +268,11 @@ def n2(stored: Stored, worlds: int) -> dict[str, Any]:
 
 def _permuted(r: np.random.Generator, scores: Array, pool: Array) -> Array:
     """Scores permuted among the candidates of a clip that parsed."""
-    found = np.full(scores.shape, np.nan)
+    permuted = np.full(scores.shape, np.nan)
     for row, answers in enumerate(pool):
         kept = ~np.isnan(answers).any(axis=1)
-        found[row, kept] = r.permutation(scores[row, kept])
-    return found
+        permuted[row, kept] = r.permutation(scores[row, kept])
+    return permuted
 
 
 def _choice(stored: Stored, pool: Array, scores: Array) -> tuple[Array, Array]:
@@ -312,7 +312,7 @@ def n3(stored: Stored, worlds: int) -> dict[str, Any]:
         flat = tempered(votes, greedy, stored.clusters)
         holds = set()
         for name in names:
-            found = ambiguity_test(
+            outcome = ambiguity_test(
                 votes,
                 stored.predictions[name],
                 greedy,
@@ -320,12 +320,12 @@ def n3(stored: Stored, worlds: int) -> dict[str, Any]:
                 split=split,
                 flattened=flat,
             )
-            verdicts[found.verdict] = verdicts.get(found.verdict, 0) + 1
-            if found.verdict == "NOT TESTED":
-                reasons[found.reason.split(" (")[0]] = (
-                    reasons.get(found.reason.split(" (")[0], 0) + 1
+            verdicts[outcome.verdict] = verdicts.get(outcome.verdict, 0) + 1
+            if outcome.verdict == "NOT TESTED":
+                reasons[outcome.reason.split(" (")[0]] = (
+                    reasons.get(outcome.reason.split(" (")[0], 0) + 1
                 )
-            if found.verdict == "HOLDS":
+            if outcome.verdict == "HOLDS":
                 holds.add(name)
         any_of += bool(holds)
         claims += bool(holds & {"w_bon", "w_alm_v"})
@@ -381,7 +381,7 @@ DESIGNS = (
 
 def n5(worlds: int, designs: Sequence[tuple[int, str]] = DESIGNS) -> dict[str, Any]:
     """Effects of mean 0 in unequal clusters, 19 strategies that share half of their effect."""
-    found: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
     for clusters, shape in designs:
         called = {"sign_flip": 0, "jackknife_t": 0}
         effective = []
@@ -399,12 +399,12 @@ def n5(worlds: int, designs: Sequence[tuple[int, str]] = DESIGNS) -> dict[str, A
             effective.append(one.effective)
             called["sign_flip"] += bool(np.min(holm(sign_flips(sums))) < 0.05)
             called["jackknife_t"] += bool(np.min(holm(t)) < 0.05)
-        found[f"{clusters} clusters, {shape}"] = {
+        rates[f"{clusters} clusters, {shape}"] = {
             "worlds": worlds,
             "effective": round(float(np.mean(effective)), 1),
         } | {method: rate(times, worlds) for method, times in called.items()}
         print(clusters, shape, called, flush=True)
-    return found
+    return rates
 
 
 # Coverage
@@ -412,7 +412,7 @@ def n5(worlds: int, designs: Sequence[tuple[int, str]] = DESIGNS) -> dict[str, A
 
 def coverage(worlds: int) -> dict[str, Any]:
     """How often the 95 % interval of a mean, and of a macro F1, covers what it estimates."""
-    found: dict[str, Any] = {}
+    shares: dict[str, Any] = {}
     truth_f1 = _true_f1()
     for clusters in (12, 30, 91):
         for shape in ("balanced", "balanced, skewed", "unequal", "unequal, skewed"):
@@ -428,13 +428,13 @@ def coverage(worlds: int) -> dict[str, Any]:
                 effective.append(one.effective)
                 two = _f1_estimate(r, n)
                 f1_hits += two.low <= truth_f1 <= two.high
-            found[f"{clusters} clusters, {shape}"] = {
+            shares[f"{clusters} clusters, {shape}"] = {
                 "worlds": worlds,
                 "effective": round(float(np.mean(effective)), 1),
                 "mean": round(hits / worlds, 4),
                 "macro_f1": round(f1_hits / worlds, 4),
             }
-    return found
+    return shares
 
 
 def _sizes(r: np.random.Generator, clusters: int, shape: str) -> Array:
@@ -553,7 +553,7 @@ def planted(worlds: int, cases: Sequence[Case] = CASES, per_speaker: int = 40) -
     called; and what levels from the very votes that score call.
     """
     corpus = Corpus(per_speaker)
-    found: dict[str, Any] = {"source": corpus.source, "clips": len(corpus.true), "speakers": 91}
+    table: dict[str, Any] = {"source": corpus.source, "clips": len(corpus.true), "speakers": 91}
     for kind, reference, raters in cases:
         verdicts: dict[str, int] = {}
         share, old = {"up": 0, "down": 0}, {"up": 0, "down": 0}
@@ -564,7 +564,7 @@ def planted(worlds: int, cases: Sequence[Case] = CASES, per_speaker: int = 40) -
             if result.rows:
                 _sign(share, result.rows[0].estimate)
             _sign(old, same_votes(votes, strategy, answers, corpus.clusters))
-        found[f"{kind}, {reference}{', 5 raters' if raters else ''}"] = {
+        table[f"{kind}, {reference}{', 5 raters' if raters else ''}"] = {
             "worlds": worlds,
             "verdicts": {
                 name: round(times / worlds, 4) for name, times in sorted(verdicts.items())
@@ -575,7 +575,7 @@ def planted(worlds: int, cases: Sequence[Case] = CASES, per_speaker: int = 40) -
             "levels_from_the_same_votes": {k: round(v / worlds, 4) for k, v in old.items()},
         }
         print(f"{kind}, {reference}, {raters}: {verdicts}", flush=True)
-    return found
+    return table
 
 
 def same_votes(
@@ -592,9 +592,9 @@ def same_votes(
         return jackknife(parts, clusters, lambda s: s[..., 0] / s[..., 1] - s[..., 2] / s[..., 3])
 
 
-def _sign(counted: dict[str, int], found: Estimate) -> None:
-    counted["up"] += found.low > 0
-    counted["down"] += found.high < 0
+def _sign(counted: dict[str, int], estimate: Estimate) -> None:
+    counted["up"] += estimate.low > 0
+    counted["down"] += estimate.high < 0
 
 
 def verifier(stored: Stored, worlds: int) -> dict[str, Any]:
@@ -604,7 +604,7 @@ def verifier(stored: Stored, worlds: int) -> dict[str, Any]:
     losses = candidate_losses(stored.truth, pool, js_divergence_bits)
     spread = np.nanstd(losses, axis=1, keepdims=True)
     good = -(losses - np.nanmean(losses, axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
-    found: dict[str, Any] = {"worlds": worlds}
+    rates: dict[str, Any] = {"worlds": worlds}
     for rho in (0.0, 0.1, 0.3, 0.5):
         called = [0, 0]
         for world in range(worlds):
@@ -613,18 +613,18 @@ def verifier(stored: Stored, worlds: int) -> dict[str, Any]:
             for place, differences in enumerate(apart):
                 p = sign_flip(cluster_sums(differences[:, None], stored.clusters)[:, 0])
                 called[place] += bool(p < 0.05 and differences.sum() < 0)
-        found[f"rho {rho}"] = {
+        rates[f"rho {rho}"] = {
             "best_of_8_better_than_a_single_candidate": round(called[0] / worlds, 4),
             "better_than_the_pool": round(called[1] / worlds, 4),
         }
-    return found
+    return rates
 
 
 def any_claim(worlds: int, plants: int) -> dict[str, Any]:
     """Does any false claim HOLD, and does a true one? The whole procedure of claims.yaml, on worlds
     of the paper's design in small (claims_worlds).
     """
-    found: dict[str, Any] = {"speakers": sum(claims_worlds.SPEAKERS.values())}
+    rates: dict[str, Any] = {"speakers": sum(claims_worlds.SPEAKERS.values())}
     for kind in claims_worlds.NULLS:
         held: dict[str, int] = {}
         any_of = 0
@@ -633,18 +633,20 @@ def any_claim(worlds: int, plants: int) -> dict[str, Any]:
             any_of += bool(wrong)
             for one in wrong:
                 held[one] = held.get(one, 0) + 1
-        found[kind] = {"worlds": worlds, "any_holds": rate(any_of, worlds), "held": held}
-        print(kind, found[kind], flush=True)
+        rates[kind] = {"worlds": worlds, "any_holds": rate(any_of, worlds), "held": held}
+        print(kind, rates[kind], flush=True)
     for name, (what, plant) in claims_worlds.PLANTS.items():
-        made = (claims_worlds.world(plant, "plant", name, world) for world in range(plants))
-        times = sum(name in claims_worlds.verdicts(one, "HOLDS") for one in made)
-        found[f"{name} is true"] = {
+        planted_worlds = (
+            claims_worlds.world(plant, "plant", name, world) for world in range(plants)
+        )
+        times = sum(name in claims_worlds.verdicts(one, "HOLDS") for one in planted_worlds)
+        rates[f"{name} is true"] = {
             "plant": what,
             "worlds": plants,
             "holds": round(times / plants, 4),
         }
-        print(name, found[f"{name} is true"], flush=True)
-    return found
+        print(name, rates[f"{name} is true"], flush=True)
+    return rates
 
 
 def rate(times: int, worlds: int) -> dict[str, float]:
@@ -672,14 +674,14 @@ def measured(worlds: int, only: Sequence[str] = ()) -> dict[str, Any]:
         "planted": lambda: planted(few),
         "claims": lambda: any_claim(max(10, worlds // 4), few),
     }
-    found: dict[str, Any] = {"worlds": worlds, "limit_of_a_rate": round(_limit(worlds), 4)}
+    results: dict[str, Any] = {"worlds": worlds, "limit_of_a_rate": round(_limit(worlds), 4)}
     for name, part in parts.items():
         if only and name not in only:
             continue
         start = time.perf_counter()
-        found[name] = part() | {"seconds": round(time.perf_counter() - start, 1)}
-        print(json.dumps({name: found[name]}), flush=True)
-    return found
+        results[name] = part() | {"seconds": round(time.perf_counter() - start, 1)}
+        print(json.dumps({name: results[name]}), flush=True)
+    return results
 
 
 def _limit(worlds: int) -> float:

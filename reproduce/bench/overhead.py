@@ -98,9 +98,9 @@ def main() -> None:
         order = ways[number % len(ways) :] + ways[: number % len(ways)]
         command = [sys.executable, __file__, "--engine", given.engine, "--clips", str(given.clips)]
         command += ["--group-size", str(given.group_size), "--one"]
-        found = in_turns({way: [*command, way] for way in order}, ACTORS, given.turn)
+        marks = in_turns({way: [*command, way] for way in order}, ACTORS, given.turn)
         for way in ways:
-            rates[way].append(round(rate(found[way], ACTORS[way]), 3))
+            rates[way].append(round(rate(marks[way], ACTORS[way]), 3))
         print(given.engine, {way: rates[way][-1] for way in ways}, "answers/s", file=sys.stderr)
     numbers = {
         "engine": given.engine,

@@ -223,16 +223,16 @@ class Watch:
         children: dict[int, list[int]] = {}
         for pid, row in rows.items():
             children.setdefault(row["parent"], []).append(pid)
-        found: set[int] = set()
+        alive: set[int] = set()
         ahead = [pid for pid, row in rows.items() if self.known.get(pid) == row["started"]]
         ahead.append(self.pid)
         while ahead:
             pid = ahead.pop()
-            if pid in rows and pid not in found:
-                found.add(pid)
+            if pid in rows and pid not in alive:
+                alive.add(pid)
                 ahead += children.get(pid, [])
-        self.known = {pid: rows[pid]["started"] for pid in found}
-        return {pid: rows[pid] for pid in found}
+        self.known = {pid: rows[pid]["started"] for pid in alive}
+        return {pid: rows[pid] for pid in alive}
 
     def between(self, start: float, end: float = float("inf")) -> dict[str, float]:
         """Peaks and processor seconds between two times; nothing where nobody looked."""
@@ -246,7 +246,7 @@ class Watch:
             "tree_mib": round(max(trees), 1),
         }
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Peaks and processor seconds of the whole time."""
         return {
             "cpu_s": round(self.cpu_s, 2),
@@ -299,12 +299,12 @@ class Done:
     watch: Watch
     other_cores: float
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As the JSON has it."""
         return {
             "exit": self.exit,
             "wall_s": round(self.seconds, 2),
-            **self.watch.told(),
+            **self.watch.as_dict(),
             "other_cores": round(self.other_cores, 2),
         }
 
@@ -345,10 +345,10 @@ def measured(command: list[str], log: Path) -> Done:
 
 def floor(bundle: Path) -> dict[str, Any]:
     """Gunzip and parse every line of the answers and scores in this process; keep nothing."""
-    found = answer_files(bundle)
-    counts = {"files": len(found), "lines": 0, "candidates": 0, "bytes": 0}
+    paths = answer_files(bundle)
+    counts = {"files": len(paths), "lines": 0, "candidates": 0, "bytes": 0}
     began, cpu = time.perf_counter(), time.process_time()
-    for path in found:
+    for path in paths:
         with gzip.open(path) as file:
             for line in file:
                 row = json.loads(line)
@@ -376,7 +376,7 @@ def floor_apart(bundle: Path) -> dict[str, Any]:
 
 
 def one_size(folder: Path, corpus: Path, count: int) -> dict[str, Any]:
-    """Run, verify and verify.py for so many models; everything they write is in `folder`."""
+    """Run, verify and verify.py for `count` models; everything they write is in `folder`."""
     folder.mkdir(parents=True)
     names = list(MODELS)[:count]
     bundle, plan = folder / "bundle", folder / f"paper-scale-{count}.yaml"
@@ -400,15 +400,15 @@ def one_size(folder: Path, corpus: Path, count: int) -> dict[str, Any]:
     after = run.seconds - sum(seconds[name] for name in seconds if is_draw(name) or name == "start")
     times = {"strategies_and_tables": tables_seconds(seconds), "after_drawing": after}
     times |= {name: done.seconds for name, done in checks.items()}
-    told = stages(run, seconds)
+    by_stage = stages(run, seconds)
     cpu = {name: done.watch.cpu_s for name, done in checks.items()}
-    cpu |= {LAST: told[LAST]["cpu_s"]} if "cpu_s" in told.get(LAST, {}) else {}
+    cpu |= {LAST: by_stage[LAST]["cpu_s"]} if "cpu_s" in by_stage.get(LAST, {}) else {}
     sizes = {path.relative_to(bundle).as_posix(): path.stat().st_size for path in tree_of(bundle)}
     result = {
         "models": count,
         "model_names": names,
-        "run": {**run.told(), "stages": told},
-        **{name: done.told() for name, done in checks.items()},
+        "run": {**run.as_dict(), "stages": by_stage},
+        **{name: done.as_dict() for name, done in checks.items()},
         "floor": {
             **floors[0],
             "seconds": base,
@@ -444,20 +444,20 @@ def tables_seconds(seconds: dict[str, float]) -> float:
 
 def stages(run: Done, seconds: dict[str, float]) -> dict[str, dict[str, float]]:
     """Each stage of run.log: its seconds, and its peaks where a printed line says when it began."""
-    told: dict[str, dict[str, float]] = {}
+    by_stage: dict[str, dict[str, float]] = {}
     last = 0.0
     for name, value in seconds.items():
-        told[name] = {"seconds": round(value, 2)}
+        by_stage[name] = {"seconds": round(value, 2)}
         what, _, model = name.partition(" ")
         start = f"{model}: {what}:"
         began = next((when for when, line in run.lines if line.startswith(start)), None)
         if is_draw(name) and began is not None:
-            told[name] |= run.watch.between(began, began + value)
+            by_stage[name] |= run.watch.between(began, began + value)
             last = max(last, began + value)
     if last:
         rest = run.watch.began + run.seconds - last
-        told[LAST] = {"seconds": round(rest, 2), **run.watch.between(last)}
-    return told
+        by_stage[LAST] = {"seconds": round(rest, 2), **run.watch.between(last)}
+    return by_stage
 
 
 def main() -> None:

@@ -37,18 +37,18 @@ def answers(engine_name: str, count: int, group_size: int = 32) -> dict[str, lis
     """Every question to one engine."""
     spec = MODELS["tiny"]
     engine = engine_class(engine_name)(spec)
-    found = {}
+    by_question = {}
     for name, (prompt_id, decoding) in ASKED.items():
         with tempfile.TemporaryDirectory() as folder:
             asked = draws(Path(folder), count, "either", decoding, prompt_id)
             requests = [as_request(one, spec.audio_seconds) for one in asked]
-        found[name] = [
+        by_question[name] = [
             answer
             for start in range(0, count, group_size)
             for answer in engine.draw(requests[start : start + group_size], decoding)
         ]
     engine.close()
-    return found
+    return by_question
 
 
 def compared(ours: list[Answer], theirs: list[Answer]) -> dict[str, float]:

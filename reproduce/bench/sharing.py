@@ -33,7 +33,7 @@ QUICK = Path(__file__).parent.parent / "quick.yaml"
 
 
 def seconds(engine: TransformersEngine, groups: list[list[Request]], count: int) -> float:
-    """Time of all groups with so many samples, nothing kept from before."""
+    """Time of all groups with `count` samples, nothing kept from before."""
     assert engine.encoded is not None
     for kept in (engine.encoded, engine.processor.feature_extractor.kept):
         kept.forget()
@@ -70,15 +70,15 @@ def main() -> None:
         requests = [as_request(one, spec.audio_seconds) for one in asked]
     groups = [requests[start : start + 32] for start in range(0, len(requests), 32)]
     seconds(engine, groups[:1], 1)
-    found: dict[int, list[float]] = {1: [], 8: []}
+    by_count: dict[int, list[float]] = {1: [], 8: []}
     for _ in range(given.rounds):
-        for count, times in found.items():
+        for count, times in by_count.items():
             times.append(round(seconds(engine, groups, count), 3))
     numbers = {
         "engine": "transformers",
         "clips": given.clips,
-        "seconds_by_samples": found,
-        "eight_samples_over_one": round(median(found[8]) / median(found[1]), 3),
+        "seconds_by_samples": by_count,
+        "eight_samples_over_one": round(median(by_count[8]) / median(by_count[1]), 3),
         "quick_grid": calls(),
     }
     record("sharing", numbers, given.out)

@@ -178,16 +178,16 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     for _ in range(given.nodes - 1):
         cluster.add_node(**node)
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     try:
         cluster.wait_for_nodes()
         with ray_started(cluster.address):
             start = seconds_of_a_start(ray, given.gpus_each) + given.load
             ways = {"side by side": side_by_side, "one after the other": one_after_the_other}
             for name, way in list(ways.items())[: 1 if given.without_old_order else 2]:
-                found[name] = measured(way, expanded)
-                found[name]["over_lower_bound"] = round(found[name]["seconds"] / bound, 3)
-                print(name, found[name], file=sys.stderr)
+                results[name] = measured(way, expanded)
+                results[name]["over_lower_bound"] = round(results[name]["seconds"] / bound, 3)
+                print(name, results[name], file=sys.stderr)
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -200,7 +200,7 @@ def main() -> None:
         "start_seconds": round(start, 1),
         "start_over_work": round(start / given.seconds, 4),
         "load_average": round(os.getloadavg()[0], 1),
-        **found,
+        **results,
     }
     record("side_by_side", numbers, given.out)
 

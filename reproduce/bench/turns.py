@@ -30,7 +30,7 @@ class _Racer:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
 
     def turn(self, seconds: float, marks: int = 0) -> bool:
-        """Run for some seconds and until so many marks are there; whether it goes on after that."""
+        """Run for some seconds and until `marks` marks are there. True if it goes on after that."""
         assert self.process.stdout is not None
         self.signal(signal.SIGCONT)
         began, before = time.monotonic(), self.ran
@@ -39,10 +39,10 @@ class _Racer:
             self.ran = before + time.monotonic() - began
             if not ready:
                 continue
-            found = os.read(self.process.stdout.fileno(), 65536)
-            *lines, self.unread = (self.unread + found).split(b"\n")
+            chunk = os.read(self.process.stdout.fileno(), 65536)
+            *lines, self.unread = (self.unread + chunk).split(b"\n")
             self.marks += [(self.ran, int(line)) for line in lines if line.isdigit()]
-            if not found:
+            if not chunk:
                 if self.process.wait():
                     raise SystemExit(f"{self.name} ended with exit code {self.process.returncode}")
                 return False

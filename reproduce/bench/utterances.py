@@ -41,7 +41,7 @@ from ambiemo.plan.schema import check
 
 
 def corpus_file(path: Path, count: int) -> None:
-    """A corpus table of so many utterances that nobody ever spoke."""
+    """A corpus table of `count` utterances that nobody ever spoke."""
     with pq.ParquetWriter(path, TABLE) as file:
         for start in range(0, count, 1000):
             numbers = range(start, min(start + 1000, count))

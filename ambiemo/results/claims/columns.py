@@ -33,22 +33,22 @@ def claimed(
     candidates that its strategy chooses from.
     """
     book, (model, corpus) = claims(), unit
-    found = {}
+    by_key = {}
     for column in columns:
         if column.control == NO_CONTROL and column.strategy in book.strategies:
-            found[Key(corpus, model, column.strategy)] = column.predicted
+            by_key[Key(corpus, model, column.strategy)] = column.predicted
         elif (column.strategy, column.control) == (REFERENCE, CONTROL):
-            found[Key(corpus, model, REFERENCE, CONTROL)] = column.predicted
+            by_key[Key(corpus, model, REFERENCE, CONTROL)] = column.predicted
     for cell in study.cells_of(unit):
         if cell.control == NO_CONTROL and cell.strategy.name in book.pooled:
             asked = candidates[study.question_of[cell.name]]
             pool = replace(cell.strategy, scorer=None, aggregator=aggregator("linear_pool"))
-            made = predict(
+            predictions = predict(
                 pool, asked.first(cell.strategy.count or asked.there.shape[1]), settings_of(study)
             )
-            answers = rounded(made.distributions)[clip_rows(truths)]
-            found[Key(corpus, model, cell.strategy.name, POOL)] = answers
-    return found
+            answers = rounded(predictions.distributions)[clip_rows(truths)]
+            by_key[Key(corpus, model, cell.strategy.name, POOL)] = answers
+    return by_key
 
 
 def evidence_of(
@@ -87,11 +87,11 @@ def run_of(study: Study, limit: int | None = None, missing: Sequence[str] = ()) 
 
 
 def _renamed(study: Study, book: Claims) -> tuple[str, ...]:
-    found = []
+    names = []
     for entry in study.plan.strategies:
         if entry.name in book.variants:
             base, kind, count = book.variants[entry.name]
             meant = replace(strategy(base), name=entry.name, decoding=Decode(kind, count))  # type: ignore[arg-type]
             if entry.row() != meant:
-                found.append(entry.name)
-    return tuple(found)
+                names.append(entry.name)
+    return tuple(names)

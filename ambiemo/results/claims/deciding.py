@@ -1,7 +1,7 @@
 """From evidence to verdicts: the rules, Holm within families, and the rows of tables/claims.csv.
 
 HOLDS             shown, after Holm over the claim's family
-WITHIN TOLERANCE  a published level is as near as can be told, which shows nothing else
+WITHIN TOLERANCE  a published level is as near as the data can tell, and no more is shown
 NOT REPRODUCED    shown to be otherwise, or smaller than matters
 NOT SHOWN         tested, and neither shown nor refuted
 NOT TESTED        the run or the data cannot answer; the reason says why
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from ambiemo.jsonlines import Row
 from ambiemo.metrics.inference import holm
-from ambiemo.results.claims.estimators import ESTIMATORS, Found
+from ambiemo.results.claims.estimators import ESTIMATORS, Outcome
 from ambiemo.results.claims.evidence import ALPHA, Evidence, Key, Untestable
 from ambiemo.results.claims.reading import EMBEDDED, POOL, REFERENCE, Claim, Claims, Place
 
@@ -26,8 +26,8 @@ PLACES = 6
 
 Verdict = tuple[str, str]
 """A verdict and the reason for it in words."""
-Rule = Callable[[Claim, Found, float], Verdict]
-"""(claim, what was found, p after Holm) -> verdict."""
+Rule = Callable[[Claim, Outcome, float], Verdict]
+"""(claim, outcome, p after Holm) -> verdict."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Decision:
     places: tuple[Place, ...]
     verdict: str
     reason: str
-    found: Found | None = None
+    outcome: Outcome | None = None
     p_holm: float = math.nan
     missing: int = 0
     failed: int = 0
@@ -63,25 +63,25 @@ class Decision:
 # Rules
 
 
-def gain(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def gain(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """HOLDS above 0 if Brier does not say the contrary; NOT REPRODUCED where the upper end is below
     δ.
     """
-    one = found.main
+    one = outcome.main
     if one.high < claim.tolerance:
         return NOT_REPRODUCED, f"the upper end is below δ = {claim.tolerance:g}"
     if not one.low > 0:
         return NOT_SHOWN, "the interval contains 0"
     if not p_holm < ALPHA:
         return NOT_SHOWN, "the interval is above 0, but not after Holm over the family"
-    if any(guard.high < 0 for guard in found.guards):
+    if any(guard.high < 0 for guard in outcome.guards):
         return NOT_SHOWN, "by JS above 0, by the Brier score below 0"
     return HOLDS, "above 0"
 
 
-def sign(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def sign(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """HOLDS where the interval has the claim's sign, NOT REPRODUCED where it has the other one."""
-    one = found.main
+    one = outcome.main
     near, far = (one.low, one.high) if claim.sign > 0 else (-one.high, -one.low)
     if far < 0:
         return NOT_REPRODUCED, f"shown to be {'below' if claim.sign > 0 else 'above'} 0"
@@ -92,10 +92,10 @@ def sign(claim: Claim, found: Found, p_holm: float) -> Verdict:
     return HOLDS, f"{claim.direction} 0"
 
 
-def everywhere(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def everywhere(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """HOLDS where every part has the claim's sign, NOT REPRODUCED where one has the other."""
-    near = [one.low if claim.sign > 0 else -one.high for one in found.parts]
-    far = [one.high if claim.sign > 0 else -one.low for one in found.parts]
+    near = [one.low if claim.sign > 0 else -one.high for one in outcome.parts]
+    far = [one.high if claim.sign > 0 else -one.low for one in outcome.parts]
     if min(far) < 0:
         return (
             NOT_REPRODUCED,
@@ -111,29 +111,29 @@ def everywhere(claim: Claim, found: Found, p_holm: float) -> Verdict:
     return HOLDS, f"all {len(near)} are {claim.direction} 0"
 
 
-def somewhere_worse(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def somewhere_worse(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """HOLDS where some cell loses, NOT REPRODUCED where every lower end is above -δ."""
     if p_holm < ALPHA:
-        return HOLDS, found.note
-    if all(one.low > -claim.tolerance for one in found.parts):
+        return HOLDS, outcome.note
+    if all(one.low > -claim.tolerance for one in outcome.parts):
         return NOT_REPRODUCED, f"no cell loses δ = {claim.tolerance:g} or more"
-    return NOT_SHOWN, f"no cell is shown to lose, and some may; {found.note}"
+    return NOT_SHOWN, f"no cell is shown to lose, and some may; {outcome.note}"
 
 
-def nobody_everywhere(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def nobody_everywhere(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """HOLDS where no strategy is in every set, NOT REPRODUCED where one beats all others
     everywhere.
     """
-    if found.main.value == 0 and p_holm < ALPHA:
-        return HOLDS, found.note
-    if any(one.low > 0 for one in found.parts):
-        return NOT_REPRODUCED, f"one strategy beats all others in every cell; {found.note}"
-    if found.main.value == 0:
+    if outcome.main.value == 0 and p_holm < ALPHA:
+        return HOLDS, outcome.note
+    if any(one.low > 0 for one in outcome.parts):
+        return NOT_REPRODUCED, f"one strategy beats all others in every cell; {outcome.note}"
+    if outcome.main.value == 0:
         return NOT_SHOWN, "no strategy is in every set, but not after Holm over the family"
-    return NOT_SHOWN, f"not shown to be worse anywhere; {found.note}"
+    return NOT_SHOWN, f"not shown to be worse anywhere; {outcome.note}"
 
 
-def ambiguity(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def ambiguity(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """HOLDS where all six contrasts are above 0; NOT REPRODUCED where both F contrasts are below
     0.
     """
@@ -142,8 +142,8 @@ def ambiguity(claim: Claim, found: Found, p_holm: float) -> Verdict:
         for side in ("greedy", "greedy tempered")
         for what in ("share", "gain", "overall")
     ]
-    wanting = [name for name, one in zip(names, found.parts, strict=True) if not one.low > 0]
-    if found.parts[0].high < 0 and found.parts[3].high < 0:
+    wanting = [name for name, one in zip(names, outcome.parts, strict=True) if not one.low > 0]
+    if outcome.parts[0].high < 0 and outcome.parts[3].high < 0:
         return NOT_REPRODUCED, "the share removed is smaller at 'high' than at 'low'"
     if wanting:
         return NOT_SHOWN, f"not shown to be above 0: {', '.join(wanting)}"
@@ -152,11 +152,11 @@ def ambiguity(claim: Claim, found: Found, p_holm: float) -> Verdict:
     return HOLDS, "all four contrasts and both overall gains are above 0"
 
 
-def published_gain(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def published_gain(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """HOLDS where our interval excludes 0, contains the published gain, and is narrow enough to
     tell.
     """
-    one, published = found.main, claim.published or 0.0
+    one, published = outcome.main, claim.published or 0.0
     inside = one.low <= published <= one.high
     narrow = (one.high - one.low) / 2 <= abs(published) / 2
     if not narrow:
@@ -176,11 +176,11 @@ def published_gain(claim: Claim, found: Found, p_holm: float) -> Verdict:
     return HOLDS, f"the published {published:.4g} is in our interval, which excludes 0"
 
 
-def published_level(claim: Claim, found: Found, p_holm: float) -> Verdict:
+def published_level(claim: Claim, outcome: Outcome, p_holm: float) -> Verdict:
     """WITHIN TOLERANCE at best: NOT REPRODUCED where our whole interval is farther than the
     tolerance.
     """
-    one, published, allowed = found.main, claim.published or 0.0, claim.tolerance
+    one, published, allowed = outcome.main, claim.published or 0.0, claim.tolerance
     if one.low > published + allowed or one.high < published - allowed:
         return (
             NOT_REPRODUCED,
@@ -230,21 +230,21 @@ def decide(book: Claims, evidence: Evidence, run: Run) -> list[Decision]:
 
 def adjusted(estimated: Sequence[Decision]) -> list[float]:
     """Each claim's p after Holm over its family. What was not tested still counts in the family."""
-    found = [math.nan] * len(estimated)
+    p_holm = [math.nan] * len(estimated)
     families: dict[str, list[int]] = {}
     for place, one in enumerate(estimated):
         families.setdefault(one.claim.family, []).append(place)
     for places in families.values():
-        ps = [made.p if (made := estimated[at].found) else math.nan for at in places]
+        ps = [outcome.p if (outcome := estimated[at].outcome) else math.nan for at in places]
         for at, p in zip(places, holm(ps).tolist(), strict=True):
-            found[at] = p
-    return found
+            p_holm[at] = p
+    return p_holm
 
 
 def _verdict(one: Decision, p_holm: float) -> Verdict:
-    if one.found is None:
+    if one.outcome is None:
         return NOT_TESTED, one.reason
-    return RULES[one.claim.rule](one.claim, one.found, p_holm)
+    return RULES[one.claim.rule](one.claim, one.outcome, p_holm)
 
 
 def _estimated(book: Claims, claim: Claim, evidence: Evidence, run: Run) -> Decision:
@@ -261,10 +261,10 @@ def _estimated(book: Claims, claim: Claim, evidence: Evidence, run: Run) -> Deci
     if reason := _refused(claim, places, missing, evidence, run):
         return replace(open_, reason=reason)
     try:
-        found = ESTIMATORS[claim.estimator](places, claim, evidence)
+        outcome = ESTIMATORS[claim.estimator](places, claim, evidence)
     except Untestable as error:
         return replace(open_, reason=str(error))
-    return replace(open_, found=found)
+    return replace(open_, outcome=outcome)
 
 
 def needed(place: Place, claim: Claim) -> list[Key]:
@@ -314,10 +314,10 @@ def claim_rows(book: Claims, evidence: Evidence, run: Run) -> list[Row]:
 
 
 def _row(book: Claims, one: Decision, least: float, kind: str) -> Row:
-    claim, found, text = one.claim, one.found, book.rules[one.claim.rule]
+    claim, outcome, text = one.claim, one.outcome, book.rules[one.claim.rule]
     nan = math.nan
     value, low, high = (
-        (found.main.value, found.main.low, found.main.high) if found else (nan, nan, nan)
+        (outcome.main.value, outcome.main.low, outcome.main.high) if outcome else (nan, nan, nan)
     )
     return {
         "id": claim.id,
@@ -328,20 +328,20 @@ def _row(book: Claims, one: Decision, least: float, kind: str) -> Row:
         "estimate": _place(value),
         "low": _place(low),
         "high": _place(high),
-        "p": _place(found.p) if found else nan,
+        "p": _place(outcome.p) if outcome else nan,
         "p_holm": _place(one.p_holm),
         "family": claim.family,
-        "n": found.main.n if found else 0,
-        "clusters": found.main.clusters if found else 0,
-        "g_eff": _place(found.main.effective) if found else nan,
+        "n": outcome.main.n if outcome else 0,
+        "clusters": outcome.main.clusters if outcome else 0,
+        "g_eff": _place(outcome.main.effective) if outcome else nan,
         "published": nan if claim.published is None else claim.published,
         "tolerance": claim.tolerance,
         "flips": least,
         "flips_kind": kind,
         "estimator": claim.estimator,
-        "rule": said(text),
+        "rule": one_line(text),
         "reason": "; ".join(filter(None, (one.reason, _note(one)))),
-        "cells_tested": len(one.places) - one.missing if found else 0,
+        "cells_tested": len(one.places) - one.missing if outcome else 0,
         "cells_missing": one.missing,
         "failed_as_uniform": one.failed,
     }
@@ -349,11 +349,13 @@ def _row(book: Claims, one: Decision, least: float, kind: str) -> Row:
 
 def _note(one: Decision) -> str:
     return (
-        one.found.note if one.found and one.found.note and one.found.note not in one.reason else ""
+        one.outcome.note
+        if one.outcome and one.outcome.note and one.outcome.note not in one.reason
+        else ""
     )
 
 
-def said(text: object) -> str:
+def one_line(text: object) -> str:
     """A rule in one line."""
     words = {"holds": HOLDS, "within_tolerance": WITHIN, "not_reproduced": NOT_REPRODUCED}
     return "; ".join(
@@ -367,5 +369,5 @@ def _place(value: float) -> float:
 
 def tally(rows: Sequence[Mapping[str, object]]) -> str:
     """How many claims have which verdict, in one line."""
-    found = [str(row["verdict"]) for row in rows]
-    return ", ".join(f"{found.count(one)} {one}" for one in VERDICTS if one in found)
+    verdicts = [str(row["verdict"]) for row in rows]
+    return ", ".join(f"{verdicts.count(one)} {one}" for one in VERDICTS if one in verdicts)

@@ -1,4 +1,4 @@
-"""One function per way to estimate a claim: (places, claim, evidence) -> Found.
+"""One function per way to estimate a claim: (places, claim, evidence) -> Outcome.
 
 Corpora are strata of equal weight. With theta_c and its jackknife SE_c in each of S corpora,
 
@@ -35,8 +35,8 @@ effect).
 
 
 @dataclass(frozen=True)
-class Found:
-    """What an estimator found.
+class Outcome:
+    """What an estimator returns.
 
     main    what the row of the table shows
     p       of the claim, before Holm over its family; in the claim's direction
@@ -53,28 +53,28 @@ class Found:
     guards: tuple[Estimate, ...] = field(default=())
 
 
-Estimator = Callable[[Sequence[Place], Claim, Evidence], Found]
+Estimator = Callable[[Sequence[Place], Claim, Evidence], Outcome]
 
 
 # Strata
 
 
-def combined(found: Sequence[Estimate]) -> Estimate:
+def combined(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of estimates from different corpora. Raises Untestable where one has no interval."""
-    for one in found:
+    for one in estimates:
         if one.reason:
             raise Untestable(one.reason)
-    if len(found) == 1:
-        return found[0]
-    many = len(found)
-    value = math.fsum(one.value for one in found) / many
-    variances = [one.se**2 for one in found]
+    if len(estimates) == 1:
+        return estimates[0]
+    many = len(estimates)
+    value = math.fsum(one.value for one in estimates) / many
+    variances = [one.se**2 for one in estimates]
     se = math.sqrt(math.fsum(variances)) / many
-    clusters, n = sum(one.clusters for one in found), sum(one.n for one in found)
+    clusters, n = sum(one.clusters for one in estimates), sum(one.n for one in estimates)
     if se == 0:
         return Estimate(value, 0.0, value, value, 1.0 if value == 0 else 0.0, clusters, math.nan, n)
     df = math.fsum(variances) ** 2 / math.fsum(
-        v * v / (one.effective - 1) for v, one in zip(variances, found, strict=True)
+        v * v / (one.effective - 1) for v, one in zip(variances, estimates, strict=True)
     )
     margin = critical(1 - jackknife.LEVEL, df) * se
     p = two_sided_p(value / se, df)
@@ -107,11 +107,11 @@ def directed(p: float, value: float, sign: int) -> float:
 
 
 def _mean(by_corpus: dict[str, Array], evidence: Evidence) -> tuple[Estimate, float]:
-    found = combined(
+    estimate = combined(
         [mean_of(by_corpus[one], evidence.panels[one].clusters) for one in sorted(by_corpus)]
     )
     p = flip_p(by_corpus, evidence)
-    return found, found.p if math.isnan(p) else p
+    return estimate, estimate.p if math.isnan(p) else p
 
 
 def _of(corpus: str, places: Sequence[Place]) -> list[Place]:
@@ -142,19 +142,19 @@ def _average(values: Sequence[Array]) -> Array:
 
 def _against(places: Sequence[Place], claim: Claim) -> Moves:
     """Strategies' losses lower the gain, the single answers' raise it; a pool is no answer."""
-    found: dict[Key, float] = {}
+    moves: dict[Key, float] = {}
     for place in places:
-        found[_own(place)] = -1.0
+        moves[_own(place)] = -1.0
         if claim.reference == REFERENCE:
             key = _reference(place, claim)
-            found[key] = found.get(key, 0.0) + 1.0
-    return found
+            moves[key] = moves.get(key, 0.0) + 1.0
+    return moves
 
 
 # Estimators
 
 
-def mean_gain(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def mean_gain(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """Mean of loss(reference) - loss(strategy) over cells and utterances. Guard: the same by
     Brier.
     """
@@ -166,31 +166,31 @@ def mean_gain(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Foun
         guard.append(mean_of(other, evidence.panels[corpus].clusters))
     main, p = _mean(d, evidence)
     guards = (combined(guard),) if claim.metric == "js" else ()
-    return Found(
+    return Outcome(
         main, directed(p, main.value, claim.sign), moves=(_against(places, claim),), guards=guards
     )
 
 
-def metric_gain(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def metric_gain(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """Mean of metric(strategy) - metric(greedy), in the published number's unit and sign."""
     (place,) = places
     d = -_gain(place, claim, evidence, claim.metric)
     main, p = _mean({place.corpus: d}, evidence)
     sign = 1 if (claim.published or 0.0) > 0 else -1
     moves = {_own(place): 1.0, _reference(place, claim): -1.0}
-    return Found(main, directed(p, main.value, sign), moves=(moves,))
+    return Outcome(main, directed(p, main.value, sign), moves=(moves,))
 
 
-def metric_level(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def metric_level(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """The metric's mean. It has no p: a level is compared, not tested."""
     (place,) = places
-    found = combined(
+    level = combined(
         [mean_of(evidence.loss(_own(place), claim.metric), evidence.panels[place.corpus].clusters)]
     )
-    return Found(found, math.nan, moves=({_own(place): 1.0},))
+    return Outcome(level, math.nan, moves=({_own(place): 1.0},))
 
 
-def group_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def group_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """By corpus: mean loss of the open models minus that of the closed ones. p: the largest of
     them.
 
@@ -205,23 +205,23 @@ def group_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Foun
             mean[group] = _average([evidence.loss(key, claim.metric) for key in members])
             shares |= dict.fromkeys(members, sign / len(members))
         moves.append(shares)
-        found, p = _mean({corpus: mean["open"] - mean["closed"]}, evidence)
-        parts.append(found)
-        ps.append(directed(p, found.value, claim.sign))
+        gap, p = _mean({corpus: mean["open"] - mean["closed"]}, evidence)
+        parts.append(gap)
+        ps.append(directed(p, gap.value, claim.sign))
     least = min(parts, key=lambda one: one.value * claim.sign)
-    return Found(
+    return Outcome(
         least, max(ps), tuple(parts), tuple(moves), note="the corpus with the smallest difference"
     )
 
 
-def share_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def share_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """Share of the single answer's error that the strategies remove: closed minus open models.
 
     Per model sum [B(greedy) - mean of B(strategies)] / sum B(greedy), all on the same utterances.
     A share and not a gain, because who errs more can gain more; never a regression of the gain on
     the baseline, which would find regression to the mean.
     """
-    found: list[Estimate] = []
+    gaps: list[Estimate] = []
     moves: dict[Key, Array | float] = {}
     for corpus in _corpora(places):
         panel, here = evidence.panels[corpus], _of(corpus, places)
@@ -249,12 +249,12 @@ def share_gap(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Foun
         def value(sums: Array, sides: Array = sides) -> Array:
             return (ratio(sums[..., ::2], sums[..., 1::2]) * sides).sum(axis=-1)
 
-        found.append(jackknife.jackknife(parts, names, value))
-    main = combined(found)
-    return Found(main, directed(main.p, main.value, claim.sign), moves=(moves,))
+        gaps.append(jackknife.jackknife(parts, names, value))
+    main = combined(gaps)
+    return Outcome(main, directed(main.p, main.value, claim.sign), moves=(moves,))
 
 
-def worst_cell(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def worst_cell(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """The smallest gain of any cell. p: the smallest after Holm over the cells, of those below
     0.
     """
@@ -266,18 +266,21 @@ def worst_cell(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Fou
         for place, own, p in zip(
             here, means_of(d, evidence.panels[corpus].clusters), flipped, strict=True
         ):
-            found = combined([own])
-            known[place] = found, directed(found.p if math.isnan(p) else p, found.value, -1)
+            estimate = combined([own])
+            known[place] = (
+                estimate,
+                directed(estimate.p if math.isnan(p) else p, estimate.value, -1),
+            )
     parts, ps = zip(*(known[place] for place in places), strict=True)
     least = min(range(len(parts)), key=lambda at: parts[at].value)
     nearest = min(range(len(parts)), key=lambda at: parts[at].low)
     adjusted = holm(ps)
     moves = tuple(_against([places[at]], claim) for at in dict.fromkeys((least, nearest)))
     note = f"the smallest gain is that of {places[least]}"
-    return Found(parts[least], float(np.nanmin(adjusted)), tuple(parts), moves, note)
+    return Outcome(parts[least], float(np.nanmin(adjusted)), tuple(parts), moves, note)
 
 
-def nowhere_best(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def nowhere_best(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """How many strategies are in every cell's set of those that are not shown to be worse than
     another.
 
@@ -304,13 +307,13 @@ def nowhere_best(places: Sequence[Place], claim: Claim, evidence: Evidence) -> F
         names = evidence.panels[corpus].clusters
         ps = flip_ps([{corpus: d}], evidence)
         for (a, b), p, own in zip(pairs, ps.tolist(), means_of(d, names), strict=True):
-            found = combined([own])
-            p = found.p if math.isnan(p) else p
-            worse[a].append(min(1.0, many * directed(p, found.value, 1)))
-            worse[b].append(min(1.0, many * directed(p, found.value, -1)))
-            better_low[b].append(found.low)
-            better_low[a].append(-found.high)
-            effective.append(found.effective)
+            estimate = combined([own])
+            p = estimate.p if math.isnan(p) else p
+            worse[a].append(min(1.0, many * directed(p, estimate.value, 1)))
+            worse[b].append(min(1.0, many * directed(p, estimate.value, -1)))
+            better_low[b].append(estimate.low)
+            better_low[a].append(-estimate.high)
+            effective.append(estimate.effective)
         n[corpus], clusters[corpus] = len(names), len(set(names))
     smallest = {name: min(values) for name, values in worse.items()}
     staying = [name for name in strategies if smallest[name] >= 0.05]
@@ -326,10 +329,10 @@ def nowhere_best(places: Sequence[Place], claim: Claim, evidence: Evidence) -> F
     nearest = max(strategies, key=smallest.__getitem__)
     moves = ({Key(corpus, model, nearest): 1.0 for corpus, model in cells},)
     note = f"in every set: {', '.join(staying) or 'none'}"
-    return Found(main, max(smallest.values()), dominant, moves, note)
+    return Outcome(main, max(smallest.values()), dominant, moves, note)
 
 
-def spread_ratio(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def spread_ratio(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """Log of the ratio of the spreads of the gain over cells: weighted strategy to its plain one.
 
     The spread is the standard deviation over (model, corpus) without what noise adds to it: from
@@ -345,11 +348,11 @@ def spread_ratio(places: Sequence[Place], claim: Claim, evidence: Evidence) -> F
     }
     parts, ps = [], []
     for pair in zip(named["weighted"], named["plain"], strict=True):
-        found = combined([_log_ratio(pair, groups, claim, evidence)])
-        parts.append(found)
-        ps.append(directed(found.p, found.value, claim.sign))
+        log_ratio = combined([_log_ratio(pair, groups, claim, evidence)])
+        parts.append(log_ratio)
+        ps.append(directed(log_ratio.p, log_ratio.value, claim.sign))
     least = min(parts, key=lambda one: one.value * claim.sign)
-    return Found(least, max(ps), tuple(parts), note="the pair that supports the claim least")
+    return Outcome(least, max(ps), tuple(parts), note="the pair that supports the claim least")
 
 
 def _log_ratio(
@@ -445,14 +448,14 @@ def _noise(left: Sequence[Array], corpora: Sequence[str]) -> float:
     return (trace - every / many) / (many - 1)
 
 
-def ambiguity_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def ambiguity_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """Does the gain grow with ambiguity? Split votes; the test of `metrics.ambiguity`, over
     corpora.
 
     Gains and errors are means over the cells of a corpus. Parts: against greedy and against greedy
     tempered, each F_high - F_low, G_high - G_low and the overall gain. p: the largest of the six.
     """
-    made: list[list[Estimate]] = []
+    by_corpus: list[list[Estimate]] = []
     moves: dict[Key, Array | float] = {}
     for corpus in _corpora(places):
         panel, here = evidence.panels[corpus], _of(corpus, places)
@@ -462,30 +465,30 @@ def ambiguity_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence
         keys = [_reference(one, claim) for one in here]
         plain = _average([evidence.loss(key, "levels") for key in keys])
         flat = _average([evidence.tempered_levels(key) for key in keys])
-        found = []
+        contrasts = []
         for theirs, what in ((plain, "the reference"), (flat, "the tempered reference")):
             parts = np.concatenate([theirs - ours, theirs, weight], axis=1)
             names = panel.kept_clusters
             _above_noise(_sum_of(parts, names, lambda sums: sums[..., 3]), f"{what} at 'low'")
-            found += [
+            contrasts += [
                 _sum_of(parts, names, value)
                 for value in (share_contrast, gain_contrast, overall_gain)
             ]
-        made.append(found)
+        by_corpus.append(contrasts)
         tilt = np.zeros(len(panel.clusters))
         tilt[panel.split.kept] = weight[:, 2] - weight[:, 0]
         moves |= {_own(one): -tilt for one in here}
-    six = tuple(combined(column) for column in zip(*made, strict=True))
+    six = tuple(combined(column) for column in zip(*by_corpus, strict=True))
     p = max(directed(one.p, one.value, claim.sign) for one in six)
-    return Found(six[0], p, six, (moves,), "share removed of greedy's error, high minus low")
+    return Outcome(six[0], p, six, (moves,), "share removed of greedy's error, high minus low")
 
 
-def skill_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Found:
+def skill_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence) -> Outcome:
     """Skill at split-vote levels, high minus low; skill is 1 - sum B(greedy) / sum B(prior).
 
     The prior is the mean truth of the other speakers: it knows nothing of the clip.
     """
-    found: list[Estimate] = []
+    contrasts: list[Estimate] = []
     moves: dict[Key, Array | float] = {}
     for corpus in _corpora(places):
         panel, here = evidence.panels[corpus], _of(corpus, places)
@@ -496,7 +499,7 @@ def skill_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence) ->
         for place, level in ((0, "low"), (2, "high")):
             _above_noise(mean_of(prior[:, place], names), f"the prior at '{level}'")
         parts = np.concatenate([error, prior], axis=1)
-        found.append(
+        contrasts.append(
             _sum_of(
                 parts, names, lambda s: ratio(s[..., 0], s[..., 3]) - ratio(s[..., 2], s[..., 5])
             )
@@ -504,21 +507,21 @@ def skill_contrast(places: Sequence[Place], claim: Claim, evidence: Evidence) ->
         tilt = np.zeros(len(panel.clusters))
         tilt[kept] = panel.split.weight[:, 0] - panel.split.weight[:, 2]
         moves |= {_own(one): tilt for one in here}
-    main = combined(found)
-    return Found(main, directed(main.p, main.value, claim.sign), moves=(moves,))
+    main = combined(contrasts)
+    return Outcome(main, directed(main.p, main.value, claim.sign), moves=(moves,))
 
 
 def _sum_of(parts: Array, clusters: Sequence[str], value: jackknife.Value) -> Estimate:
-    found = jackknife.jackknife(parts, clusters, value)
-    if found.reason == jackknife.NO_SPREAD and found.value == 0:
-        return found._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
-    return found
+    estimate = jackknife.jackknife(parts, clusters, value)
+    if estimate.reason == jackknife.NO_SPREAD and estimate.value == 0:
+        return estimate._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
+    return estimate
 
 
-def _above_noise(found: Estimate, what: str) -> None:
+def _above_noise(estimate: Estimate, what: str) -> None:
     """Raise Untestable where an error that is divided by is not clearly above 0."""
-    if found.reason or found.value <= 0 or found.value < LEAST_SE * found.se:
-        why = found.reason or f"{found.value:.3g} with a standard error of {found.se:.3g}"
+    if estimate.reason or estimate.value <= 0 or estimate.value < LEAST_SE * estimate.se:
+        why = estimate.reason or f"{estimate.value:.3g} with a standard error of {estimate.se:.3g}"
         raise Untestable(f"the error of {what} is not {LEAST_SE:g} standard errors above 0 ({why})")
 
 

@@ -66,25 +66,25 @@ class Panel:
     @cached_property
     def counted(self) -> NDArray[np.bool_]:
         """Utterances with at least two whole votes. Raises Untestable if they are too few."""
-        found = np.asarray(self.counts.sum(axis=1) > 1)
-        if not len(found) or found.mean() < LEAST_SHARE:
-            share = found.mean() if len(found) else 0.0
+        enough = np.asarray(self.counts.sum(axis=1) > 1)
+        if not len(enough) or enough.mean() < LEAST_SHARE:
+            share = enough.mean() if len(enough) else 0.0
             raise Untestable(
                 f"{share:.0%} of the clips have two or more whole votes; at least {LEAST_SHARE:.0%} must"
             )
-        return found
+        return enough
 
     @cached_property
     def split(self) -> Levels:
         """The splits of the votes. Raises Untestable if too few clips have enough raters."""
-        made = levels(self.counts)
-        share = float(made.kept.mean()) if len(made.kept) else 0.0
+        splits = levels(self.counts)
+        share = float(splits.kept.mean()) if len(splits.kept) else 0.0
         if share < LEAST_SHARE:
             raise Untestable(
                 f"{share:.0%} of the clips have {LEAST_RATERS} or more raters with one vote each; "
                 f"at least {LEAST_SHARE:.0%} must"
             )
-        return made
+        return splits
 
     @cached_property
     def kept_clusters(self) -> tuple[str, ...]:
@@ -166,17 +166,17 @@ class Evidence:
                 names.append((corpus, model))
                 apart = self.loss(without, "js") - self.loss(with_clip, "js")
                 worse.setdefault(corpus, []).append(apart)
-        found = [
+        estimates = [
             one
             for corpus, columns in worse.items()
             for one in means_of(np.stack(columns, axis=1), self.panels[corpus].clusters)
         ]
-        adjusted = holm([one.p for one in found])
+        adjusted = holm([one.p for one in estimates])
         reasons = {
             (key.corpus, key.model): f"the run has no control {CONTROL} of {REFERENCE}"
             for key in self.predicted
         }
-        for name, one, p in zip(names, found, adjusted.tolist(), strict=True):
+        for name, one, p in zip(names, estimates, adjusted.tolist(), strict=True):
             shown = one.value > 0 and p < ALPHA
             reasons[name] = (
                 "" if shown else f"not shown to hear: {CONTROL} is not shown to be worse"
@@ -195,14 +195,14 @@ def means_of(values: Array, clusters: Sequence[str]) -> list[jackknife.Estimate]
     """`mean_of` of every column of values (n, M)."""
     sums, sizes = cluster_sums(values, clusters), jackknife.sizes(clusters)
     counts, whole = np.array(sizes, dtype=np.float64), totals(values)
-    found = []
+    estimates = []
     for own, total, column in zip(sums.T, whole.tolist(), values.T, strict=True):
         parts = np.stack([own, counts], axis=1)
         one = jackknife.from_sums(parts, sizes, np.array([total, counts.sum()]), _mean)
         if one.reason == jackknife.NO_SPREAD and not np.any(column):
             one = one._replace(se=0.0, low=0.0, high=0.0, p=1.0, reason="")
-        found.append(one)
-    return found
+        estimates.append(one)
+    return estimates
 
 
 def _mean(sums: Array) -> Array:
@@ -259,11 +259,11 @@ class Changed(Evidence):
 
 def extremes(base: Evidence, keys: Sequence[Key]) -> tuple[Evidence, Evidence]:
     """The evidence if every answer of these columns were the best, and the worst."""
-    made = [dict(base.predicted), dict(base.predicted)]
+    sides = [dict(base.predicted), dict(base.predicted)]
     for key in keys:
-        for side, answers in zip(made, best_and_worst(base.panels[key.corpus]), strict=True):
+        for side, answers in zip(sides, best_and_worst(base.panels[key.corpus]), strict=True):
             side[key] = answers
-    return Evidence(base.panels, made[0]), Evidence(base.panels, made[1])
+    return Evidence(base.panels, sides[0]), Evidence(base.panels, sides[1])
 
 
 __all__ = [

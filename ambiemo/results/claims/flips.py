@@ -29,13 +29,13 @@ LOSS = {"accuracy": "accuracy", "bhattacharyya": "bhattacharyya"}
 
 
 def flips(decided: Sequence[Decision], at: int, evidence: Evidence) -> tuple[float, str]:
-    """The least number that was found for claim `at`, and what it is: `exact`, `bound`, or `never`
+    """The smallest number found for claim `at`, and what it is: `exact`, `bound`, or `never`
     (no change of these answers changes the verdict); NaN and "" for a claim that was not tested."""
     one = decided[at]
-    if one.found is None:
+    if one.outcome is None:
         return math.nan, ""
     least = math.inf
-    for moves in one.found.moves:
+    for moves in one.outcome.moves:
         for sign in (1, -1):
             least = min(least, _search(decided, at, evidence, moves, sign, least))
     if math.isinf(least):
@@ -90,9 +90,9 @@ def _search(
 def _verdict(decided: Sequence[Decision], at: int, changed: Evidence) -> str:
     one = decided[at]
     try:
-        found = ESTIMATORS[one.claim.estimator](one.places, one.claim, changed)
+        outcome = ESTIMATORS[one.claim.estimator](one.places, one.claim, changed)
     except Untestable:
         return "NOT TESTED"
     others = [*decided]
-    others[at] = replace(one, found=found)
-    return RULES[one.claim.rule](one.claim, found, adjusted(others)[at])[0]
+    others[at] = replace(one, outcome=outcome)
+    return RULES[one.claim.rule](one.claim, outcome, adjusted(others)[at])[0]

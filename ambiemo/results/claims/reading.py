@@ -96,12 +96,12 @@ class Claims(Part):
 
     def places(self, claim: Claim) -> list["Place"]:
         """The cells of a claim, in the order of the file, each once."""
-        found: dict[Place, None] = {}
+        places: dict[Place, None] = {}
         for part in claim.cells:
             named = (part.corpora, part.models, part.strategies)
             for corpus, model, strategy in product(*(self._spelled_out(one) for one in named)):
-                found[Place(corpus, model, strategy, part.group)] = None
-        return list(found)
+                places[Place(corpus, model, strategy, part.group)] = None
+        return list(places)
 
     def _spelled_out(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(one for name in names for one in self.lists.get(name, (name,)))
@@ -165,35 +165,35 @@ def read(data: bytes, name: str) -> Claims:
             f"{name}: found {type(content).__name__}, expected keys such as claims and rules"
         )
     try:
-        made = Claims.model_validate(content)
+        book = Claims.model_validate(content)
     except ValidationError as error:
         raise BadInput(f"{name}: {_first(error, content)}") from error
-    for where, what, found, known in _names(made, ESTIMATORS, RULES, LOSSES):
-        if found not in known:
-            raise BadInput(f"{name}: {where}: {what} '{found}' is unknown; {nearest(found, known)}")
+    for where, what, word, known in _names(book, ESTIMATORS, RULES, LOSSES):
+        if word not in known:
+            raise BadInput(f"{name}: {where}: {what} '{word}' is unknown; {nearest(word, known)}")
     seen: set[str] = set()
-    for claim in made.claims:
+    for claim in book.claims:
         if claim.id in seen:
             raise BadInput(
                 f"{name}: claim {claim.id}: found the id twice, expected once; rename one"
             )
         seen.add(claim.id)
-    return made
+    return book
 
 
 def _names(
-    made: Claims,
+    book: Claims,
     estimators: Mapping[str, Callable[..., Any]],
     rules: Mapping[str, Callable[..., Any]],
     losses: Mapping[str, Any],
 ) -> Iterator[tuple[str, str, str, list[str]]]:
-    for claim in made.claims:
+    for claim in book.claims:
         where = f"claim {claim.id}"
         yield where, "estimator", claim.estimator, sorted(estimators)
-        yield where, "rule", claim.rule, sorted(set(rules) & set(made.rules))
-        yield where, "family", claim.family, sorted(made.families)
+        yield where, "rule", claim.rule, sorted(set(rules) & set(book.rules))
+        yield where, "family", claim.family, sorted(book.families)
         yield where, "metric", claim.metric, sorted(losses)
-        for place in made.places(claim):
+        for place in book.places(claim):
             yield where, "model", place.model, sorted(MODELS)
 
 

@@ -1,8 +1,8 @@
 """The figures of a bundle: each a function of its tables, drawn by matplotlib.
 
-A figure has a name (its file's, for a paper), a title, a description for who cannot see it, and a
-function that draws it. `svg` and `pdf` give the same bytes each time: ids come from a fixed salt
-and no file has a date. Names are drawn as plain text, never as mathematics.
+A figure has a name (its file's, for a paper), a title, a description for readers who cannot see
+it, and a function that draws it. `svg` and `pdf` give the same bytes each time: ids come from a
+fixed salt and no file has a date. Names are drawn as plain text, never as mathematics.
 """
 
 import io
@@ -123,21 +123,21 @@ def drawings(
 ) -> list[Drawing]:
     """Every figure that the tables have rows for, in the order of the page."""
     units = tables["results"].units
-    made: list[Drawing | None] = []
+    figures: list[Drawing | None] = []
     for unit in units:
-        made += [differences(tables["paired"], unit), levels(tables["results"], unit)]
-        made += [gains(tables["gains"], unit)]
-        made += curves(tables["curves"], unit)
-        made += [pareto(tables["curves"], unit), ambiguity(tables["ambiguity"], unit)]
-        made += [heard(tables["heard"], unit)]
-        made += [
+        figures += [differences(tables["paired"], unit), levels(tables["results"], unit)]
+        figures += [gains(tables["gains"], unit)]
+        figures += curves(tables["curves"], unit)
+        figures += [pareto(tables["curves"], unit), ambiguity(tables["ambiguity"], unit)]
+        figures += [heard(tables["heard"], unit)]
+        figures += [
             calibration(one, tables["results"])
             for one in reliabilities
             if (one.corpus, one.model) == unit
         ]
     for corpus in dict.fromkeys(corpus for corpus, _ in units):
-        made.append(floors(tables["floors"], tables["results"], corpus))
-    return [one for one in made if one is not None]
+        figures.append(floors(tables["floors"], tables["results"], corpus))
+    return [one for one in figures if one is not None]
 
 
 def where(unit: tuple[str, str]) -> str:
@@ -268,8 +268,8 @@ def _rows(axes: "Axes", places: Mapping[str, float], panel: Panel) -> None:
     if reaches:
         at, reach = zip(*reaches, strict=True)
         axes.barh(at, [2 * one for one in reach], left=[-one for one in reach], height=0.62, color=RULE, zorder=0.5)  # fmt: skip
-    for colour, told in lines.items():
-        at, start, end = zip(*told, strict=True)
+    for colour, ranges in lines.items():
+        at, start, end = zip(*ranges, strict=True)
         axes.hlines(at, start, end, color=colour, linewidth=1.3, zorder=2)
     for (colour, filled, marker), points in dots.items():
         x, y = zip(*points, strict=True)
@@ -311,8 +311,8 @@ def _limits(marks: Sequence[Sequence[Mark]]) -> tuple[float, float] | None:
 
 
 def _ends(row: Sequence[Mark]) -> tuple[float, float] | None:
-    found = [one for mark in row for one in (mark.value, mark.low, mark.high) if math.isfinite(one)]
-    return (min(found), max(found)) if found else None
+    ends = [one for mark in row for one in (mark.value, mark.low, mark.high) if math.isfinite(one)]
+    return (min(ends), max(ends)) if ends else None
 
 
 def _far(ends: tuple[float, float]) -> float:
@@ -593,17 +593,21 @@ def _apart(wanted: Sequence[float], least: float) -> list[float]:
                 moved = True
         if not moved:
             break
-    found = [0.0] * len(wanted)
+    places = [0.0] * len(wanted)
     for place, one in zip(placed, order, strict=True):
-        found[one] = place
-    return found
+        places[one] = place
+    return places
 
 
-def _labels(axes: "Axes", x: float, told: Sequence[tuple[float, str, str]], height: float) -> None:
-    """Names at the right end of lines: (y, name, colour), never one over another."""
+def _labels(
+    axes: "Axes", x: float, labels: Sequence[tuple[float, str, str]], height: float
+) -> None:
+    """Names at the right end of lines: (y, name, colour). They never overlap."""
     low, high = axes.get_ylim()
     least = abs(high - low) * (SIZE * 1.15 / 72) / height
-    for (_, name, colour), place in zip(told, _apart([y for y, *_ in told], least), strict=True):
+    for (_, name, colour), place in zip(
+        labels, _apart([y for y, *_ in labels], least), strict=True
+    ):
         axes.annotate(
             name, (x, place), xytext=(6, 0), textcoords="offset points", va="center", color=colour,
             annotation_clip=False,
@@ -618,11 +622,13 @@ def curves(table: Table, unit: tuple[str, str]) -> list[Drawing]:
         for row in own
         if row["method"] == "greedy"
     }
-    made = []
+    figures = []
     for question in dict.fromkeys(row["question"] for row in own if row["method"] != "greedy"):
         rows = [row for row in own if row["question"] == question]
-        made.append(_curve(unit, question, rows, greedy.get(question.partition(".")[0], math.nan)))
-    return made
+        figures.append(
+            _curve(unit, question, rows, greedy.get(question.partition(".")[0], math.nan))
+        )
+    return figures
 
 
 def _curve(unit: tuple[str, str], question: str, rows: Sequence[Line], greedy: float) -> Drawing:

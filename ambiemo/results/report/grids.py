@@ -83,7 +83,7 @@ UNIT = (word("corpus", "corpus"), word("model", "model"))
 
 @dataclass(frozen=True)
 class Plan:
-    """How a grid is made: of which table, which columns, which rows."""
+    """How a grid is built: its table, its columns, its rows."""
 
     source: str
     heads: tuple[Head, ...]
@@ -284,8 +284,8 @@ PLANS: dict[str, Plan] = {
 
 def grids(tables: Mapping[str, Table]) -> dict[str, Grid]:
     """Every grid that has rows, by name."""
-    made = {name: _grid(name, plan, tables[plan.source]) for name, plan in PLANS.items()}
-    return {name: one for name, one in made.items() if one.rows}
+    by_name = {name: _grid(name, plan, tables[plan.source]) for name, plan in PLANS.items()}
+    return {name: one for name, one in by_name.items() if one.rows}
 
 
 def _grid(name: str, plan: Plan, table: Table) -> Grid:
@@ -293,7 +293,7 @@ def _grid(name: str, plan: Plan, table: Table) -> Grid:
     if len({line["corpus"] for line in table if "corpus" in line.texts}) < 2:
         heads = tuple(head for head in heads if head.columns != ("corpus",))
     rows = [_row(heads, line) for line in _rows(plan, table)]
-    kept = [place for place, head in enumerate(heads) if _said(head, place, rows)]
+    kept = [place for place, head in enumerate(heads) if _has_text(head, place, rows)]
     return Grid(
         name,
         plan.source,
@@ -311,8 +311,8 @@ def _row(heads: tuple[Head, ...], line: Line) -> Row:
     return Row(unit, tuple(tuple(line.cell(name) for name in head.columns) for head in heads))
 
 
-def _said(head: Head, place: int, rows: list[Row]) -> bool:
-    """Whether a column has a text in some row; a column of nothing is left out."""
+def _has_text(head: Head, place: int, rows: list[Row]) -> bool:
+    """True if a column has text in some row. Empty columns are left out."""
     return any(cell for row in rows for cell in row.cells[place])
 
 
@@ -328,12 +328,12 @@ BIN_HEADS = (
 )
 
 
-def reliability_grid(found: Iterable[Reliability], results: Table) -> Grid:
+def reliability_grid(reliabilities: Iterable[Reliability], results: Table) -> Grid:
     """The bins behind the figures of reliability: the ECE is the table's, the rest is made of
     predictions.
     """
     rows = []
-    for one in found:
+    for one in reliabilities:
         (line,) = results.of(
             corpus=one.corpus, model=one.model, strategy=one.strategy, control="none", level="all"
         )
@@ -341,7 +341,7 @@ def reliability_grid(found: Iterable[Reliability], results: Table) -> Grid:
         for place in range(BINS):
             if not one.counts[place]:
                 continue
-            made = (
+            texts = (
                 f"{one.by_chance:.3f}",
                 f"({place / BINS:g}, {(place + 1) / BINS:g}]",
                 str(one.counts[place]),
@@ -352,7 +352,7 @@ def reliability_grid(found: Iterable[Reliability], results: Table) -> Grid:
             rows.append(
                 Row(
                     line.unit,
-                    (*((one,) for one in named), *((Reckoned(text, source),) for text in made)),
+                    (*((one,) for one in named), *((Reckoned(text, source),) for text in texts)),
                 )
             )
     return Grid("calibration", "results", BIN_HEADS, tuple(rows))

@@ -243,19 +243,23 @@ def sections(
         drawn.setdefault(one.kind, []).append(
             _shown(one, f"f{number}-", len(tables["results"].units) > 1)
         )
-    made = grids(tables)
+    by_name = grids(tables)
     if reliabilities:
-        made["calibration"] = reliability_grid(reliabilities, tables["results"])
-    found = [Section("short", "In short", "In short", sentences=summary(tables))]
+        by_name["calibration"] = reliability_grid(reliabilities, tables["results"])
+    blocks = [Section("short", "In short", "In short", sentences=summary(tables))]
     lacks = []
     for name, short, title, kind, behind in LAYOUT:
         figures = drawn.get(kind, [])
-        own = [Behind(words, made[grid], opened) for grid, words, opened in behind if grid in made]
+        own = [
+            Behind(words, by_name[grid], opened)
+            for grid, words, opened in behind
+            if grid in by_name
+        ]
         if figures or own:
-            found.append(Section(name, short, title, CAVEATS[name], (), figures, own))
+            blocks.append(Section(name, short, title, CAVEATS[name], (), figures, own))
         else:
             lacks.append(f"{title} {LACKS[name]}")
-    return found, lacks
+    return blocks, lacks
 
 
 LACKS = {
@@ -294,7 +298,7 @@ def render(page: Page) -> bytes:
         keep_trailing_newline=True,
     )
     template = environment.from_string(_text("page.html.jinja"))
-    told = template.render(
+    html = template.render(
         page=page,
         css=Markup(css),
         js=Markup(js),
@@ -306,7 +310,7 @@ def render(page: Page) -> bytes:
         json=as_json,
         rows=table_rows,
     )
-    return told.encode("utf-8")
+    return html.encode("utf-8")
 
 
 def table_rows(table: Table) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def inline(data: bytes, prefix: str, title: str, alt: str, least: int = 0) -> st
     """The SVG as part of an HTML page.
 
     prefix  begins every id; must differ between the figures of a page
-    title, alt  name and description for who cannot see it
+    title, alt  name and description for readers who cannot see it
     least  below so many CSS pixels it is scrolled, not shrunk
     Raises Unfit for a colour outside COLOURS or a style outside KEPT.
     """
@@ -82,39 +82,39 @@ def _local(node: ElementTree.Element) -> str:
 
 
 def _references(node: ElementTree.Element) -> list[str]:
-    found = []
+    names = []
     for key, value in node.attrib.items():
         if key == f"{{{XLINK}}}href":
-            found.append(value[1:])
-        found += re.findall(r"url\(#([^)]+)\)", value)
-    return found
+            names.append(value[1:])
+        names += re.findall(r"url\(#([^)]+)\)", value)
+    return names
 
 
 def _restyle(node: ElementTree.Element) -> None:
     """Styles as attributes, colours as classes."""
-    told = dict(node.attrib)
+    attributes = dict(node.attrib)
     for part in node.attrib.pop("style", "").split(";"):
         key, _, value = (one.strip() for one in part.partition(":"))
         if key == "font" and (size := re.search(r"([\d.]+)px", value)):
-            told["font-size"] = size.group(1)
+            attributes["font-size"] = size.group(1)
             if value.startswith(("bold", "600", "700")):
-                told["font-weight"] = "bold"
+                attributes["font-weight"] = "bold"
         elif key in KEPT:
-            told[key] = value.removesuffix("px")
+            attributes[key] = value.removesuffix("px")
         elif key and key not in DROPPED:
             raise Unfit(f"style {key}: {value}")
     classes = []
     for key in ("fill", "stroke"):
-        colour = told.get(key, "")
+        colour = attributes.get(key, "")
         if colour.startswith("#"):
             if colour not in COLOURS:
                 raise Unfit(f"colour {colour}")
             classes.append(f"{key}-{COLOURS[colour]}")
-            del told[key]
+            del attributes[key]
     if _local(node) == "text" and not any(one.startswith("fill-") for one in classes):
         classes.append("fill-ink")
     node.attrib.pop("fill", None), node.attrib.pop("stroke", None)
-    for key, value in told.items():
+    for key, value in attributes.items():
         if key != "style":
             node.set(key, value)
     if classes:

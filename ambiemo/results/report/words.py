@@ -32,7 +32,7 @@ class Sentence:
 
 def summary(tables: Mapping[str, Table]) -> list[Sentence]:
     """What the bundle says, the claims first."""
-    said = claims_said(tables["claims"])
+    sentences = claims_summary(tables["claims"])
     for unit in tables["results"].units:
         about = f"{unit[1]} on {unit[0]}" if len(tables["results"].units) > 1 else ""
         own = {
@@ -40,46 +40,46 @@ def summary(tables: Mapping[str, Table]) -> list[Sentence]:
             for name, table in tables.items()
             if {"corpus", "model"} <= set(table.columns)
         }
-        made = [
-            heard_said(own["heard"]) if "heard" in own else None,
-            against_greedy_said(own["paired"]) if "paired" in own else None,
-            choice_said(own["gains"]) if "gains" in own else None,
-            ambiguity_said(own["ambiguity"]) if "ambiguity" in own else None,
-            verifier_said(own["verifier"]) if "verifier" in own else None,
-            failures_said(own["results"]),
+        of_unit = [
+            heard_sentence(own["heard"]) if "heard" in own else None,
+            against_greedy_sentence(own["paired"]) if "paired" in own else None,
+            choice_sentence(own["gains"]) if "gains" in own else None,
+            ambiguity_sentence(own["ambiguity"]) if "ambiguity" in own else None,
+            verifier_sentence(own["verifier"]) if "verifier" in own else None,
+            failures_sentence(own["results"]),
         ]
-        said += [
+        sentences += [
             Sentence(f"{one.head}, {about}" if about else one.head, one.parts, one.tone, unit)
-            for one in made
+            for one in of_unit
             if one is not None
         ]
-    return said
+    return sentences
 
 
-def claims_said(claims: Table) -> list[Sentence]:
+def claims_summary(claims: Table) -> list[Sentence]:
     """How many claims have which verdict: those about the paper, then the embedded corpus' own."""
-    said = []
+    sentences = []
     for about, words in (("paper", "about the paper"), ("embedded", "about the embedded corpus")):
         rows = claims.of(about=about) if len(claims) else []
         if not rows:
             continue
         counts = Counter(row["verdict"] for row in rows)
-        told = ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
+        counted = ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
         untested = {row["reason"] for row in rows if row["verdict"] == NOT_TESTED}
         because = f": {untested.pop()}" if len(untested) == 1 else ""
         only = len(rows) == counts[NOT_TESTED]
         parts: list[Part] = [
-            f"Of {len(rows)} claims {words}, {'none is tested' if only else told}{because}."
+            f"Of {len(rows)} claims {words}, {'none is tested' if only else counted}{because}."
         ]
         for row in rows:
             if row["verdict"] == HOLDS:
                 parts += [f" {row['id']} holds: {row['sentence']}."]
         head = "The paper" if about == "paper" else "The same rules here"
-        said.append(Sentence(head, tuple(parts), OPEN if only else PLAIN))
-    return said or [Sentence("Claims", ("This bundle has no claims.",), OPEN)]
+        sentences.append(Sentence(head, tuple(parts), OPEN if only else PLAIN))
+    return sentences or [Sentence("Claims", ("This bundle has no claims.",), OPEN)]
 
 
-def heard_said(rows: Table) -> Sentence | None:
+def heard_sentence(rows: Table) -> Sentence | None:
     """Whether the model heard the clips, by its controls."""
     if not len(rows):
         return None
@@ -97,7 +97,7 @@ def heard_said(rows: Table) -> Sentence | None:
     return Sentence("Was it heard?", tuple(parts), tone)
 
 
-def against_greedy_said(paired: Table) -> Sentence | None:
+def against_greedy_sentence(paired: Table) -> Sentence | None:
     """Which strategies of the named family differ from the single answer, after Holm."""
     rows = paired.where(
         lambda row: (
@@ -141,7 +141,7 @@ def against_greedy_said(paired: Table) -> Sentence | None:
     )
 
 
-def choice_said(gains: Table) -> Sentence | None:
+def choice_sentence(gains: Table) -> Sentence | None:
     """Whether choosing among candidates adds anything to their plain mean, by intervals alone."""
     rows = gains.where(lambda row: not math.isnan(row.number("choice")))
     if not rows:
@@ -163,29 +163,29 @@ def _listed(rows: Sequence[Line], column: str) -> list[Part]:
     return parts
 
 
-def ambiguity_said(rows: Table) -> Sentence | None:
+def ambiguity_sentence(rows: Table) -> Sentence | None:
     """Verdicts of the split-vote test."""
     if not len(rows):
         return None
     counts = Counter(row["verdict"] for row in rows)
-    told = ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
+    counted = ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
     which = [row["strategy"] for row in rows if row["verdict"] == HOLDS]
     more = f" It holds for {', '.join(which)}." if which else ""
     return Sentence(
         "Does the gain grow with ambiguity?",
-        (f"By split votes, of {len(rows)} strategies: {told}.{more}",),
+        (f"By split votes, of {len(rows)} strategies: {counted}.{more}",),
         GOOD if which else OPEN,
     )
 
 
-def verifier_said(rows: Table) -> Sentence | None:
+def verifier_sentence(rows: Table) -> Sentence | None:
     """Whether the verifier ranks candidates better than a coin."""
-    found = rows.of(quantity="concordance")
-    if not found:
+    concordances = rows.of(quantity="concordance")
+    if not concordances:
         return None
     parts: list[Part] = []
     tone = GOOD
-    for row in found:
+    for row in concordances:
         low = row.number("low")
         better = not math.isnan(low) and low > 0.5
         tone = tone if better else OPEN
@@ -198,7 +198,7 @@ def verifier_said(rows: Table) -> Sentence | None:
     return Sentence("Does the verifier know?", tuple(parts), tone)
 
 
-def failures_said(results: Table) -> Sentence | None:
+def failures_sentence(results: Table) -> Sentence | None:
     """Failed predictions and candidates that were not understood, of the largest column."""
     rows = results.of(level="all")
     failed = [row for row in rows if row["failed"] not in ("", "0")]
