@@ -13,9 +13,10 @@ Both in one process, in turns; processor seconds, the median of the rounds. The 
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -25,26 +26,25 @@ from ambiemo.bundle import recomputing
 from ambiemo.bundle.folder import Files, payload
 from ambiemo.results import units
 
-NOTHING: dict[str, Any] = {
-    "ambiguity_rows": [],
-    "curve_rows": [],
-    "floor_rows": [],
-    "gain_rows": [],
-    "verifier_rows": ([], {}),
-    "claimed": {},
-}
-"""What each conclusion gives where it is left out, by its function in `results.units`."""
+NOTHING: tuple[tuple[ModuleType, str, Any], ...] = (
+    (units, "ambiguity_rows", []),
+    (units, "curve_rows", []),
+    (units, "floor_rows", []),
+    (units, "gain_rows", []),
+    (units, "verifier_rows", ([], {})),
+    (units, "claimed", {}),
+    (recomputing, "claim_rows", []),
+    (recomputing, "self_preference_rows", []),
+)
+"""What makes each conclusion, and what it gives where the conclusion is left out."""
 
 
 @contextmanager
 def without() -> Iterator[None]:
     """No conclusion is made inside."""
-    with (
-        mock.patch.multiple(units, **{name: returning(it) for name, it in NOTHING.items()}),
-        mock.patch.multiple(
-            recomputing, claim_rows=returning([]), self_preference_rows=returning([])
-        ),
-    ):
+    with ExitStack() as left_out:
+        for module, name, value in NOTHING:
+            left_out.enter_context(mock.patch.object(module, name, returning(value)))
         yield
 
 
