@@ -1,7 +1,8 @@
-"""Writes what README.md takes from elsewhere: its table, and the hash of the second verifier.
+"""Writes what README.md and CHANGELOG.md take from elsewhere: a table, the hash of the second
+verifier.
 
-    python reproduce/readme.py           # write README.md
-    python reproduce/readme.py --check   # exit 1 where it is not what bundle and code say
+    python reproduce/readme.py           # write both
+    python reproduce/readme.py --check   # exit 1 where one is not what bundle and code say
 
 The table is `results.csv` of the committed bundle `artifacts/reference/quick`. The hash is the
 SHA-256 of `ambiemo/bundle/shipped/verify.py`, which every bundle carries as `data/verify.py`.
@@ -17,6 +18,7 @@ from ambiemo.results.rendering import from_csv, grouped, heading
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+NOTES = ROOT / "CHANGELOG.md"
 BUNDLE = ROOT / "artifacts" / "reference" / "quick"
 VERIFIER = ROOT / "ambiemo" / "bundle" / "shipped" / "verify.py"
 SHOWN = ("strategy", "JS bits ↓", "accuracy ↑", "unparsed")
@@ -41,29 +43,43 @@ def hashed() -> str:
     return f"{sha256_file(VERIFIER)}  data/verify.py"
 
 
-def rewritten(text: str) -> str:
-    """README with its table and its hash as they should be. Raises ValueError where it has no place
-    for one.
+def rewritten(text: str, parts: Sequence[tuple[str, str]]) -> str:
+    """A file's text with its made parts, (pattern, what stands there), as they should be. Raises
+    ValueError where it has no place for one.
     """
-    parts = (
-        (r"(?<=<!-- results of the bundle -->\n\n)(?:\|[^\n]*\n)*", f"{table(BUNDLE)}\n"),
-        (r"[0-9a-f]{64}  data/verify\.py", hashed()),
-    )
     for pattern, new in parts:
         if not re.search(pattern, text):
-            raise ValueError(f"README.md: no place for {new[:60]!r}")
+            raise ValueError(f"no place for {new[:60]!r}")
         text = re.sub(pattern, lambda _, new=new: new, text, count=1)  # type: ignore[misc]
     return text
 
 
+def written() -> dict[Path, str]:
+    """Both files as they should be. Raises ValueError naming the file that has no place for a
+    part.
+    """
+    digest = (r"[0-9a-f]{64}  data/verify\.py", hashed())
+    rows = (r"(?<=<!-- results of the bundle -->\n\n)(?:\|[^\n]*\n)*", f"{table(BUNDLE)}\n")
+    texts = {}
+    for file, parts in {README: (rows, digest), NOTES: (digest,)}.items():
+        try:
+            texts[file] = rewritten(file.read_text("utf-8"), parts)
+        except ValueError as error:
+            raise ValueError(f"{file.name}: {error}") from error
+    return texts
+
+
 def stale() -> list[str]:
-    """What is wrong with README's made lines."""
-    text = README.read_text("utf-8")
+    """What is wrong with the made parts of both."""
     try:
-        same = rewritten(text) == text
+        texts = written()
     except ValueError as error:
         return [str(error)]
-    return [] if same else ["README.md: not what bundle and code say; run `make reference`"]
+    return [
+        f"{file.name}: not what bundle and code say; run `make reference`"
+        for file, text in texts.items()
+        if file.read_text("utf-8") != text
+    ]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,7 +87,8 @@ def main(arguments: Sequence[str]) -> int:
         wrong = stale()
         print("\n".join(wrong), end="\n" if wrong else "", file=sys.stderr)
         return 1 if wrong else 0
-    write(README, rewritten(README.read_text("utf-8")).encode("utf-8"))
+    for file, text in written().items():
+        write(file, text.encode("utf-8"))
     return 0
 
 

@@ -58,9 +58,10 @@ def test_the_caveat_stands_above_the_table() -> None:
     assert "They say nothing about the paper's models" in " ".join(before.split())
 
 
-def test_the_hash_is_that_of_the_second_verifier() -> None:
-    (told,) = re.findall(r"([0-9a-f]{64})  data/verify\.py", README)
-    assert told == sha256_file(ROOT / "ambiemo/bundle/shipped/verify.py")
+@pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md"])
+def test_the_hash_is_that_of_the_second_verifier(file: str) -> None:
+    (digest,) = re.findall(r"([0-9a-f]{64})  data/verify\.py", (ROOT / file).read_text("utf-8"))
+    assert digest == sha256_file(ROOT / "ambiemo/bundle/shipped/verify.py")
 
 
 def test_a_stranger_s_commands_pass_on_the_committed_bundle() -> None:

@@ -10,6 +10,7 @@ Its verifier is asked as soon as its own answers are there. A model that stops, 
 ends its own column: the others go on.
 """
 
+import gc
 import threading
 import time
 from collections import Counter
@@ -124,6 +125,7 @@ class _SideBySide:
             until = time.monotonic() + END_S
             for thread in threads:
                 thread.join(max(0.0, until - time.monotonic()))
+            gc.unfreeze()
         if self.errors:
             raise self.errors[0]
         order_of = {model: place for place, model in enumerate(self.expanded.specs)}
@@ -228,6 +230,9 @@ def draw_missing(
     unasked, reasons = 0, Counter[str]()
     with lock:
         account.reused += reused
+    # Ray's core asks for a whole gc.collect() of this process many times a minute. Half of the
+    # driver's time went into looking at draws that stay until the end anyway.
+    gc.freeze()
     try:
         if work and not halt.is_set():
             for one in draw_groups(
