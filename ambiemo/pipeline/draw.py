@@ -190,8 +190,16 @@ class _Packed(Sequence[dict[str, bytes]]):
 
 
 def _rows(dataset: Any) -> Generator[dict[str, Any], None, None]:
-    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield from batch.to_pylist()
+    """The rows as they come. When this generator is closed, Ray stops the actors.
+
+    `iter_batches` would send the statistics of every block so far to another process every 5 s:
+    with 5 models and 7,442 clips that took most of the driver's time.
+    """
+    import ray
+
+    for bundle in dataset.iter_internal_ref_bundles():
+        for block in bundle.blocks:
+            yield from ray.get(block.ref).to_pylist()
 
 
 class DrawActor:
