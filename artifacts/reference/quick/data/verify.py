@@ -5,23 +5,24 @@
 
 One file, Python's standard library only (3.9 or newer). It was written from docs/bundle.md,
 docs/metrics.md, docs/strategies.md and docs/claims.md, not from the package's code, and imports
-nothing of it. -I keeps Python from importing other files of this folder. It reads format 2 and asks:
+nothing of it. -I keeps Python from importing other files of this folder. It reads format 2 and
+asks:
 
   - Is everything that the plan asks for there, once? Cells, questions, utterances, answers, scores.
-  - Does each answer stand under its own question? Key and seed of every draw are made again.
-  - Does each prediction follow from the answers? All are made again where answers are plain JSON.
+  - Does each answer belong to its question? Key and seed of every draw are recomputed.
+  - Does each prediction follow from the answers? All are recomputed where answers are plain JSON.
   - Do the tables follow? Every count, value, interval, p and verdict of all of them.
   - Do the claims follow? Each one of config/claims.yaml is estimated and decided again.
 
 It does not read answers that need repair (near-JSON, prose). Predictions that rest on them are
 taken as given and counted; if they are more than half, the bundle is called broken. It does not
-make again: the bootstrap bounds of ece_5 and ece_10; results.md; exact bytes. `ambiemo verify`
-does. What else it could not check in this bundle, a line says.
+recompute the bootstrap bounds of ece_5 and ece_10, results.md, or exact bytes; `ambiemo verify`
+does. A line of its output names everything that it could not check in this bundle.
 Checksums are for `sha256sum -c` (README.md in this folder).
 
-Its sections: what is said; files; JSON; the plan and the claims file; from an answer's text to a
-distribution; from candidates to one prediction; votes, levels, metrics; intervals and p values; the
-study; one unit; more samples; tables; claims; everything.
+Its sections: errors and findings; files; JSON; the plan and the claims file; from an answer's text
+to a distribution; from candidates to one prediction; votes, levels, metrics; intervals and p
+values; known hashes; the study; one unit; more samples; tables; claims; everything.
 
 Answers are read as a stream, one utterance at a time, so large bundles need little memory.
 """
@@ -57,14 +58,14 @@ MIB = 2**20
 LONGEST_LINE = 16 * MIB
 LARGEST_TABLE = 64 * MIB
 LARGEST_DOCUMENT = 8 * MIB  # JSON documents, the plan, prompts: files that are read whole
-LONGEST_ROW = MIB  # characters of a row that is no answer
+LONGEST_ROW = MIB  # characters of a row that is not an answer
 MOST_UTTERANCES = 2_000_000  # of a corpus
 LARGEST_UNPACKED = 64 * 2**30
 LARGEST_RATIO = 1000  # unpacked bytes per packed byte, and 1 MiB
 MOST_FILES = 100_000
 LARGEST_PANEL = 100  # raters
 LEAST_RATERS = 4  # of a clip whose raters are split
-LEAST_SHARE = 0.8  # of the clips must have so many
+LEAST_SHARE = 0.8  # of the clips must have that many
 MOST_HALVES = 5000  # of a clip's raters, docs/metrics.md
 MOST_SPLITS = 20_000_000  # of all kinds of votes of a corpus
 WIDEST_SPLIT = 100  # labels
@@ -127,18 +128,18 @@ PAIRED = {
     "accuracy": "higher",
 }
 NAN = float("nan")
-NOBODY = 1e-9  # what subtracting leaves of a sum of shares of the win that is 0
-DECIDING = 0.95  # level of the intervals on which verdicts rest, whatever the plan's
+NOBODY = 1e-9  # rounding that subtraction leaves in a sum of win shares that is 0
+DECIDING = 0.95  # level of the intervals that decide verdicts, whatever the plan's level
 FAMILY = "strategies against greedy, JS, all"
 IN_FAMILY = ("cot", "bon", "w_bon", "alm_v", "w_alm_v", "majority_vote", "self_consistency")
-STAND_IN = ("bon", "w_bon", "alm_v", "w_alm_v")  # NAME_sampled stands in where a model has none
+STAND_IN = ("bon", "w_bon", "alm_v", "w_alm_v")  # NAME_sampled stands in where a model lacks NAME
 CANNOT_TELL = "cannot tell"  # an answer that this file does not read
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 HEX = re.compile(r"[0-9a-f]{64}")
 
 
-# --- what is said ---------------------------------------------------------------------------------
+# --- errors and findings --------------------------------------------------------------------------
 
 
 class Unreadable(Exception):
@@ -149,9 +150,9 @@ class Broken(Exception):
     """Two parts of the bundle contradict each other, and what follows cannot be judged. Exit 1."""
 
 
-def fault(where, found, expected):
-    """The error for a place that says something else than the rest of the bundle asks for."""
-    return Broken(f"{where}: found {shown(found)}, expected {expected}")
+def fault(where, value, expected):
+    """The error for a place that differs from what the rest of the bundle requires."""
+    return Broken(f"{where}: found {shown(value)}, expected {expected}")
 
 
 def shown(value, most=120):
@@ -165,7 +166,7 @@ def shown(value, most=120):
 
 
 class Findings:
-    """What was found wrong. The first twenty are kept, all are counted."""
+    """The differences. Keeps the first twenty and counts all."""
 
     def __init__(self):
         self.first, self.count = [], 0
@@ -175,10 +176,10 @@ class Findings:
         if self.count <= 20:
             self.first.append(shown(line, 600))
 
-    def expect(self, where, found, expected):
+    def expect(self, where, value, expected):
         """Note a value that differs."""
-        if found != expected or isinstance(found, bool) != isinstance(expected, bool):
-            self.note(f"{where}: found {shown(found)}, expected {shown(expected)}")
+        if value != expected or isinstance(value, bool) != isinstance(expected, bool):
+            self.note(f"{where}: found {shown(value)}, expected {shown(expected)}")
 
 
 # --- files: regular ones only, of bounded size ----------------------------------------------------
@@ -209,7 +210,7 @@ BESIDE |= {"tagmanifest-sha256.txt.sig", "allowed_signers"}  # a signature
 
 
 class Folder:
-    """The files below data/. Every one is a regular file that is reached through no link."""
+    """The files below data/: regular files only, none of them reached through a link."""
 
     def __init__(self, data):
         self.data = data
@@ -318,7 +319,7 @@ class Folder:
         return decoded(b"".join(data), path)
 
     def document(self, path):
-        """A JSON document in which no key stands twice and every number is finite."""
+        """A JSON document without duplicate keys and with finite numbers only."""
         return strict_json(self.text(path), path)
 
     def rows(self, path):
@@ -366,7 +367,7 @@ def decoded(data, path):
 
 
 def check_layout(folder, findings):
-    """Nothing lies in data/, or next to it, that a bundle does not have."""
+    """Raise if a required file is missing; note files, also next to data/, that no bundle has."""
     missing = sorted(MUST_HAVE - folder.paths)
     if missing:
         raise Unreadable(f"{missing[0]}: no such file, expected in every bundle")
@@ -385,12 +386,12 @@ def check_layout(folder, findings):
 
 
 def once(pairs):
-    made = {}
+    mapping = {}
     for key, value in pairs:
-        if key in made:
+        if key in mapping:
             raise Broken(f"found key {shown(key, 60)} twice, expected once")
-        made[key] = value
-    return made
+        mapping[key] = value
+    return mapping
 
 
 def finite(text):
@@ -449,7 +450,7 @@ def canonical_row(line, where):
 
 
 def compact(parts):
-    """The canonical JSON text whose SHA-256 keys and seeds are made of."""
+    """The canonical JSON text that keys and seeds are hashed from."""
     return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
 
@@ -470,7 +471,7 @@ WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 REAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{0,30}(?:e[-+]?[0-9]{1,3})?")
 SINGLE = re.compile(r"'(?:[^']|'')*'")
 WORDS: dict = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
-# What YAML 1.1 reads as something else than the text that stands there.
+# Plain words and numbers that YAML 1.1 does not read as text.
 OTHER_WORDS = set("y n yes no on off true false null ~".split())
 NUMBER_OR_DATE = re.compile(r"[.].*|[0-9][0-9a-fA-FoxX_.-]*")
 
@@ -511,12 +512,12 @@ class PlanReader:
         self.at = 0
 
     def read(self):
-        made = self._block(0)
-        if self.at < len(self.lines) or not isinstance(made, dict):
-            raise fault(self.path, self._said(), "no more than its keys")
-        return made
+        document = self._block(0)
+        if self.at < len(self.lines) or not isinstance(document, dict):
+            raise fault(self.path, self._current_line(), "no more than its keys")
+        return document
 
-    def _said(self):
+    def _current_line(self):
         return self.lines[self.at][1] if self.at < len(self.lines) else "its end"
 
     def _block(self, depth):
@@ -526,31 +527,33 @@ class PlanReader:
         return self._list(indent, depth) if first.startswith("- ") else self._map(indent, depth)
 
     def _list(self, indent, depth):
-        made = []
-        while self._here(indent) and self._said().startswith("- "):
-            said = self._said()[2:]
-            if self.key.fullmatch(said):  # a map that begins on the dash's line
-                self.lines[self.at] = (indent + 2, said)
-                made.append(self._block(depth + 1))
+        items = []
+        while self._here(indent) and self._current_line().startswith("- "):
+            line = self._current_line()[2:]
+            if self.key.fullmatch(line):  # a map that begins on the dash's line
+                self.lines[self.at] = (indent + 2, line)
+                items.append(self._block(depth + 1))
             else:
                 self.at += 1
-                made.append(self._value(said, indent, depth))
-        return made
+                items.append(self._value(line, indent, depth))
+        return items
 
     def _map(self, indent, depth):
-        made = {}
-        while self._here(indent) and not self._said().startswith("- "):
-            match = self.key.fullmatch(self._said())
+        entries = {}
+        while self._here(indent) and not self._current_line().startswith("- "):
+            match = self.key.fullmatch(self._current_line())
             if not match:
-                raise fault(self.path, self._said(), "a key and its value")
+                raise fault(self.path, self._current_line(), "a key and its value")
             key = match[2] if match[1] is None else match[1].replace("''", "'")
             if match[1] is None and (NUMBER_OR_DATE.fullmatch(key) or key.lower() in OTHER_WORDS):
-                raise fault(self.path, self._said(), "a key that is text, or quotes around it")
-            if key in made:
+                raise fault(
+                    self.path, self._current_line(), "a key that is text, or quotes around it"
+                )
+            if key in entries:
                 raise Broken(f"{self.path}: found key {shown(key, 60)} twice, expected once")
             self.at += 1
-            made[key] = self._value((match[3] or "").strip(), indent, depth)
-        return made
+            entries[key] = self._value((match[3] or "").strip(), indent, depth)
+        return entries
 
     def _here(self, indent):
         return self.at < len(self.lines) and self.lines[self.at][0] == indent
@@ -560,12 +563,12 @@ class PlanReader:
             pieces = [rest]
             # A folded text goes on in deeper lines.
             while self.at < len(self.lines) and self.lines[self.at][0] > indent:
-                pieces.append(self._said())
+                pieces.append(self._current_line())
                 self.at += 1
             return self._scalar(" ".join(pieces))
         if self.at < len(self.lines):
-            deeper, said = self.lines[self.at]
-            if deeper > indent or (deeper == indent and said.startswith("- ")):
+            deeper, line = self.lines[self.at]
+            if deeper > indent or (deeper == indent and line.startswith("- ")):
                 return self._block(depth + 1)
         return None
 
@@ -582,7 +585,7 @@ FLOW = re.compile(r"\s*(?:([\[\]{},])|([A-Za-z0-9_.-]+)(:(?= ))?)\s*")
 
 
 class ClaimsReader(PlanReader):
-    """Whole lines of comments, and lists and maps in brackets with plain names, in addition."""
+    """Also reads whole-line comments, and lists and maps in brackets with plain names."""
 
     path, key = CLAIMS, re.compile(r"(?:'((?:[^']|'')*)'|([A-Za-z][\w .-]*)):(?: (.*))?")
 
@@ -595,10 +598,10 @@ class ClaimsReader(PlanReader):
     def _scalar(self, text):
         if text[0] in "[{":
             parts = iter(self._parts(text))
-            made = self._flow(next(parts), parts)
+            value = self._flow(next(parts), parts)
             if next(parts, None) is not None:
                 raise fault(self.path, text, "one list or map in brackets")
-            return made
+            return value
         return scalar(text, self.path) if text[0] in "'\"" else self._plain(text)
 
     def _plain(self, text):
@@ -619,13 +622,13 @@ class ClaimsReader(PlanReader):
     def _flow(self, part, parts):
         """The value that begins with this part of a text in brackets."""
         if part == "[":
-            made: list = []
+            items: list = []
             for part in parts:
                 if part == "]":
-                    return made
-                made.append(self._flow(part, parts))
+                    return items
+                items.append(self._flow(part, parts))
                 if self._ends(parts, "]"):
-                    return made
+                    return items
         elif part == "{":
             named: dict = {}
             for part in parts:
@@ -649,9 +652,9 @@ class ClaimsReader(PlanReader):
 
 
 def last_object(text):
-    """(pairs, whether nothing stands before it) of the JSON object that ends the text, or None.
+    """(pairs, whether nothing precedes it) of the JSON object at the end of the text, or None.
 
-    A code fence may close after it. Every step is linear in the text.
+    A closing code fence may follow it. Every step is linear in the text.
     """
     body = text.rstrip()
     if body.endswith("```"):
@@ -688,14 +691,14 @@ class Reading:
     def _read(self, text):
         """(distribution, verdict) of a plain answer.
 
-        (None, "unparsed") of one that is too long, (None, "") of one that is not plain.
+        (None, "unparsed") if it is too long, (None, "") if it is not plain.
         """
         if len(text) > LONGEST_ANSWER:
             return None, "unparsed"
-        found = last_object(text)
-        if found is None:
+        ending = last_object(text)
+        if ending is None:
             return None, ""
-        pairs, alone = found
+        pairs, alone = ending
         shares: dict = {}
         foreign = 0
         for key, value in pairs:
@@ -722,7 +725,7 @@ class Reading:
     def distribution(self, text, verdict, forced, where):
         """Shares in the order of the labels.
 
-        None for an answer without any, CANNOT_TELL for one that needs repair.
+        None if the answer has none, CANNOT_TELL if it needs repair.
         """
         if forced:  # nothing was generated: the candidate is a label
             if text not in self.labels or verdict != "exact":
@@ -730,8 +733,8 @@ class Reading:
             return tuple([float(label == text) for label in self.labels])
         distribution, expected = self.read(text)
         if verdict != (expected or verdict) or (not expected and verdict == "exact"):
-            told = f"{expected or 'another one'}: the text ends in {shown(text[-80:])}"
-            raise fault(f"{where}: key verdict", verdict, told)
+            expectation = f"{expected or 'another one'}: the text ends in {shown(text[-80:])}"
+            raise fault(f"{where}: key verdict", verdict, expectation)
         if distribution:
             return distribution
         self.believed += not expected and verdict == "unparsed"
@@ -739,33 +742,39 @@ class Reading:
 
 
 def score_of(text, verdict, where):
-    """The verifier's score, 0 to 10. None: it gave none. CANNOT_TELL: the answer needs repair."""
-    found = last_object(text) if len(text) <= LONGEST_ANSWER else None
-    if found and [key.casefold() for key, _ in found[0]] == ["score"] and is_number(found[0][0][1]):
-        score = float(found[0][0][1])
+    """The verifier's score, 0 to 10; None if it gave none, CANNOT_TELL if it needs repair."""
+    ending = last_object(text) if len(text) <= LONGEST_ANSWER else None
+    if (
+        ending
+        and [key.casefold() for key, _ in ending[0]] == ["score"]
+        and is_number(ending[0][0][1])
+    ):
+        score = float(ending[0][0][1])
         expected = "exact" if 0 <= score <= 10 else "unparsed"
         if verdict != expected:
             raise fault(f"{where}: key verdict", verdict, f"{expected} of the score {score}")
         return score if expected == "exact" else None
     if verdict in ("exact", "partial"):
-        told = f"another one: the text ends in {shown(text[-80:])}"
-        raise fault(f"{where}: key verdict", verdict, told)
+        expectation = f"another one: the text ends in {shown(text[-80:])}"
+        raise fault(f"{where}: key verdict", verdict, expectation)
     return None if verdict == "unparsed" else CANNOT_TELL
 
 
 def score_in_list(text, verdict, count, place, where):
-    """The score at one place of a list of so many, 0 to 10; None where there is no such list."""
-    found = last_object(text) if len(text) <= LONGEST_ANSWER else None
-    told: Any = found[0][0][1] if found and [key for key, _ in found[0]] == ["scores"] else None
+    """The score, 0 to 10, at one place of a list of `count` scores; None without such a list."""
+    ending = last_object(text) if len(text) <= LONGEST_ANSWER else None
+    scores: Any = (
+        ending[0][0][1] if ending and [key for key, _ in ending[0]] == ["scores"] else None
+    )
     whole = (
-        isinstance(told, list)
-        and len(told) == count
-        and all(type(one) in (int, float) and 0 <= one <= 10 for one in told)
+        isinstance(scores, list)
+        and len(scores) == count
+        and all(type(one) in (int, float) and 0 <= one <= 10 for one in scores)
     )
     expected = "exact" if whole else "unparsed"
     if verdict != expected:
         raise fault(f"{where}: key verdict", verdict, f"{expected}: it ends in {shown(text[-80:])}")
-    return float(told[place]) if whole else None
+    return float(scores[place]) if whole else None
 
 
 # --- from candidates to one prediction ------------------------------------------------------------
@@ -787,11 +796,11 @@ class Strategy:
         self.decoding, self.count = entry["decoding"], entry["count"]
         self.scorer, self.aggregator = entry["scorer"], entry["aggregator"]
         self.own = tuple(entry[name] for name in ("tau", "concentration", "epsilon"))
-        made = (self.prompt, self.decoding, self.count, self.scorer, self.aggregator)
+        parts = (self.prompt, self.decoding, self.count, self.scorer, self.aggregator)
         row = STRATEGIES.get(self.name)
-        if row is not None and (entry["base"] != self.name or made != row):
+        if row is not None and (entry["base"] != self.name or parts != row):
             raise Broken(
-                f"{where}: found {made}, expected {row}: a name of docs/strategies.md is its "
+                f"{where}: found {parts}, expected {row}: a name of docs/strategies.md is its "
                 "row, unchanged"
             )
         scored = self.scorer != "none"
@@ -803,7 +812,7 @@ class Strategy:
             and (self.count == 1 or (self.aggregator != "only" and self.decoding != "greedy"))
         )
         if not fits:
-            raise Broken(f"{where}: found {made}: these parts do not fit together")
+            raise Broken(f"{where}: found {parts}: these parts do not fit together")
         tau, dirichlet = plan["weights"]["tau"], plan["dirichlet"]
         usual = (tau, dirichlet["concentration"], dirichlet["epsilon"])
         if entry["base"] == "label_logprobs":
@@ -981,8 +990,8 @@ def levels_of(utterances, rule, thresholds):
         edges = thresholds["medium_from"], thresholds["high_from"]
         order = [sum(round(entropy(truth), 9) >= edge for edge in edges) for truth in truths]
     elif rule == "2409.18339":
-        found = [round(entropy([round(share, 2) for share in truth]), 4) for truth in truths]
-        order = [(value > 0) + (value > 0.9149) for value in found]
+        entropies = [round(entropy([round(share, 2) for share in truth]), 4) for truth in truths]
+        order = [(value > 0) + (value > 0.9149) for value in entropies]
     elif rule == "tertiles":
         order = thirds([round(entropy(truth), 9) for truth in truths])
     elif rule == "2601.14620":
@@ -1000,7 +1009,7 @@ def levels_of(utterances, rule, thresholds):
 
 
 class Truth:
-    """What the raters said of an utterance, and what every metric needs of it."""
+    """The raters' votes on one utterance, and what every metric needs from them."""
 
     __slots__ = (
         "apart", "as_uniform", "bits", "counts", "fewer", "miller_madow", "raters", "shares",
@@ -1009,7 +1018,7 @@ class Truth:
 
     def __init__(self, votes, unit):
         self.votes, self.counts = sum(votes), tuple(votes)
-        # One vote each. None of raters who may give several labels, unless the votes divide.
+        # The votes in whole raters; all 0 if some votes do not divide by the unit.
         whole = not any(vote % unit for vote in votes)
         self.raters = tuple(vote // unit if whole else 0 for vote in votes)
         self.shares = tuple(truth_of(votes))
@@ -1045,7 +1054,7 @@ def brier_unbiased(truth, shares):
 
 
 def js_vote_jackknife(truth, shares, js):
-    """JS with most of the bias that few raters give it taken off."""
+    """JS without most of the bias that comes from having few raters."""
     log2, own, left = math.log2, entropy(shares), 0.0
     for share, rest, bits in truth.fewer:
         halves = 0.0
@@ -1059,12 +1068,12 @@ def js_vote_jackknife(truth, shares, js):
 
 @lru_cache(maxsize=1 << 14)
 def panel_bits(counts, size):
-    """The mean entropy of a panel of so many of the raters."""
+    """The mean entropy over all panels of `size` of the raters."""
     n, total = sum(counts), 0.0
     for votes in counts:
-        for told in range(1, min(votes, size) + 1):
-            ways = math.comb(votes, told) * math.comb(n - votes, size - told)
-            share = told / size
+        for panel_votes in range(1, min(votes, size) + 1):
+            ways = math.comb(votes, panel_votes) * math.comb(n - votes, size - panel_votes)
+            share = panel_votes / size
             total -= ways * share * math.log2(share)
     return total / math.comb(n, size)
 
@@ -1081,12 +1090,12 @@ def one_rater_right(truth):
 
 
 def possible(size, labels):
-    """How many different votes so many raters can give."""
+    """How many different vote counts `size` raters can give."""
     return math.comb(size + labels - 1, labels - 1)
 
 
 def halves(counts, size):
-    """(votes of a part of so many raters, in how many ways) of a clip."""
+    """(votes of `size` of a clip's raters, number of ways to choose raters with these votes)."""
     if len(counts) == 1:
         if counts[0] >= size:
             yield (size,), math.comb(counts[0], size)
@@ -1104,7 +1113,9 @@ class Splits:
         clips: dict = {}
         for truth in corpus.truths:
             if sum(truth.raters) >= LEAST_RATERS:
-                kind = tuple(sorted(truth.raters))  # the order of labels decides no level
+                kind = tuple(
+                    sorted(truth.raters)
+                )  # the level does not depend on the order of labels
                 clips[kind] = clips.get(kind, 0) + 1
         self.clips = sum(clips.values())
         sizes, work = {}, 0
@@ -1135,10 +1146,10 @@ class Splits:
         for truth in corpus.truths:
             if sum(truth.raters) >= LEAST_RATERS and truth.raters not in self.parts:
                 order = sorted(range(width), key=truth.raters.__getitem__)
-                made = kinds[tuple(sorted(truth.raters))]
+                sums = kinds[tuple(sorted(truth.raters))]
                 self.parts[truth.raters] = [
                     (part, [mean[order.index(k)] for k in range(width)], rest)
-                    for part, mean, rest in made
+                    for part, mean, rest in sums
                 ]
         self.weight = [math.fsum([self.parts[t.raters][level][0] for t in corpus.truths
                                   if t.raters in self.parts]) for level in range(3)]  # fmt: skip
@@ -1154,9 +1165,9 @@ class Splits:
 
     def _sums(self, counts, splits, levels, width):
         """By level: share of the splits, mean votes of the scoring raters, what is left of B."""
-        made = [[0.0, [0.0] * width, 0.0] for _ in range(3)]
+        sums = [[0.0, [0.0] * width, 0.0] for _ in range(3)]
         for value, share, part in splits:
-            own = made[levels[value]]
+            own = sums[levels[value]]
             rest = [a - b for a, b in zip(counts, part)]
             n = sum(rest)
             truth = [vote / n for vote in rest]
@@ -1164,7 +1175,7 @@ class Splits:
             own[0] += share
             own[1] = [a + share * b for a, b in zip(own[1], truth)]
             own[2] += share * (square - (1 - square) / (n - 1))
-        return made
+        return sums
 
     def error(self, counts, shares):
         """B of a prediction by level, weighted by the share of the splits there."""
@@ -1180,7 +1191,7 @@ FOLDS = 5
 
 
 def powered(shares, exponent):
-    """p to a power, adding up to 1."""
+    """p to a power, normalised to add up to 1."""
     most = max(shares)
     raised = [(share / most) ** exponent for share in shares]
     total = math.fsum(raised)
@@ -1188,11 +1199,12 @@ def powered(shares, exponent):
 
 
 def tempered(rows, names):
-    """Predictions (speaker, votes' shares, shares) tempered by what fits other speakers' votes best.
+    """Predictions tempered by the exponent and mix that fit other speakers' votes best.
 
-    names: of the speakers, by number. Speakers are dealt to 5 folds in the order of the SHA-256 of
-    their names. A fold's prediction becomes (1 - mix) p^beta / sum p^beta + mix / K; beta is one of
-    EXPONENTS, mix the best one for it, and of equally good betas the one nearest to 1 counts.
+    rows: (speaker, shares of the votes, predicted shares). names: of the speakers, by number.
+    Speakers are dealt to 5 folds in the order of the SHA-256 of their names. A fold's prediction
+    becomes (1 - mix) p^beta / sum p^beta + mix / K; beta is one of EXPONENTS, mix the best one for
+    it. Among equally good betas the one nearest to 1 is used.
     """
     there = sorted({person for person, _, _ in rows}, key=lambda one: sha256(names[one]))
     folds = min(FOLDS, len(there))
@@ -1210,9 +1222,9 @@ def tempered(rows, names):
     for at in nearest:
         exponent, both, own_square = EXPONENTS[at], [], []
         for of in alike:
-            made = [(one, own, powered(one, exponent)) for one, own in of.items()]
-            both.append(math.fsum([sum(map(float.__mul__, q, own[1])) for _, own, q in made]))
-            own_square.append(math.fsum([own[0] * sum([x * x for x in q]) for _, own, q in made]))
+            powers = [(one, own, powered(one, exponent)) for one, own in of.items()]
+            both.append(math.fsum([sum(map(float.__mul__, q, own[1])) for _, own, q in powers]))
+            own_square.append(math.fsum([own[0] * sum([x * x for x in q]) for _, own, q in powers]))
         for fold in range(folds):
             n, votes, t_q, q_q = (
                 math.fsum(parts[:fold] + parts[fold + 1 :])
@@ -1224,7 +1236,7 @@ def tempered(rows, names):
             if loss < best[fold][0] - 1e-12 * n:
                 best[fold] = loss, exponent, mix
     flat: dict = {}
-    made = []
+    predictions = []
     for person, _, shares in rows:
         fold = fold_of[person]
         if (fold, shares) not in flat:
@@ -1232,19 +1244,19 @@ def tempered(rows, names):
             flat[fold, shares] = [
                 (1 - mix) * share + mix / len(shares) for share in powered(shares, exponent)
             ]
-        made.append(flat[fold, shares])
-    return made
+        predictions.append(flat[fold, shares])
+    return predictions
 
 
 class Sums:
-    """Sums over the utterances of one level that have a prediction; metrics are made of them."""
+    """Sums over the utterances of one level that have a prediction; the metrics come from them."""
 
     def __init__(self, labels):
         self.n = 0
         self.js = self.distance = self.bc = self.r2 = self.hit = self.brier = self.kl = 0.0
         self.r2_n = 0
         self.ece_5, self.ece_10 = [0.0] * 5, [0.0] * 10
-        self.hits, self.true, self.said = [0.0] * labels, [0.0] * labels, [0.0] * labels
+        self.hits, self.true, self.predictions = [0.0] * labels, [0.0] * labels, [0.0] * labels
         self.t, self.t_squared, self.missed = [0.0] * labels, [0.0] * labels, [0.0] * labels
 
     def add(self, other):
@@ -1258,12 +1270,12 @@ class Sums:
 
     def without(self, other):
         """These sums without those of one speaker."""
-        made = Sums.__new__(Sums)
+        difference = Sums.__new__(Sums)
         for name, value in vars(self).items():
             gone = getattr(other, name)
             rest = [a - b for a, b in zip(value, gone)] if isinstance(value, list) else value - gone
-            setattr(made, name, rest)
-        return made
+            setattr(difference, name, rest)
+        return difference
 
     def one(self, truth, shares):
         """Add one utterance. Returns its JS divergence, Bhattacharyya, Brier, accuracy."""
@@ -1299,7 +1311,7 @@ class Sums:
         winners = [k for k, share in enumerate(shares) if share >= most - SAME]
         part, hit, top = 1 / len(winners), 0.0, truth.top
         for k in winners:
-            self.said[k] += part
+            self.predictions[k] += part
             self.hits[k] += part * top[k]
             hit += part * top[k]
         for k, share in enumerate(top):
@@ -1326,8 +1338,10 @@ class Sums:
 
     def truth_f1(self):
         """Mean F1 over the labels of the truth."""
-        both = zip(self.hits, self.true, self.said)
-        return average([2 * hit / (true + said) for hit, true, said in both if true > NOBODY])
+        both = zip(self.hits, self.true, self.predictions)
+        return average(
+            [2 * hit / (true + prediction) for hit, true, prediction in both if true > NOBODY]
+        )
 
     def metrics(self):
         """The thirteen metrics of docs/metrics.md, NaN where one is not estimable."""
@@ -1338,8 +1352,11 @@ class Sums:
         explained = [
             1 - miss / spread for miss, spread in zip(self.missed, around) if spread > 1e-12 * n
         ]
-        both = list(zip(self.hits, self.true, self.said))
-        f1 = [2 * hit / (true + said) if true + said > NOBODY else None for hit, true, said in both]
+        both = list(zip(self.hits, self.true, self.predictions))
+        f1 = [
+            2 * hit / (true + prediction) if true + prediction > NOBODY else None
+            for hit, true, prediction in both
+        ]
         values = (
             self.js / n,
             self.distance / n,
@@ -1378,25 +1395,25 @@ def beta_below(a, b, x):
         return 1 - beta_below(b, a, 1 - x)
     log = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     front = math.exp(log + a * math.log(x) + b * math.log1p(-x)) / a
-    # Lentz's way through the continued fraction
+    # Lentz's method for the continued fraction
     tiny = 1e-300
     c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or tiny)
-    made = d
+    fraction = d
     for m in range(1, 10_000):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
         for part in (even, odd):
             d = 1 / ((1 + part * d) or tiny)
             c = (1 + part / c) or tiny
-            made *= c * d
+            fraction *= c * d
         if abs(c * d - 1) < 1e-15:
             break
-    return front * made
+    return front * fraction
 
 
 @lru_cache(maxsize=1 << 14)
 def student_edge(outside, freedom):
-    """The t beyond which, on both sides, lies so much of Student's distribution."""
+    """The t beyond which, on both sides together, a share `outside` of the distribution lies."""
     log = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
     log -= math.log(freedom * math.pi) / 2
     t = 0.25  # the tail is convex: Newton's steps go up and never beyond the edge
@@ -1447,7 +1464,7 @@ class Interval:
             half = student_edge(1 - level, self.freedom) * self.error
             self.low, self.high = value - half, value + half
             spread = max(abs(one - middle) for one in without)
-            # So near to 0 a rounding decides whether there is a spread.
+            # This close to 0, rounding decides whether there is a spread.
             self.still = spread <= SAME * max(1.0, abs(value))
             if spread <= 1e-12 * max(1.0, abs(value)):
                 self.reason = STILL
@@ -1463,14 +1480,14 @@ class Interval:
 
     @classmethod
     def of_ratio(cls, above, below, sizes, *, level, less_from=None):
-        """Of a quotient of two sums over utterances, or of a number less the quotient."""
+        """Of the quotient of two sums over utterances, or of `less_from` minus the quotient."""
         over, under = math.fsum(above), math.fsum(below)
-        made = [quotient(over - a, under - b) for a, b in zip(above, below)]
-        made.append(quotient(over, under))
-        if less_from is not None:  # a share of an error, and an error that is not above 0 has none
+        ratios = [quotient(over - a, under - b) for a, b in zip(above, below)]
+        ratios.append(quotient(over, under))
+        if less_from is not None:  # a share of an error is defined only if the error is above 0
             rests = [*[under - b for b in below], under]
-            made = [less_from - one if rest > 0 else NAN for one, rest in zip(made, rests)]
-        return cls(made[-1], made[:-1], sizes, level)
+            ratios = [less_from - one if rest > 0 else NAN for one, rest in zip(ratios, rests)]
+        return cls(ratios[-1], ratios[:-1], sizes, level)
 
     def p(self):
         """The jackknife's p."""
@@ -1479,7 +1496,7 @@ class Interval:
         return student(abs(self.value) / self.error, self.freedom) if self.error else NAN
 
     def detectable(self, comparisons):
-        """The smallest difference that 80 % power would call."""
+        """The smallest difference that is detected with 80 % power."""
         if self.error != self.error:
             return NAN
         edge = student_edge(0.05 / comparisons, self.freedom) + student_edge(0.4, self.freedom)
@@ -1509,38 +1526,38 @@ def sign_flip(sums):
         sums, total = [-one for one in sums], -total
     slack = SAME * size
     if len(sums) <= MOST_EXACT:
-        made = [sums[0]]
+        signed_sums = [sums[0]]
         for one in sums[1:]:
-            made = [x + one for x in made] + [x - one for x in made]
-        return sum([abs(x) >= total - slack for x in made]) / len(made)
+            signed_sums = [x + one for x in signed_sums] + [x - one for x in signed_sums]
+        return sum([abs(x) >= total - slack for x in signed_sums]) / len(signed_sums)
     return (1 + flips_beyond(sums, total, size, slack)) / (FLIPS + 1)
 
 
 def flips_beyond(ordered, total, size, slack):
-    """How many of the 20,000 patterns have a sum as far from 0. `total` is above 0 or 0.
+    """How many of the 20,000 patterns have a sum at least as far from 0. `total` is not negative.
 
-    A pattern that flips what adds up to X has the sum total − 2X. All X are added at once, as whole
-    numbers in 32 bits each of one long number; the few that this cannot tell are added again.
+    A pattern that flips terms with the sum X has the sum total − 2X. All X are added at once, as
+    integers in 32-bit lanes of one long integer; the few too close to call are added again exactly.
     """
     lanes, raw, width = patterns(len(ordered))
-    fine = 2520.0  # sums of shares of the win are whole there
+    fine = 2520.0  # times this, sums of win shares are whole numbers
     whole = all(abs(one * fine - round(one * fine)) < 1e-6 for one in ordered)
     if whole and size * fine < 2**28:
         scale, blur = fine, 0.01
     else:
         scale, blur = 2**28 / size, len(ordered) / 2 + 2
     middle = 2**29
-    made = lanes[-1] * middle
+    lane_sums = lanes[-1] * middle
     for lane, one in zip(lanes, ordered):
         steps = round(one * scale)
         if steps:
-            made += lane * steps
-    found = struct.unpack(f"<{FLIPS}I", made.to_bytes(4 * FLIPS, "little"))
+            lane_sums += lane * steps
+    sums = struct.unpack(f"<{FLIPS}I", lane_sums.to_bytes(4 * FLIPS, "little"))
     low, high = middle + slack / 2 * scale, middle + (total - slack / 2) * scale
-    near = [at for at, x in enumerate(found) if x <= low + blur or x >= high - blur]
+    near = [at for at, x in enumerate(sums) if x <= low + blur or x >= high - blur]
     count = 0
     for at in near:
-        x = found[at]
+        x = sums[at]
         if x <= low - blur or x >= high + blur:
             count += 1
         else:
@@ -1552,43 +1569,43 @@ def flips_beyond(ordered, total, size, slack):
 
 @lru_cache(maxsize=1)
 def patterns(people):
-    """The seeded patterns: for each speaker a long number with a bit per pattern; the bytes."""
+    """The seeded patterns: per speaker an integer with one lane per pattern; bytes; their width."""
     width = (people + 7) // 8
     seed = seed_of(compact(["sign flip", people]))
     raw = hashlib.shake_256(str(seed).encode("ascii")).digest(FLIPS * width)
-    made = []
-    for g in range(people + 1):  # the last one has every bit
+    lanes = []
+    for g in range(people + 1):  # the last one has 1 in every lane
         bits = b"\1" * FLIPS
         if g < people:
             table = bytes([byte >> (7 - (g & 7)) & 1 for byte in range(256)])
             bits = raw[g >> 3 :: width].translate(table)
         spaced = bytearray(4 * FLIPS)
         spaced[::4] = bits
-        made.append(int.from_bytes(spaced, "little"))
-    return made, raw, width
+        lanes.append(int.from_bytes(spaced, "little"))
+    return lanes, raw, width
 
 
 def holm(ps, comparisons):
-    """Holm's correction of a family of so many comparisons, some of which may be missing."""
-    made: list = [NAN] * len(ps)
+    """p values after Holm's correction over `comparisons` tests, some of which may be missing."""
+    adjusted_ps: list = [NAN] * len(ps)
     least = 0.0
     order = sorted((p, place) for place, p in enumerate(ps) if p == p)
     for rank, (p, place) in enumerate(order):
         least = max(least, min(1.0, (comparisons - rank) * p))
-        made[place] = least
-    return made
+        adjusted_ps[place] = least
+    return adjusted_ps
 
 
-# --- known: what the package ships, by its hashes ----------------------------------------------------
-# The package's tests keep this section: they say what belongs here.
+# --- known: what the package ships, by its hashes -------------------------------------------------
+# The package's tests check this section and print what belongs here.
 
 DIGITS = 16  # of a hash, where it stands in a list
 CLAIMS_SHA256 = "aae6176d0d5c7fffcc10a170c516ffc93d336706d2c972f93c61d1675f79de52"
-README_SHA256 = "a62c22ad445b9cb54bcc384c8c59db0cd878a7ab42598495a9f24410285a0b57"
+README_SHA256 = "c993f9e55e09824055ac8b15821b6470059f83232f1f5dde72eeb08338cb5bae"
 README_TITLE = "# How to check the bundle `%s`"  # the line above the hashed rest
 
-# Of each model's entry in inputs/models.json, 16 digits of the SHA-256 of three parts: what never
-# changes, the revision, the price. A plan may give a revision and a price of its own.
+# For each model's entry in inputs/models.json, 16 digits of the SHA-256 of three parts: what never
+# changes, the revision, the price. A plan may give its own revision and price.
 REVISION, PRICE = ("revision", "revision_note"), ("price", "price_note")
 MODELS = {
     "tiny": ("715ab7f51187cc3b", "2951a86bdef1162e", "413c309fbcfa5ea7"),
@@ -1657,9 +1674,9 @@ def own_model(entry):
 
 
 def check_model(entry, model, note):
-    """A model is the one of that name in the package's table, or says that it is the user's own.
+    """Note a model that is neither the package's own of that name nor marked as the user's own.
 
-    Of the user's own one only this is known: its name and title cannot be taken for the table's.
+    Of a user's own model, only this is checked: its name and title differ from the table's.
     """
     name = entry["id"]
     where = f"inputs/models.json: {shown(name, 60)}"
@@ -1674,22 +1691,23 @@ def check_model(entry, model, note):
         return
     if name not in MODELS:
         note(
-            f"{where}: found a model that the package does not have, expected one of {', '.join(MODELS)}"
+            f"{where}: found a model that the package does not have, expected one of "
+            f"{', '.join(MODELS)}"
         )
         return
     free = ("engine", *REVISION, *PRICE)
     fixed = {key: value for key, value in model.items() if key not in free}
     parts = [fixed, *({key: model.get(key) for key in part} for part in (REVISION, PRICE))]
-    told = ("what the model is", "its revision", "its price")
+    topics = ("what the model is", "its revision", "its price")
     given = (False, bool(entry["revision"]), entry.get("price") is not None)
-    for part, expected, what, own in zip(parts, MODELS[name], told, given):
+    for part, expected, what, own in zip(parts, MODELS[name], topics, given):
         if not own and sha256(compact(part))[:DIGITS] != expected:
-            found = ", ".join(
+            text = ", ".join(
                 f"{key} {part[key]!r}"
                 for key in ("title", "weights", "revision", "price")
                 if key in part
             )
-            note(f"{where}: {what}: found {shown(found)}, expected the package's own")
+            note(f"{where}: {what}: found {shown(text)}, expected the package's own")
 
 
 def kept_of(ids, limit):
@@ -1760,12 +1778,12 @@ class Corpus:
         self.clips.append(row["audio_sha256"])
 
     def finish(self, ambiguity):
-        """Levels, and which utterances are of each; `all` first."""
+        """Set the levels, and which utterances are in each; `all` comes first."""
         self.levels = levels_of(self.votes, ambiguity["rule"], ambiguity["thresholds"])
         self.acted = sum(acted for _, acted in self.votes)
         self.names = list(self._numbers)
         del self.votes, self._known, self._numbers
-        # Only where every truth is votes of raters who give one each is more known of the raters.
+        # Single raters are known only where every truth comes from raters with one vote each.
         self._splits, self.splittable = None, None
         self.rated = self.unit == 1 and not self.acted
         self.inside = {"all": bytes([1]) * len(self.ids)}
@@ -1828,15 +1846,15 @@ class Question:
 
 
 class Study:
-    """Everything that the numbers rest on besides the answers."""
+    """Everything that the numbers rest on, except the answers."""
 
     def __init__(self, folder, findings):
         self.folder, self.findings = folder, findings
         self.run = folder.document("config/run.json")
-        found = self.run.get("format", 1) if isinstance(self.run, dict) else None
-        if found != FORMAT or type(found) is not int:
+        version = self.run.get("format", 1) if isinstance(self.run, dict) else None
+        if version != FORMAT or type(version) is not int:
             raise Unreadable(
-                f"config/run.json: found bundle format {shown(found, 20)}, expected {FORMAT}; "
+                f"config/run.json: found bundle format {shown(version, 20)}, expected {FORMAT}; "
                 "check the bundle with the data/verify.py that it carries"
             )
         self.plan, self.corpora, self.missing = {}, {}, set()
@@ -1871,11 +1889,11 @@ class Study:
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise fault(PLAN, name, "a name of small letters, digits, '.', '_', '-'")
         for part in ("models", "corpora", "strategies", "controls"):
-            told = [
+            names = [
                 entry["id" if part in ("models", "corpora") else "name"] for entry in plan[part]
             ]
-            if len(set(told)) < len(told):
-                raise fault(f"{PLAN}: {part}", told, "each name once")
+            if len(set(names)) < len(names):
+                raise fault(f"{PLAN}: {part}", names, "each name once")
         for control in plan["controls"]:
             strange = set(control["strategies"]) - set(self.strategies)
             if control["name"] not in ("shuffled_audio", "silence") or strange:
@@ -1905,14 +1923,20 @@ class Study:
         )
         planned = {entry["id"] for entry in plan["corpora"]}
         here = sorted(one for one in planned if ("corpus", one) not in self.missing)
-        for name, found in (("labels", labels), ("corpora", self.described), ("vote_units", units)):
-            if sorted(found) != here:
-                raise fault(f"inputs/{name}.json: corpora", sorted(found), shown(here))
+        for name, document in (
+            ("labels", labels),
+            ("corpora", self.described),
+            ("vote_units", units),
+        ):
+            if sorted(document) != here:
+                raise fault(f"inputs/{name}.json: corpora", sorted(document), shown(here))
         for name in here:
-            told = labels[name]
-            texts = isinstance(told, list) and all(isinstance(one, str) and one for one in told)
-            if not texts or not 2 <= len(set(told)) == len(told) <= 1000:
-                raise fault(f"inputs/labels.json: corpus {name}", told, "labels that differ")
+            own_labels = labels[name]
+            texts = isinstance(own_labels, list) and all(
+                isinstance(one, str) and one for one in own_labels
+            )
+            if not texts or not 2 <= len(set(own_labels)) == len(own_labels) <= 1000:
+                raise fault(f"inputs/labels.json: corpus {name}", own_labels, "labels that differ")
             if type(units[name]) is not int or units[name] < 1:
                 raise fault(f"inputs/vote_units.json: corpus {name}", units[name], "1 or more")
         self._check_models()
@@ -1966,7 +1990,7 @@ class Study:
         return name == EMBEDDED and not self._entry(name).get("root")
 
     def _check_utterance(self, name, row, where):
-        """One row is the embedded one, and has the kind of truth that its corpus has."""
+        """Check that a row has its corpus' kind of truth and, if embedded, is the package's own."""
         own_votes = self.described[name].get("options", {}).get("votes") is not None
         if name in (*ACTED, *RATED):
             expected = "acted" if name in ACTED and not own_votes else "votes"
@@ -1983,7 +2007,7 @@ class Study:
                 self.findings.note(f"{where}: found another row than the package's own")
 
     def _check_embedded(self, name, corpus):
-        """All embedded utterances are there, or those that the limit keeps."""
+        """Check that all embedded utterances are there, or those that the limit keeps."""
         described, entry = self.described[name], self._entry(name)
         where, every = f"inputs/corpora.json: corpus {name}", len(EMBEDDED_ROWS) // DIGITS
         ids = [EMBEDDED_ID % number for number in range(every)]
@@ -2003,7 +2027,7 @@ class Study:
             )
 
     def _check_counts(self, name, corpus):
-        """There are as many utterances, votes and speakers as plan, run and loader say."""
+        """Check the numbers of utterances, votes and speakers against plan, run and loader."""
         where, counts = f"inputs/corpora.json: corpus {name}", self.described[name]["counts"]
         entry = self._entry(name)
         keys = ["counts", "options", "sources"]
@@ -2036,21 +2060,21 @@ class Study:
         whole = counts.get("utterances", expect)
         if expect is not None:
             self.findings.expect(f"{where}: utterances", whole, expect)
-        told = [whole - counts.get("no_vote_in_label_set", 0)] if whole is not None else []
-        told += [limit for limit in (entry["limit"], self.run["limit"]) if limit is not None]
-        if told:
-            expected = min(told) if whole is not None else min(n, *told)
+        limits = [whole - counts.get("no_vote_in_label_set", 0)] if whole is not None else []
+        limits += [limit for limit in (entry["limit"], self.run["limit"]) if limit is not None]
+        if limits:
+            expected = min(limits) if whole is not None else min(n, *limits)
             self.findings.expect(f"inputs/utterances.jsonl: corpus {name}: utterances", n, expected)
         if not n:
             raise Broken(f"inputs/utterances.jsonl: corpus {name}: found no utterance")
         all_there = whole is not None and n == whole - counts.get("no_vote_in_label_set", 0)
-        said = {"votes": corpus.vote_sum / corpus.unit, "speakers": len(corpus.speaker_names)}
-        for key, found in said.items():
+        own_counts = {"votes": corpus.vote_sum / corpus.unit, "speakers": len(corpus.speaker_names)}
+        for key, count in own_counts.items():
             total = counts.get(key)
             exact = all_there and (key == "votes" or not counts.get("no_vote_in_label_set", 0))
-            if total is not None and (found > total or (exact and found != total)):
+            if total is not None and (count > total or (exact and count != total)):
                 self.findings.note(
-                    f"{where}: key {key}: found {shown(total, 40)}, expected {found:g} by "
+                    f"{where}: key {key}: found {shown(total, 40)}, expected {count:g} by "
                     "inputs/utterances.jsonl"
                 )
 
@@ -2070,7 +2094,7 @@ class Study:
             for strategy in self.strategies
             if strategy in named
         ]
-        found = self.folder.rows("config/cells.jsonl")
+        rows = self.folder.rows("config/cells.jsonl")
         table = csv_rows(self.folder, "tables/cells.csv", CELLS)
         filled = []
         for cell in expected:
@@ -2078,7 +2102,7 @@ class Study:
             skipped, cannot = self._skipped(model, corpus, strategy)
             row = {"model": model, "corpus": corpus, "strategy": strategy.name, "control": control}
             row.update(skipped=skipped, cannot=cannot)
-            same_row("config/cells.jsonl", next(found, None), row)
+            same_row("config/cells.jsonl", next(rows, None), row)
             scorer = "" if strategy.scorer == "none" else strategy.scorer
             parts = (strategy.prompt, strategy.decoding, scorer, strategy.aggregator)
             numbers = ["" if own is None else f"{own:.6f}" for own in strategy.own]
@@ -2086,10 +2110,10 @@ class Study:
             same_row("tables/cells.csv", next(table, None), [*fields, *numbers, skipped])
             if not skipped:
                 filled.append(cell)
-        for path, rest in (("config/cells.jsonl", found), ("tables/cells.csv", table)):
+        for path, rest in (("config/cells.jsonl", rows), ("tables/cells.csv", table)):
             for number, row in rest:
-                told = "no more rows: the plan asks for no such cell"
-                raise fault(f"{path}: row {number}", row, told)
+                expectation = "no more rows: the plan asks for no such cell"
+                raise fault(f"{path}: row {number}", row, expectation)
         return filled
 
     def _skipped(self, model, corpus, strategy):
@@ -2113,13 +2137,13 @@ class Study:
         return "", False
 
     def _why(self, kind, name):
-        """How something was missing: from the start, or because it failed in the run."""
-        told = [
+        """Why something is missing: from the start, or because it failed in the run."""
+        reasons = [
             item["what"]
             for item in self.run["missing"]
             if (item["kind"], item["id"]) == (kind, name)
         ]
-        failed = [what for what in told if what.startswith("failed in this run: ")]
+        failed = [what for what in reasons if what.startswith("failed in this run: ")]
         return failed[-1] if failed else "missing here"
 
     def _able(self, model):
@@ -2169,7 +2193,7 @@ class Study:
         return Question(model, corpus, strategy, audio, strategy.decoding, count, self.plan)
 
     def question_of(self, model, corpus, column):
-        """The name of the question whose answers a column's predictions are made of."""
+        """The name of the question whose answers give a column's predictions."""
         return self._question(model, corpus, column.strategy, column.control, self.most).name
 
     def cells_of(self, model, corpus):
@@ -2181,7 +2205,7 @@ class Study:
         ]
 
     def asked(self, model, prompt_id, corpus):
-        """A prompt's text as the model reads it, its labels filled in."""
+        """A prompt's text as the model reads it, with the labels filled in."""
         path = f"config/prompts/{model}/{prompt_id}.txt"
         text = self.folder.text(path)
         if not text.endswith("\n") or text.endswith("\n\n"):
@@ -2190,7 +2214,7 @@ class Study:
         return text.replace("{labels}", ", ".join(self.corpora[corpus].labels))
 
     def check_files(self):
-        """One file of answers per question, of scores if judged, of predictions per unit."""
+        """Check the files: answers per question, scores if it is judged, predictions per unit."""
         expected = {f"predictions/baselines/{corpus}.jsonl.gz" for corpus in self.corpora}
         for (model, corpus), questions in self.questions.items():
             expected.add(f"predictions/{model}/{corpus}.jsonl.gz")
@@ -2220,17 +2244,17 @@ NONE = type(None)
 
 
 def need(where, value, **kinds):
-    """Raise Broken where a map lacks a key, or a value is of another kind."""
+    """Raise Broken if a map lacks a key, or a value has another type."""
     for key, kind in kinds.items():
-        found = value.get(key) if isinstance(value, dict) else value
-        there = isinstance(value, dict) and key in value and type(found) in kind
+        part = value.get(key) if isinstance(value, dict) else value
+        there = isinstance(value, dict) and key in value and type(part) in kind
         if not there:
-            told = " or ".join("null" if one is NONE else one.__name__ for one in kind)
-            raise fault(f"{where}: key {key}", found, told)
+            expected = " or ".join("null" if one is NONE else one.__name__ for one in kind)
+            raise fault(f"{where}: key {key}", part, expected)
 
 
 def check_shapes(plan, run, models, described):
-    """The documents have the keys and kinds of values that this file reads."""
+    """Check that the documents have the keys and types of values that this file reads."""
     need("config/run.json", run, limit=(int, NONE), missing=LIST, partial=(bool,), ambiemo=TEXT)
     need("config/run.json", run, claims_sha256=TEXT)
     for item in run["missing"]:
@@ -2269,18 +2293,18 @@ def check_shapes(plan, run, models, described):
 
 
 def same_row(path, numbered, expected):
-    """Raise Broken where a row is not there or differs from what is expected."""
+    """Raise Broken if a row is missing or differs from the expected one."""
     if numbered is None:
         raise Broken(f"{path}: found no row for {shown(expected)}, expected one")
-    number, found = numbered
+    number, row = numbered
     if isinstance(expected, dict):
-        if list(found) != list(expected):
-            raise fault(f"{path}: row {number}: keys", ", ".join(found), ", ".join(expected))
+        if list(row) != list(expected):
+            raise fault(f"{path}: row {number}: keys", ", ".join(row), ", ".join(expected))
         for key, value in expected.items():
-            if canonical(found[key]) != canonical(value):
-                raise fault(f"{path}: row {number}: key {key}", found[key], f"{shown(value)}")
-    elif found != expected:
-        raise fault(f"{path}: row {number}", ",".join(found), f"{shown(','.join(expected))}")
+            if canonical(row[key]) != canonical(value):
+                raise fault(f"{path}: row {number}: key {key}", row[key], f"{shown(value)}")
+    elif row != expected:
+        raise fault(f"{path}: row {number}", ",".join(row), f"{shown(','.join(expected))}")
 
 
 CELLS = (
@@ -2355,7 +2379,7 @@ class Rows:
         self.remote, self.hears = model["engine"] == "openai", model.get("audio_seconds")
         self.lines = folder.lines(path)
         self.tally = Tally()
-        # Of the draws that brought something: what was sent.
+        # What was sent, for the draws that did not fail: all prompt tokens, seconds by draw.
         self.prompt_tokens, self.seconds = 0, array("d")
 
     def where(self, about):
@@ -2390,10 +2414,10 @@ class Rows:
         tokens, sure, reason, verdict = match.groups()
         rest, score = match.end(), None
         if scored:
-            said = SCORE.match(line, rest)
-            if said is None:
+            score_match = SCORE.match(line, rest)
+            if score_match is None:
                 raise self._misfit(line, head, about)
-            rest, score = said.end(), number_of(said[1], self, line, head, about)
+            rest, score = score_match.end(), number_of(score_match[1], self, line, head, about)
         if tail is None:
             tail = self._tail(line[rest:], line, head, about)
         elif line[rest:] != tail:
@@ -2415,7 +2439,7 @@ class Rows:
         return text, int(tokens), likelihood, verdict, score, tail
 
     def _failure(self, line, head, index, about, tail, scored):
-        """A draw that failed: one row, with index null among answers, its own among scores."""
+        """Read a failed draw: one row, whose index is null in answers and kept in scores."""
         begin = f'{head}{index if scored else "null"}, "failure": "'
         if tail is not None or (index and not scored) or not line.startswith(begin):
             raise self._misfit(line, head, about)
@@ -2430,7 +2454,7 @@ class Rows:
         return reason, self._tail(line[end + 2 :], line, head, about, True)
 
     def _tail(self, tail, line, head, about, failed=False):
-        """What a row says of the whole draw; counts the draw."""
+        """Check the end of a row, which describes the whole draw, and count the draw."""
         match = TAIL.fullmatch(tail)
         if match is None:
             raise self._misfit(line, head, about)
@@ -2440,8 +2464,8 @@ class Rows:
         if match[3] == "true" and self.hears is None:
             raise fault(f"{self.where(about)}: key truncated", True, "false of this model")
         if self.hears is not None and seconds > self.hears + 1:
-            told = f"{self.hears} at most, as the model hears no more"
-            raise fault(f"{self.where(about)}: key audio_s", seconds, told)
+            expected = f"{self.hears} at most, as the model hears no more"
+            raise fault(f"{self.where(about)}: key audio_s", seconds, expected)
         self.tally.draws += 1
         self.tally.truncated += match[3] == "true"
         if not failed:
@@ -2455,11 +2479,13 @@ class Rows:
         row, expected = canonical_row(line, where), STRICT.decode(head[:-11] + "}")
         for key, value in expected.items():
             if row.get(key) != value:
-                told = f"{shown(value)} by its question; the answer, its clip, its prompt or its "
-                told += "model was exchanged, or a row is missing"
-                return fault(f"{where}: key {key}", row.get(key), told)
-        told = "the next candidate, with the keys and kinds of values of docs/bundle.md"
-        return fault(where, line[len(head) - 11 :], told)
+                expectation = (
+                    f"{shown(value)} by its question; the answer, its clip, its prompt or its "
+                )
+                expectation += "model was exchanged, or a row is missing"
+                return fault(f"{where}: key {key}", row.get(key), expectation)
+        expectation = "the next candidate, with the keys and kinds of values of docs/bundle.md"
+        return fault(where, line[len(head) - 11 :], expectation)
 
     def spent(self, price):
         """(mean tokens of a candidate, its price in dollars with prompt and audio)."""
@@ -2540,7 +2566,7 @@ class Asking:
         return key, row_head(utterance, key, clip, seed_of(middle.join(self.seed)))
 
     def order(self, key, index):
-        """In which order a listwise verifier is shown the candidates."""
+        """The order in which a listwise verifier sees the candidates."""
         order = sorted(range(self.judged), key=lambda one: seed_of(compact(["listwise", key, one])))
         return order[index:] + order[:index]
 
@@ -2552,12 +2578,12 @@ class Asking:
             text = "\n".join(f"Answer {at}: {texts[one]}" for at, one in enumerate(order, 1))
         prompt = sha256(self.judge_prompt.replace("{candidate}", text))
         values = (clip, prompt, f"{key}#{index}")
-        made = [
+        key_and_seed = [
             first + "".join([f'"{value}"{part}' for value, part in zip(values, rest)])
             for first, *rest in (self.judge_key, self.judge_seed)
         ]
-        own = sha256(made[0])
-        return own, row_head(utterance, own, clip, seed_of(made[1]))
+        own = sha256(key_and_seed[0])
+        return own, row_head(utterance, own, clip, seed_of(key_and_seed[1]))
 
 
 def row_head(utterance, key, clip, seed):
@@ -2568,7 +2594,7 @@ def row_head(utterance, key, clip, seed):
 
 
 class Stream:
-    """One question of a unit: its answers and scores, walked side by side."""
+    """One question of a unit: its answers and scores, read in step."""
 
     def __init__(self, study, question):
         self.question, self.forced = question, question.kind == "forced"
@@ -2595,19 +2621,19 @@ class Stream:
         if len(first) == 2:
             failures.append(("answer", utterance, key, first[0]))
             return [], first[0]
-        told, tail = [first], first[5]
+        rows, tail = [first], first[5]
         for index in range(1, self.question.count):
-            told.append(self.answers.take(head, index, utterance, tail))
-        made, row = [], self.answers.number - len(told) + 1
-        texts = [one[0] for one in told[: self.question.judged]]
-        for index, (text, tokens, likelihood, verdict, _, _) in enumerate(told):
+            rows.append(self.answers.take(head, index, utterance, tail))
+        candidates, row = [], self.answers.number - len(rows) + 1
+        texts = [one[0] for one in rows[: self.question.judged]]
+        for index, (text, tokens, likelihood, verdict, _, _) in enumerate(rows):
             where = f"{self.answers.path}: row {row + index}"
             shares = reading.distribution(text, verdict, self.forced, where)
             score, given = None, False
             if index < self.question.judged:
                 score, given = self._score(utterance, clip, key, index, texts, failures)
-            made.append((shares, likelihood, tokens, score, given))
-        return made, ""
+            candidates.append((shares, likelihood, tokens, score, given))
+        return candidates, ""
 
     def _score(self, utterance, clip, key, index, texts, failures):
         own, head = self.asking.judge_head(utterance, clip, key, index, texts)
@@ -2615,24 +2641,24 @@ class Stream:
         if len(row) == 2:
             failures.append(("score", utterance, own, row[0]))
             return None, False
-        said, _, _, verdict, found, _ = row
+        text, _, _, verdict, row_score, _ = row
         where = self.scores.where(utterance)
         if self.asking.listwise:
             place = self.asking.order(key, index).index(index)
-            score = score_in_list(said, verdict, len(texts), place, where)
+            score = score_in_list(text, verdict, len(texts), place, where)
         else:
-            score = score_of(said, verdict, where)
+            score = score_of(text, verdict, where)
         if score is CANNOT_TELL:
-            if found is None or not 0 <= found <= 10:
+            if row_score is None or not 0 <= row_score <= 10:
                 raise Broken(
-                    f"{self.scores.where(utterance)}: key score: found {found}, expected a "
+                    f"{self.scores.where(utterance)}: key score: found {row_score}, expected a "
                     "number from 0 to 10"
                 )
-            return found, True
-        if found != score:
+            return row_score, True
+        if row_score != score:
             raise Broken(
-                f"{self.scores.where(utterance)}: key score: found {found}, expected {score} by "
-                "its text"
+                f"{self.scores.where(utterance)}: key score: found {row_score}, expected {score} "
+                "by its text"
             )
         return score, False
 
@@ -2651,24 +2677,24 @@ class Quality:
 
     def add(self, person, truth, candidates):
         """Add one clip: its judged candidates."""
-        told = []
+        triples = []
         for number, (shares, _, _, score, _) in enumerate(candidates, 1):
             if shares is CANNOT_TELL:
                 self.unread += 1
                 return
             if shares is not None and score is not None:
-                told.append((number, score, js_bits(truth, shares)))
+                triples.append((number, score, js_bits(truth, shares)))
         # clips, right and half of even, pairs of unlike J; clips, tau-b; clips, even, pairs;
         # clips, slopes above, below; then clips and scores by number
         own = self.people.setdefault(person, [0.0] * (12 + 2 * self.judged))
-        for number, score, _ in told:
+        for number, score, _ in triples:
             own[10 + 2 * number] += 1
             own[11 + 2 * number] += score
-        if len(told) < 2:
+        if len(triples) < 2:
             return
         right = wrong = even = alike = even_unlike = 0
-        for at, (_, score, js) in enumerate(told):
-            for _, other, far in told[:at]:
+        for at, (_, score, js) in enumerate(triples):
+            for _, other, far in triples[:at]:
                 same = abs(js - far) < SAME
                 alike += same
                 even += score == other
@@ -2677,7 +2703,7 @@ class Quality:
                 elif not same:
                     right += (score > other) == (js < far)
                     wrong += (score > other) != (js < far)
-        pairs = len(told) * (len(told) - 1) // 2
+        pairs = len(triples) * (len(triples) - 1) // 2
         if pairs > alike:
             own[0] += 1
             own[1] += right + even_unlike / 2
@@ -2688,15 +2714,15 @@ class Quality:
         own[5] += 1
         own[6] += even
         own[7] += pairs
-        middle = sum([number for number, _, _ in told]) / len(told)
+        middle = sum([number for number, _, _ in triples]) / len(triples)
         own[8] += 1
-        own[9] += sum([(number - middle) * score for number, score, _ in told])
-        own[10] += sum([(number - middle) * -js for number, _, js in told])
-        own[11] += sum([(number - middle) ** 2 for number, _, _ in told])
+        own[9] += sum([(number - middle) * score for number, score, _ in triples])
+        own[10] += sum([(number - middle) * -js for number, _, js in triples])
+        own[11] += sum([(number - middle) ** 2 for number, _, _ in triples])
 
     def quantities(self, level):
         """(name, number of the candidate) -> (interval, clips)."""
-        made = {}
+        intervals = {}
         parts = {
             "concordance": (0, 1, 2),
             "kendall_tau_b": (3, 4, 3),
@@ -2704,16 +2730,16 @@ class Quality:
             "order_slope": (8, 9, 11),
             "order_slope_js": (8, 10, 11),
         }
-        told: dict = {(name, ""): places for name, places in parts.items()}
+        columns: dict = {(name, ""): places for name, places in parts.items()}
         for number in range(1, self.judged + 1):
             at = 10 + 2 * number
-            told[("mean_score", str(number))] = (at, at + 1, at)
-        for name, (n, above, below) in told.items():
+            columns[("mean_score", str(number))] = (at, at + 1, at)
+        for name, (n, above, below) in columns.items():
             rows = [(row[above], row[below], round(row[n])) for row in self.people.values()]
             rows = [row for row in rows if row[2]]
             interval = Interval.of_ratio(*turned(rows, 3), level=level)
-            made[name] = interval, sum([row[2] for row in rows])
-        return made
+            intervals[name] = interval, sum([row[2] for row in rows])
+        return intervals
 
 
 # --- more samples, over all subsets of them -------------------------------------------------------
@@ -2724,18 +2750,18 @@ MOST_SUBSETS, SEEDED_SUBSETS = 100, 64
 
 @lru_cache(maxsize=1 << 10)
 def subsets(many, k):
-    """Subsets of k of so many places: all of up to 100, else 64 seeded ones."""
+    """Subsets of k of `many` places: all if there are up to 100, else 64 seeded ones."""
     if math.comb(many, k) <= MOST_SUBSETS:
         return list(combinations(range(many), k))
     seed = seed_of(compact(["subsets", many, k]))
-    made = []
+    samples = []
     for r in range(SEEDED_SUBSETS):
         order = sorted(
             (hashlib.sha256(f"{seed} {r} {place}".encode("ascii")).digest(), place)
             for place in range(many)
         )
-        made.append(tuple(sorted(place for _, place in order[:k])))
-    return made
+        samples.append(tuple(sorted(place for _, place in order[:k])))
+    return samples
 
 
 @lru_cache(maxsize=MOST_CANDIDATES + 1)
@@ -2749,25 +2775,25 @@ def subsets_by_size(many):
 
 @lru_cache(maxsize=1 << 16)
 def label_of_pools(share, values):
-    """By k: what one label adds to JS of the mean of k of these values, the mean over all subsets.
+    """By k: what one label adds to JS of the mean of k of these values, averaged over all subsets.
 
-    JS is a sum over labels of m log m / 2 - h log h, with h = (m + share) / 2, and of a number that
-    the votes give.
+    JS is a sum over labels of m log m / 2 - h log h, with h = (m + share) / 2, plus a number that
+    depends on the votes alone.
     """
     sums, log2 = [0.0], math.log2
     for value in values:
         sums += [one + value for one in sums]
-    made = []
+    terms = []
     for k, of_k in enumerate(subsets_by_size(len(values)), 1):
         means = [one / k for one in of_k(sums)]
         middle = [h for h in [(m + share) / 2 for m in means] if h > 0]
         total = sum([m * log2(m) for m in means if m > 0]) / 2 - sum([h * log2(h) for h in middle])
-        made.append(total / len(means))
-    return made
+        terms.append(total / len(means))
+    return terms
 
 
 def pools(truth, rows):
-    """([JS], [Brier]) of the mean of k of the candidates, the mean over all subsets, by k."""
+    """([JS], [Brier]) of the mean of k of the candidates, averaged over all subsets, by k."""
     columns = [
         label_of_pools(share, tuple(sorted(values)))
         for share, values in zip(truth.shares, zip(*rows))
@@ -2778,7 +2804,7 @@ def pools(truth, rows):
 
 
 def brier_line(truth, rows):
-    """(a, b): the Brier score of the mean of k candidates is a + b / k, the mean over subsets."""
+    """(a, b): the Brier score of the mean of k candidates, averaged over subsets, is a + b / k."""
     many = len(rows)
     middle = [math.fsum(values) / many for values in zip(*rows)]
     loss = math.fsum([(a - b) ** 2 for a, b in zip(truth.shares, middle)])
@@ -2789,7 +2815,7 @@ def brier_line(truth, rows):
 
 
 def bests(truth, rows, scores):
-    """([JS], [Brier]) of the best-scored of k candidates, ties shared, the mean over all subsets.
+    """([JS], [Brier]) of the best-scored of k candidates, ties shared, averaged over all subsets.
 
     Of a group of equal scores with `below` lower ones, j are in the subset and win in
     C(group, j) · C(below, k - j) of the subsets; then their mean is the answer.
@@ -2809,7 +2835,7 @@ def bests(truth, rows, scores):
 
 
 def over_subsets(truth, rows, scores, k):
-    """(JS, Brier) of the best of k by scores, of their mean without; over `subsets`."""
+    """(JS, Brier) of the best of k by score, or of their mean without scores, over `subsets`."""
     js = brier = 0.0
     chosen = subsets(len(rows), k)
     for places in chosen:
@@ -2823,7 +2849,7 @@ def over_subsets(truth, rows, scores, k):
 
 
 def numbers_of(count):
-    """Which k a curve has."""
+    """The values of k of a curve."""
     if count <= MOST_CANDIDATES:
         return list(range(1, count + 1))
     return sorted({2**power for power in range(count.bit_length())} | {count})
@@ -2858,15 +2884,15 @@ class Curves:
         if self.greedy:
             return [("greedy", [1], 1)]
         numbers = numbers_of(one.count)
-        made = [(POOL, [*numbers, LIMIT], 1), ("vote", numbers, 1)]
+        methods = [(POOL, [*numbers, LIMIT], 1), ("vote", numbers, 1)]
         if self.likely:
-            made.append(("best_by_likelihood", numbers, 1))
+            methods.append(("best_by_likelihood", numbers, 1))
         if one.judged > 1:
-            made.append(("best_by_verifier", numbers_of(one.judged), 2))
-        return made
+            methods.append(("best_by_verifier", numbers_of(one.judged), 2))
+        return methods
 
     def pool_of(self, draws):
-        """The largest k of the pool that so many draws pay for; None if there is none."""
+        """The largest k of the pool that `draws` draws pay for; None if there is none."""
         able = [k for k in numbers_of(self.question.count) if k <= draws] if not self.greedy else []
         return max(able) if able else None
 
@@ -2885,39 +2911,39 @@ class Curves:
             return
         count, judged = self.question.count, self.question.judged
         rows = [one[0] for one in parsed]
-        pool, made = self._curve(truth, rows, None, count)
+        pool, points = self._curve(truth, rows, None, count)
         for k, (js, brier) in pool.items():
             self._note(person, POOL, k, js, brier, None)
         if len(rows) > 1:
-            js = limit_of(*zip(*[(value, k) for k, value in made]))
+            js = limit_of(*zip(*[(value, k) for k, value in points]))
             self._note(person, POOL, LIMIT, js, brier_line(truth, rows)[0], None)
-        found = {"vote": self._curve(truth, [tuple(vote(row)) for row in rows], None, count)[0]}
+        curves = {"vote": self._curve(truth, [tuple(vote(row)) for row in rows], None, count)[0]}
         likely = [one for one in parsed if one[1] is not None]
-        found["best_by_likelihood"], _ = self._curve(
+        curves["best_by_likelihood"], _ = self._curve(
             truth, [one[0] for one in likely], [one[1] for one in likely], count
         )
         if judged > 1:
             scored = [one for one in parsed if one[3] < judged and one[2] is not None]
-            found["best_by_verifier"], _ = self._curve(
+            curves["best_by_verifier"], _ = self._curve(
                 truth, [one[0] for one in scored], [one[2] for one in scored], judged
             )
-        for method, curve in found.items():
+        for method, curve in curves.items():
             draws = 2 if method == "best_by_verifier" else 1
             for k, (js, brier) in curve.items():
                 self._note(person, method, k, js, brier, js - pool[self.pool_of(draws * k)][0])
 
     def _curve(self, truth, rows, scores, count):
-        """({k: (JS, Brier)}, [(k, JS)] that it is made of); with fewer candidates than k, of all."""
+        """({k: (JS, Brier)}, its distinct points [(k, JS)]); uses all candidates if k is larger."""
         many, numbers = len(rows), numbers_of(count)
         if not many:
             return {}, []
         ks = [*[k for k in numbers if k < many], many]
         if many <= MOST_CANDIDATES:
             js, brier = pools(truth, rows) if scores is None else bests(truth, rows, scores)
-            made = {k: (js[k - 1], brier[k - 1]) for k in ks}
+            losses = {k: (js[k - 1], brier[k - 1]) for k in ks}
         else:
-            made = {k: over_subsets(truth, rows, scores, k) for k in ks}
-        return {k: made[min(k, many)] for k in numbers}, [(k, made[k][0]) for k in ks]
+            losses = {k: over_subsets(truth, rows, scores, k) for k in ks}
+        return {k: losses[min(k, many)] for k in numbers}, [(k, losses[k][0]) for k in ks]
 
     def _note(self, person, method, k, js, brier, apart):
         own = self.rows.setdefault((method, k), {}).setdefault(person, [0, 0.0, 0.0, 0.0])
@@ -2932,12 +2958,12 @@ class Curves:
 class Column:
     """The predictions of one cell: shares (NaN if there are none) and counts per level.
 
-    tails and given are there for the shuffled_audio control.
+    tails and given are for the shuffled_audio control.
     """
 
     def __init__(self, strategy, control, corpus):
         self.strategy, self.control = strategy, control
-        self.shares, self.made = array("d"), bytearray()
+        self.shares, self.present = array("d"), bytearray()
         self.nothing = array("d", [NAN] * len(corpus.labels))
         self.counts = {level: [0, 0, 0] for level in corpus.inside if level != "all"}
         self.compared = False  # whether the shuffled_audio control needs tails and given
@@ -2951,7 +2977,7 @@ class Column:
         self.gains: dict = {}
 
     def add(self, shares, level, candidates, unparsed, unscored):
-        self.made.append(shares is not None)
+        self.present.append(shares is not None)
         self.shares.extend(self.nothing if shares is None else shares)
         counts = self.counts[level]
         counts[0] += candidates
@@ -2959,14 +2985,14 @@ class Column:
         counts[2] += unscored
 
     def row(self, place, width):
-        """The prediction of one utterance, adding up to 1: rounded shares need not."""
+        """The prediction of one utterance, normalised: rounded shares need not add up to 1."""
         shares = self.shares[place * width : (place + 1) * width].tolist()
         total = math.fsum(shares)
         return shares if total == 1.0 else [share / total for share in shares]
 
 
 class Prediction:
-    """A prediction made here: the end of its row, and its parts in case a last digit differs."""
+    """A recomputed prediction: the end of its row, and its parts in case a last digit differs."""
 
     __slots__ = ("bits", "counts", "failure", "given", "mixes", "parsed", "shares", "tail")
 
@@ -3010,10 +3036,10 @@ def prediction_head(utterance, strategy, control, clip_of):
 
 
 def prediction_tail(shares, counts, failure, bits):
-    told = "null" if shares is None else f"[{', '.join(map(repr, shares))}]"
+    distribution = "null" if shares is None else f"[{', '.join(map(repr, shares))}]"
     a, b, c = map(repr, bits) if bits else ("null", "null", "null")
     return (
-        f'"distribution": {told}, "candidates": {counts[0]}, "unparsed": {counts[1]}, '
+        f'"distribution": {distribution}, "candidates": {counts[0]}, "unparsed": {counts[1]}, '
         f'"unscored": {counts[2]}, "failure": {canonical(failure)}, '
         f'"expected_bits": {a}, "spread_bits": {b}, "disagreement_bits": {c}}}'
     )
@@ -3043,12 +3069,12 @@ class PredictionRows:
             )
         if not line.startswith(head):
             row = canonical_row(line, f"{self.path}: row {self.number}")
-            found = {key: row.get(key) for key in PREDICTION[:4]}
-            raise fault(f"{self.path}: row {self.number}", found, f"{shown(head[:-2])}")
+            fields = {key: row.get(key) for key in PREDICTION[:4]}
+            raise fault(f"{self.path}: row {self.number}", fields, f"{shown(head[:-2])}")
         return line[len(head) :]
 
     def read(self, head, tail, width):
-        """The values of a row that is not letter for letter the one made here."""
+        """The values of a row that is not exactly the recomputed one."""
         where = f"{self.path}: row {self.number}"
         row = canonical_row(head + tail, where)
         if list(row) != PREDICTION:
@@ -3068,34 +3094,34 @@ class PredictionRows:
         if shares is not None and not (min(shares) >= 0 and abs(math.fsum(shares) - 1) <= 1e-6):
             raise fault(f"{where}: key distribution", shares, "shares that add up to 1")
         if (shares is None) != bool(row["failure"]):
-            told = "a reason where there is no distribution, and only there"
-            raise fault(f"{where}: key failure", row["failure"], told)
+            expected = "a reason where there is no distribution, and only there"
+            raise fault(f"{where}: key failure", row["failure"], expected)
         return shares, counts, row["failure"], bits
 
-    def compare(self, read, made, labels):
-        """Note where a row differs from the prediction made here by more than rounding."""
+    def compare(self, read, ours, labels):
+        """Note where a row differs from the recomputed prediction by more than rounding."""
         where, note = f"{self.path}: row {self.number}", self.findings.expect
         shares, counts, failure, bits = read
-        for key, found, expected in zip(PREDICTION[5:8], counts, made.counts):
-            note(f"{where}: key {key}", found, expected)
-        if made.tail is None:
+        for key, value, expected in zip(PREDICTION[5:8], counts, ours.counts):
+            note(f"{where}: key {key}", value, expected)
+        if ours.tail is None:
             if shares is None:
                 note(f"{where}: key distribution", None, "a distribution: a candidate has one")
-            elif not made.mixes:
+            elif not ours.mixes:
                 note(f"{where}: entropies", bits, [None] * 3)
             elif None in bits or abs(math.fsum(bits) - entropy(shares)) > 1e-7:
                 note(f"{where}: entropies", bits, f"three that add up to {entropy(shares):.9f}")
             return
-        note(f"{where}: key failure", failure, made.failure)
-        if (shares is None) != (made.shares is None):
-            note(f"{where}: key distribution", shares, made.shares)
+        note(f"{where}: key failure", failure, ours.failure)
+        if (shares is None) != (ours.shares is None):
+            note(f"{where}: key distribution", shares, ours.shares)
         elif shares is not None:
-            for label, found, expected in zip(labels, shares, made.shares):
-                if abs(found - expected) > 2 * SHARE * expected:
-                    note(f"{where}: share of {shown(label, 40)}", found, expected)
-        for key, found, expected in zip(PREDICTION[9:], bits, made.bits or (None,) * 3):
-            if found is None or expected is None or abs(found - expected) > BITS:
-                note(f"{where}: key {key}", found, expected)
+            for label, value, expected in zip(labels, shares, ours.shares):
+                if abs(value - expected) > 2 * SHARE * expected:
+                    note(f"{where}: share of {shown(label, 40)}", value, expected)
+        for key, value, expected in zip(PREDICTION[9:], bits, ours.bits or (None,) * 3):
+            if value is None or expected is None or abs(value - expected) > BITS:
+                note(f"{where}: key {key}", value, expected)
 
     def finish(self):
         if next(self.lines, None) is not None:
@@ -3106,10 +3132,10 @@ class PredictionRows:
 
 
 class Counted:
-    """What was made again and what was taken as given."""
+    """Counts of what was recomputed and what was taken as given."""
 
     def __init__(self):
-        self.made = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
+        self.computed = self.given = self.baselines = self.failed = self.believed = self.numbers = 0
         self.untold = self.gains_given = 0  # rows of floors.csv and gains.csv
         self.uncurved = 0  # questions of curves.csv
         self.unclaimed = self.unflipped = 0  # rows of claims.csv
@@ -3120,7 +3146,7 @@ def clips_of_others(ids, speakers, seed, corpus):
     """Whose clip each utterance is given under shuffled_audio. Empty with one speaker.
 
     In a seeded order each takes the clip of the one before it. Then, place by place, a clip of the
-    own speaker is exchanged with that of the next place where neither side is of this speaker.
+    same speaker is swapped with that of the next place where utterance and clip are of others.
     """
     of = dict(zip(ids, speakers))
     if len(set(speakers)) < 2:
@@ -3151,7 +3177,7 @@ def clips_of_others(ids, speakers, seed, corpus):
 
 
 class Unit:
-    """A model on a corpus: answers, scores and predictions, walked side by side."""
+    """A model on a corpus: answers, scores and predictions, read in step."""
 
     def __init__(self, study, model, corpus, counted, wanted=()):
         self.study, self.model, self.counted = study, model, counted
@@ -3163,7 +3189,7 @@ class Unit:
         }
         self.asked: dict = {}
         self.shuffled = self._cycle(corpus)
-        if not self.shuffled:  # one speaker alone has no other's clip
+        if not self.shuffled:  # with one speaker there is no clip of another
             self.cells = [cell for cell in self.cells if cell[1] != "shuffled_audio"]
         self.columns = [Column(strategy, control, self.corpus) for strategy, control in self.cells]
         self.alone = all(
@@ -3191,7 +3217,7 @@ class Unit:
         """Read the whole unit."""
         corpus = self.corpus
         last = {clip: place for place, clip in enumerate(corpus.clips)}
-        waiting: dict = {}  # predictions of a clip that a later utterance has, too
+        waiting: dict = {}  # predictions of a clip that a later utterance shares
         asked = []
         for column in self.columns:
             question = self.study.question_of(self.model, corpus.name, column)
@@ -3205,33 +3231,33 @@ class Unit:
                     waiting[clip] = kept
             elif last[clip] == place:
                 del waiting[clip]
-            made, judged, several = kept
+            predictions, judged, several = kept
             for stream, candidates in judged:
                 stream.quality.add(corpus.speakers[place], corpus.truths[place], candidates)
             for stream, candidates in several:
                 stream.curves.add(corpus.speakers[place], corpus.truths[place], candidates)
-            self._compare(utterance, corpus.levels[place], made, place)
+            self._compare(utterance, corpus.levels[place], predictions, place)
         for stream in self.streams.values():
             stream.finish()
         self.rows.finish()
         self._check_shuffled()
 
     def _predict(self, utterance, clip, asked, failures):
-        told: list = []
+        failure_rows: list = []
         answers = {
-            name: stream.draw(utterance, clip, self.reading, told)
+            name: stream.draw(utterance, clip, self.reading, failure_rows)
             for name, stream in self.streams.items()
         }
-        if told:
-            failures.check(self.model, self.corpus.name, told)
-        made: list = []
+        if failure_rows:
+            failures.check(self.model, self.corpus.name, failure_rows)
+        predictions: list = []
         for column, stream in asked:
             if column.control == "shuffled_audio":
-                made.append(None)
+                predictions.append(None)
                 continue
             candidates, failure = answers[stream.question.name]
             count = column.strategy.count
-            made.append(
+            predictions.append(
                 Prediction(column.strategy, candidates[:count] if count else candidates, failure)
             )
         judged = [
@@ -3242,7 +3268,7 @@ class Unit:
         several = [
             (stream, answers[name][0]) for name, stream in self.streams.items() if stream.curves
         ]
-        return made, judged, several
+        return predictions, judged, several
 
     @staticmethod
     def _pool(column, ours):
@@ -3255,9 +3281,9 @@ class Unit:
         rows = [candidate[0] for candidate in ours.parsed]
         return array("d", [float(f"{share:.9g}") for share in mean_of(rows)])
 
-    def _gain(self, column, ours, told, place, losses):
-        """Add what the gain of one utterance consists of."""
-        truth, (greedy, own) = self.corpus.truths[place], told
+    def _gain(self, column, ours, js_pair, place, losses):
+        """Add the parts of one utterance's gain."""
+        truth, (greedy, own) = self.corpus.truths[place], js_pair
         parsed = ours.parsed
         if parsed is None:
             column.unread += 1
@@ -3281,12 +3307,12 @@ class Unit:
         row[6] += effective
         row[7] += tied or 0
 
-    def _compare(self, utterance, level, made, place):
+    def _compare(self, utterance, level, predictions, place):
         rows, counted, spelled = self.rows, self.counted, canonical(utterance)
         losses: dict = {}
         first = None  # JS of greedy
         waiting = []
-        for column, ours in zip(self.columns, made):
+        for column, ours in zip(self.columns, predictions):
             clip_of = spelled if ours is not None else canonical(self.shuffled[utterance])
             head = prediction_head(spelled, column.strategy.name, column.control, clip_of)
             tail = rows.take(head, (utterance, column.strategy.name, column.control))
@@ -3305,14 +3331,14 @@ class Unit:
                     own = js_bits(self.corpus.truths[place], column.row(place, len(shares)))
                     waiting.append((column, ours, own))
             if column.compared:
-                column.tails.append(hash(tail))  # 64 bits, keyed anew in every process
+                column.tails.append(hash(tail))  # 64 bits; the key differs in every process
                 column.given.append(ours is not None and ours.given)
             if column.pooled:
                 column.pool.append(self._pool(column, ours))
             counted.failed += shares is None
             if ours is not None:
                 counted.given += ours.given
-                counted.made += not ours.given
+                counted.computed += not ours.given
         for column, ours, own in waiting:
             # Without greedy the strategy stands in for it, so that the other parts exist.
             if self.alone or first is not None:
@@ -3335,7 +3361,7 @@ class Unit:
                         f"{shown(self.corpus.ids[source], 60)} has without the control"
                     )
                 self.counted.given += without.given[source]
-                self.counted.made += not without.given[source]
+                self.counted.computed += not without.given[source]
 
 
 class Failures:
@@ -3361,9 +3387,9 @@ class Failures:
             if fields[0] == kind:
                 yield number, fields
 
-    def check(self, model, corpus, told):
+    def check(self, model, corpus, failures):
         """Compare the failures of one utterance."""
-        for kind, utterance, key, reason in sorted(told):
+        for kind, utterance, key, reason in sorted(failures):
             row = next(self.rows[kind], None)
             expected = [kind, model, corpus, utterance, key, reason]
             if row is None:
@@ -3440,14 +3466,14 @@ DECIMAL = re.compile(r"-?[0-9]{1,300}\.[0-9]{6}|-?inf|")
 
 
 def decimal(text):
-    """A number of a table: NaN for an empty field, None for what is no number with six decimals."""
+    """A number of a table: NaN if empty, None if it is not a number with six decimals."""
     if not DECIMAL.fullmatch(text):
         return None
     return float(text) if text else NAN
 
 
 def fields_of(text, where):
-    """The fields of one line of a table; those with commas stand in quotes."""
+    """The fields of one line of a table; those with commas are quoted."""
     if '"' not in text:
         return text.split(",")
     try:
@@ -3473,13 +3499,13 @@ class Table:
             if not line and next(lines, None) is None:
                 break
             parts = line.split(",", keys)
-            told = len(parts) == keys + 1 and '"' not in line[: len(line) - len(parts[keys])]
+            plain = len(parts) == keys + 1 and '"' not in line[: len(line) - len(parts[keys])]
             where = f"{self.path}: line {number}"
             if '"' not in line:
                 whole = line.count(",") == len(header) - 1
             else:
-                whole = told and len(fields_of(parts[keys], where)) == len(header) - keys
-            if not told or not whole:
+                whole = plain and len(fields_of(parts[keys], where)) == len(header) - keys
+            if not plain or not whole:
                 raise fault(where, line, f"{len(header)} fields")
             rest = parts[keys]
             name = line[: -len(rest) - 1]
@@ -3490,7 +3516,7 @@ class Table:
             raise Broken(f"{self.path}: found no line feed at its end, expected one")
 
     def take(self, name):
-        """(place for findings, fields by column) of a row, or None, which is noted."""
+        """(place for findings, fields by column) of a row; notes a missing row, (None, None)."""
         number, rest = self.rows.pop(",".join(name), (None, ""))
         if number is None:
             self.findings.note(f"{self.path}: found no row for {' '.join(name)}, expected one")
@@ -3499,7 +3525,7 @@ class Table:
         return where, dict(zip(self.header[self.keys :], fields_of(rest, where)))
 
     def drop(self, name):
-        """Take a row that nothing is compared with. True if there is one."""
+        """Take a row without comparing it. True if there is one."""
         return self.rows.pop(",".join(name), None) is not None
 
     def finish(self):
@@ -3514,18 +3540,18 @@ def reasons_of(text):
     """name -> reason, of "name, name (reason); name (reason)" or "name, name: reason; …"."""
     if text.startswith("every metric ("):
         return dict.fromkeys((*METRICS, AS_UNIFORM), text)
-    made, at = {}, 0
+    reasons, at = {}, 0
     while at < len(text):
         match = REASON.match(text, at)
         if match is None or match.end() == at:
             return {"": text}
-        made.update(dict.fromkeys(match[1].split(", "), match[2] or match[3] or ""))
+        reasons.update(dict.fromkeys(match[1].split(", "), match[2] or match[3] or ""))
         at = match.end()
-    return made
+    return reasons
 
 
 class Tables:
-    """All tables. Each unit takes its rows; what is left over nothing asks for."""
+    """All tables. Each unit takes its rows; a row that is left over should not be there."""
 
     def __init__(self, study, counted):
         folder, findings = study.folder, study.findings
@@ -3563,26 +3589,29 @@ class Tables:
     def number(self, where, row, key, expected):
         """Compare a number with six decimals; "" says that it is not estimable."""
         self.counted.numbers += 1
-        found, value = row[key], decimal(row[key])
+        text, value = row[key], decimal(row[key])
         if value is not None:
             neither = value != value and expected != expected
             if value == expected or abs(value - expected) <= TABLE or neither:
                 return
-        told = "an empty field" if expected != expected else f"{expected:.6f}"
+        expected_text = "an empty field" if expected != expected else f"{expected:.6f}"
         self.findings.note(
-            f"{where}, column {key}: found {shown(found, 60) or 'an empty field'}, expected {told}"
+            f"{where}, column {key}: found {shown(text, 60) or 'an empty field'}, expected "
+            f"{expected_text}"
         )
 
     def order(self, where, row, low, high):
-        """A bootstrap's bounds are not made again: numbers in order, or empty. True if there."""
+        """Check that a bootstrap's bounds are in order or empty (no recomputing). True if there."""
         ends = decimal(row[low]), decimal(row[high])
         if None in ends or (ends[0] != ends[0]) != (ends[1] != ends[1]):
-            told = "two numbers, or nothing"
+            expected = "two numbers, or nothing"
         elif ends[0] > ends[1]:
-            told = f"no more than {row[high]}"
+            expected = f"no more than {row[high]}"
         else:
             return ends[0] == ends[0]
-        self.findings.note(f"{where}, column {low}: found {shown(row[low], 60)}, expected {told}")
+        self.findings.note(
+            f"{where}, column {low}: found {shown(row[low], 60)}, expected {expected}"
+        )
         return False
 
     def bounds(self, where, row, name, interval, low="", high=""):
@@ -3600,34 +3629,34 @@ class Tables:
         return ""
 
     def jackknife_p(self, where, row, key, interval):
-        """The p of an interval; none where there is no interval, whichever way rounding fell."""
+        """Check the p of an interval: empty without one; either way if `still`, by rounding."""
         there = interval.still and row[key] if interval.reason or interval.still else True
         self.number(where, row, key, interval.p() if there else NAN)
 
     def why(self, where, row, reason):
-        """A reason in words. Its kind is compared, as the words are not fixed."""
+        """Check a reason by its kind, as its words are not fixed."""
         self.counted.numbers += 1
         if bool(reason) != bool(row["reason"]) or reason not in row["reason"]:
-            found = shown(row["reason"], 80) or "nothing"
-            told = f"one that says: {reason}" if reason else "nothing"
-            self.findings.note(f"{where}, column reason: found {found}, expected {told}")
+            text = shown(row["reason"], 80) or "nothing"
+            expected = f"one that says: {reason}" if reason else "nothing"
+            self.findings.note(f"{where}, column reason: found {text}, expected {expected}")
 
     def whys(self, where, row, reasons, every=()):
-        """Reasons of several columns: name -> kind. One reason of `every` column needs no names."""
+        """Reasons of several columns: name -> kind. A reason of `every` column needs no names."""
         self.counted.numbers += 1
-        found = reasons_of(row["reason"])
+        texts = reasons_of(row["reason"])
         if every and len(reasons) == len(every) and len(set(reasons.values())) == 1:
-            found = dict.fromkeys(every, row["reason"])
-        for name in sorted(set(found) ^ set(reasons)):
-            told = reasons.get(name, "")
+            texts = dict.fromkeys(every, row["reason"])
+        for name in sorted(set(texts) ^ set(reasons)):
+            kind = reasons.get(name, "")
             self.findings.note(
-                f"{where}, column reason: found {shown(found.get(name, 'nothing'), 80)} for {name}"
-                f", expected {f'one that says: {told}' if told else 'nothing'}"
+                f"{where}, column reason: found {shown(texts.get(name, 'nothing'), 80)} for {name}"
+                f", expected {f'one that says: {kind}' if kind else 'nothing'}"
             )
-        for name in sorted(set(found) & set(reasons)):
-            if reasons[name] not in found[name]:
+        for name in sorted(set(texts) & set(reasons)):
+            if reasons[name] not in texts[name]:
                 self.findings.note(
-                    f"{where}, column reason: found {shown(found[name], 80)} for {name}, expected "
+                    f"{where}, column reason: found {shown(texts[name], 80)} for {name}, expected "
                     f"one that says: {reasons[name]}"
                 )
 
@@ -3652,18 +3681,18 @@ class Tables:
             self.findings.note(f"{where}, column reason: found nothing, expected one")
 
     def check_floors(self, name, measured):
-        """How good the numbers of one column look beside what raters few in number allow."""
+        """How good the numbers of one column look next to what so few raters allow."""
         rows = measured.floors.values()
         untied, hits, any_tied, n, brier, js, against = turned(rows, 7)
         sums = measured.by_person("all")
         sizes = [sums[person].n for person in measured.floors]
-        told = {
+        quantities = {
             "brier_unbiased": (brier, n),
             "js_divergence_bits_vote_jackknife": (js, n),
             "accuracy_untied": (hits, untied),
             "accuracy_any_tied": (any_tied, sizes),
         }
-        for quantity, (above, below) in told.items():
+        for quantity, (above, below) in quantities.items():
             people = [(a, round(b)) for a, b in zip(above, below) if b]
             interval = Interval.of_mean(*turned(people, 2), level=self.level)
             self.check_floor((*name, quantity, ""), interval, sum([b for _, b in people]))
@@ -3680,7 +3709,7 @@ class Tables:
             self.counted.untold += self.floors.drop((*name, quantity, ""))
 
     def drop_true(self, corpus):
-        """The embedded corpus' own true distribution is no part of the bundle."""
+        """Skip the embedded corpus' true distribution, which is not part of the bundle."""
         for quantity in FLOORS:
             truly = (corpus.name, "baselines", "true_distribution", quantity, "")
             self.counted.untold += self.floors.drop(truly)
@@ -3708,8 +3737,8 @@ class Tables:
                 panel_bits(counts, 2 * size) - panel_bits(counts, size) if own else 0.0
                 for own, counts in zip(enough, (tuple(sorted(t.counts)) for t in corpus.truths))
             ]
-            told = self._over(corpus, apart, enough)
-            self.check_floor(row, *told)
+            estimate = self._over(corpus, apart, enough)
+            self.check_floor(row, *estimate)
 
     def _over(self, corpus, values, counted):
         """(interval, n) of the mean of values over the utterances that count."""
@@ -3719,11 +3748,11 @@ class Tables:
                 own = people.setdefault(person, [0.0, 0])
                 own[0] += value
                 own[1] += 1
-        told = turned(people.values(), 2)
-        return Interval.of_mean(*told, level=self.level), sum(told[1])
+        columns = turned(people.values(), 2)
+        return Interval.of_mean(*columns, level=self.level), sum(columns[1])
 
     def check_gains(self, corpus, model, column, greedy):
-        """What the gain of a strategy with several candidates consists of.
+        """Check the parts of the gain of a strategy with several candidates.
 
         greedy: whether the plan has a greedy answer of this model.
         """
@@ -3743,7 +3772,7 @@ class Tables:
         def apart(a, b):
             return list(map(sub, a, b))
 
-        told = {
+        parts = {
             "decoding": apart(single, first),
             "averaging": apart(pool, single),
             "choice": apart(own, pool),
@@ -3755,24 +3784,26 @@ class Tables:
             "effective_candidates": effective,
             "ties": tied,
         }
-        made = {key: Interval.of_mean(sums, sizes, level=self.level) for key, sums in told.items()}
+        intervals = {
+            key: Interval.of_mean(sums, sizes, level=self.level) for key, sums in parts.items()
+        }
         realised = Interval.of_ratio(
             apart(single, own), apart(single, oracle), sizes, level=self.level
         )
         if realised.reason == "not estimable":
             realised.reason = "equally good"
-        made["realised"] = realised
-        self.number(where, row, "g_eff", made["total"].effective)
+        intervals["realised"] = realised
+        self.number(where, row, "g_eff", intervals["total"].effective)
         if not scored:
-            made["ties"] = UNKNOWN
+            intervals["ties"] = UNKNOWN
         if not greedy:
-            made["decoding"] = made["total"] = UNKNOWN
+            intervals["decoding"] = intervals["total"] = UNKNOWN
         if column.unread:
             self.counted.gains_given += 1
-            made = {"total": made["total"]}
+            intervals = {"total": intervals["total"]}
             self.check_parts(where, row)
         reasons = {}
-        for key, interval in made.items():
+        for key, interval in intervals.items():
             self.number(where, row, key, interval.value)
             reason = self.bounds(where, row, key, interval)
             if key == "ties" and not scored:
@@ -3782,10 +3813,10 @@ class Tables:
             if reason:
                 reasons[key] = reason
         if n and not column.unread:
-            self.whys(where, row, reasons, made)
+            self.whys(where, row, reasons, intervals)
 
     def check_parts(self, where, row):
-        """Where candidates need repair: the parts of a gain add up, at least."""
+        """Check that the parts of a gain add up, where candidates need repair."""
         value = {key: decimal(row[key]) for key in row if key in PARTS}
         if None in value.values():
             self.findings.note(f"{where}: found a field that is no number of six decimals")
@@ -3799,8 +3830,10 @@ class Tables:
         for key, expected in sums.items():
             self.counted.numbers += 1
             if abs(value[key] - expected) > 4 * TABLE:
-                told = f"{expected:.6f}, the sum of its parts"
-                self.findings.note(f"{where}, column {key}: found {row[key]}, expected {told}")
+                expected_text = f"{expected:.6f}, the sum of its parts"
+                self.findings.note(
+                    f"{where}, column {key}: found {row[key]}, expected {expected_text}"
+                )
         for key in PARTS:
             self.order(where, row, f"{key}_low", f"{key}_high")
 
@@ -3860,12 +3893,12 @@ class Tables:
                 continue
             sums, column = measured.sums[level], measured.column
             total = sum(corpus.inside[level])
-            told = [
+            tallies = [
                 sum(counts[i] for at, counts in column.counts.items() if level in ("all", at))
                 for i in range(3)
             ]
             people = list(measured.by_person(level).values())
-            values = (sums.n, total - sums.n, *told, len(people), sums.r2_n)
+            values = (sums.n, total - sums.n, *tallies, len(people), sums.r2_n)
             for key, value in zip([*COUNTS, "r2_pearson_n"], values):
                 self.text(where, row, key, value)
             sizes = [person.n for person in people]
@@ -3910,8 +3943,8 @@ class Tables:
                 if row is None:
                     continue
                 ours = family is not None and level == "all" and metric == "js_divergence_bits"
-                told = (better, FAMILY if ours else "exploratory", n, *failed, len(people))
-                for key, value in zip(PAIRS_HEADER[8:14], told):
+                values = (better, FAMILY if ours else "exploratory", n, *failed, len(people))
+                for key, value in zip(PAIRS_HEADER[8:14], values):
                     self.text(where, row, key, value)
                 p = self.check_difference(where, row, pair, level, place, 1)
                 if ours:
@@ -3924,14 +3957,14 @@ class Tables:
         """Value, interval, p and smallest detectable difference. Returns p."""
         people = list(pair.people[level].values())
         sums, sizes = [sign * one[1 + place] for one in people], [one[0] for one in people]
-        made = Interval.of_mean(sums, sizes, level=self.level)
-        self.number(where, row, "g_eff", made.effective)
-        self.number(where, row, "difference", made.value)
+        interval = Interval.of_mean(sums, sizes, level=self.level)
+        self.number(where, row, "g_eff", interval.effective)
+        self.number(where, row, "difference", interval.value)
         alike = len(sums) > 1 and pair.alike(level, place)
-        if alike and made.reason != "effective clusters":
-            made.low = made.high = made.error = 0.0
-            made.reason, made.still = "", False
-        reason = self.bounds(where, row, "", made, "low", "high")
+        if alike and interval.reason != "effective clusters":
+            interval.low = interval.high = interval.error = 0.0
+            interval.reason, interval.still = "", False
+        reason = self.bounds(where, row, "", interval, "low", "high")
         pair.reason = reason
         self.text(where, row, "method", "jackknife t")
         p, how = NAN, ""
@@ -3940,29 +3973,29 @@ class Tables:
         elif 1 < len(sums) <= MOST_FLIPPED:
             p, how = sign_flip(sums), "sign flip"
         elif len(sums) > MOST_FLIPPED:
-            p, how = made.p(), "jackknife t"
+            p, how = interval.p(), "jackknife t"
         self.number(where, row, "p", p)
         self.text(where, row, "p_method", how)
-        self.number(where, row, "detectable", NAN if reason else made.detectable(1))
-        pair.made = made
+        self.number(where, row, "detectable", NAN if reason else interval.detectable(1))
+        pair.interval = interval
         if "detectable_family" in row:
             self.why(where, row, reason)
             if row["family"] == FAMILY:
-                told = NAN if reason else made.detectable(len(IN_FAMILY))
-                self.number(where, row, "detectable_family", told)
+                detectable = NAN if reason else interval.detectable(len(IN_FAMILY))
+                self.number(where, row, "detectable_family", detectable)
         return p
 
     def check_family(self, rows, comparisons):
         """p after Holm. Returns the corrected values."""
-        made = holm([p for _, _, p in rows], comparisons)
-        for (where, row, _), p in zip(rows, made):
+        adjusted_ps = holm([p for _, _, p in rows], comparisons)
+        for (where, row, _), p in zip(rows, adjusted_ps):
             self.number(where, row, "p_holm", p)
-        return made
+        return adjusted_ps
 
     def check_heard(self, corpus, model, pairs):
-        """How much worse without the clip, for all controls of a model on a corpus.
+        """How much worse predictions are without the clip, for all controls of a model on a corpus.
 
-        Returns by control of greedy the word that says whether it heard.
+        Returns, by control of greedy, the word that says whether the model heard.
         """
         if self.heard is None:
             raise Unreadable("tables/heard.csv: no such file, expected one: the plan has controls")
@@ -3988,12 +4021,12 @@ class Tables:
                 self.number(where, row, key, average(list(compress(side.single[0], both))))
             self.number(where, row, "unchanged", unchanged)
             p = self.check_difference(where, row, pair, "all", 0, -1)
-            still = unchanged == 1 and own.column.made == under.column.made
-            rows.append((where, row, p, pair, pair.made, pair.reason, still))
+            still = unchanged == 1 and own.column.present == under.column.present
+            rows.append((where, row, p, pair, pair.interval, pair.reason, still))
         corrected = self.check_family([one[:3] for one in rows], len(pairs))
         words: dict = {}
-        for (where, row, _, pair, made, reason, still), p in zip(rows, corrected):
-            above = made.value > 0 and p < 0.05 and (bool(reason) or made.low > 0)
+        for (where, row, _, pair, interval, reason, still), p in zip(rows, corrected):
+            above = interval.value > 0 and p < 0.05 and (bool(reason) or interval.low > 0)
             word = "yes" if above else "no" if still else "not shown"
             self.text(where, row, "heard", word)
             if pair.a.column.strategy.name == "greedy":
@@ -4026,7 +4059,7 @@ class Tables:
                 self._contrasts(where, row, own, against, sizes, levelled, why)
 
     def _against(self, corpus, greedy):
-        """(why nothing is tested, clips by speaker, the references, what is known of the levels)."""
+        """(why nothing is tested, clips by speaker, errors of the references, shares of levels)."""
         enough = [sum(truth.raters) >= LEAST_RATERS for truth in corpus.truths]
         if sum(enough) < LEAST_SHARE * len(enough):
             return "or more raters", {}, [], None
@@ -4049,11 +4082,11 @@ class Tables:
             ],
             corpus.names,
         )
-        made = [self._errors(corpus, self._answers(greedy)), self._errors(corpus, flat)]
-        for own in made:
+        errors = [self._errors(corpus, self._answers(greedy)), self._errors(corpus, flat)]
+        for own in errors:
             if not far_above_0([row[3] for row in own.values()], list(sizes.values())):
                 return "standard errors above 0", sizes, [], levelled
-        return "", sizes, made, levelled
+        return "", sizes, errors, levelled
 
     def _contrasts(self, where, row, own, against, sizes, levelled, why):
         """One row of ambiguity.csv."""
@@ -4063,7 +4096,7 @@ class Tables:
             self.text(where, row, key, value)
         for level, share in zip(LEVELS, shares):
             self.number(where, row, f"share_{level}", share)
-        made = {}
+        intervals = {}
         ours = self._errors(own.corpus, self._answers(own)) if against else {}
         for of, theirs in zip(("greedy", "tempered"), against):
             rows = [
@@ -4075,29 +4108,31 @@ class Tables:
             without = [list(map(sub, total, one)) for one in rows]
             counts = list(sizes.values())
             for name, value in CONTRAST_OF.items():
-                made[f"{name}_against_{of}"] = Interval(
+                intervals[f"{name}_against_{of}"] = Interval(
                     value(total), list(map(value, without)), counts, DECIDING
                 )
         for of in ("greedy", "tempered"):
             for name in CONTRASTS:
                 key = f"{name}_against_{of}"
-                interval = made.get(key, UNKNOWN)
+                interval = intervals.get(key, UNKNOWN)
                 self.number(where, row, key, interval.value)
                 self.bounds(where, row, key, interval)
                 self.jackknife_p(where, row, f"{key}_p", interval)
-        first = made.get("overall_gain_against_greedy", UNKNOWN)
+        first = intervals.get("overall_gain_against_greedy", UNKNOWN)
         self.number(where, row, "g_eff", first.effective)
-        self._ambiguity_verdict(where, row, made, why)
+        self._ambiguity_verdict(where, row, intervals, why)
 
-    def _ambiguity_verdict(self, where, row, made, why):
-        reasons = [one.reason for one in made.values() if one.reason]
+    def _ambiguity_verdict(self, where, row, intervals, why):
+        reasons = [one.reason for one in intervals.values() if one.reason]
         fatal = [one for one in reasons if one != STILL]
-        shares = [made.get(f"share_removed_against_{of}", UNKNOWN) for of in ("greedy", "tempered")]
+        shares = [
+            intervals.get(f"share_removed_against_{of}", UNKNOWN) for of in ("greedy", "tempered")
+        ]
         if why or fatal:
             verdict, why = "NOT TESTED", why or fatal[0]
-        elif any(one.still for one in made.values()) and "alike everywhere" in row["reason"]:
+        elif any(one.still for one in intervals.values()) and "alike everywhere" in row["reason"]:
             verdict, why = "NOT SHOWN", "alike everywhere"
-        elif all(one.low > 0 for one in made.values()):
+        elif all(one.low > 0 for one in intervals.values()):
             verdict, why = "HOLDS", "above 0"
         elif all(one.high < 0 for one in shares):
             verdict, why = "NOT REPRODUCED", "smaller at 'high'"
@@ -4110,23 +4145,23 @@ class Tables:
     def _answers(measured):
         """The predictions of a column; a failed one is uniform."""
         corpus, width = measured.corpus, len(measured.corpus.labels)
-        made = measured.column.made
+        present = measured.column.present
         for place in range(len(corpus.ids)):
-            yield measured.column.row(place, width) if made[place] else [1 / width] * width
+            yield measured.column.row(place, width) if present[place] else [1 / width] * width
 
     @staticmethod
     def _errors(corpus, answers):
         """By speaker: by level the share of the splits, then B."""
         splits = corpus.splits
-        made: dict = {}
+        sums: dict = {}
         for person, truth, shares in zip(corpus.speakers, corpus.truths, answers):
             if truth.raters in splits.parts:
-                row = made.setdefault(person, [0.0] * 6)
+                row = sums.setdefault(person, [0.0] * 6)
                 parts = splits.parts[truth.raters]
                 for level, error in enumerate(splits.error(truth.raters, shares)):
                     row[level] += parts[level][0]
                     row[3 + level] += error
-        return made
+        return sums
 
     def check_verifier(self, unit):
         """How well the verifier tells the candidates of a model apart."""
@@ -4141,8 +4176,8 @@ class Tables:
             selfish = [(*name, f"self_preference_{of}", "") for of in ("score", "js")]
             if stream.quality.unread:
                 self.counted.unjudged += 1
-            made = stream.quality.quantities(self.level)
-            for (quantity, number), (interval, n) in made.items():
+            quantities = stream.quality.quantities(self.level)
+            for (quantity, number), (interval, n) in quantities.items():
                 where, row = self.verifier.take((*name, quantity, number))
                 if row is not None and not stream.quality.unread:
                     self.quantity(where, row, interval, n)
@@ -4157,13 +4192,13 @@ class Tables:
     # -- claims --
 
     def collect(self, unit):
-        """Keep what claims read of a unit."""
+        """Keep the parts of a unit that claims read."""
         corpus, model, evidence = unit.corpus, unit.model, self.evidence
         width = len(corpus.labels)
 
         def answers(column):
             for place in range(len(corpus.ids)):
-                yield column.row(place, width) if column.made[place] else None
+                yield column.row(place, width) if column.present[place] else None
 
         for column in unit.columns:
             name, control = column.strategy.name, column.control
@@ -4187,48 +4222,52 @@ class Tables:
                 self._claim(where, row, one, one.claim.family in families)
                 if one.given:
                     self.counted.unclaimed += 1
-                elif one.found is not None and one.claim.family not in families:
+                elif one.outcome is not None and one.claim.family not in families:
                     self._flips(where, row, Flips(decided, at, self.evidence))
 
     def _claim(self, where, row, one, guess):
         """One row of claims.csv; guess: p of the family depends on what this file cannot read."""
-        claim, found = one.claim, one.found
+        claim, outcome = one.claim, one.outcome
         words = {"holds": HOLDS, "within_tolerance": WITHIN, "not_reproduced": NOT_REPRODUCED}
         rule = "; ".join(
             f"{words[key]}: {claim.words[key]}" for key in words if claim.words.get(key)
         )
-        told = {name: getattr(claim, name) for name in ("about", "sentence", "grade", "family")}
-        told.update(estimator=claim.estimator, rule=rule, cells_missing=one.missing)
-        for key, value in told.items():
+        fields = {name: getattr(claim, name) for name in ("about", "sentence", "grade", "family")}
+        fields.update(estimator=claim.estimator, rule=rule, cells_missing=one.missing)
+        for key, value in fields.items():
             self.text(where, row, key, value)
         self.number(where, row, "published", NAN if claim.published is None else claim.published)
         self.number(where, row, "tolerance", claim.tolerance)
         if one.given:
             return
-        tested = len(claim.places) - one.missing if found else 0
+        tested = len(claim.places) - one.missing if outcome else 0
         self.text(where, row, "cells_tested", tested)
-        main = found.main if found else Estimate(NAN)
-        if not one.why or found:
+        main = outcome.main if outcome else Estimate(NAN)
+        if not one.why or outcome:
             self.text(where, row, "failed_as_uniform", one.failed)
         numbers = (("estimate", main.value), ("low", main.low), ("high", main.high))
-        for key, value in (*numbers, ("p", found.p if found else NAN), ("g_eff", main.effective)):
+        for key, value in (
+            *numbers,
+            ("p", outcome.p if outcome else NAN),
+            ("g_eff", main.effective),
+        ):
             self.number(where, row, key, value)
         for key, value in (("n", main.n), ("clusters", main.people)):
             self.text(where, row, key, value)
-        if guess and found:
+        if guess and outcome:
             return
         self.number(where, row, "p_holm", one.p)
         verdict, why = NOT_TESTED, one.why
-        if found:
-            verdict, why = RULES[claim.rule](claim, found, one.p)
+        if outcome:
+            verdict, why = RULES[claim.rule](claim, outcome, one.p)
         self.text(where, row, "verdict", verdict)
         self.why(where, row, why)
-        if found and found.note not in row["reason"]:
-            self.why(where, row, found.note)
+        if outcome and outcome.note not in row["reason"]:
+            self.why(where, row, outcome.note)
 
     def _flips(self, where, row, flips):
-        """That so many changed answers suffice for another verdict, and one fewer does not."""
-        moves, kind = flips.decided[flips.at].found.moves, row["flips_kind"]
+        """Check that `flips` changed answers change the verdict, and one fewer does not."""
+        moves, kind = flips.decided[flips.at].outcome.moves, row["flips_kind"]
         answers = max(
             (sum(len(self.study.corpora[key[0]].ids) for key in one) for one in moves), default=0
         )
@@ -4248,11 +4287,11 @@ class Tables:
         else:
             suffices = False
         if not suffices:
-            found = shown(f"{row['flips']} {kind}".strip() or "nothing", 60)
-            told = (
+            text = shown(f"{row['flips']} {kind}".strip() or "nothing", 60)
+            expected = (
                 "a number of changed answers that suffices for another verdict, and one fewer not"
             )
-            self.findings.note(f"{where}, column flips: found {found}, expected {told}")
+            self.findings.note(f"{where}, column flips: found {text}, expected {expected}")
 
     # -- curves --
 
@@ -4304,24 +4343,26 @@ class Tables:
         n = sum(sizes)
         self.text(where, row, "n", n)
         self.text(where, row, "speakers", len(sizes))
-        made = {
+        intervals = {
             key: Interval.of_mean(sums, sizes, level=self.level)
             for key, sums in zip(CURVED, (js, brier, apart))
         }
-        self.number(where, row, "g_eff", made["brier"].effective)
+        self.number(where, row, "g_eff", intervals["brier"].effective)
         if not n:
             why = "no clip has two" if k == LIMIT else "no utterance has"
-            made["js_divergence_bits"].reason = made["brier"].reason = why
+            intervals["js_divergence_bits"].reason = intervals["brier"].reason = why
         if method in (POOL, "greedy"):
             why = "is what is compared" if method == POOL else "no samples"
-            made["same_draws"] = Interval(NAN, [], [], DECIDING)
-            made["same_draws"].reason = "no budget" if k == LIMIT else why
-        elif made["same_draws"].reason == STILL and curves.apart.get((method, k), 0.0) <= 1e-12:
-            both = made["same_draws"]
+            intervals["same_draws"] = Interval(NAN, [], [], DECIDING)
+            intervals["same_draws"].reason = "no budget" if k == LIMIT else why
+        elif (
+            intervals["same_draws"].reason == STILL and curves.apart.get((method, k), 0.0) <= 1e-12
+        ):
+            both = intervals["same_draws"]
             both.low = both.high = both.error = 0.0
             both.still = True
         reasons = {}
-        for key, interval in made.items():
+        for key, interval in intervals.items():
             self.number(where, row, key, interval.value)
             reasons[key] = self.bounds(where, row, key, interval)
         self.whys(where, row, {key: one for key, one in reasons.items() if one}, CURVED)
@@ -4360,17 +4401,17 @@ class Tables:
             self.number(where, row, "entropy_bits_miller_madow", corrected)
 
     def check_baselines(self, corpus):
-        """Predictions that are given no clip: they are made of the votes."""
+        """Check the baselines: predictions from the votes, without the clip."""
         path = f"predictions/baselines/{corpus.name}.jsonl.gz"
         rows = PredictionRows(self.study.folder, path, self.findings)
         constant = self._constant(corpus)
-        told: list = []
+        columns: list = []
         for name in self.study.plan["baselines"]:
             known = name in constant or name == "prior_without_speaker"
-            if not known or any(name == column.strategy.name for column in told):
+            if not known or any(name == column.strategy.name for column in columns):
                 expected = f"{', '.join(constant)}, prior_without_speaker, each once"
                 raise fault(f"{PLAN}: baselines", name, expected)
-            told.append(Column(Named(name), "none", corpus))
+            columns.append(Column(Named(name), "none", corpus))
         priors = priors_without(corpus)
         others = [Constant(shares) for shares in priors]
         corpus.against = array("d")  # what the skill of a prediction is compared with
@@ -4379,7 +4420,7 @@ class Tables:
             corpus.against.append(brier_unbiased(truth, priors[person]) if known else NAN)
         for place, (utterance, level) in enumerate(zip(corpus.ids, corpus.levels)):
             spelled = canonical(utterance)
-            for column in told:
+            for column in columns:
                 name = column.strategy.name
                 ours = constant.get(name) or others[corpus.speakers[place]]
                 head = prediction_head(spelled, name, "none", '""')
@@ -4394,7 +4435,7 @@ class Tables:
                 self.counted.failed += shares is None
         rows.finish()
         self.baselines[corpus.name] = {}
-        for column in told:
+        for column in columns:
             measured = Measured(corpus, column)
             name = (corpus.name, "baselines", column.strategy.name)
             self.check_floors(name, measured)
@@ -4411,8 +4452,8 @@ class Tables:
         )
         planned = "prior_without_speaker" in self.baselines[corpus.name]
         if not planned or ",".join((*name, "js_divergence_bits", "")) in self.floors.rows:
-            told = sum([one[0] for one in people])
-            self.check_floor((*name, "js_divergence_bits", ""), js, told)
+            n = sum([one[0] for one in people])
+            self.check_floor((*name, "js_divergence_bits", ""), js, n)
         if "prior_without_speaker" not in self.baselines[corpus.name]:
             self.check_floors(name, measured)
         self.drop_true(corpus)
@@ -4422,9 +4463,9 @@ class Tables:
         """The baselines that predict the same for every utterance."""
         columns = zip(*(truth.shares for truth in corpus.truths))
         mean = [math.fsum(column) / len(corpus.ids) for column in columns]
-        made = {"uniform": [1 / len(mean)] * len(mean), "prior": mean}
-        made["prior_one_hot"] = top_of(mean)
-        return {name: Constant(shares) for name, shares in made.items()}
+        baselines = {"uniform": [1 / len(mean)] * len(mean), "prior": mean}
+        baselines["prior_one_hot"] = top_of(mean)
+        return {name: Constant(shares) for name, shares in baselines.items()}
 
     def finish(self):
         for table in (
@@ -4480,17 +4521,17 @@ def priors_without(corpus):
     sums = [[math.fsum(own) for own in person] for person in shares]
     totals = [math.fsum(column) for column in zip(*sums)]
     alone = [sum(one > 0 for one in column) for column in zip(*sums)]
-    made = []
+    priors = []
     for person in range(people):
         n = len(corpus.ids) - counts[person]
         # Where only this speaker has a label, the others' share of it is 0 and not a rounding.
-        made.append(
+        priors.append(
             [
                 0.0 if own > 0 and with_it == 1 else (total - own) / n
                 for own, total, with_it in zip(sums[person], totals, alone)
             ]
         )
-    return made
+    return priors
 
 
 UNKNOWN = Interval(NAN, [], [], DECIDING)
@@ -4533,7 +4574,7 @@ class Measured:
 
     def __init__(self, corpus, column):
         self.corpus, self.column = corpus, column
-        self.whole = all(column.made)
+        self.whole = all(column.present)
         width = len(corpus.labels)
         levels = [level for level in corpus.inside if level != "all"]
         self.groups: dict = {level: {} for level in levels}
@@ -4545,7 +4586,7 @@ class Measured:
             zip(corpus.truths, corpus.levels, corpus.speakers)
         ):
             values, js = (NAN,) * len(PAIRED), truth.as_uniform
-            if column.made[place]:
+            if column.present[place]:
                 own = self.groups[level].get(person)
                 if own is None:
                     own = self.groups[level][person] = Sums(width)
@@ -4593,13 +4634,13 @@ class Measured:
         """Sums of each speaker."""
         if level != "all":
             return self.groups[level]
-        made: dict = {}
+        totals: dict = {}
         for groups in self.groups.values():
             for person, sums in groups.items():
-                if person not in made:
-                    made[person] = Sums(len(self.corpus.labels))
-                made[person].add(sums)
-        return made
+                if person not in totals:
+                    totals[person] = Sums(len(self.corpus.labels))
+                totals[person].add(sums)
+        return totals
 
     def _people(self, level):
         """By speaker: number of utterances, sums of JS, Bhattacharyya, Brier, accuracy."""
@@ -4611,14 +4652,14 @@ class Measured:
     def mask(self, level):
         """Which utterances of a level have a prediction."""
         inside = self.corpus.inside[level]
-        return inside if self.whole else bytes(map(int.__and__, inside, self.column.made))
+        return inside if self.whole else bytes(map(int.__and__, inside, self.column.present))
 
 
 class Pair:
     """Differences a − b, summed by level and speaker, where both have a prediction."""
 
     def __init__(self, a, b):
-        self.a, self.b, self.made, self.reason = a, b, UNKNOWN, ""
+        self.a, self.b, self.interval, self.reason = a, b, UNKNOWN, ""
         corpus = a.corpus
         self.people: dict = {}
         for level in corpus.inside:
@@ -4630,7 +4671,7 @@ class Pair:
                     row = own.setdefault(person, [0, *([0.0] * len(PAIRED))])
                     for place, value in enumerate(sums, 1):
                         row[place] -= value
-        if a.column.made != b.column.made:
+        if a.column.present != b.column.present:
             self._leave_out(corpus)
         everywhere: dict = {}
         for level, own in self.people.items():
@@ -4641,11 +4682,11 @@ class Pair:
         self.people["all"] = everywhere
 
     def _leave_out(self, corpus):
-        """Take off the utterances where one side alone has a prediction."""
-        differ = bytes(map(int.__xor__, self.a.column.made, self.b.column.made))
+        """Subtract the utterances where only one side has a prediction."""
+        differ = bytes(map(int.__xor__, self.a.column.present, self.b.column.present))
         for at in compress(range(len(differ)), differ):
             row = self.people[corpus.levels[at]][corpus.speakers[at]]
-            side, sign = (self.a, -1) if self.a.column.made[at] else (self.b, 1)
+            side, sign = (self.a, -1) if self.a.column.present[at] else (self.b, 1)
             row[0] -= side is self.a
             for place, single in enumerate(side.single, 1):
                 row[place] += sign * single[at]
@@ -4697,34 +4738,34 @@ class Claim:
             f"{CLAIMS}: claim {shown(entry.get('id') if isinstance(entry, dict) else entry, 60)}"
         )
         need(where, entry, **CLAIM_KEYS)
-        told = {**CLAIM_DEFAULTS, **entry}
+        fields = {**CLAIM_DEFAULTS, **entry}
         strange = sorted(set(entry) - set(CLAIM_KEYS) - set(CLAIM_DEFAULTS))
-        published = told["published"]
+        published = fields["published"]
         known = (
             ("key", strange[0] if strange else "", [""]),
-            ("about", told["about"], ("paper", "embedded")),
-            ("reference", told["reference"], ("greedy", "pool", "none")),
-            ("metric", told["metric"], METRICS_OF_CLAIMS),
-            ("direction", told["direction"], ("above", "below")),
-            ("gate", told["gate"], ("heard",)),
-            ("estimator", told["estimator"], ESTIMATORS),
-            ("rule", told["rule"], [name for name in RULES if name in book.rules]),
-            ("family", told["family"], book.families),
+            ("about", fields["about"], ("paper", "embedded")),
+            ("reference", fields["reference"], ("greedy", "pool", "none")),
+            ("metric", fields["metric"], METRICS_OF_CLAIMS),
+            ("direction", fields["direction"], ("above", "below")),
+            ("gate", fields["gate"], ("heard",)),
+            ("estimator", fields["estimator"], ESTIMATORS),
+            ("rule", fields["rule"], [name for name in RULES if name in book.rules]),
+            ("family", fields["family"], book.families),
             ("published", type(published), (NONE, int, float)),
-            ("untested", type(told["untested"]), (str,)),
+            ("untested", type(fields["untested"]), (str,)),
         )
-        for key, found, expected in known:
-            if found not in expected:
+        for key, value, expected in known:
+            if value not in expected:
                 raise fault(
-                    f"{where}: key {key}", found, f"one of {shown(', '.join(map(str, expected)))}"
+                    f"{where}: key {key}", value, f"one of {shown(', '.join(map(str, expected)))}"
                 )
         for name in (*CLAIM_KEYS, *CLAIM_DEFAULTS):
             if name != "cells":
-                setattr(self, name, told[name])
+                setattr(self, name, fields[name])
         self.sign = 1 if self.direction == "above" else -1
         self.words = book.rules[self.rule]
         places: dict = {}
-        for part in told["cells"]:
+        for part in fields["cells"]:
             need(f"{where}: cells", part, models=LIST, corpora=LIST, strategies=LIST)
             if set(part) - {"models", "corpora", "strategies", "group"}:
                 raise fault(f"{where}: cells", part, "models, corpora, strategies, group")
@@ -4753,7 +4794,7 @@ class Claim:
 
     @property
     def losses(self):
-        """What is needed of every answer: of the estimate, its guard, and to order flips."""
+        """The losses that the estimate, its guard and the order of flips need."""
         extra = {"brier"} if self.estimator == "mean_gain" else set()
         order = self.metric if self.metric in ("accuracy", "bhattacharyya") else "js"
         return {self.metric, order, *extra}
@@ -4763,18 +4804,18 @@ class Book:
     """config/claims.yaml."""
 
     def __init__(self, text):
-        told = ClaimsReader(text).read()
-        need(CLAIMS, told, version=COUNT, lists=MAP, variants=MAP, rules=MAP, families=MAP)
-        need(CLAIMS, told, claims=LIST)
-        if len(told) > 6:
+        document = ClaimsReader(text).read()
+        need(CLAIMS, document, version=COUNT, lists=MAP, variants=MAP, rules=MAP, families=MAP)
+        need(CLAIMS, document, claims=LIST)
+        if len(document) > 6:
             raise fault(
-                CLAIMS, ", ".join(told), "version, lists, variants, rules, families, claims"
+                CLAIMS, ", ".join(document), "version, lists, variants, rules, families, claims"
             )
-        self.lists, self.variants = told["lists"], told["variants"]
-        self.rules, self.families = told["rules"], told["families"]
+        self.lists, self.variants = document["lists"], document["variants"]
+        self.rules, self.families = document["rules"], document["families"]
         for name, words in self.rules.items():
             need(f"{CLAIMS}: rule {shown(name, 40)}", words, not_reproduced=TEXT)
-        self.claims = [Claim(entry, self) for entry in told["claims"]]
+        self.claims = [Claim(entry, self) for entry in document["claims"]]
         names = [claim.id for claim in self.claims]
         if len(set(names)) < len(names):
             raise fault(f"{CLAIMS}: claims", names, "each id once")
@@ -4797,33 +4838,37 @@ class Estimate:
     @classmethod
     def of(cls, interval, n, nothing=False):
         """From an interval; `nothing`: it is 0 everywhere, so its bounds are 0 and p is 1."""
-        made = cls(interval.value, people=interval.people, effective=interval.effective, n=n)
-        made.reason = interval.reason
-        if made.reason == STILL and nothing:
-            made.error = made.low = made.high = 0.0
-            made.p, made.reason = 1.0, ""
-        elif not made.reason:
-            made.error, made.low, made.high = interval.error, interval.low, interval.high
-            made.p = interval.p()
-        return made
+        estimate = cls(interval.value, people=interval.people, effective=interval.effective, n=n)
+        estimate.reason = interval.reason
+        if estimate.reason == STILL and nothing:
+            estimate.error = estimate.low = estimate.high = 0.0
+            estimate.p, estimate.reason = 1.0, ""
+        elif not estimate.reason:
+            estimate.error, estimate.low, estimate.high = (
+                interval.error,
+                interval.low,
+                interval.high,
+            )
+            estimate.p = interval.p()
+        return estimate
 
 
-def combined(found):
+def combined(estimates):
     """The mean of estimates from different corpora."""
-    for one in found:
+    for one in estimates:
         if one.reason:
             raise Untestable(one.reason)
-    if len(found) == 1:
-        return found[0]
-    many = len(found)
-    value = math.fsum([one.value for one in found]) / many
-    variances = [one.error * one.error for one in found]
+    if len(estimates) == 1:
+        return estimates[0]
+    many = len(estimates)
+    value = math.fsum([one.value for one in estimates]) / many
+    variances = [one.error * one.error for one in estimates]
     error = math.sqrt(math.fsum(variances)) / many
-    people, n = sum([one.people for one in found]), sum([one.n for one in found])
+    people, n = sum([one.people for one in estimates]), sum([one.n for one in estimates])
     if error == 0:
         return Estimate(value, 0.0, value, value, float(value == 0), people, NAN, n)
     freedom = math.fsum(variances) ** 2 / math.fsum(
-        [v * v / (one.effective - 1) for v, one in zip(variances, found)]
+        [v * v / (one.effective - 1) for v, one in zip(variances, estimates)]
     )
     return with_freedom(value, error, freedom, people, n)
 
@@ -4840,12 +4885,12 @@ def directed(p, value, sign):
 
 
 def plus(first, *more):
-    """The sums of lists (weight, values), one list's values after another."""
+    """The weighted sum of lists, each given as (weight, values), value by value."""
     weight, values = first
-    made = [weight * one for one in values]
+    sums = [weight * one for one in values]
     for weight, values in more:
-        made = [one + weight * other for one, other in zip(made, values)]
-    return made
+        sums = [one + weight * other for one, other in zip(sums, values)]
+    return sums
 
 
 class Evidence:
@@ -4918,7 +4963,7 @@ class Evidence:
 
     def _renamed(self):
         """Strategies that are not what config/claims.yaml says under that name."""
-        made = set()
+        names = set()
         for name, (base, kind, count) in self.book.variants.items():
             own, row = self.study.strategies.get(name), STRATEGIES.get(base)
             if row is None:
@@ -4927,8 +4972,8 @@ class Evidence:
                 meant = (row[0], kind, count, row[3], row[4])
                 is_so = (own.prompt, own.decoding, own.count, own.scorer, own.aggregator)
                 if is_so != meant or own.own != (None, None, None):
-                    made.add(name)
-        return made
+                    names.add(name)
+        return names
 
     # -- collecting --
 
@@ -4941,24 +4986,24 @@ class Evidence:
             self.unknown.add(key)
         width, failed = len(corpus.labels), 0
         uniform = [1 / width] * width
-        made: dict = {name: array("d") for name in names if name != "levels"}
+        losses: dict = {name: array("d") for name in names if name != "levels"}
         if "levels" in names:
-            made.update({f"levels {level}": array("d") for level in range(3)})
+            losses.update({f"levels {level}": array("d") for level in range(3)})
         for truth, shares in zip(corpus.truths, answers):
             failed += shares is None
             shares = uniform if shares is None else shares
             for name in names:
                 if name == "levels":
                     for level, value in enumerate(self.levels(corpus, truth, shares)):
-                        made[f"levels {level}"].append(value)
+                        losses[f"levels {level}"].append(value)
                 else:
-                    made[name].append(LOSS_OF[name](truth, shares))
+                    losses[name].append(LOSS_OF[name](truth, shares))
         self.failed[key] = failed
-        for name, values in made.items():
+        for name, values in losses.items():
             self.losses[key, name] = values
 
     def temper(self, corpus, key, answers):
-        """Keep what tempering makes of a reference, of the clips whose raters can be split."""
+        """Keep the errors of the tempered reference on the clips whose raters can be split."""
         if "levels" not in self.wanted.get(key, ()) or not self.enough(corpus):
             return
         width = len(corpus.labels)
@@ -4970,13 +5015,13 @@ class Evidence:
         if len({person for person, _, _ in rows}) < 2:
             return
         flat = iter(tempered(rows, corpus.names))
-        made = [array("d") for _ in range(3)]
+        by_level = [array("d") for _ in range(3)]
         for truth in corpus.truths:
             there = truth.raters in corpus.splits.parts
             errors = corpus.splits.error(truth.raters, next(flat)) if there else [0.0] * 3
-            for own, value in zip(made, errors):
+            for own, value in zip(by_level, errors):
                 own.append(value)
-        for level, own in enumerate(made):
+        for level, own in enumerate(by_level):
             self.losses[(*key[:3], "tempered"), f"levels {level}"] = own
 
     @staticmethod
@@ -5009,19 +5054,19 @@ class Evidence:
             for person, value in zip(corpus.speakers, self.losses[key, name]):
                 own[person].append(value)
             self._sums[key, name] = [math.fsum(values) for values in own]
-        made = self._sums[key, name]
+        sums = self._sums[key, name]
         more = self.changed.get((key, name))
-        return list(map(add, made, more)) if more else made
+        return list(map(add, sums, more)) if more else sums
 
     def sizes(self, corpus, which="all"):
-        """Utterances by speaker: all, those with two whole votes (`counted`), with four (`kept`)."""
+        """Utterances by speaker: `all`, those with two whole votes (`counted`) or four (`kept`)."""
         if (corpus, which) not in self._sizes:
             own = self.corpus(corpus)
             least = {"all": 0, "counted": 2, "kept": LEAST_RATERS}[which]
-            made = [0] * len(own.names)
+            sizes = [0] * len(own.names)
             for person, truth in zip(own.speakers, own.truths):
-                made[person] += which == "all" or sum(truth.raters) >= least
-            self._sizes[corpus, which] = made
+                sizes[person] += which == "all" or sum(truth.raters) >= least
+            self._sizes[corpus, which] = sizes
         return self._sizes[corpus, which]
 
     def counted(self, corpus):
@@ -5044,11 +5089,11 @@ class Evidence:
     def weights(self, corpus):
         """By level, by speaker: the share of the splits."""
         own = self.corpus(corpus)
-        made = [[0.0] * len(own.names) for _ in range(3)]
+        weights = [[0.0] * len(own.names) for _ in range(3)]
         for person, truth in zip(own.speakers, own.truths):
             for level, (part, _, _) in enumerate(own.splits.parts.get(truth.raters, ())):
-                made[level][person] += part
-        return made
+                weights[level][person] += part
+        return weights
 
     def tilt(self, corpus):
         """By utterance, the share of its splits at high less at low."""
@@ -5060,7 +5105,7 @@ class Evidence:
     def estimate(self, sums, corpus, terms):
         """The mean over all utterances of what has these sums by speaker.
 
-        terms: the (weight, column, loss) that it is made of, in case nothing differs.
+        terms: its parts (weight, column, loss), to tell whether it is 0 for every utterance.
         """
         sizes = self.sizes(corpus)
         interval = Interval.of_mean(sums, sizes, level=DECIDING)
@@ -5127,9 +5172,9 @@ def brier_of_raters(truth, shares):
     n = sum(truth.raters)
     if n < 2:
         return 0.0
-    told = [vote / n for vote in truth.raters]
-    square = sum([share * share for share in told])
-    return sum([(a - b) * (a - b) for a, b in zip(told, shares)]) - (1 - square) / (n - 1)
+    truth_shares = [vote / n for vote in truth.raters]
+    square = sum([share * share for share in truth_shares])
+    return sum([(a - b) * (a - b) for a, b in zip(truth_shares, shares)]) - (1 - square) / (n - 1)
 
 
 LOSS_OF = {
@@ -5141,10 +5186,11 @@ LOSS_OF = {
 }
 
 
-class Found:
-    """What an estimator found; docs/claims.md.
+class Outcome:
+    """The result of an estimator; docs/claims.md.
 
-    moves: by column, which sign of a change in its loss raises the estimate, by utterance or for all
+    moves: by column, the sign of a change in its loss that raises the estimate, one for all
+        utterances or one for each
     """
 
     def __init__(self, main, p, parts=(), moves=(), note="", guards=()):
@@ -5154,10 +5200,10 @@ class Found:
 
 def by_corpus(claim):
     """corpus -> its cells, corpora sorted."""
-    made: dict = {}
+    places: dict = {}
     for place in sorted(claim.places, key=lambda one: one[0]):
-        made.setdefault(place[0], []).append(place)
-    return made
+        places.setdefault(place[0], []).append(place)
+    return places
 
 
 def flip_p(by_name, evidence):
@@ -5174,12 +5220,12 @@ def flip_p(by_name, evidence):
 
 def mean_over(terms, evidence):
     """(estimate, p) of a mean over corpora. terms: corpus -> [(weight, column, loss)]."""
-    sums, found = {}, []
+    sums, estimates = {}, []
     for corpus, parts in terms.items():
         own = plus(*[(weight, evidence.sums(key, name)) for weight, key, name in parts])
         sums[corpus] = own
-        found.append(evidence.estimate(own, corpus, parts))
-    main, p = combined(found), flip_p(sums, evidence)
+        estimates.append(evidence.estimate(own, corpus, parts))
+    main, p = combined(estimates), flip_p(sums, evidence)
     return main, main.p if p != p else p
 
 
@@ -5194,13 +5240,13 @@ def gain_terms(claim, places, loss):
 
 
 def against_moves(claim, places):
-    made: dict = {}
+    moves: dict = {}
     for place in places:
-        made[claim.own(place)] = -1.0
+        moves[claim.own(place)] = -1.0
         if claim.reference == "greedy":
             key = claim.against(place)
-            made[key] = made.get(key, 0.0) + 1.0
-    return made
+            moves[key] = moves.get(key, 0.0) + 1.0
+    return moves
 
 
 def mean_gain(claim, evidence):
@@ -5212,7 +5258,7 @@ def mean_gain(claim, evidence):
         guard = {name: gain_terms(claim, own, "brier") for name, own in places.items()}
         guards = (mean_over(guard, evidence)[0],)
     moves = (against_moves(claim, claim.places),)
-    return Found(main, directed(p, main.value, claim.sign), moves=moves, guards=guards)
+    return Outcome(main, directed(p, main.value, claim.sign), moves=moves, guards=guards)
 
 
 def metric_gain(claim, evidence):
@@ -5222,7 +5268,7 @@ def metric_gain(claim, evidence):
         {place[0]: [(1.0, own, claim.metric), (-1.0, other, claim.metric)]}, evidence
     )
     sign = 1 if (claim.published or 0.0) > 0 else -1
-    return Found(main, directed(p, main.value, sign), moves=({own: 1.0, other: -1.0},))
+    return Outcome(main, directed(p, main.value, sign), moves=({own: 1.0, other: -1.0},))
 
 
 def metric_level(claim, evidence):
@@ -5230,7 +5276,7 @@ def metric_level(claim, evidence):
     own = claim.own(place)
     sums = evidence.sums(own, claim.metric)
     main = combined([evidence.estimate(sums, place[0], [(1.0, own, claim.metric)])])
-    return Found(main, NAN, moves=({own: 1.0},))
+    return Outcome(main, NAN, moves=({own: 1.0},))
 
 
 def group_gap(claim, evidence):
@@ -5241,16 +5287,16 @@ def group_gap(claim, evidence):
             members = [claim.own(place) for place in places if place[3] == group]
             terms += [(sign / len(members), key, claim.metric) for key in members]
             shares.update(dict.fromkeys(members, sign / len(members)))
-        found, p = mean_over({corpus: terms}, evidence)
-        parts.append(found)
-        ps.append(directed(p, found.value, claim.sign))
+        estimate, p = mean_over({corpus: terms}, evidence)
+        parts.append(estimate)
+        ps.append(directed(p, estimate.value, claim.sign))
         moves.append(shares)
     least = min(parts, key=lambda one: one.value * claim.sign)
-    return Found(least, max(ps), parts, moves, "the corpus with the smallest difference")
+    return Outcome(least, max(ps), parts, moves, "the corpus with the smallest difference")
 
 
 def share_gap(claim, evidence):
-    found, moves = [], {}
+    estimates, moves = [], {}
     for corpus, places in by_corpus(claim).items():
         sizes, rows, sides = evidence.counted(corpus), [], []
         for model in sorted({place[1] for place in places}):
@@ -5270,12 +5316,12 @@ def share_gap(claim, evidence):
             parts = [a / b if b else NAN for a, b in zip(sums[::2], sums[1::2])]
             return sum([one * weight for one, weight in zip(parts, weights)])
 
-        made = evidence.ratio(rows, sizes, value)
-        if made.error == 0:
-            made.reason = STILL
-        found.append(made)
-    main = combined(found)
-    return Found(main, directed(main.p, main.value, claim.sign), moves=(moves,))
+        estimate = evidence.ratio(rows, sizes, value)
+        if estimate.error == 0:
+            estimate.reason = STILL
+        estimates.append(estimate)
+    main = combined(estimates)
+    return Outcome(main, directed(main.p, main.value, claim.sign), moves=(moves,))
 
 
 def above_noise(sums, sizes):
@@ -5288,16 +5334,16 @@ def above_noise(sums, sizes):
 def worst_cell(claim, evidence):
     parts, ps = [], []
     for place in claim.places:
-        found, p = mean_over({place[0]: gain_terms(claim, [place], claim.metric)}, evidence)
-        parts.append(found)
-        ps.append(directed(p, found.value, -1))
+        estimate, p = mean_over({place[0]: gain_terms(claim, [place], claim.metric)}, evidence)
+        parts.append(estimate)
+        ps.append(directed(p, estimate.value, -1))
     least = min(range(len(parts)), key=lambda at: parts[at].value)
     nearest = min(range(len(parts)), key=lambda at: parts[at].low)
     p = min([one for one in holm(ps, len(ps)) if one == one], default=NAN)
     moves = [against_moves(claim, [claim.places[at]]) for at in dict.fromkeys((least, nearest))]
     corpus, model, strategy, _ = claim.places[least]
     note = f"the smallest gain is that of {model} × {corpus} × {strategy}"
-    return Found(parts[least], p, parts, moves, note)
+    return Outcome(parts[least], p, parts, moves, note)
 
 
 def nowhere_best(claim, evidence):
@@ -5313,12 +5359,12 @@ def nowhere_best(claim, evidence):
         for a, b in combinations(strategies, 2):  # above 0: a is worse
             keys = [(corpus, model, name, "") for name in (a, b)]
             terms = {corpus: [(1.0, keys[0], claim.metric), (-1.0, keys[1], claim.metric)]}
-            found, p = mean_over(terms, evidence)
-            worse[a].append(min(1.0, many * directed(p, found.value, 1)))
-            worse[b].append(min(1.0, many * directed(p, found.value, -1)))
-            better[b].append(found.low)
-            better[a].append(-found.high)
-            effective.append(found.effective)
+            estimate, p = mean_over(terms, evidence)
+            worse[a].append(min(1.0, many * directed(p, estimate.value, 1)))
+            worse[b].append(min(1.0, many * directed(p, estimate.value, -1)))
+            better[b].append(estimate.low)
+            better[a].append(-estimate.high)
+            effective.append(estimate.effective)
     smallest = {name: min(ps) for name, ps in worse.items()}
     staying = [name for name in strategies if smallest[name] >= 0.05]
     corpora = {corpus for corpus, _ in cells}
@@ -5332,7 +5378,7 @@ def nowhere_best(claim, evidence):
     nearest = max(strategies, key=smallest.__getitem__)
     moves = ({(corpus, model, nearest, ""): 1.0 for corpus, model in cells},)
     note = f"in every set: {', '.join(staying) or 'none'}"
-    return Found(main, max(smallest.values()), parts, moves, note)
+    return Outcome(main, max(smallest.values()), parts, moves, note)
 
 
 def spread_ratio(claim, evidence):
@@ -5347,7 +5393,7 @@ def spread_ratio(claim, evidence):
     ]
     ps = [directed(one.p, one.value, claim.sign) for one in parts]
     least = min(parts, key=lambda one: one.value * claim.sign)
-    return Found(least, max(ps), parts, note="the pair that supports the claim least")
+    return Outcome(least, max(ps), parts, note="the pair that supports the claim least")
 
 
 def variance(values):
@@ -5419,7 +5465,7 @@ def log_ratio(pair, cells, claim, evidence):
 
 
 def ambiguity_contrast(claim, evidence):
-    made, moves = [], {}
+    contrasts_by_corpus, moves = [], {}
     for corpus, places in by_corpus(claim).items():
         sizes, weights = evidence.split(corpus), evidence.weights(corpus)
         if sum([size > 0 for size in sizes]) < 2:
@@ -5430,7 +5476,7 @@ def ambiguity_contrast(claim, evidence):
                    for one in places])
             for level in range(3)
         ]  # fmt: skip
-        found = []
+        contrasts = []
         for role in ("", "tempered"):
             theirs = [
                 plus(*[(1 / len(keys), evidence.sums((*key[:3], role), f"levels {level}"))
@@ -5441,17 +5487,17 @@ def ambiguity_contrast(claim, evidence):
             if not far_above_0([theirs[0][at] for at in there], [sizes[at] for at in there]):
                 raise Untestable("standard errors above 0")
             rows = [plus((1.0, a), (-1.0, b)) for a, b in zip(theirs, ours)] + theirs + weights
-            found += [evidence.ratio(rows, sizes, value) for value in CONTRAST_OF.values()]
-        made.append(found)
+            contrasts += [evidence.ratio(rows, sizes, value) for value in CONTRAST_OF.values()]
+        contrasts_by_corpus.append(contrasts)
         tilt = array("d", [-one for one in evidence.tilt(corpus)])
         moves.update({claim.own(place): tilt for place in places})
-    six = [combined(column) for column in zip(*made)]
+    six = [combined(column) for column in zip(*contrasts_by_corpus)]
     p = max([directed(one.p, one.value, claim.sign) for one in six])
-    return Found(six[0], p, six, (moves,), "share removed of greedy's error, high minus low")
+    return Outcome(six[0], p, six, (moves,), "share removed of greedy's error, high minus low")
 
 
 def skill_contrast(claim, evidence):
-    found, moves = [], {}
+    estimates, moves = [], {}
     for corpus, places in by_corpus(claim).items():
         sizes, own = evidence.split(corpus), evidence.corpus(corpus)
         priors = priors_without(own)
@@ -5474,11 +5520,11 @@ def skill_contrast(claim, evidence):
         def value(s):
             return s[0] / s[3] - s[2] / s[5] if s[3] and s[5] else NAN
 
-        found.append(evidence.ratio(error + prior, sizes, value))
+        estimates.append(evidence.ratio(error + prior, sizes, value))
         tilt = array("d", [-one for one in evidence.tilt(corpus)])
         moves.update({claim.own(place): tilt for place in places})
-    main = combined(found)
-    return Found(main, directed(main.p, main.value, claim.sign), moves=(moves,))
+    main = combined(estimates)
+    return Outcome(main, directed(main.p, main.value, claim.sign), moves=(moves,))
 
 
 ESTIMATORS = {
@@ -5490,24 +5536,24 @@ ESTIMATORS = {
 }  # fmt: skip
 
 
-# Rules: (claim, what was found, p after Holm) -> (verdict, what the reason says).
+# Rules: (claim, outcome, p after Holm) -> (verdict, what the reason says).
 
 
-def rule_gain(claim, found, p):
-    one = found.main
+def rule_gain(claim, outcome, p):
+    one = outcome.main
     if one.high < claim.tolerance:
         return NOT_REPRODUCED, f"the upper end is below δ = {claim.tolerance:g}"
     if not one.low > 0:
         return NOT_SHOWN, "the interval contains 0"
     if not p < 0.05:
         return NOT_SHOWN, "not after Holm over the family"
-    if any(guard.high < 0 for guard in found.guards):
+    if any(guard.high < 0 for guard in outcome.guards):
         return NOT_SHOWN, "by the Brier score below 0"
     return HOLDS, "above 0"
 
 
-def rule_sign(claim, found, p):
-    one = found.main
+def rule_sign(claim, outcome, p):
+    one = outcome.main
     near, far = (one.low, one.high) if claim.sign > 0 else (-one.high, -one.low)
     if far < 0:
         return NOT_REPRODUCED, f"shown to be {'below' if claim.sign > 0 else 'above'} 0"
@@ -5518,9 +5564,9 @@ def rule_sign(claim, found, p):
     return HOLDS, f"{claim.direction} 0"
 
 
-def rule_everywhere(claim, found, p):
-    near = [one.low if claim.sign > 0 else -one.high for one in found.parts]
-    far = [one.high if claim.sign > 0 else -one.low for one in found.parts]
+def rule_everywhere(claim, outcome, p):
+    near = [one.low if claim.sign > 0 else -one.high for one in outcome.parts]
+    far = [one.high if claim.sign > 0 else -one.low for one in outcome.parts]
     if min(far) < 0:
         many = sum([one < 0 for one in far])
         return NOT_REPRODUCED, f"{many} of {len(far)} are shown to have the other sign"
@@ -5532,30 +5578,30 @@ def rule_everywhere(claim, found, p):
     return HOLDS, f"all {len(near)} are {claim.direction} 0"
 
 
-def rule_somewhere_worse(claim, found, p):
+def rule_somewhere_worse(claim, outcome, p):
     if p < 0.05:
-        return HOLDS, found.note
-    if all(one.low > -claim.tolerance for one in found.parts):
+        return HOLDS, outcome.note
+    if all(one.low > -claim.tolerance for one in outcome.parts):
         return NOT_REPRODUCED, f"no cell loses δ = {claim.tolerance:g} or more"
     return NOT_SHOWN, "no cell is shown to lose"
 
 
-def rule_nobody_everywhere(claim, found, p):
-    if found.main.value == 0 and p < 0.05:
+def rule_nobody_everywhere(claim, outcome, p):
+    if outcome.main.value == 0 and p < 0.05:
         return HOLDS, ""
-    if any(one.low > 0 for one in found.parts):
+    if any(one.low > 0 for one in outcome.parts):
         return NOT_REPRODUCED, "one strategy beats all others in every cell"
-    if found.main.value == 0:
+    if outcome.main.value == 0:
         return NOT_SHOWN, "not after Holm over the family"
     return NOT_SHOWN, "not shown to be worse anywhere"
 
 
-def rule_ambiguity(claim, found, p):
-    if found.parts[0].high < 0 and found.parts[3].high < 0:
+def rule_ambiguity(claim, outcome, p):
+    if outcome.parts[0].high < 0 and outcome.parts[3].high < 0:
         return NOT_REPRODUCED, "smaller at 'high'"
     names = [f"{what} against {of}" for of in ("greedy", "greedy tempered")
              for what in ("share", "gain", "overall")]  # fmt: skip
-    wanting = [name for name, one in zip(names, found.parts) if not one.low > 0]
+    wanting = [name for name, one in zip(names, outcome.parts) if not one.low > 0]
     if wanting:
         return NOT_SHOWN, f"not shown to be above 0: {', '.join(wanting)}"
     if not p < 0.05:
@@ -5563,8 +5609,8 @@ def rule_ambiguity(claim, found, p):
     return HOLDS, "above 0"
 
 
-def rule_published_gain(claim, found, p):
-    one, published = found.main, claim.published or 0.0
+def rule_published_gain(claim, outcome, p):
+    one, published = outcome.main, claim.published or 0.0
     if (one.high - one.low) / 2 > abs(published) / 2:
         return NOT_SHOWN, "too wide to tell"
     if not one.low <= published <= one.high:
@@ -5576,8 +5622,8 @@ def rule_published_gain(claim, found, p):
     return HOLDS, "is in our interval"
 
 
-def rule_published_level(claim, found, p):
-    one, published, allowed = found.main, claim.published or 0.0, claim.tolerance
+def rule_published_level(claim, outcome, p):
+    one, published, allowed = outcome.main, claim.published or 0.0, claim.tolerance
     if one.low > published + allowed or one.high < published - allowed:
         return NOT_REPRODUCED, "our whole interval is more than"
     if (one.high - one.low) / 2 > allowed:
@@ -5596,10 +5642,10 @@ RULES = {
 
 
 class Decided:
-    """A claim, what was found of it, and whether this file can know."""
+    """A claim, its outcome, and whether this file can decide it."""
 
     def __init__(self, claim, why):
-        self.claim, self.why, self.found, self.p = claim, why, None, NAN
+        self.claim, self.why, self.outcome, self.p = claim, why, None, NAN
         self.given = False  # a pool of candidates that need repair
         self.missing = self.failed = 0
 
@@ -5607,12 +5653,12 @@ class Decided:
 def decide(evidence):
     """Every claim of the run, in the order of the book."""
     deaf = evidence.deaf() if evidence.wanted else {}
-    made = []
+    decisions = []
     for claim in evidence.listed:
         one = Decided(claim, evidence.refused[claim.id])
         one.missing = len(evidence.missing(claim))
         one.failed = sum([evidence.failed.get(claim.own(place), 0) for place in claim.places])
-        made.append(one)
+        decisions.append(one)
         if not one.why:
             one.why = next(
                 (deaf[name] for name in sorted({p[:2] for p in claim.places} & set(deaf))), ""
@@ -5621,48 +5667,48 @@ def decide(evidence):
         one.given = bool(keys & evidence.unknown)
         if not one.why and not one.given:
             try:
-                one.found = ESTIMATORS[claim.estimator](claim, evidence)
+                one.outcome = ESTIMATORS[claim.estimator](claim, evidence)
             except Untestable as error:
                 one.why = str(error)
-    for one, p in zip(made, in_families(made)):
+    for one, p in zip(decisions, in_families(decisions)):
         one.p = p
-    return made
+    return decisions
 
 
-def in_families(decided, at=-1, found=None):
-    """p after Holm over each claim's family; `found` in place of what claim `at` found."""
-    made = [NAN] * len(decided)
+def in_families(decided, at=-1, outcome=None):
+    """p after Holm over each claim's family; `outcome` replaces that of claim `at`."""
+    adjusted_ps = [NAN] * len(decided)
     families: dict = {}
     for place, one in enumerate(decided):
         families.setdefault(one.claim.family, []).append(place)
     for places in families.values():
-        told = [found if place == at else decided[place].found for place in places]
-        ps = [NAN if one is None else one.p for one in told]
+        outcomes = [outcome if place == at else decided[place].outcome for place in places]
+        ps = [NAN if one is None else one.p for one in outcomes]
         for place, p in zip(places, holm(ps, len(ps))):
-            made[place] = p
-    return made
+            adjusted_ps[place] = p
+    return adjusted_ps
 
 
 class Flips:
-    """Whether a verdict changes if so many answers do."""
+    """Whether a verdict changes when some number of answers do."""
 
     def __init__(self, decided, at, evidence):
         self.decided, self.at, self.evidence = decided, at, evidence
         one = decided[at]
-        self.verdict = RULES[one.claim.rule](one.claim, one.found, one.p)[0]
+        self.verdict = RULES[one.claim.rule](one.claim, one.outcome, one.p)[0]
         metric = one.claim.metric
         self.order_by = metric if metric in ("accuracy", "bhattacharyya") else "js"
         self.extremes: dict = {}
 
     def changes(self, count):
         """For each way to change answers: whether the first `count` do. None: all of them."""
-        made = []
-        for moves in self.decided[self.at].found.moves:
+        changes = []
+        for moves in self.decided[self.at].outcome.moves:
             for sign in (1.0, -1.0):
                 order, edges = self._order(moves, sign)
                 most = len(order) if count is None else count
-                made.append(0 < most <= len(order) and self._other(order[:most], edges))
-        return made
+                changes.append(0 < most <= len(order) and self._other(order[:most], edges))
+        return changes
 
     def _ends(self, corpus, truth, name):
         """The loss of the best answer, and of the worst."""
@@ -5680,8 +5726,8 @@ class Flips:
         return known
 
     def _order(self, moves, sign):
-        """Answers (column, utterance, to the worst) by how far they move the estimate."""
-        effects, told, edges = array("d"), bytearray(), []
+        """(answers by how far they move the estimate, (starts of columns, flags: to the worst))."""
+        effects, to_worst, edges = array("d"), bytearray(), []
         for key in sorted(moves):
             corpus, weight = self.evidence.corpus(key[0]), moves[key]
             n = len(corpus.ids)
@@ -5691,19 +5737,19 @@ class Flips:
             for truth, own, value in zip(corpus.truths, weights, now):
                 best, worst = self._ends(corpus, truth, self.order_by)
                 up, down = sign * own * (worst - value), sign * own * (best - value)
-                told.append(up > down)
+                to_worst.append(up > down)
                 effects.append(round(max(up, down) / n, 9))
         order = [at for at in range(len(effects)) if effects[at] > 0]
         order.sort(key=effects.__getitem__, reverse=True)
-        return order, (edges, told)
+        return order, (edges, to_worst)
 
     def _other(self, chosen, edges):
         """Whether the verdict is another one with these answers changed."""
-        (starts, told), evidence = edges, self.evidence
+        (starts, to_worst), evidence = edges, self.evidence
         claim = self.decided[self.at].claim
         changed: dict = {}
         places = sorted(chosen)
-        ends = [start for start, _ in starts[1:]] + [len(told)]
+        ends = [start for start, _ in starts[1:]] + [len(to_worst)]
         first = 0
         for (start, key), end in zip(starts, ends):
             corpus = evidence.corpus(key[0])
@@ -5715,7 +5761,7 @@ class Flips:
                 added = [[0.0] * len(corpus.names) for _ in parts]
                 for at in places[first:last]:
                     person, truth = corpus.speakers[at - start], corpus.truths[at - start]
-                    to = self._ends(corpus, truth, name)[told[at]]
+                    to = self._ends(corpus, truth, name)[to_worst[at]]
                     for own, part, value in zip(added, parts, to if len(parts) > 1 else [to]):
                         own[person] += value - evidence.losses[key, part][at - start]
                 for own, part in zip(added, parts):
@@ -5723,13 +5769,13 @@ class Flips:
             first = last
         evidence.changed = changed
         try:
-            found = ESTIMATORS[claim.estimator](claim, evidence)
+            outcome = ESTIMATORS[claim.estimator](claim, evidence)
         except Untestable:
             return self.verdict != NOT_TESTED
         finally:
             evidence.changed = {}
-        p = in_families(self.decided, self.at, found)[self.at]
-        return RULES[claim.rule](claim, found, p)[0] != self.verdict
+        p = in_families(self.decided, self.at, outcome)[self.at]
+        return RULES[claim.rule](claim, outcome, p)[0] != self.verdict
 
 
 # --- everything -----------------------------------------------------------------------------------
@@ -5755,28 +5801,28 @@ COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 
 
 def check_provenance(study, findings):
-    """Statement and crate are those that the other files give (docs/bundle.md)."""
+    """Check that statement and crate are those that the other files give (docs/bundle.md)."""
     folder = study.folder
     texts = [folder.text(path) for path in (STATEMENT, CRATE)]
     statement, crate = (strict_json(text, path) for text, path in zip(texts, (STATEMENT, CRATE)))
-    told = {path: folder.hashed(path) for path in sorted(folder.paths - {STATEMENT, CRATE})}
-    made = statement_of(study, folder.document("env/machine.json"), told)
-    same_document(STATEMENT, texts[0], statement, made, findings)
-    told[STATEMENT] = folder.hashed(STATEMENT)
+    listing = {path: folder.hashed(path) for path in sorted(folder.paths - {STATEMENT, CRATE})}
+    expected = statement_of(study, folder.document("env/machine.json"), listing)
+    same_document(STATEMENT, texts[0], statement, expected, findings)
+    listing[STATEMENT] = folder.hashed(STATEMENT)
     date = crate_date(crate)
-    made = crate_of(study.plan, study.run["ambiemo"], date, dict(sorted(told.items())))
-    same_document(CRATE, texts[1], crate, made, findings)
+    expected = crate_of(study.plan, study.run["ambiemo"], date, dict(sorted(listing.items())))
+    same_document(CRATE, texts[1], crate, expected, findings)
 
 
-def statement_of(study, machine, told):
-    """The in-toto statement. told: (hash, size) of every other file but the crate, by path."""
-    plan = {"name": PLAN, "digest": {"sha256": told[PLAN][0]}}
-    environment = {"name": "env/machine.json", "digest": {"sha256": told["env/machine.json"][0]}}
+def statement_of(study, machine, listing):
+    """The in-toto statement. listing: (hash, size) of every other file but the crate, by path."""
+    plan = {"name": PLAN, "digest": {"sha256": listing[PLAN][0]}}
+    environment = {"name": "env/machine.json", "digest": {"sha256": listing["env/machine.json"][0]}}
 
     def below(*folders):
         return [
             {"name": path, "digest": {"sha256": digest}}
-            for path, (digest, _) in told.items()
+            for path, (digest, _) in listing.items()
             if path.startswith(folders)
         ]
 
@@ -5790,8 +5836,8 @@ def statement_of(study, machine, told):
         needs.append({"name": f"ambiemo {source['version']}", "digest": digest})
     for name, model in sorted(study.models.items()):
         revision = model.get("revision") or ""
-        said = {"weights": model.get("weights"), "revision": revision}
-        need = {"name": f"model {name}", "annotations": said}
+        annotations = {"weights": model.get("weights"), "revision": revision}
+        need = {"name": f"model {name}", "annotations": annotations}
         if COMMIT.fullmatch(revision):
             need["digest"] = {"gitCommit" if len(revision) == 40 else "sha256": revision}
         needs.append(need)
@@ -5830,13 +5876,13 @@ def crate_date(crate):
     return date
 
 
-def crate_of(plan, version, date, told):
-    """The RO-Crate. told: (hash, size) of every other file, by path."""
+def crate_of(plan, version, date, listing):
+    """The RO-Crate. listing: (hash, size) of every other file, by path."""
     name, us = plan["name"], {"@id": "#contributors"}
     software = f"{HOME}#ambiemo-{version}"
 
     def parts(*folders):
-        return [{"@id": path} for path in told if path.startswith(folders)]
+        return [{"@id": path} for path in listing if path.startswith(folders)]
 
     metadata = {
         "@id": CRATE,
@@ -5901,7 +5947,7 @@ def crate_of(plan, version, date, told):
             "contentSize": size,
             "sha256": digest,
         }
-        for path, (digest, size) in told.items()
+        for path, (digest, size) in listing.items()
     ]
     return {
         "@context": [f"{RO_CRATE}/context", {"sha256": f"{RUN_TERMS}#sha256"}],
@@ -5909,27 +5955,27 @@ def crate_of(plan, version, date, told):
     }
 
 
-def same_document(path, text, found, made, findings):
-    """Note where a document is not the one made here, to the letter."""
-    apart = first_apart(found, made, "")
+def same_document(path, text, document, expected, findings):
+    """Note where a document is not exactly the expected one."""
+    apart = first_apart(document, expected, "")
     if apart:
         findings.note(f"{path}: {apart[0]}: found {shown(apart[1])}, expected {shown(apart[2])}")
-    elif text != json.dumps(made, indent=1, ensure_ascii=False) + "\n":
+    elif text != json.dumps(expected, indent=1, ensure_ascii=False) + "\n":
         findings.note(f"{path}: found another spelling than json.dumps with indent=1 gives")
 
 
-def first_apart(found, made, where):
+def first_apart(value, expected, where):
     """(place, found, expected) of the first difference of two JSON values, or None."""
-    if isinstance(found, dict) and isinstance(made, dict):
-        keys = [*made, *(key for key in found if key not in made)]
-        pairs = [(key, found.get(key), made.get(key)) for key in keys]
-    elif isinstance(found, list) and isinstance(made, list):
-        if len(found) != len(made):
-            return where or "all", f"{len(found)} entries", f"{len(made)} entries"
-        pairs = [(place, *both) for place, both in enumerate(zip(found, made))]
+    if isinstance(value, dict) and isinstance(expected, dict):
+        keys = [*expected, *(key for key in value if key not in expected)]
+        pairs = [(key, value.get(key), expected.get(key)) for key in keys]
+    elif isinstance(value, list) and isinstance(expected, list):
+        if len(value) != len(expected):
+            return where or "all", f"{len(value)} entries", f"{len(expected)} entries"
+        pairs = [(place, *both) for place, both in enumerate(zip(value, expected))]
     else:
-        alike = found == made and type(found) is type(made)
-        return None if alike else (where or "all", found, made)
+        alike = value == expected and type(value) is type(expected)
+        return None if alike else (where or "all", value, expected)
     for key, one, other in pairs:
         apart = first_apart(one, other, f"{where}.{shown(str(key), 60)}".lstrip("."))
         if apart:
@@ -5945,15 +5991,17 @@ MACHINE_KEYS = (
 
 
 def check_notes(folder, findings):
-    """What tells of one machine and run has its own keys and no others."""
+    """Check that the files about the machine and the run have their own keys and no others."""
     for path, keys in (("log/run.log", LOG_KEYS), ("env/machine.json", MACHINE_KEYS)):
-        found = folder.document(path)
-        if not isinstance(found, dict) or sorted(found) != keys:
-            findings.note(f"{path}: found {shown(found)}, expected an object of {', '.join(keys)}")
+        document = folder.document(path)
+        if not isinstance(document, dict) or sorted(document) != keys:
+            findings.note(
+                f"{path}: found {shown(document)}, expected an object of {', '.join(keys)}"
+            )
 
 
 class Check:
-    """The whole check of one bundle, and what is said at its end."""
+    """The whole check of one bundle, and the report at its end."""
 
     def __init__(self, data):
         self.folder = Folder(data)
@@ -5987,7 +6035,7 @@ class Check:
         tables.check_claims()
         tables.finish()
         check_provenance(study, findings)
-        resting = self.counted.made + self.counted.given
+        resting = self.counted.computed + self.counted.given
         if 2 * self.counted.given > resting:
             findings.note(
                 f"predictions: {self.counted.given} of {resting} rest on answers that need "
@@ -5996,45 +6044,45 @@ class Check:
             )
 
     def report(self, broken=""):
-        """Print what was found; returns the exit code."""
+        """Print the findings; returns the exit code."""
         counted, findings = self.counted, self.findings
         if counted.baselines:
             print(
-                f"{counted.made + counted.baselines} predictions made again, {counted.given} taken "
-                "as given: they rest on answers that need repair, which this file does not do"
+                f"{counted.computed + counted.baselines} predictions made again, {counted.given} "
+                "taken as given: they rest on answers that need repair, which this file does not do"
             )
             print(f"{counted.numbers} counts and values of the tables made again")
-            told = ["bootstrap bounds of ece_5 and ece_10"]
+            gaps = ["bootstrap bounds of ece_5 and ece_10"]
             if counted.unclaimed:
-                told += [
+                gaps += [
                     f"{counted.unclaimed} rows of claims.csv about the pool of candidates of which "
                     "some need repair, and p_holm and verdicts of their family"
                 ]
             if counted.unflipped:
-                told += [f"flips of {counted.unflipped} rows of claims.csv"]
+                gaps += [f"flips of {counted.unflipped} rows of claims.csv"]
             if counted.uncurved:
-                told += [
+                gaps += [
                     f"{counted.uncurved} questions of curves.csv, as a candidate needs repair "
                     "(draws, tokens, dollars and the front are)"
                 ]
             if counted.unjudged:
-                told += [
+                gaps += [
                     f"{counted.unjudged} questions of verifier.csv, as a candidate needs repair"
                 ]
             if counted.selfish:
-                told += [f"{counted.selfish} self-preferences of verifier.csv"]
+                gaps += [f"{counted.selfish} self-preferences of verifier.csv"]
             if counted.gains_given:
-                told += [
+                gaps += [
                     f"single candidates in {counted.gains_given} rows of gains.csv, as some need "
                     "repair (their parts add up)"
                 ]
             if counted.untold:
-                told += [f"{counted.untold} rows of floors.csv on the embedded true distribution"]
-            told += ["results.md, exact bytes (ambiemo verify does that)"]
-            print(f"not checked: {'; '.join(told + self._believed())}")
-            told = self._settings()
-            if told:
-                print(f"not at its default: {', '.join(told)}")
+                gaps += [f"{counted.untold} rows of floors.csv on the embedded true distribution"]
+            gaps += ["results.md, exact bytes (ambiemo verify does that)"]
+            print(f"not checked: {'; '.join(gaps + self._believed())}")
+            settings = self._settings()
+            if settings:
+                print(f"not at its default: {', '.join(settings)}")
         if broken:
             findings.note(broken)
         for line in findings.first:
@@ -6050,7 +6098,7 @@ class Check:
     def _settings(self):
         """Settings of the plan that move numbers and are not the defaults."""
         plan = self.study.plan
-        told = [
+        settings = [
             f"{part}.{key} {shown(str(plan[part].get(key)), 80)}"
             for part, values in DEFAULTS.items()
             for key in values
@@ -6058,8 +6106,8 @@ class Check:
         ]
         for name, strategy in self.study.strategies.items():
             if name not in STRATEGIES and any(own is not None for own in strategy.own):
-                told.append(f"{shown(name, 60)} (weights of its own)")
-        return told
+                settings.append(f"{shown(name, 60)} (weights of its own)")
+        return settings
 
     def _believed(self):
         """What nothing in the bundle can show."""
@@ -6067,18 +6115,18 @@ class Check:
         others = [name for name in self.study.corpora if not self.study.embedded(name)]
         shared = sum(len(corpus.clips) - len(set(corpus.clips)) for corpus in corpora)
         acted = sum(corpus.acted for corpus in corpora if 0 < corpus.acted < len(corpus.ids))
-        told = ["whether the models gave these answers"]
+        claims = ["whether the models gave these answers"]
         if own := sorted(name for name, entry in self.study.entries.items() if own_model(entry)):
-            told.append(f"what {', '.join(own)} is: a model of the plan's author")
+            claims.append(f"what {', '.join(own)} is: a model of the plan's author")
         if others:
-            told.append(f"utterances, clips, speakers and votes of {', '.join(others)}")
+            claims.append(f"utterances, clips, speakers and votes of {', '.join(others)}")
         if self.counted.believed:
-            told += [f"whether {self.counted.believed} answers called unparsed name no shares"]
+            claims += [f"whether {self.counted.believed} answers called unparsed name no shares"]
         if shared:
-            told.append(f"why utterances share clips ({shared} have one of another)")
+            claims.append(f"why utterances share clips ({shared} have one of another)")
         if acted:
-            told.append(f"why labels are acted among others with votes ({acted} utterances)")
-        return told
+            claims.append(f"why labels are acted among others with votes ({acted} utterances)")
+        return claims
 
     def _summary(self):
         run, study = self.study.run, self.study
@@ -6129,7 +6177,7 @@ def main(arguments):
         return 2
     except (
         Exception
-    ) as error:  # whatever a forged file sets off, the bundle is broken and not the check
+    ) as error:  # whatever error a forged file causes, the bundle is broken, not the check
         return check.report(
             f"the files contradict their documentation: {type(error).__name__}: {error}"
         )
@@ -6141,10 +6189,10 @@ def begin(arguments):
         if hasattr(stream, "reconfigure"):  # a terminal may lack a character of a name
             stream.reconfigure(errors="backslashreplace")
     if not sys.flags.isolated:
-        found = shadows(os.path.dirname(os.path.abspath(__file__)))
-        if found:
+        files = shadows(os.path.dirname(os.path.abspath(__file__)))
+        if files:
             print(
-                f"verify.py: {shown(found[0], 80)} lies in this folder and could be imported in "
+                f"verify.py: {shown(files[0], 80)} lies in this folder and could be imported in "
                 "place of a module of Python; "
                 "call `python3 -I data/verify.py`",
                 file=sys.stderr,
