@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ambiemo.bundle.folder import Files
 
 ARTIFACTS = Path("artifacts")
+MANY_DRAWS = 20_000
+"""Above this, making the tables a second time for the page takes minutes."""
 
 
 def run(
@@ -121,14 +123,16 @@ def carried_out(
     )
     say(f"bundle: {bundle}   check it: ambiemo verify {bundle}")
     if report:
-        say(paged(bundle))
+        say(paged(bundle, fast=account.calls + account.reused > MANY_DRAWS))
     if account.complaints:
         raise Broken("\n".join(account.complaints))
     return bundle
 
 
-def paged(bundle: Path) -> str:
+def paged(bundle: Path, fast: bool = False) -> str:
     """Write the bundle's page next to it; the line that says how to open it, or why there is none.
+
+    fast: without making the tables again, which this run has just made; the page says so.
 
     A run never fails because its page cannot be drawn: the bundle is there, and `ambiemo report`
     makes the page again.
@@ -136,7 +140,7 @@ def paged(bundle: Path) -> str:
     from ambiemo.bundle.page import open_words, write_page
 
     try:
-        place, _ = write_page(bundle)
+        place, _ = write_page(bundle, fast=fast)
     except Exception as error:
         why = str(error) if isinstance(error, AmbiemoError) else f"{type(error).__name__}: {error}"
         return f"no page: {shown(why, 400)}; `ambiemo report {bundle}` tries again"
