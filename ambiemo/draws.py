@@ -41,6 +41,9 @@ class Decoding:
         return f"sample({self.count}, T={self.temperature:g}, top_p={self.top_p:g})"
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 @dataclass(frozen=True)
 class Draw:
     """One request: which model hears which clip, is asked what, and answers by which decoding.
@@ -90,7 +93,7 @@ class Draw:
             self.about,
             *([list(self.labels)] if self.labels else []),
         ]
-        return sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode("ascii"))
+        return sha256(_canonical(parts).encode("ascii"))
 
     @property
     def seed(self) -> int:

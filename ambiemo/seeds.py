@@ -4,6 +4,9 @@ import hashlib
 import json
 
 SEED_BITS = 63
+_canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+).encode
 
 
 def seed(*parts: object) -> int:
@@ -13,9 +16,5 @@ def seed(*parts: object) -> int:
     every machine; parts that differ anywhere give unrelated ones, so neighbouring draws never share
     a random stream.
     """
-    canonical = json.dumps(
-        parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
-    return int.from_bytes(hashlib.sha256(canonical.encode("ascii")).digest()[:8], "big") >> (
-        64 - SEED_BITS
-    )
+    digest = hashlib.sha256(_canonical(parts).encode("ascii")).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)

@@ -1189,7 +1189,17 @@ def test_a_key_that_yaml_reads_as_no_text_is_refused(key: str) -> None:
         shipped.plan_of(text)
 
 
-@pytest.mark.parametrize("key", ["gpt-4o", "2.5-pro", "'1'", "_a", "$a", "nowhere"])
+@given(st.from_regex(r"[A-Za-z0-9_.$][A-Za-z0-9_.$-]{0,9}", fullmatch=True))
+def test_a_plain_key_is_read_as_yaml_reads_it_or_refused(key: str) -> None:
+    text = f"name: x\n{key}: 1\n"
+    expected = yaml.safe_load(text)
+    try:
+        assert shipped.plan_of(text) == expected
+    except shipped.Broken:
+        assert not all(isinstance(name, str) for name in expected)
+
+
+@pytest.mark.parametrize("key", ["gpt-4o", "2.5-pro", "'1'", "_a", "$a", "nowhere", "n", "1a"])
 def test_a_key_that_yaml_reads_as_text_is_read(key: str) -> None:
     text = f"name: x\n{key}: 1\n"
     assert shipped.plan_of(text) == yaml.safe_load(text)

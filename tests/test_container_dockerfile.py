@@ -76,8 +76,12 @@ def test_the_base_is_an_argument_before_the_first_stage() -> None:
     )
 
 
-def test_there_is_one_stage_for_each_of_the_two_images() -> None:
-    assert re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.M) == ["verify", "reproduce"]
+def test_there_is_one_stage_for_each_image() -> None:
+    assert re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.M) == [
+        "verify",
+        "stranger",
+        "reproduce",
+    ]
 
 
 def test_what_is_copied_is_there_and_let_through_by_dockerignore() -> None:

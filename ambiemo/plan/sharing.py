@@ -3,6 +3,7 @@ draws that saves.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,8 +199,10 @@ def ask_of(
         "labels": labels if which.decoding.kind == "forced" else (),
     }
 
+    folder = str(Path(root))
+
     def ask(utterance: Utterance) -> Draw:
-        path = str(Path(root) / utterance.audio_path) if utterance.audio_path else ""
+        path = os.path.join(folder, utterance.audio_path) if utterance.audio_path else ""
         return Draw(
             utterance_id=utterance.id, audio_sha256=utterance.audio_sha256, audio_path=path, **same
         )
