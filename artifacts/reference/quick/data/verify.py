@@ -471,9 +471,14 @@ WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 REAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{0,30}(?:e[-+]?[0-9]{1,3})?")
 SINGLE = re.compile(r"'(?:[^']|'')*'")
 WORDS: dict = {"null": None, "true": True, "false": False, "[]": [], "{}": {}}
-# Plain words and numbers that YAML 1.1 does not read as text.
+# Plain words that YAML 1.1 does not read as text.
 OTHER_WORDS = set("y n yes no on off true false null ~".split())
-NUMBER_OR_DATE = re.compile(r"[.].*|[0-9][0-9a-fA-FoxX_.-]*")
+# Plain keys that PyYAML, which writes the plan, reads as a number, a date, a truth value or nothing.
+NOT_TEXT = re.compile(
+    r"0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|[0-9]{4}-[0-9]{2}-[0-9]{2}|(?i:\.(?:inf|nan))"
+    r"|[0-9][0-9_]*\.[0-9_]*(?:[eE]-[0-9]+)?|\.[0-9][0-9_]*(?:[eE]-[0-9]+)?"
+    r"|[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF|[Tt]rue|TRUE|[Ff]alse|FALSE|[Nn]ull|NULL"
+)
 
 
 def scalar(text, path=PLAN):
@@ -545,7 +550,7 @@ class PlanReader:
             if not match:
                 raise fault(self.path, self._current_line(), "a key and its value")
             key = match[2] if match[1] is None else match[1].replace("''", "'")
-            if match[1] is None and (NUMBER_OR_DATE.fullmatch(key) or key.lower() in OTHER_WORDS):
+            if match[1] is None and NOT_TEXT.fullmatch(key):
                 raise fault(
                     self.path, self._current_line(), "a key that is text, or quotes around it"
                 )
