@@ -13,6 +13,7 @@ STARTS_RAY = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes (`make test`): a file's tests are in one of them, so that what they
     share is made once, and two runs of Ray never meet on one machine.
