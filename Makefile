@@ -46,7 +46,7 @@ quick: $(VENV)/.run ## set up, run the whole benchmark on the embedded clips and
 
 # Files side by side in WORKERS processes; what starts Ray is one group in one process (tests/conftest.py).
 test: $(VENV)/.dev ## set up and run the tests (PYTEST_ARGS=... to choose, WORKERS=0: one process, in order)
-	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dev ## the tests that take long: several Ray nodes, kills, hostile files, simulated worlds
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

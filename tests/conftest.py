@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,21 @@ STARTS_RAY = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist is not in every environment
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With several processes (`make test`): a file's tests are in one of them, so that what they
     share is made once, and two runs of Ray never meet on one machine.
+
+    The marks that pytest-xdist has for this do nothing with pytest 9.2.
     """
-    for item in items:
-        name = item.path.stem
-        group = "ray" if name.startswith(STARTS_RAY) else name
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            name = Path(nodeid.partition("::")[0]).stem
+            return "ray" if name.startswith(STARTS_RAY) else name
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
