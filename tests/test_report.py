@@ -490,7 +490,7 @@ def test_only_an_older_page_is_replaced_next_to_a_bundle(
 def test_a_run_whose_page_cannot_be_drawn_ends_with_its_bundle_and_one_line(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no\nfont")
 
     monkeypatch.setattr(pages, "write_page", broken)
