@@ -6,13 +6,12 @@ answer found under a key is the answer to exactly that question; a changed promp
 seed is another key, never a stale hit.
 """
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
 
 from ambiemo.durable import sha256, sha256_text
-from ambiemo.seeds import seed
+from ambiemo.seeds import canonical, seed
 
 FinishReason = Literal["stop", "length", "filtered", "forced"]
 
@@ -39,9 +38,6 @@ class Decoding:
         if self.kind in ("beam", "forced"):
             return f"{self.kind}({self.count})"
         return f"sample({self.count}, T={self.temperature:g}, top_p={self.top_p:g})"
-
-
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ class Draw:
             self.about,
             *([list(self.labels)] if self.labels else []),
         ]
-        return sha256(_canonical(parts).encode("ascii"))
+        return sha256(canonical(parts).encode("ascii"))
 
     @property
     def seed(self) -> int:

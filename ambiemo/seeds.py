@@ -4,9 +4,10 @@ import hashlib
 import json
 
 SEED_BITS = 63
-_canonical = json.JSONEncoder(
+canonical = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
 ).encode
+"""The one JSON text of a value, in ASCII: what keys and seeds are hashes of."""
 
 
 def seed(*parts: object) -> int:
@@ -16,5 +17,5 @@ def seed(*parts: object) -> int:
     every machine; parts that differ anywhere give unrelated ones, so neighbouring draws never share
     a random stream.
     """
-    digest = hashlib.sha256(_canonical(parts).encode("ascii")).digest()
+    digest = hashlib.sha256(canonical(parts).encode("ascii")).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - SEED_BITS)

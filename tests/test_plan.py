@@ -231,7 +231,7 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
         ),
         (
             model(id="gpt-4o", revision="a" * 40),
-            r"models\.0: revision: gpt-4o .* is no repository that has commits",
+            r"models\.0: revision: gpt-4o .* is not a repository with commits",
         ),
         (model(id="gpt-4o", price={"text_in": 1}), r"models\.0\.price\.audio_in: missing"),
         (model(id="gpt-4o", actors=2), r"models\.0\.actors: found 2, expected 1: .* `concurrency`"),

@@ -664,7 +664,7 @@ def _is_last(text: str, end: int) -> bool:
 
 
 def _float(number: str | float) -> float:
-    """A Python float; NaN for text that is no number, and for a number too large for a float."""
+    """A Python float; NaN if the text is not a number, or the number is too large for a float."""
     try:
         return float(number)
     except (ValueError, OverflowError):

@@ -161,7 +161,7 @@ class ModelEntry(Part):
         model_spec = models.model(self.id)
         if self.revision and not model_spec.is_repository:
             raise BadInput(
-                f"revision: {self.id} ({model_spec.weights}) is no repository that has commits; remove the key"
+                f"revision: {self.id} ({model_spec.weights}) is not a repository with commits; remove the key"
             )
         if self.revision and not COMMIT.fullmatch(self.revision):
             raise BadInput(
