@@ -24,7 +24,8 @@ plan=${1:-reproduce/paper.yaml}
 read -r -a prefix <<<"${AMBIEMO:-}"
 ((${#prefix[@]})) || PATH=$PWD/.venv/bin:$PATH
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# sed reads to the end: `head` would close the pipe early, scontrol would die of it, and pipefail would end the job.
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 name=$(basename "$plan" .yaml)
 # Ray turns token authentication on wherever a token lies in the home folder (any earlier local run leaves one), and nodes that disagree
 # do not join. One token for this job, in the environment that srun hands on; it is gone with the job.
