@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from ambiemo.durable import sha256, sha256_text
-from ambiemo.seeds import canonical, seed
+from ambiemo.seeds import canonical, list_of, seed_of, text
 
 FinishReason = Literal["stop", "length", "filtered", "forced"]
 
@@ -77,40 +77,37 @@ class Draw:
         """Content address of the draw (64 hex digits): not the path, the corpus' name or the
         utterance's id, which change no answer.
         """
-        parts = [
-            self.model,
-            self.revision,
-            self.engine,
-            self.audio_sha256,
-            self.audio,
-            self.prompt_sha256,
-            vars(self.decoding),
-            self.plan_seed,
-            self.about,
-            *([list(self.labels)] if self.labels else []),
-        ]
-        return sha256(canonical(parts).encode("ascii"))
+        labels = [canonical(self.labels)] if self.labels else []
+        same = self._same_parts(self.decoding.count)
+        parts = (text(self.model), text(self.revision), text(self.engine), *same, *labels)
+        return sha256(list_of(parts))
 
     @property
     def seed(self) -> int:
         """Seed of the draw's own random stream; equal for every `count`, so the first k of N
         samples are the k samples.
         """
-        return seed(
-            "draw",
-            self.model,
-            self.audio_sha256,
-            self.audio,
-            self.prompt_sha256,
-            vars(self.decoding) | {"count": 0},
-            self.plan_seed,
-            self.about,
+        return seed_of(list_of(('"draw"', text(self.model), *self._same_parts(count=0))))
+
+    def _same_parts(self, count: int) -> tuple[str, ...]:
+        """What key and seed have in common, each part as `seeds.canonical` writes it. A run has
+        millions of draws, and `canonical` of the whole takes several times as long.
+        """
+        how = self.decoding
+        return (
+            text(self.audio_sha256),
+            text(self.audio),
+            text(self.prompt_sha256),
+            f'{{"count":{count},"kind":"{how.kind}","max_tokens":{how.max_tokens},'
+            f'"temperature":{how.temperature!r},"top_p":{how.top_p!r}}}',
+            str(self.plan_seed),
+            text(self.about),
         )
 
 
 @lru_cache(maxsize=64)
-def _text_sha256(text: str) -> str:
-    return sha256_text(text)
+def _text_sha256(prompt: str) -> str:
+    return sha256_text(prompt)
 
 
 @dataclass(frozen=True)
@@ -155,10 +152,8 @@ class Answer:
     @classmethod
     def from_row(cls, row: dict) -> "Answer":
         """The answer that `dataclasses.asdict` wrote as `row`."""
-        rest = {
-            FORMERLY.get(name, name): value
-            for name, value in row.items()
-            if name not in ("candidates", "decoding")
-        }
-        candidates = tuple(Candidate(**one) for one in row["candidates"])
-        return cls(candidates=candidates, decoding=Decoding(**row["decoding"]), **rest)
+        rest = dict(row)
+        for former in FORMERLY.keys() & row.keys():
+            rest[FORMERLY[former]] = rest.pop(former)
+        candidates = tuple([Candidate(**one) for one in rest.pop("candidates")])
+        return cls(candidates=candidates, decoding=Decoding(**rest.pop("decoding")), **rest)

@@ -13,6 +13,28 @@ STARTS_RAY = (
     "test_smoke",
 )
 
+LONGEST_FIRST = (
+    *("test_report_browser", "test_bundle_shipped_conclusions", "test_engine_transformers"),
+    *("test_report", "test_tiny_checkpoint", "test_bundle_forgery_matrix"),
+    *("test_bundle_shipped_verify", "test_models_families"),
+)
+"""After those that start Ray: a long file at the end would leave the other process idle."""
+
+
+def scope(nodeid: str) -> str:
+    """What one process runs alone: a file, or all files that start Ray."""
+    name = Path(nodeid.partition("::")[0]).stem
+    return "ray" if name.startswith(STARTS_RAY) else name
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several processes: the longest files first."""
+    if not hasattr(config, "workerinput"):
+        return
+    order = ("ray", *LONGEST_FIRST)
+    ranks = {name: rank for rank, name in enumerate(order)}
+    items.sort(key=lambda item: ranks.get(scope(item.nodeid), len(order)))
+
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist is not in every environment
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -25,9 +47,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            name = Path(nodeid.partition("::")[0]).stem
-            return "ray" if name.startswith(STARTS_RAY) else name
+            return scope(nodeid)
 
+    config.option.loadscopereorder = False  # it would put the files with the most tests first
     return ByFile(config, log)
 
 

@@ -137,8 +137,9 @@ def test_every_node_of_a_cluster_has_the_same_token(job: dict, tmp_path: Path) -
 
 
 def slurm(folder: Path, srun: str, *words: str) -> subprocess.CompletedProcess:
-    """What `slurm.sh` does on two nodes, where `srun` is this line of shell."""
-    for name, body in (("scontrol", "echo node1; echo node2"), ("srun", srun)):
+    """What `slurm.sh` does where `srun` is this line of shell; a pipe that it closes early is seen, as
+    its nodes are many."""
+    for name, body in (("scontrol", "seq -f node%g 100000"), ("srun", srun)):
         (folder / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         (folder / name).chmod(0o755)
     return subprocess.run(

@@ -182,14 +182,16 @@ def test_grouped_totals_are_fsum_of_each_group_to_the_bit(number, sizes):
             ),  # whole, but their running sum would not be exact
             random.random(n),
             random.normal(size=n) * 10.0 ** random.integers(-30, 30, n),
+            random.normal(size=n) * 2.0 ** random.integers(-60, 46, n),
+            random.normal(size=n) * 5e-324,
             np.where(random.random(n) < 0.5, random.random(n), random.integers(-9, 9, n)),
             np.zeros(n) * -1.0,
             np.where(random.random(n) < 0.2, np.inf, 1.0),
         ],
         axis=1,
-    ).reshape(n, 8)
+    ).reshape(n, 10)
     expected = [
-        [math.fsum(statistics[start:end, column]) for column in range(8)]
+        [math.fsum(statistics[start:end, column]) for column in range(10)]
         for start, end in pairwise(edges)
     ]
     assert grouped_totals(statistics, edges).tobytes() == np.array(expected).tobytes()

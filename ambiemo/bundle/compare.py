@@ -218,7 +218,7 @@ def _cell(
     speakers = [first.speakers[i] for i in mine]
     apart = other[:, :1] - ours[:, :1]
     sums = cluster_sums(apart, speakers)
-    ((interval, _),) = mean_differences(apart, sums, sizes(speakers), TOST_LEVEL)
+    ((interval, _),) = mean_differences(apart, sums, totals(apart), sizes(speakers), TOST_LEVEL)
     identical = counts["same"] == len(both) and not counts["unpaired"]
     verdict: Verdict = "undecided"
     if not counts["failed"]:

@@ -18,7 +18,7 @@ from ambiemo.bundle.folder import OtherFormat, opened
 from ambiemo.corpora.utterances import Utterance, Utterances
 from ambiemo.draws import Answer, Candidate, Draw
 from ambiemo.errors import Broken, shown
-from ambiemo.jsonlines import Row, document, line, lines, rows, strict
+from ambiemo.jsonlines import Row, document, line, lines, lines_of_one, rows, strict
 from ambiemo.limits import UTTERANCES, TooMuch, check_depth, parse_yaml
 from ambiemo.models import Price
 from ambiemo.models.parsing import Parsed, parse_candidate
@@ -43,6 +43,7 @@ ANSWER_KEYS = (
 null, `failure` and the tail.
 """
 HEAD, TAIL = ANSWER_KEYS[:4], ANSWER_KEYS[10:]
+"""What all candidates of a draw share."""
 
 
 def answers_path(question: Question) -> str:
@@ -81,6 +82,11 @@ def answer_rows(
         for index, (one, read) in enumerate(zip(answer.candidates, parsed, strict=True))
     ]
     return candidate_rows, parsed
+
+
+def candidate_lines(rows: Sequence[Row]) -> bytes:
+    """The rows of one draw as JSON lines."""
+    return lines_of_one(rows, len(HEAD), len(ANSWER_KEYS) - len(TAIL))
 
 
 def score_row(draw: Draw, index: int, answer: Answer, count: int = 1) -> Row:

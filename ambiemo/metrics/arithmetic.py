@@ -70,29 +70,65 @@ def totals(statistics: Array) -> Array:
     """Column sums of per-utterance statistics, (n, S) -> (S,), exactly rounded: no order of the
     utterances changes a bit.
     """
-    return grouped_totals(statistics, np.array([0, len(statistics)]))[0]
+    return sums_and_total(statistics, np.array([0, len(statistics)]))[1]
 
 
 def grouped_totals(statistics: Array, edges: npt.NDArray[np.int64]) -> Array:
     """Column sums of consecutive groups of rows, (n, S) and (G + 1,) edges -> (G, S), each exactly
-    rounded.
-
-    Columns of whole numbers are added as they are, which is exact; the others by `math.fsum`.
+    rounded: what `math.fsum` gives.
     """
-    starts, ends = edges[:-1].tolist(), edges[1:].tolist()
-    sums = np.zeros((len(starts), statistics.shape[1]))
-    whole = (statistics == np.rint(statistics)).all(axis=0) & (
-        np.abs(statistics).max(axis=0, initial=0.0) < 2**31
-    )
-    for place in np.flatnonzero(whole).tolist():
-        running = np.cumsum(np.concatenate([[0.0], statistics[:, place]]))
-        sums[:, place] = running[edges[1:]] - running[edges[:-1]]
-    for place in np.flatnonzero(~whole).tolist():
-        column = statistics[:, place].tolist()
-        sums[:, place] = [
-            math.fsum(column[start:end]) for start, end in zip(starts, ends, strict=True)
-        ]
-    return sums
+    return sums_and_total(statistics, edges)[0]
+
+
+def sums_and_total(statistics: Array, edges: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    """`grouped_totals` and `totals` in one go, which is half the work."""
+    filled = edges[1:] > edges[:-1]
+    starts = edges[:-1][filled]
+    sums, whole = np.zeros((statistics.shape[1], len(filled))), np.zeros(statistics.shape[1])
+    if len(starts):
+        for place, column in enumerate(np.ascontiguousarray(statistics.T)):
+            sums[place, filled], whole[place] = _exact_sums(column, starts)
+    return np.ascontiguousarray(sums.T), whole
+
+
+LIMB = 45
+"""Bits of each of the whole numbers that a value is split into: 2^17 of them fit an int64."""
+ROWS = 1 << 17
+
+
+def _exact_sums(values: Array, starts: npt.NDArray[np.int64]) -> tuple[Array | list[float], float]:
+    """Sums of consecutive groups of values (n,), none of them empty, and of all; each rounded once.
+
+    Whole numbers are added as they are. Others are split into whole numbers of 2^-45, 2^-90 and
+    2^-135 of a power of two that none exceeds; these are added exactly, and Python's division of
+    whole numbers rounds once. Values that they do not hold are left to `math.fsum`.
+    """
+    largest = float(np.abs(values).max())
+    if largest < 2**31 and (values == np.rint(values)).all():
+        added = np.add.reduceat(values, starts) + 0.0  # no "-0.0"
+        return added, float(added.sum())
+    if 2.0**-LIMB <= largest < 2.0**LIMB and len(values) <= ROWS:
+        exponent = math.frexp(largest)[1]
+        rest, limbs = values * 2.0 ** (LIMB - exponent), []  # by 1 or more: no bit is lost
+        for _ in range(3):
+            limb = np.trunc(rest)
+            rest -= limb
+            limbs.append(np.add.reduceat(limb.astype(np.int64), starts).tolist())
+            if not rest.any():
+                break
+            rest *= 2.0**LIMB
+        else:
+            limbs = []
+        if limbs:
+            exact = limbs[0]
+            for limb in limbs[1:]:
+                exact = [(high << LIMB) + low for high, low in zip(exact, limb, strict=True)]
+            unit = 1 << len(limbs) * LIMB - exponent
+            return [one / unit for one in exact], sum(exact) / unit
+    numbers, ends = values.tolist(), [*starts[1:].tolist(), len(values)]
+    return [
+        math.fsum(numbers[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)
+    ], math.fsum(numbers)
 
 
 def ratio(numerator: Any, denominator: Any) -> Array:

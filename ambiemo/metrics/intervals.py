@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ambiemo.metrics import inference, jackknife
-from ambiemo.metrics.arithmetic import Array, totals
+from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.distribution import mean
 from ambiemo.metrics.signflip import exchange, sign_flip, sign_flips
 
@@ -98,14 +98,17 @@ def value_of_sums(
 
 
 def mean_differences(
-    apart: Array, sums: Array, counts: npt.ArrayLike, level: float = jackknife.LEVEL
+    apart: Array,
+    sums: Array,
+    whole: Array,
+    counts: npt.ArrayLike,
+    level: float = jackknife.LEVEL,
 ) -> list[tuple[jackknife.Estimate, str]]:
     """`difference_with_interval` of M means at once; the name of p's method after each.
 
     apart   (n, M), each utterance's differences, all finite
-    sums    (C, M), the same summed by cluster; counts (C,), utterances
+    sums    (C, M), the same summed by cluster; whole (M,), of all; counts (C,), utterances
     """
-    whole = totals(apart)
     sizes = np.asarray(counts, dtype=np.float64)
     flipped = 2 <= len(sums) <= MANY
     p = sign_flips(sums) if flipped else np.full(sums.shape[1], np.nan)

@@ -136,6 +136,12 @@ def _stream(clusters: int) -> npt.NDArray[np.uint8]:
     return stream.reshape(FLIPS, width)
 
 
+@lru_cache(maxsize=4)
+def _bytes(clusters: int) -> npt.NDArray[np.intp]:
+    """The stream's bytes by their place, (ceil(C / 8), FLIPS), as indices."""
+    return np.ascontiguousarray(_stream(clusters).T, dtype=np.intp)
+
+
 def _flipped(values: Array) -> Array:
     """Sums of the values (C, M) under each random pattern, (FLIPS, M).
 
@@ -151,9 +157,10 @@ def _flipped(values: Array) -> Array:
     for place in range(8):
         value = eights[:, place, None]
         sums = np.stack([sums + value, sums - value], axis=2).reshape(len(eights), -1, many)
-    total = np.zeros((len(stream), many))
-    for place, signed in enumerate(sums):
-        total += signed[stream[:, place]]
+    total, signed = np.zeros((len(stream), many)), np.empty((len(stream), many))
+    for place, byte in enumerate(_bytes(len(values))):
+        np.take(sums[place], byte, axis=0, out=signed, mode="clip")  # "raise" would copy first
+        total += signed
     return total
 
 

@@ -167,6 +167,10 @@ def parse_distribution(text: str, labels: Sequence[str]) -> Parsed:
     return _plain_object(text, labels) or _any_form(text, labels)
 
 
+_pairs_of = json.JSONDecoder(object_pairs_hook=list).decode
+"""`json.loads` with a hook makes a decoder for each text."""
+
+
 def _plain_object(text: str, labels: Sequence[str]) -> Parsed | None:
     """The reading of a text that is one strict JSON object and nothing else, if it is exact; None
     leaves it to `_any_form`.
@@ -177,7 +181,7 @@ def _plain_object(text: str, labels: Sequence[str]) -> Parsed | None:
     if text[:1] != "{" or text[-1:] != "}" or len(text) > LONGEST or text.count("{") > 1:
         return None
     try:
-        pairs = json.loads(text, object_pairs_hook=list)
+        pairs = _pairs_of(text)
     except (ValueError, RecursionError):
         return None
     shares = dict(pairs)

@@ -20,6 +20,7 @@ from typing import IO, Any
 from ambiemo.bundle.contents import (
     answer_rows,
     answers_path,
+    candidate_lines,
     predictions_path,
     score_row,
     scores_path,
@@ -122,7 +123,8 @@ def unit_from_store(work: Work, unit: Unit) -> UnitResult:
 
 def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
     expanded = work.expanded
-    labels, clips = study.labels[unit[1]], distinct(expanded.corpora[unit[1]].utterances)
+    labels = study.labels[unit[1]]
+    clips = list(distinct(expanded.corpora[unit[1]].utterances))  # every question reads them
     asked = [question for question in study.questions if question.unit == unit]
     gathered = {question.name: Gathered(question, len(labels)) for question in asked}
     judge = study.judges[unit[0]]
@@ -147,7 +149,7 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
                 for utterance in clips:
                     draw = ask(utterance)
                     rows, read = answer_rows(draw, answers(draw), labels)
-                    answers_out.writelines(map(line, rows))
+                    answers_out.write(candidate_lines(rows))
                     about = _judged(draw, rows, question, judge_one, scores)
                     if judged:
                         judged.writelines(map(line, about))

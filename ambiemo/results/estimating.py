@@ -6,7 +6,6 @@ without a value are left out together with the speakers who have no other. A num
 interval carries its reason, and a row says which of its numbers that is.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -57,9 +56,7 @@ class Clusters:
         """The mean of one number per utterance (n,); NaN is left out."""
         array = np.asarray(values, dtype=np.float64)
         known = ~np.isnan(array)
-        ordered = np.where(known, array, 0.0)[self._order].tolist()
-        edges = self._edges.tolist()
-        sums = [math.fsum(ordered[a:b]) for a, b in itertools.pairwise(edges)]
+        sums = self.sums(np.where(known, array, 0.0)[:, None])[:, 0]
         counts = np.bincount(self.codes[known], minlength=len(self.names)).astype(np.float64)
         # The layout of `distribution.averaged`: the number, whether there is one, whether it is
         # infinite; then the count of utterances.

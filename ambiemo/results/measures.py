@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambiemo.metrics import METRICS, Metric
-from ambiemo.metrics.arithmetic import Array, grouped_totals, totals
+from ambiemo.metrics.arithmetic import Array, sums_and_total
 from ambiemo.metrics.inference import Resamples, statistics_of
 from ambiemo.metrics.intervals import Sure, mean_differences, value_of_sums
 from ambiemo.metrics.jackknife import Estimate, effective_clusters
@@ -48,9 +48,9 @@ class Speakers:
         """G_eff: how many clusters of one size would weigh as much; NaN for no utterance."""
         return effective_clusters(self.counts)
 
-    def sums(self, parts: Array) -> Array:
-        """Statistics (n, S) summed within each cluster, (C, S)."""
-        return grouped_totals(parts[self.order], self.edges)
+    def sums(self, parts: Array) -> tuple[Array, Array]:
+        """Statistics (n, S) summed within each cluster, (C, S), and over all, (S,)."""
+        return sums_and_total(parts[self.order], self.edges)
 
 
 class Measures:
@@ -102,7 +102,7 @@ class Measures:
         columns meet the same resamples.
         """
         speakers = self.speakers(rows)
-        sums, whole = speakers.sums(parts), totals(parts)
+        sums, whole = speakers.sums(parts)
 
         def repeats(part: Array) -> Array:
             key = (level, rows.tobytes())
@@ -132,8 +132,9 @@ class Measures:
         """
         apart = (self._paired(a) - self._paired(b))[rows]
         speakers = self.speakers(rows)
-        sums, level = speakers.sums(apart), self.plan.bootstrap.level
-        estimates = mean_differences(apart, sums, speakers.counts, level)
+        sums, whole = speakers.sums(apart)
+        level = self.plan.bootstrap.level
+        estimates = mean_differences(apart, sums, whole, speakers.counts, level)
         return dict(zip(PAIRED_METRICS, estimates, strict=True))
 
     def _paired(self, column: Column) -> Array:

@@ -1,6 +1,6 @@
 """The paper's strategies over all of CREMA-D: what everything after the answer store takes.
 
-    python reproduce/bench/paper_scale.py [--models 1 2 5] [--clips 7442] [--keep DIR]
+    python reproduce/bench/paper_scale.py [--models 1 2 5] [--clips 7442] [--keep DIR | --again DIR]
                                           [--out FILE.json]
 
 For each number of models: `ambiemo run` on an empty store, `ambiemo verify`, and the bundle's own
@@ -11,6 +11,10 @@ The corpus: a folder as CREMA-D's owners ship it. Each of the 7,442 clips is a W
 seeded noise, some 300 bytes. The votes are the owner's table where `AMBIEMO_DATA`, or
 `../shared/data` next to the checkout, has crema_d; else they are simulated from a seed. The JSON
 says which.
+
+With --again the corpus and the stores are those that an earlier --keep left, so nothing is drawn and
+the minutes of drawing are saved. The driver's memory is then that of a run without drawing; the JSON
+says `drawn: false`.
 
 The plan: reproduce/paper.yaml with three changes.
     models    open ones, with the null engine: it answers at once and opens no clip. Audio
@@ -25,6 +29,8 @@ the store and the writing of the bundle.
 
 The floor: gunzip and `json.loads` of every line below `data/answers` and `data/scores`, in a fresh
 process. It is read after each of the three commands; the median counts. Ratios are over it.
+`two_at_once_seconds` is the slower of two such processes side by side: by how much two cores are
+less than twice one (they may be threads of one core, or shared with others).
 
 Memory (MiB), looked at every 0.2 s:
     peak_mib       VmHWM of the command's own process; for a run, that is the driver
@@ -365,11 +371,12 @@ def answer_files(bundle: Path) -> list[Path]:
     return sorted(path for folder in folders for path in folder.rglob("*.jsonl.gz"))
 
 
-def floor_apart(bundle: Path) -> dict[str, Any]:
-    """The same in a fresh process."""
+def floor_apart(bundle: Path, at_once: int = 1) -> dict[str, Any]:
+    """The same in a fresh process, or the slowest of several at once."""
     command = [sys.executable, __file__, "--floor", str(bundle)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    every = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(at_once)]
+    done = [json.loads(one.communicate()[0].splitlines()[-1]) for one in every]
+    return max(done, key=lambda one: one["seconds"])
 
 
 # --- one number of models ---
@@ -377,9 +384,10 @@ def floor_apart(bundle: Path) -> dict[str, Any]:
 
 def one_size(folder: Path, corpus: Path, count: int) -> dict[str, Any]:
     """Run, verify and verify.py for `count` models; everything they write is in `folder`."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     names = list(MODELS)[:count]
     bundle, plan = folder / "bundle", folder / f"paper-scale-{count}.yaml"
+    shutil.rmtree(bundle, ignore_errors=True)
     make_plan(plan, corpus, names)
     ambiemo = [sys.executable, "-m", "ambiemo"]
     command = [*ambiemo, "run", str(plan), "--out", str(bundle), "--store", str(folder / "store")]
@@ -414,6 +422,7 @@ def one_size(folder: Path, corpus: Path, count: int) -> dict[str, Any]:
             "seconds": base,
             "cpu_s": base_cpu,
             "all_seconds": [one["seconds"] for one in floors],
+            "two_at_once_seconds": floor_apart(bundle, at_once=2)["seconds"],
         },
         "seconds": {name: round(value, 2) for name, value in times.items()},
         "over_floor": {name: round(value / base, 2) for name, value in times.items()},
@@ -467,6 +476,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep corpus, plans, stores and bundles here")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--floor", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--again", type=Path, help="the folder of an earlier --keep: nothing is drawn"
+    )
     given = parser.parse_args()
     if given.floor:
         print(json.dumps(floor(given.floor)))
@@ -475,9 +487,14 @@ def main() -> None:
         parser.error(f"--keep {given.keep}: is not empty; a store from before would save draws")
     sizes: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        kept = given.keep and given.keep.resolve()
+        kept = (given.again or given.keep) and (given.again or given.keep).resolve()
         folder = kept or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        votes = make_corpus(folder / "corpus", given.clips)
+        votes = (
+            (folder / "votes.txt").read_text("utf-8")
+            if given.again
+            else make_corpus(folder / "corpus", given.clips)
+        )
+        (folder / "votes.txt").write_text(votes, encoding="utf-8")
         try:
             for count in given.models:
                 sizes.append(one_size(folder / f"models-{count}", folder / "corpus", count))
@@ -485,7 +502,9 @@ def main() -> None:
                     shutil.rmtree(folder / f"models-{count}")
         finally:  # an hour's numbers are not lost where the last size fails
             if sizes:
-                record("paper_scale", numbers(sizes, given.clips, votes), given.out)
+                drawn = not given.again
+                result = numbers(sizes, given.clips, votes) | {"drawn": drawn}
+                record("paper_scale", result, given.out)
     if any(size[name]["exit"] for size in sizes for name in ("verify", "verify_py")):
         raise SystemExit("a bundle does not hold: see `exit` in the JSON; --keep DIR keeps it")
 
