@@ -46,7 +46,7 @@ from ambiemo.results.claims.deciding import claim_rows
 from ambiemo.results.claims.evidence import Evidence
 from ambiemo.results.claims.reading import claims, packaged
 from ambiemo.results.study import study_of
-from ambiemo.results.subset_losses import pool_and_best, vote
+from ambiemo.results.tables.subset_losses import pool_and_best, vote
 
 BENCH = Path(__file__).resolve().parent.parent / "reproduce" / "bench"
 AMBIGUITY, CURVES, CLAIMS = (f"tables/{name}.csv" for name in ("ambiguity", "curves", "claims"))

@@ -19,7 +19,9 @@ from ambiemo.results.measures import Measures
 from ambiemo.results.predictions import Column
 from ambiemo.results.rendering import from_csv, unscored
 from ambiemo.results.study import Study
-from ambiemo.results.tables import UNIFORM_FOR_FAILED, as_csv, level_rows, result_rows
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.levels import level_rows
+from ambiemo.results.tables.results import UNIFORM_FOR_FAILED, result_rows
 from ambiemo.results.truths import Truths
 
 

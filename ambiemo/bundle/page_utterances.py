@@ -31,7 +31,7 @@ from ambiemo.results.predictions import BASELINE
 from ambiemo.results.report.calibration import Reliability, reliability
 from ambiemo.results.report.cells import visible
 from ambiemo.results.study import Study, Unit
-from ambiemo.results.tables import FAMILIES
+from ambiemo.results.tables.families import FAMILIES
 from ambiemo.results.truths import Truths, truths_of
 
 MOST = 120

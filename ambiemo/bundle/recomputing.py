@@ -30,10 +30,12 @@ from ambiemo.results.predictions import BASELINE
 from ambiemo.results.rendering import markdown
 from ambiemo.results.sections import markdown_sections
 from ambiemo.results.study import Study, Unit
-from ambiemo.results.tables import as_csv, cell_rows, level_rows
+from ambiemo.results.tables.cells import cell_rows
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.levels import level_rows
+from ambiemo.results.tables.verifier import self_preference_rows
 from ambiemo.results.truths import truths_of
 from ambiemo.results.units import Failure, UnitResult, all_units, unit_result
-from ambiemo.results.verifying import self_preference_rows
 
 MOST_PROCESSES = 8
 """Each holds the columns of one unit: some hundred MB for a large corpus."""

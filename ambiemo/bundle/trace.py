@@ -203,7 +203,7 @@ def alone(column: str, truth: Any, distribution: tuple[float, ...] | None) -> fl
     import numpy as np
 
     from ambiemo.metrics import evaluate
-    from ambiemo.results.tables import UNIFORM_FOR_FAILED
+    from ambiemo.results.tables.results import UNIFORM_FOR_FAILED
 
     name = column.removesuffix("_low").removesuffix("_high")
     if name == UNIFORM_FOR_FAILED:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ambiemo.jsonlines import Row
 from ambiemo.results.claims.deciding import NOT_TESTED, tally
 from ambiemo.results.rendering import markdown_row
-from ambiemo.results.tables import rows_from
+from ambiemo.results.tables.csv_form import rows_from
 
 TITLE = "Claims"
 HEADS = ["claim", "what it says", "verdict", "estimate", "p (Holm)", "answers to flip"]

@@ -1,7 +1,8 @@
 """Every column of every table: its name, its kind and what it means. One place owns them.
 
 docs/reference/columns.md is made from here. A test holds each table's header to its rows here, so a
-new column without a meaning fails. The writers (`tables`, `gains`, `floored`, ...) own the numbers.
+new column without a meaning fails. The writers (`results.tables`, a module for each table) own the
+numbers.
 """
 
 from collections.abc import Mapping, Sequence

@@ -12,9 +12,9 @@ from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.panels import whole_votes
 from ambiemo.plan.expand import NO_CONTROL, Cell
 from ambiemo.plan.sharing import Question
-from ambiemo.results.estimating import Clusters
 from ambiemo.results.predictions import Column, clip_rows, settings_of
 from ambiemo.results.study import Study, Unit
+from ambiemo.results.tables.estimates import Clusters
 from ambiemo.results.truths import Truths
 from ambiemo.strategies.candidates import Candidates
 from ambiemo.strategies.predict import Settings

@@ -11,7 +11,7 @@ from ambiemo.jsonlines import Row
 from ambiemo.labels import CLEAR_CUT, LEVELS
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.study import Study
-from ambiemo.results.tables import rows_from
+from ambiemo.results.tables.csv_form import rows_from
 from ambiemo.strategies import OWN, PARTS
 
 SHOWN = (

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
 from ambiemo.jsonlines import Row
-from ambiemo.results.estimating import reasons
 from ambiemo.results.rendering import markdown_row
-from ambiemo.results.tables import rows_from
+from ambiemo.results.tables.csv_form import rows_from
+from ambiemo.results.tables.estimates import reasons
 
 Line = list[str]
 

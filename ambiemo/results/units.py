@@ -11,13 +11,10 @@ from dataclasses import dataclass, field
 from ambiemo.jsonlines import Row
 from ambiemo.metrics.arithmetic import Array
 from ambiemo.plan.sharing import Question
-from ambiemo.results.ambiguous import ambiguity_rows
 from ambiemo.results.claims.columns import claimed
 from ambiemo.results.claims.evidence import Key
-from ambiemo.results.curving import Cost, curve_rows, spent
 from ambiemo.results.evidence import Evidence
-from ambiemo.results.floored import floor_rows
-from ambiemo.results.gains import gain_rows
+from ambiemo.results.measures import Measures
 from ambiemo.results.predictions import (
     BASELINE,
     Column,
@@ -26,17 +23,16 @@ from ambiemo.results.predictions import (
     unit_columns,
 )
 from ambiemo.results.study import Study, Unit
-from ambiemo.results.tables import (
-    Measures,
-    Tally,
-    UnitRows,
-    draw_rows,
-    heard_rows,
-    paired_rows,
-    result_rows,
-)
+from ambiemo.results.tables.ambiguity import ambiguity_rows
+from ambiemo.results.tables.curves import Cost, curve_rows, spent
+from ambiemo.results.tables.draws import Tally, draw_rows
+from ambiemo.results.tables.floors import floor_rows
+from ambiemo.results.tables.gains import gain_rows
+from ambiemo.results.tables.heard import heard_rows
+from ambiemo.results.tables.paired import paired_rows
+from ambiemo.results.tables.results import result_rows
+from ambiemo.results.tables.verifier import Judged, verifier_rows
 from ambiemo.results.truths import Truths, truths_of
-from ambiemo.results.verifying import Judged, verifier_rows
 from ambiemo.strategies.candidates import Candidates
 from ambiemo.strategies.collecting import Collected
 
@@ -96,6 +92,21 @@ class Gathered:
     def columns(self) -> Candidates:
         """The candidates as columns, one row per draw in the order they were added."""
         return self._collected.columns()
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """The rows of one unit in the tables that have rows per model; baselines are a unit too."""
+
+    results: list[Row] = field(default_factory=list)
+    paired: list[Row] = field(default_factory=list)
+    heard: list[Row] = field(default_factory=list)
+    draws: list[Row] = field(default_factory=list)
+    ambiguity: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
+    floors: list[Row] = field(default_factory=list)
+    gains: list[Row] = field(default_factory=list)
+    verifier: list[Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

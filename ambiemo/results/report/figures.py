@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ambiemo.errors import shown
 from ambiemo.results.report.calibration import BINS, Reliability
 from ambiemo.results.report.cells import Cell, Line, Reckoned, Table, visible
-from ambiemo.results.tables import EXPLORATORY
+from ambiemo.results.tables.families import EXPLORATORY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ambiemo.results.claims.deciding import HOLDS, NOT_TESTED, VERDICTS
 from ambiemo.results.report.cells import Cell, Line, Table
-from ambiemo.results.tables import CALLED, EXPLORATORY
+from ambiemo.results.tables.families import CALLED, EXPLORATORY
 
 Part = str | Cell
 GOOD, BAD, OPEN, PLAIN = "good", "bad", "open", "plain"

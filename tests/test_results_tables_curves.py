@@ -11,7 +11,10 @@ from results_evidence import candidates, evidence, permuted, renamed, seeded, st
 from ambiemo.metrics import curves
 from ambiemo.metrics.distribution import brier, js_divergence_bits
 from ambiemo.models import Price
-from ambiemo.results.curving import (
+from ambiemo.results.evidence import Evidence
+from ambiemo.results.sections import SECTIONS
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.curves import (
     IS_REFERENCE,
     NO_BUDGET,
     NO_LIMIT,
@@ -20,10 +23,7 @@ from ambiemo.results.curving import (
     curve_rows,
     spent,
 )
-from ambiemo.results.evidence import Evidence
-from ambiemo.results.sections import SECTIONS
-from ambiemo.results.subset_losses import pool_and_best, sizes_of, vote
-from ambiemo.results.tables import as_csv
+from ambiemo.results.tables.subset_losses import pool_and_best, sizes_of, vote
 
 SAMPLED = [
     "greedy",

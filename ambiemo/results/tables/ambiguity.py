@@ -19,9 +19,9 @@ from ambiemo.metrics.ambiguity import (
     tempered,
 )
 from ambiemo.metrics.jackknife import Estimate
-from ambiemo.results.estimating import NAN, place, sizes, unknown
 from ambiemo.results.evidence import Evidence
-from ambiemo.results.gains import GREEDY, NO_GREEDY
+from ambiemo.results.tables.estimates import NAN, place, sizes, unknown
+from ambiemo.results.tables.gains import GREEDY, NO_GREEDY
 
 CONTRASTS: tuple[Contrast, ...] = ("share_removed", "gain")
 AGAINST: dict[Reference, str] = {"first": "greedy", "first_tempered": "tempered"}

@@ -42,9 +42,9 @@ from ambiemo.metrics.distribution import brier, js_divergence_bits
 from ambiemo.metrics.jackknife import NO_SPREAD, Estimate
 from ambiemo.models import Price
 from ambiemo.plan.sharing import Question
-from ambiemo.results.estimating import NAN, place, sizes, unknown, wide
 from ambiemo.results.evidence import Evidence
-from ambiemo.results.subset_losses import Curve, pool_and_best, vote
+from ambiemo.results.tables.estimates import NAN, place, sizes, unknown, wide
+from ambiemo.results.tables.subset_losses import Curve, pool_and_best, vote
 
 POOL = "linear_pool"
 LIMIT = "inf"

@@ -11,9 +11,9 @@ from ambiemo.metrics.decomposition import candidate_losses
 from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.results.evidence import Evidence
 from ambiemo.results.sections import SECTIONS
-from ambiemo.results.tables import as_csv
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.verifier import Judged, self_preference_rows, verifier_rows
 from ambiemo.results.units import UnitResult, UnitRows, all_units
-from ambiemo.results.verifying import Judged, self_preference_rows, verifier_rows
 
 ALM_V = ["greedy", "alm_v"]
 SIX_HOT = np.eye(6)

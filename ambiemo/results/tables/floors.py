@@ -21,8 +21,8 @@ from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.classification import confusion_statistics
 from ambiemo.metrics.distribution import brier, js_divergence_bits
 from ambiemo.metrics.jackknife import Estimate
-from ambiemo.results.estimating import Bools, long, unknown
 from ambiemo.results.evidence import Evidence
+from ambiemo.results.tables.estimates import Bools, long, unknown
 
 LEFT_OUT_PRIOR = "prior_without_speaker"
 TRUE = "true_distribution"

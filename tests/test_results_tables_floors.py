@@ -13,10 +13,16 @@ from ambiemo.corpora.known_truth import FILE, known_truth
 from ambiemo.labels import FOUR, SIX
 from ambiemo.metrics.distribution import brier
 from ambiemo.results.evidence import NO_RATINGS, SEVERAL_TAGS, Evidence
-from ambiemo.results.floored import LEFT_OUT_PRIOR, NO_PREDICTION, ONE_SPEAKER, TRUE, floor_rows
 from ambiemo.results.predictions import baseline_columns
 from ambiemo.results.sections import SECTIONS
-from ambiemo.results.tables import as_csv
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.floors import (
+    LEFT_OUT_PRIOR,
+    NO_PREDICTION,
+    ONE_SPEAKER,
+    TRUE,
+    floor_rows,
+)
 from ambiemo.results.truths import truths_of
 from ambiemo.tiny import clips, truth
 

@@ -8,9 +8,9 @@ from results_evidence import candidates, evidence, permuted, renamed, seeded, st
 
 from ambiemo.bundle.recomputing import assembled
 from ambiemo.metrics.distribution import js_divergence_bits
-from ambiemo.results.gains import NO_GREEDY, NO_SCORES, gain_rows
 from ambiemo.results.sections import SECTIONS, read_csv, short_gains
-from ambiemo.results.tables import as_csv
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.gains import NO_GREEDY, NO_SCORES, gain_rows
 from ambiemo.results.units import UnitResult, UnitRows, all_units
 
 ONE_HOT = np.eye(6)

@@ -18,7 +18,7 @@ from ambiemo.metrics.distribution import mean
 from ambiemo.metrics.jackknife import Estimate, Value, from_sums
 
 PLACES = 6
-"""Decimals of every number in a table, as `tables.PLACES`."""
+"""Decimals of every number in a table, as `csv_form.PLACES`."""
 NAN = math.nan
 Bools = npt.NDArray[np.bool_]
 

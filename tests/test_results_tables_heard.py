@@ -10,9 +10,11 @@ import pytest
 
 from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.metrics.inference import holm
+from ambiemo.results.measures import Measures
 from ambiemo.results.predictions import Column
 from ambiemo.results.rendering import heard_table
-from ambiemo.results.tables import Measures, heard_rows, paired_rows
+from ambiemo.results.tables.heard import heard_rows
+from ambiemo.results.tables.paired import paired_rows
 from ambiemo.results.truths import Truths
 
 TRUTH = np.eye(3)[np.arange(30) % 3] * 0.7 + 0.1

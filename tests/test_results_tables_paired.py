@@ -14,7 +14,9 @@ from ambiemo.metrics.inference import holm
 from ambiemo.metrics.intervals import difference_with_interval
 from ambiemo.results.measures import PAIRED_METRICS, Measures
 from ambiemo.results.predictions import Column
-from ambiemo.results.tables import EXPLORATORY, FAMILIES, as_csv, paired_rows
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.families import EXPLORATORY, FAMILIES
+from ambiemo.results.tables.paired import paired_rows
 from ambiemo.results.truths import Truths
 
 RNG = np.random.default_rng(7)

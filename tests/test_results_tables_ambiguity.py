@@ -7,11 +7,11 @@ import pytest
 from results_evidence import candidates, evidence, permuted, renamed, seeded, study
 
 from ambiemo.metrics.ambiguity import ambiguity_test
-from ambiemo.results.ambiguous import NO_CONTROLS, ambiguity_rows
 from ambiemo.results.evidence import NO_RATINGS, SEVERAL_TAGS, Evidence
-from ambiemo.results.gains import NO_GREEDY
 from ambiemo.results.sections import SECTIONS
-from ambiemo.results.tables import as_csv
+from ambiemo.results.tables.ambiguity import NO_CONTROLS, ambiguity_rows
+from ambiemo.results.tables.csv_form import as_csv
+from ambiemo.results.tables.gains import NO_GREEDY
 
 HEARD = [{"strategy": "greedy", "control": "silence", "heard": "yes"}]
 

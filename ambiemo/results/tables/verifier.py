@@ -34,8 +34,8 @@ from ambiemo.metrics.arithmetic import TOLERANCE, Array, ratio, row_sum
 from ambiemo.metrics.decomposition import candidate_losses
 from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.metrics.jackknife import Estimate
-from ambiemo.results.estimating import Clusters, long, unknown
 from ambiemo.results.evidence import Evidence
+from ambiemo.results.tables.estimates import Clusters, long, unknown
 
 NO_PAIRS = "no clip has two scored candidates that differ in JS"
 NO_TAU = "in no clip do both scores and JS differ"

@@ -14,8 +14,8 @@ import numpy as np
 
 from ambiemo.jsonlines import Row
 from ambiemo.metrics.decomposition import PARTS, decompose, realised
-from ambiemo.results.estimating import first_with_value, sizes, unknown, wide
 from ambiemo.results.evidence import Evidence
+from ambiemo.results.tables.estimates import first_with_value, sizes, unknown, wide
 from ambiemo.strategies.weighing import weights_of
 
 GREEDY = "greedy"
