@@ -20,7 +20,8 @@ from ambiemo.metrics.ambiguity import (
 )
 from ambiemo.metrics.jackknife import Estimate
 from ambiemo.results.evidence import Evidence
-from ambiemo.results.tables.estimates import NAN, place, sizes, unknown
+from ambiemo.results.tables.csv_form import place
+from ambiemo.results.tables.estimates import NAN, sizes, unknown
 from ambiemo.results.tables.gains import GREEDY, NO_GREEDY
 
 CONTRASTS: tuple[Contrast, ...] = ("share_removed", "gain")

@@ -13,12 +13,14 @@ PLACES = 6
 """Decimals of every number in a table. Differences between processors are in the sixteenth."""
 
 
-def _mean(values: np.ndarray) -> float:
-    return _place(math.fsum(values) / len(values)) if len(values) else math.nan
+def mean_of(values: np.ndarray) -> float:
+    """Mean as a table has it; NaN of nothing."""
+    return place(math.fsum(values) / len(values)) if len(values) else math.nan
 
 
-def _place(value: float) -> float:
-    return round(value, PLACES) + 0.0  # no "-0.0"
+def place(value: float) -> float:
+    """Rounded as a table has it; never "-0.0"."""
+    return round(float(value), PLACES) + 0.0
 
 
 def rows_from(data: bytes, words: Collection[str], counts: Collection[str] = ()) -> list[Row]:
@@ -55,5 +57,5 @@ def _cell(value: object) -> object:
     if isinstance(value, float):
         if not math.isfinite(value):
             return "" if math.isnan(value) else str(value)
-        return f"{_place(value):.{PLACES}f}"
+        return f"{place(value):.{PLACES}f}"
     return value

@@ -43,7 +43,8 @@ from ambiemo.metrics.jackknife import NO_SPREAD, Estimate
 from ambiemo.models import Price
 from ambiemo.plan.sharing import Question
 from ambiemo.results.evidence import Evidence
-from ambiemo.results.tables.estimates import NAN, place, sizes, unknown, wide
+from ambiemo.results.tables.csv_form import place
+from ambiemo.results.tables.estimates import NAN, sizes, unknown, wide
 from ambiemo.results.tables.subset_losses import Curve, pool_and_best, vote
 
 POOL = "linear_pool"

@@ -16,9 +16,8 @@ from ambiemo.jsonlines import Row
 from ambiemo.metrics.arithmetic import Array, grouped_totals
 from ambiemo.metrics.distribution import mean
 from ambiemo.metrics.jackknife import Estimate, Value, from_sums
+from ambiemo.results.tables.csv_form import place
 
-PLACES = 6
-"""Decimals of every number in a table, as `csv_form.PLACES`."""
 NAN = math.nan
 Bools = npt.NDArray[np.bool_]
 
@@ -70,11 +69,6 @@ class Clusters:
 def unknown(reason: str, n: int = 0) -> Estimate:
     """An estimate without a value, with the reason."""
     return Estimate(NAN, NAN, NAN, NAN, NAN, 0, NAN, n, reason)
-
-
-def place(value: float) -> float:
-    """Rounded as tables have it; never "-0.0"."""
-    return round(float(value), PLACES) + 0.0
 
 
 def wide(estimates: Mapping[str, Estimate]) -> Row:

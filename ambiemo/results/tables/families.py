@@ -70,6 +70,6 @@ FAMILIES = (
 """The families of paired.csv, each once per model and corpus. All other rows are exploratory."""
 
 
-def _holm(p: Sequence[float], size: int) -> list[float]:
+def holm_of(p: Sequence[float], size: int) -> list[float]:
     """Holm-adjusted p of a family of `size`: a missing comparison counts as not estimable."""
     return holm([*p, *[math.nan] * (size - len(p))])[: len(p)].tolist()

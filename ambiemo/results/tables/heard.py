@@ -11,8 +11,8 @@ from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.metrics.signflip import floor
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.predictions import Column
-from ambiemo.results.tables.csv_form import _mean
-from ambiemo.results.tables.families import CALLED, _holm
+from ambiemo.results.tables.csv_form import mean_of
+from ambiemo.results.tables.families import CALLED, holm_of
 from ambiemo.results.truths import ALL, Truths
 
 SAME = 1e-9
@@ -39,7 +39,7 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
         if row["b_control"] != NO_CONTROL
         and (row["level"], row["metric"]) == (ALL, "js_divergence_bits")
     ]
-    adjusted = _holm([row["p"] for row in cells], len(cells))
+    adjusted = holm_of([row["p"] for row in cells], len(cells))
     for cell, p_holm in zip(cells, adjusted, strict=True):
         own = by_name[(cell["corpus"], cell["model"], cell["a"], NO_CONTROL)]
         without = by_name[(cell["corpus"], cell["model"], cell["b"], cell["b_control"])]
@@ -49,9 +49,9 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
         )
         truth = truths.truth[both]
         apart = np.abs(own.predicted[both] - without.predicted[both]).max(axis=1, initial=0.0)
-        unchanged = _mean((apart <= SAME).astype(float))
+        unchanged = mean_of((apart <= SAME).astype(float))
         clip, control = (
-            _mean(js_divergence_bits(truth, one.predicted[both])) for one in (own, without)
+            mean_of(js_divergence_bits(truth, one.predicted[both])) for one in (own, without)
         )
         heard = "not shown"
         if -cell["difference"] > 0 and p_holm < CALLED and not -cell["high"] <= 0:

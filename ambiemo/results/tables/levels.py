@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ambiemo import labels as votes_to
 from ambiemo.jsonlines import Row
 from ambiemo.results.study import Study
-from ambiemo.results.tables.csv_form import _mean
+from ambiemo.results.tables.csv_form import mean_of
 from ambiemo.results.truths import Truths
 
 
@@ -23,8 +23,8 @@ def level_rows(study: Study, truths: Mapping[str, Truths]) -> list[Row]:
                     "rule": study.plan.ambiguity.rule,
                     "n": int(inside.sum()),
                     "votes": _exact(int(corpus.votes[inside].sum()), unit),
-                    "entropy_bits": _mean(votes_to.entropy_bits(corpus.truth[inside])),
-                    "entropy_bits_miller_madow": _mean(
+                    "entropy_bits": mean_of(votes_to.entropy_bits(corpus.truth[inside])),
+                    "entropy_bits_miller_madow": mean_of(
                         votes_to.miller_madow_bits(corpus.votes[inside] / unit)
                     ),
                 }

@@ -15,7 +15,7 @@ from ambiemo.metrics.jackknife import detectable
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.measures import Measures
 from ambiemo.results.predictions import BASELINE, Column
-from ambiemo.results.tables.families import EXPLORATORY, FAMILIES, _holm
+from ambiemo.results.tables.families import EXPLORATORY, FAMILIES, holm_of
 
 
 def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
@@ -79,7 +79,7 @@ def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
                 )
     for family in FAMILIES:
         own = [row for row in rows if row["family"] == family.name]
-        for row, adjusted in zip(own, _holm([row["p"] for row in own], family.size), strict=True):
+        for row, adjusted in zip(own, holm_of([row["p"] for row in own], family.size), strict=True):
             row["p_holm"] = adjusted
     return rows
 
