@@ -34,7 +34,9 @@ def crema_d(root: Path, clips: int = 8) -> Path:
         name, others = f"10{number:02}_IEO_ANG_HI", 20 - number
         tone = 0.2 * np.sin(np.arange(8_000) * 0.01 * number)
         soundfile.write(root / "AudioWAV" / f"{name}.wav", tone, 16_000)
-        lines.append(f'"{number}",{number},0,0,0,{others},0,"{name}",20,{others / 20},"N"')
+        lines.append(
+            f'"{100_000 + number}",{number},0,0,0,{others},0,"{name}",20,{others / 20},"N"'
+        )
     text = "\n".join(lines) + "\n"
     (root / "processedResults/tabulatedVotes.csv").write_text(text, encoding="utf-8")
     return root

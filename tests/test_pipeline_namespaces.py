@@ -6,6 +6,7 @@ one machine.
 """
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,8 @@ def test_two_nodes_in_two_network_namespaces_give_the_bytes_of_one(
     plan = tmp_path / "plan.yaml"
     corpora = [{"id": "crema-d", "root": str(corpus)}]
     plan.write_text(yaml.safe_dump({**PLAN, "corpora": corpora}), encoding="utf-8")
+    # As the cluster files do: without it a token in the home folder decides, for each node by itself.
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     own = "mount --make-rprivate /; mount -t tmpfs tmpfs /dev/shm; mkdir -p /tmp/ray; mount -t tmpfs tmpfs /tmp/ray; "
     start = (
         "for turn in 1 2 3 4 5 6 7 8; do "  # a busy machine may need more than Ray's 30 s
@@ -133,17 +136,19 @@ def test_two_nodes_in_two_network_namespaces_give_the_bytes_of_one(
     head.start(
         tmp_path / "head.log",
         f"{own}{start}--head --port={PORT} --node-ip-address={head.address} --num-cpus=0 --include-dashboard=false && break; done",
+        **token,
     )
     when_started(tmp_path / "head.log")
     worker.start(
         tmp_path / "worker.log",
         f"{own}mount -t tmpfs tmpfs {corpus}; {start}--address={head.address}:{PORT} --node-ip-address={worker.address} --num-cpus=2 && break; done",
+        **token,
     )
     when_started(tmp_path / "worker.log")
     command = [sys.executable, "-m", "ambiemo", "run", str(plan), "--out"]
     options = {
         "cwd": tmp_path,
-        "env": {**os.environ, "PYTHONPATH": str(ROOT)},
+        "env": {**os.environ, "PYTHONPATH": str(ROOT), **token},
         "timeout": PATIENCE_S,
     }
     apart = patiently(
