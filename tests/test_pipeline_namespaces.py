@@ -6,7 +6,6 @@ one machine.
 """
 
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -59,6 +58,13 @@ class Machine:
                 )
             )
 
+    def beside(self, folder: Path, *words: str) -> list[str]:
+        """A command that sees the files of what was started first, Ray's sockets among them."""
+        return [
+            *("nsenter", "--target", str(self.running[0].pid), "--mount", "--net"),
+            *(f"--wd={folder}", *words),
+        ]
+
     def ends(self) -> None:
         told = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True)
         for pid in told.stdout.split():
@@ -75,8 +81,8 @@ def ip(*words: str) -> None:
 @pytest.fixture
 def machines() -> Iterator[tuple[Machine, Machine]]:
     """Two namespaces joined by a cable."""
-    if os.geteuid() != 0 or not (shutil.which("ip") and shutil.which("unshare")):
-        pytest.skip("needs root, ip (iproute2) and unshare, to make network namespaces")
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "unshare", "nsenter"))):
+        pytest.skip("needs root, ip (iproute2), unshare and nsenter, to make network namespaces")
     number = os.getpid() % 250
     first = Machine(f"ambiemo-a-{os.getpid()}", f"10.231.{number}.1")
     second = Machine(f"ambiemo-b-{os.getpid()}", f"10.231.{number}.2")
@@ -126,8 +132,8 @@ def test_two_nodes_in_two_network_namespaces_give_the_bytes_of_one(
     plan = tmp_path / "plan.yaml"
     corpora = [{"id": "crema-d", "root": str(corpus)}]
     plan.write_text(yaml.safe_dump({**PLAN, "corpora": corpora}), encoding="utf-8")
-    # As the cluster files do: without it a token in the home folder decides, for each node by itself.
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    # Else a token that lies in the home folder decides, for each node by itself.
+    same = {"RAY_AUTH_MODE": "disabled"}
     own = "mount --make-rprivate /; mount -t tmpfs tmpfs /dev/shm; mkdir -p /tmp/ray; mount -t tmpfs tmpfs /tmp/ray; "
     start = (
         "for turn in 1 2 3 4 5 6 7 8; do "  # a busy machine may need more than Ray's 30 s
@@ -136,23 +142,25 @@ def test_two_nodes_in_two_network_namespaces_give_the_bytes_of_one(
     head.start(
         tmp_path / "head.log",
         f"{own}{start}--head --port={PORT} --node-ip-address={head.address} --num-cpus=0 --include-dashboard=false && break; done",
-        **token,
+        **same,
     )
     when_started(tmp_path / "head.log")
     worker.start(
         tmp_path / "worker.log",
         f"{own}mount -t tmpfs tmpfs {corpus}; {start}--address={head.address}:{PORT} --node-ip-address={worker.address} --num-cpus=2 && break; done",
-        **token,
+        **same,
     )
     when_started(tmp_path / "worker.log")
     command = [sys.executable, "-m", "ambiemo", "run", str(plan), "--out"]
     options = {
         "cwd": tmp_path,
-        "env": {**os.environ, "PYTHONPATH": str(ROOT), **token},
+        "env": {**os.environ, "PYTHONPATH": str(ROOT), **same},
         "timeout": PATIENCE_S,
     }
     apart = patiently(
-        head.command(*command, str(tmp_path / "apart"), "--address", f"{head.address}:{PORT}"),
+        head.beside(
+            tmp_path, *command, str(tmp_path / "apart"), "--address", f"{head.address}:{PORT}"
+        ),
         **options,
     )
     assert apart.returncode == 0, apart.stdout + apart.stderr
