@@ -82,7 +82,7 @@ class Draw:
         parts = (text(self.model), text(self.revision), text(self.engine), *same, *labels)
         return sha256(list_of(parts))
 
-    @property
+    @cached_property
     def seed(self) -> int:
         """Seed of the draw's own random stream; equal for every `count`, so the first k of N
         samples are the k samples.

@@ -518,7 +518,10 @@ def decided_by_it(evidence: Evidence) -> tuple[shipped.Evidence, list[shipped.De
     return made, shipped.decide(made)
 
 
-@pytest.mark.parametrize("name", ["C1c.bon", "C2a", "C2b", "C3a", "C3b", "C4a", "C4b"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("C1c.bon", "C2a", "C3b", "C4b")]
+
+
+@pytest.mark.parametrize("name", ["C2b", "C3a", "C4a", *SLOW])
 def test_it_decides_every_claim_about_the_paper_as_the_package_does(
     worlds: ModuleType, name: str
 ) -> None:
