@@ -1273,6 +1273,23 @@ def test_the_plan_s_level_is_that_of_every_interval_for_both(
     assert code == 0, printed
 
 
+@pytest.mark.parametrize("name", ["qwen2-audio-7b", "ultravox-v0.3"])
+def test_a_revision_that_the_plan_gives_makes_no_other_model(name: str) -> None:
+    """Of a model that the package pins, and of one that it does not."""
+    entry = ModelEntry(id=name, engine="null", revision=f"{3:040x}")
+    spec = entry.spec()
+    model = spec.model_dump(mode="json", exclude={"base_url"}) | {"revision": spec.revision}
+    model |= {"capabilities": sorted(model["capabilities"]), "engine": "null"}
+    notes: list[str] = []
+    shipped.check_model(entry.model_dump(mode="json"), model, notes.append)
+    assert notes == []
+    shipped.check_model(
+        entry.model_dump(mode="json"), model | {"pinned": f"{4:040x}"}, notes.append
+    )
+    shipped.check_model(entry.model_dump(mode="json"), model | {"title": "x"}, notes.append)
+    assert [note.split(": ")[2] for note in notes] == ["key pinned", "what the model is"]
+
+
 def test_a_score_s_key_may_be_written_in_capitals() -> None:
     text = '{"Score": 7}'
     assert shipped.score_of(text, parse_score(text).verdict, "row 1") == parse_score(text).score
