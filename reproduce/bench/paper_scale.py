@@ -24,8 +24,8 @@ The plan: reproduce/paper.yaml with three changes.
               model, so there are as many scores and all of them are in the store
 
 Seconds: the stages' are those of the bundle's `log/run.log`. `after_drawing` is the run's wall time
-without start, answers and scores: in addition to strategies and tables it contains the reading of
-the store and the writing of the bundle.
+after the last draw: in addition to strategies and tables it contains the reading of the store and
+the writing of the bundle.
 
 The floor: gunzip and `json.loads` of every line below `data/answers` and `data/scores`, in a fresh
 process. It is read after each of the three commands; the median counts. Ratios are over it.
@@ -405,10 +405,11 @@ def one_size(folder: Path, corpus: Path, count: int) -> dict[str, Any]:
         checks[name] = measured(command, folder / f"{name}.txt")
         floors.append(floor_apart(bundle))
     base, base_cpu = (median(one[name] for one in floors) for name in ("seconds", "cpu_s"))
-    after = run.seconds - sum(seconds[name] for name in seconds if is_draw(name) or name == "start")
-    times = {"strategies_and_tables": tables_seconds(seconds), "after_drawing": after}
-    times |= {name: done.seconds for name, done in checks.items()}
     by_stage = stages(run, seconds)
+    times = {"strategies_and_tables": tables_seconds(seconds)}
+    # the draws of several models go on side by side: their seconds do not add up
+    times |= {"after_drawing": by_stage[LAST]["seconds"]} if LAST in by_stage else {}
+    times |= {name: done.seconds for name, done in checks.items()}
     cpu = {name: done.watch.cpu_s for name, done in checks.items()}
     cpu |= {LAST: by_stage[LAST]["cpu_s"]} if "cpu_s" in by_stage.get(LAST, {}) else {}
     sizes = {path.relative_to(bundle).as_posix(): path.stat().st_size for path in tree_of(bundle)}
