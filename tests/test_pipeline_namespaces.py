@@ -58,7 +58,7 @@ class Machine:
                 )
             )
 
-    def beside(self, folder: Path, *words: str) -> list[str]:
+    def inside(self, folder: Path, *words: str) -> list[str]:
         """A command that sees the files of what was started first, Ray's sockets among them."""
         return [
             *("nsenter", "--target", str(self.running[0].pid), "--mount", "--net"),
@@ -158,7 +158,7 @@ def test_two_nodes_in_two_network_namespaces_give_the_bytes_of_one(
         "timeout": PATIENCE_S,
     }
     apart = patiently(
-        head.beside(
+        head.inside(
             tmp_path, *command, str(tmp_path / "apart"), "--address", f"{head.address}:{PORT}"
         ),
         **options,

@@ -283,13 +283,11 @@ def test_it_fits_a_phone(browser: Any, quick: Path) -> None:
         assert page.evaluate("document.documentElement.clientWidth") == 390
 
 
-def serious(page: Any, *rules: str) -> list[str]:
-    """What axe-core finds, by all its rules or by these alone."""
+def serious(page: Any) -> list[str]:
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe is not installed"
     )
-    options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
-    found = axe.Axe().run(page, options=options).response["violations"]
+    found = axe.Axe().run(page).response["violations"]
     return [
         f"{one['id']}: {one['nodes'][0]['html'][:200]}"
         for one in found
@@ -297,24 +295,28 @@ def serious(page: Any, *rules: str) -> list[str]:
     ]
 
 
-def test_axe_finds_nothing_serious(browser: Any, small: dict[str, bytes], tmp_path: Path) -> None:
-    """The page as it opens; in the dark the colours are others, and nothing else. With all tables
-    open axe takes minutes (the next test)."""
+@pytest.mark.parametrize("everything", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_axe_finds_nothing_serious(
+    browser: Any, small: dict[str, bytes], tmp_path: Path, everything: bool
+) -> None:
+    """On the page as it opens; with all tables open axe takes minutes."""
     place, findings = pages.write_page(bundles.write(tmp_path / "real", small), fast=True)
     assert not findings
-    with opened(browser, place, color_scheme="light") as page:
-        assert serious(page) == []
-        page.emulate_media(color_scheme="dark")
-        assert serious(page, "color-contrast") == []
+    for scheme in ("light", "dark"):
+        with opened(browser, place, color_scheme=scheme) as page:
+            if everything:
+                open_all(page)
+            assert serious(page) == []
 
 
 @pytest.mark.slow
-def test_axe_finds_nothing_serious_on_the_whole_reference_page(browser: Any, quick: Path) -> None:
-    with opened(browser, quick, color_scheme="light") as page:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_whole_reference_page(
+    browser: Any, quick: Path, scheme: str
+) -> None:
+    with opened(browser, quick, color_scheme=scheme) as page:
         open_all(page)
         assert serious(page) == []
-        page.emulate_media(color_scheme="dark")
-        assert serious(page, "color-contrast") == []
 
 
 def open_all(page: Any) -> None:

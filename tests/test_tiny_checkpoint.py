@@ -30,7 +30,7 @@ REPORT = json.loads(evaluation.REPORT.read_text(encoding="utf-8"))
 @pytest.fixture(scope="module")
 def tiny():
     """Model and processor as anybody loads them."""
-    torch.set_num_threads(1)  # beside another process of tests, two are slower
+    torch.set_num_threads(1)  # two are slower while another process of tests runs
     return asking.loaded(FOLDER)
 
 

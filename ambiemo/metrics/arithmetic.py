@@ -105,26 +105,21 @@ def _exact_sums(values: Array, starts: npt.NDArray[np.int64]) -> tuple[Array | l
     """
     largest = float(np.abs(values).max())
     if largest < 2**31 and (values == np.rint(values)).all():
-        added = np.add.reduceat(values, starts) + 0.0  # no "-0.0"
-        return added, float(added.sum())
+        whole = np.add.reduceat(values, starts) + 0.0  # no "-0.0"
+        return whole, float(whole.sum())
     if 2.0**-LIMB <= largest < 2.0**LIMB and len(values) <= ROWS:
         exponent = math.frexp(largest)[1]
-        rest, limbs = values * 2.0 ** (LIMB - exponent), []  # by 1 or more: no bit is lost
-        for _ in range(3):
+        rest = values * 2.0 ** (LIMB - exponent)  # by 1 or more: no bit is lost
+        exact = [0] * len(starts)
+        for limbs in (1, 2, 3):
             limb = np.trunc(rest)
             rest -= limb
-            limbs.append(np.add.reduceat(limb.astype(np.int64), starts).tolist())
+            added = np.add.reduceat(limb.astype(np.int64), starts).tolist()
+            exact = [(high << LIMB) + low for high, low in zip(exact, added, strict=True)]
             if not rest.any():
-                break
+                unit = 1 << limbs * LIMB - exponent
+                return [one / unit for one in exact], sum(exact) / unit
             rest *= 2.0**LIMB
-        else:
-            limbs = []
-        if limbs:
-            exact = limbs[0]
-            for limb in limbs[1:]:
-                exact = [(high << LIMB) + low for high, low in zip(exact, limb, strict=True)]
-            unit = 1 << len(limbs) * LIMB - exponent
-            return [one / unit for one in exact], sum(exact) / unit
     numbers, ends = values.tolist(), [*starts[1:].tolist(), len(values)]
     return [
         math.fsum(numbers[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)

@@ -488,8 +488,10 @@ def main() -> None:
         parser.error(f"--keep {given.keep}: is not empty; a store from before would save draws")
     sizes: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        kept = (given.again or given.keep) and (given.again or given.keep).resolve()
-        folder = kept or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        kept = given.again or given.keep
+        folder = (
+            kept.resolve() if kept else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        )
         votes = (
             (folder / "votes.txt").read_text("utf-8")
             if given.again
