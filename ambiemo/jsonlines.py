@@ -10,7 +10,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from ambiemo.errors import Broken
@@ -25,7 +25,28 @@ LEVEL = 6
 """gzip's level: 9 takes three times as long for 1 % less."""
 GZIP_ERRORS = (EOFError, OSError, zlib.error)
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+def _one_encoder() -> Callable[[Any], str]:
+    """What `_ENCODER.encode` does, without a new C encoder for every row: a third of the time.
+
+    Where this Python has no such encoder, or another one, it is `encode` itself.
+    """
+    try:
+        c_encoder = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+            None, _ENCODER.default, json.encoder.encode_basestring,  # type: ignore[attr-defined]
+            None, ": ", ", ", False, False, False,
+        )  # fmt: skip
+        sample = {"a": ["é", 1, 0.1, None, True]}
+        if "".join(c_encoder(sample, 0)) == _ENCODER.encode(sample):
+            return lambda value: "".join(c_encoder(value, 0))
+    except (AttributeError, TypeError):
+        pass
+    return _ENCODER.encode
+
+
+_encode = _one_encoder()
 
 
 def line(row: Row) -> bytes:

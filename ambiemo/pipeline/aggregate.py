@@ -29,7 +29,8 @@ from ambiemo.draws import Answer, Draw
 from ambiemo.durable import refused
 from ambiemo.errors import AmbiemoError, BadInput, Broken
 from ambiemo.jsonlines import LEVEL, Row, line
-from ambiemo.pipeline.store import AnswerFile, Index
+from ambiemo.pipeline.index import Index
+from ambiemo.pipeline.store import AnswerFile
 from ambiemo.plan.expand import Expanded
 from ambiemo.plan.sharing import Judge, Question, asking, distinct, judging
 from ambiemo.results.study import Study, Unit, study_of

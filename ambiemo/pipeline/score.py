@@ -88,8 +88,7 @@ def judgements(
             continue
         clips = distinct(expanded.corpora[question.corpus].utterances)
         ask, index = asking(expanded, question), store.index(question.model)
-        places = [index.answered.get(bytes.fromhex(ask(one).key), -1) for one in clips]
-        stored = np.array(places, dtype=np.int64)
+        stored = index.answered.of([ask(one).key for one in clips])
         answered = np.flatnonzero(stored >= 0)
         file = AnswerFile(store.path(question.model))
         one = Judgements(

@@ -15,7 +15,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from ambiemo.draws import Answer
 from ambiemo.durable import refused, sha256, sync_folder, write
 from ambiemo.errors import BadInput, Broken
 from ambiemo.limits import read_regular
+from ambiemo.pipeline.index import Index, PlacesRead
 
 FORMAT = 2
 """Of a store's files. 1 had no checksums, and no file that says so."""
@@ -42,23 +43,6 @@ def as_line(group: str, answers: Sequence[Answer]) -> bytes:
     text = f"{json.dumps(head)}\t{json.dumps([asdict(answer) for answer in answers], ensure_ascii=False)}"
     rest = text.encode("utf-8", "backslashreplace")
     return sha256(rest).encode("ascii") + b" " + rest + b"\n"
-
-
-@dataclass
-class Index:
-    """Where the answers of one file are: key -> byte offset of its line and place in its group, as
-    one number.
-
-    answered: the first answer of each key. failed: the last failure of each key.
-    """
-
-    answered: dict[bytes, int] = field(default_factory=dict)
-    failed: dict[bytes, int] = field(default_factory=dict)
-
-    def find(self, key: str) -> int | None:
-        """Place of the answer under a key, else of its last failure, else None."""
-        digest = bytes.fromhex(key)
-        return self.answered.get(digest, self.failed.get(digest))
 
 
 class AnswerFile:
@@ -80,20 +64,17 @@ class AnswerFile:
         """Read every line's head. Raises Broken naming file and line where one is not as it was
         written.
         """
-        index = Index()
+        answered, failures = PlacesRead(), PlacesRead()
         for offset, number, line in self._lines():
             try:
                 head, _ = _parts(line)
                 failed = set(head["failed"])
                 for place, key in enumerate(head["keys"]):
-                    address = offset << PLACE_BITS | place
-                    if place in failed:
-                        index.failed[bytes.fromhex(key)] = address
-                    else:
-                        index.answered.setdefault(bytes.fromhex(key), address)
+                    kind = failures if place in failed else answered
+                    kind.add(key, offset << PLACE_BITS | place)
             except NOT_A_GROUP as error:
                 raise self._broken(number, error) from error
-        return index
+        return Index(answered.first(), failures.last())
 
     def answer(self, key: str, place: int) -> Answer:
         """The answer at a place of the index. Neighbours of one group are read once. Raises Broken
@@ -238,7 +219,7 @@ class AnswerStore:
 
     def has(self, model: str, key: str) -> bool:
         """True if there is an answer (not a failure) under this key."""
-        return bytes.fromhex(key) in self.index(model).answered
+        return self.index(model).has(key)
 
     def index(self, model: str) -> Index:
         """Where the model's answers are; read from the file once, and again after an append."""
