@@ -143,6 +143,7 @@ SECTIONS = {
     "Weights": "`weights`",
     "Dirichlet": "`dirichlet`",
     "Ambiguity": "`ambiguity`",
+    "GroupSize": "`group_size` by sequences",
     "Bootstrap": "`bootstrap`",
     "Assumptions": "`assume`",
 }
@@ -190,7 +191,7 @@ def _keys(schema: Mapping[str, Any]) -> str:
 
 def _type(key: Mapping[str, Any]) -> str:
     """The type in words, with its bounds."""
-    if choices := key.get("anyOf"):
+    if choices := key.get("anyOf", key.get("oneOf")):
         return " or ".join(_type(one) for one in choices if one.get("type") != "null")
     if choices := key.get("enum"):
         return ", ".join(f"`{one}`" for one in choices if one != "")

@@ -124,6 +124,20 @@ def teacher_forced(engine, one: Request, text: str, stopped: bool) -> float:
 @pytest.mark.parametrize(
     "decoding", [GREEDY, SAMPLE_8, Decoding("beam", 5, max_tokens=96)], ids=str
 )
+def test_a_group_beyond_one_batch_is_answered_as_its_batches_are(
+    engine, clips, monkeypatch
+) -> None:
+    asked = [request(clip, seed) for seed, clip in enumerate(clips[:3])]
+    by_hand = [*engine.draw(asked[:2], SAMPLE_8), *engine.draw(asked[2:], SAMPLE_8)]
+    whole, sizes = engine._prefill, []
+    monkeypatch.setattr(
+        engine, "_prefill", lambda i, **how: sizes.append(len(i["input_ids"])) or whole(i, **how)
+    )
+    monkeypatch.setattr(engine, "batch", 2)
+    assert engine.draw(asked, SAMPLE_8) == by_hand
+    assert sizes == [2, 1]
+
+
 def test_the_log_likelihood_is_the_plain_sum_over_the_answer_s_tokens(
     engine, clips, decoding
 ) -> None:

@@ -1,5 +1,6 @@
 """Groups of draws, and what an actor does with a clip before any model hears it."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +17,24 @@ from hypothesis import strategies as st
 from ambiemo.corpora.audio import BadAudio
 from ambiemo.draws import Decoding, Draw
 from ambiemo.durable import sha256_file
+from ambiemo.engines import Request
 from ambiemo.engines.null import NullEngine
 from ambiemo.errors import BadInput
 from ambiemo.models import MODELS, ModelSpec
 from ambiemo.pipeline import draw as draw_stage
 from ambiemo.pipeline.cluster import enough, pool_size, ray_started
-from ambiemo.pipeline.draw import DrawActor, _pack, _unpack, groups, load_audio
-from ambiemo.plan.schema import ModelEntry
+from ambiemo.pipeline.draw import (
+    DrawActor,
+    _pack,
+    _unpack,
+    draw_groups,
+    groups,
+    load_audio,
+    parts,
+)
+from ambiemo.pipeline.restarts import Reporter
+from ambiemo.pipeline.store import AnswerStore
+from ambiemo.plan.schema import GroupSize, ModelEntry
 
 ONE = Draw("tiny", "r", "null", "c", "u", "a", "x", "direct", "Listen.", Decoding("greedy"), 1)
 MANY = [replace(ONE, audio_sha256=str(i)) for i in range(10)]
@@ -113,6 +125,82 @@ def test_whatever_is_stored_every_other_draw_is_made_once_and_in_its_group(
         assert len({int(one.audio_sha256) // size for one in group}) == 1, (
             "as an empty store would group it"
         )
+
+
+def samples(one: Draw) -> Draw:
+    return replace(one, decoding=Decoding("sample", 8, 1.0))
+
+
+def labels(one: Draw) -> Draw:
+    return replace(one, decoding=Decoding("forced", 6, max_tokens=0))
+
+
+CLIPS = [replace(ONE, audio_sha256=str(i)) for i in range(600)]
+FULL = GroupSize(sequences=256)
+
+
+def test_groups_by_sequences_fill_an_engine_alike_whatever_the_decoding() -> None:
+    asked = [(one, CLIPS[:512]) for one in (greedy, beams, samples, labels)]
+    by_decoding: dict[str, list[int]] = {}
+    for group in groups(asked, FULL, nothing):
+        how = group[0].decoding
+        by_decoding.setdefault(str(how.kind), []).append(len(group) * how.count)
+    assert by_decoding["greedy"] == [256] * 2
+    assert by_decoding["sample"] == [256] * 16
+    assert {round(each, -1) for each in by_decoding["beam"]} == {260}
+    assert {round(each, -1) for each in by_decoding["forced"]} == {250, 260}
+
+
+def test_groups_by_sequences_ask_the_smaller_ones_about_neighbours_after_each_other() -> None:
+    """Where an engine keeps the encoding of some 100 clips, samples, beams and labels encode a clip
+    once.
+    """
+    questions = [(one, CLIPS) for one in (greedy, samples, beams, labels)]
+    walked = [
+        int(one.audio_sha256)
+        for group in groups(questions, FULL, nothing)
+        if group[0].decoding.kind != "greedy"
+        for one in group
+    ]
+    kept: dict[int, None] = {}
+    encoded = 0
+    for clip in walked:
+        encoded += clip not in kept
+        kept.pop(clip, None)
+        kept[clip] = None
+        if len(kept) > 100:
+            del kept[next(iter(kept))]
+    assert encoded == len(CLIPS)
+
+
+def test_a_draw_of_more_sequences_than_a_group_is_a_group_of_its_own() -> None:
+    assert [len(part) for part in parts(3, 8, GroupSize(sequences=4))] == [1, 1, 1]
+    assert parts(0, 8, FULL) == []
+
+
+@given(
+    count=st.integers(1, 70),
+    sequences=st.integers(1, 20),
+    candidates=st.integers(1, 12),
+    stored=st.sets(st.integers(0, 69)),
+)
+def test_groups_by_sequences_are_the_same_whatever_is_stored(
+    count: int, sequences: int, candidates: int, stored: set[int]
+) -> None:
+    def asking(one: Draw) -> Draw:
+        return replace(one, decoding=Decoding("sample", candidates, 1.0))
+
+    items = [replace(ONE, audio_sha256=str(i)) for i in range(count)]
+    has = {asking(one).key for i, one in enumerate(items) if i in stored}
+    size = GroupSize(sequences=sequences)
+    whole = list(groups([(asking, items), (greedy, items)], size, nothing))
+    rest = list(groups([(asking, items), (greedy, items)], size, has.__contains__))
+    expected = [[one for one in group if one.key not in has] for group in whole]
+    assert rest == [group for group in expected if group]
+    ours = [group for group in whole if group[0].decoding.kind == "sample"]
+    assert sorted(int(one.audio_sha256) for group in ours for one in group) == [*range(count)]
+    for group in ours:
+        assert len(group) == 1 or (len(group) - 1) * candidates < sequences
 
 
 def test_a_group_travels_without_its_keys_and_they_are_made_again() -> None:
@@ -231,6 +319,103 @@ def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(
             assert caller.submit(actor, batch).result()["failed"] == [0]
     assert len(seen) == 3
     assert len(set(seen)) == 1
+
+
+class Meeting(NullEngine):
+    """Says when it prepares and when it draws, and draws the first group until it may end."""
+
+    def __init__(self, spec: ModelSpec, **options: Any) -> None:
+        super().__init__(spec, deaf=True)
+        self.seen: list[str] = []
+        self.may_end = threading.Event()
+        self.prepared = threading.Semaphore(0)
+
+    def prepare(self, request: Request) -> Request:
+        self.seen.append(f"prepare {request.audio_sha256}")
+        self.prepared.release()
+        return replace(request, prepared=request.audio_sha256)
+
+    def draw(self, requests: Any, decoding: Decoding) -> Any:
+        assert [one.prepared for one in requests] == [one.audio_sha256 for one in requests]
+        first = not any(name.startswith("draw") for name in self.seen)
+        self.seen.append(f"draw {requests[0].audio_sha256}")
+        if first:
+            self.may_end.wait(60)
+        return super().draw(requests, decoding)
+
+
+def asked(actor: DrawActor, draws: list[Draw]) -> dict[str, list]:
+    return actor({"payload": np.array([_pack(draws)], dtype=object)})
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first life", "started again"])
+def test_the_next_group_is_prepared_while_this_one_is_answered_unless_the_actor_died_before(
+    monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """After an end each group is prepared in turn: its own number of ends then tells which clip it
+    was.
+    """
+    monkeypatch.setattr(draw_stage, "engine_class", lambda name: Meeting)
+    monkeypatch.setattr(draw_stage, "started_again", lambda: again)
+    monkeypatch.setattr(draw_stage, "own_id", lambda: "")
+    actor = DrawActor(MODELS["tiny"], "null", {}, Reporter())
+    engine: Any = actor.engine
+    with ThreadPoolExecutor(2) as ray:
+        first = ray.submit(asked, actor, MANY[:1])
+        assert engine.prepared.acquire(timeout=60)
+        second = ray.submit(asked, actor, MANY[1:2])
+        assert engine.prepared.acquire(timeout=1 if again else 60) is not again
+        engine.may_end.set()
+        results = [first.result(60), second.result(60)]
+    assert [one["failed"] for one in results] == [[0], [0]]
+    assert sorted(engine.seen) == ["draw 0", "draw 1", "prepare 0", "prepare 1"]
+    assert (engine.seen[0], engine.seen[-1]) == ("prepare 0", "draw 1")
+
+
+def test_what_was_prepared_early_gives_the_same_line_as_what_was_prepared_in_turn(
+    tmp_path: Path,
+) -> None:
+    digest = wav(tmp_path / "a.wav", tone(1))
+    draws = [of_clip(tmp_path / "a.wav", digest), of_clip(tmp_path / "gone.wav", "0" * 64)]
+    early = DrawActor(MODELS["tiny"], "null", {})
+    in_turn = DrawActor(MODELS["tiny"], "null", {})
+    in_turn.calls = itertools.count(-10)
+    line = asked(early, draws)
+    assert line == asked(in_turn, draws)
+    assert (line["failed"], line["unasked"]) == ([1], [1])
+
+
+def test_ray_hands_an_actor_its_next_group_while_the_model_answers(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    log = tmp_path / "log"
+    log.touch()
+
+    class Logging(DrawActor):
+        def note(self, what: str) -> None:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(f"{what}\n")
+
+        def _prepared(self, drawn: list[Draw]) -> Any:
+            self.note(f"prepare {drawn[0].audio_sha256}")
+            return super()._prepared(drawn)
+
+        def _ask(self, requests: Any, decoding: Decoding) -> Any:
+            self.note(f"ask {requests[0].audio_sha256}")
+            answers = super()._ask(requests, decoding)
+            self.note(f"answered {requests[0].audio_sha256}")
+            return answers
+
+    entry = ModelEntry(id="tiny", engine="null", options={"delay_s": 0.5, "deaf": True})
+    work = groups([(greedy, MANY[:4])], 1, nothing)
+    with ray_started(None), AnswerStore(tmp_path / "store") as store:
+        done = list(draw_groups(MODELS["tiny"], "null", entry, work, store, Logging))
+    assert [one.failed for one in done] == [0] * 4
+    pairs = [tuple(line.split()) for line in log.read_text("utf-8").splitlines()]
+    asked_for = [number for what, number in pairs if what == "ask"]
+    assert sorted(asked_for) == ["0", "1", "2", "3"]
+    at = {pair: place for place, pair in enumerate(pairs)}
+    for one, after in itertools.pairwise(asked_for):
+        assert at["prepare", after] < at["answered", one] < at["ask", after]
 
 
 def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(

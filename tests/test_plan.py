@@ -138,7 +138,12 @@ def test_the_paper_s_plan_names_all_eight_models_three_corpora_and_every_strateg
             strategy(name="uniform", base="bon"),
             "strategy 'uniform': found bon .*: a baseline, .*choose another name",
         ),
-        (small(group_size=0), "group_size"),
+        (small(group_size=0), r"group_size\.number: .*greater than or equal to 1 \(found 0\)"),
+        (small(group_size={"sequences": 0}), r"group_size\.mapping\.sequences: .*\(found 0\)"),
+        (
+            small(group_size={"sequence": 9}),
+            "group_size.mapping.sequence: unknown key; did you mean 'sequences'",
+        ),
         (small(strategies=["greedy", "greedy"]), "named twice: greedy"),
         (small(models=[]), "models"),
         (small(name="a/b"), "no plain name"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ambiemo.draws import Answer, Decoding
 from ambiemo.errors import BadInput, Broken, nearest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Request:
     """One draw as an engine sees it: key, prompt text, the decoded audio (float32, mono, 16 kHz),
-    the draw's seed, the labels to force.
+    the draw's seed, the labels to force. `prepared` is what the engine's own `prepare` made of it.
     """
 
     key: str
@@ -28,6 +28,7 @@ class Request:
     audio_sha256: str = ""
     truncated: bool = False
     labels: tuple[str, ...] = ()
+    prepared: Any = None
 
 
 class ModelStopped(Broken):
@@ -53,6 +54,11 @@ class Engine(Protocol):
     (tokenised by itself) right after the rendered prompt, nothing normalised over the labels. Every
     Answer's `decoding` is what the engine really applied: the pipeline compares it with what was
     asked for.
+
+    An engine may also have `prepare(request: Request) -> Request`, called from one other thread
+    while `draw` runs: work on one request that needs no model, kept in the request's `prepared`. It
+    changes no answer, and it never raises: a request that cannot be prepared is returned as it is,
+    and `draw` says what is wrong with it.
     """
 
     stopped: str

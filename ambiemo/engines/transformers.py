@@ -10,7 +10,8 @@ by (draw's seed, sample's index): a sample depends on no batch mate's randomness
 N samples are the k samples.
 
 Known limits: padding and batch size move logits by rounding, so another group size can flip a near
-tie; the answer records both.
+tie. A group beyond BATCH draws is answered in several batches, because a padded batch and its cache
+must fit the memory.
 """
 
 import logging
@@ -36,12 +37,16 @@ from ambiemo.durable import sha256_text
 from ambiemo.engines import Request
 from ambiemo.engines.encoder import CUTS_TO_CLIP, FeaturesOnce, Kept, encode_once
 from ambiemo.engines.memory import enough_memory, free_gpu_gib, free_host_gib
+from ambiemo.errors import BadInput
 from ambiemo.models import ModelSpec
 
 SILENT_FAULTS = ("right-padding was detected", "audios", "Expanding inputs for audio tokens")
 """Parts of warnings after which a model answers without hearing, or from a broken context. Here
 they are errors.
 """
+
+BATCH = 32
+"""Draws in one padded batch."""
 
 ANSWERS_IN_TEXT = {"qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration"}
 """By a configuration's `model_type`: the class of the part that answers in text, where the
@@ -99,16 +104,24 @@ class TransformersEngine:
     """One checkpoint held by transformers.
 
     Options: `threads` (CPU threads; default: every core, and in an actor as many as the plan's
-    `cpus`), `device` ("cpu", "cuda"; default: a GPU if there is one).
+    `cpus`), `device` ("cpu", "cuda"; default: a GPU if there is one), `batch` (most draws in one
+    padded batch).
     """
 
     stopped = ""
 
     def __init__(
-        self, spec: ModelSpec, threads: int | None = None, device: str | None = None
+        self,
+        spec: ModelSpec,
+        threads: int | None = None,
+        device: str | None = None,
+        batch: int = BATCH,
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
+        if batch < 1:
+            raise BadInput(f"engine transformers: options.batch: found {batch}, expected 1 or more")
+        self.batch = batch
         transformers_logging.disable_progress_bar()
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         on_gpu = self.device.startswith("cuda")
@@ -164,9 +177,16 @@ class TransformersEngine:
         )
 
     def draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
-        """Answer a group of requests in one batch. Shapes inside: b requests, n = decoding.count
-        candidates each.
-        """
+        """One answer per request, in order, by batches of at most `batch` requests."""
+        starts = range(0, len(requests), self.batch)
+        return [
+            answer
+            for start in starts
+            for answer in self._draw(requests[start : start + self.batch], decoding)
+        ]
+
+    def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
+        """Answers of one batch. Shapes inside: b requests, n = decoding.count candidates each."""
         rendered = [self.render(request.prompt) for request in requests]
         inputs = self.inputs(rendered, [request.audio for request in requests])
         with torch.inference_mode():

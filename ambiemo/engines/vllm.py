@@ -4,7 +4,8 @@ Every sample is a request of its own with its own spaced seed: vLLM's n > 1 give
 + index, so neighbouring draws would share random streams. A clip is hashed and handed over under
 that hash (`multi_modal_uuids`), so its N samples, its beams and the other prompts about it share
 one run of the audio encoder. The prefix cache is emptied before each group, so a group's answers do
-not depend on which groups came before it.
+not depend on which groups came before it. The next group's features are made while vLLM answers
+this one (`prepare`).
 
 Known limits: batch mates change logits by rounding, so a near tie may fall differently in another
 group; across hardware nothing is promised. VLLM_BATCH_INVARIANT=1 is left as the user sets it, and
@@ -13,7 +14,9 @@ recorded.
 
 import os
 import tempfile
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +139,7 @@ class VLLMEngine:
         # vLLM 0.32 takes its V2 runner on a GPU and V1 on a CPU, where parity with transformers was
         # measured
         self.runner = "v2" if self.llm.llm_engine.vllm_config.use_v2_model_runner else "v1"
+        self._rendering = threading.Lock()
         self.tokenizer = self.llm.get_tokenizer()
         self.processor = AutoProcessor.from_pretrained(
             location, revision=revision, trust_remote_code=spec.trust_remote_code
@@ -182,6 +186,15 @@ class VLLMEngine:
                 ]
             return [answer for request in requests for answer in self.draw([request], decoding)]
 
+    def prepare(self, request: Request) -> Request:
+        """The request with its features, made in another thread while `draw` runs. A request that
+        cannot be rendered is returned as it is: `draw` then says why.
+        """
+        try:
+            return replace(request, prepared=self._rendered(request))
+        except Exception:
+            return request
+
     def room(self) -> int | None:
         """How many sequences of the longest length (`max_model_len`) the cache holds at once; None
         where vLLM does not tell.
@@ -199,7 +212,7 @@ class VLLMEngine:
     def _draw(self, requests: Sequence[Request], decoding: Decoding) -> list[Answer]:
         from vllm import SamplingParams
 
-        starts = [self._rendered(request) for request in requests]
+        starts = [request.prepared or self._rendered(request) for request in requests]
         if self.spec.family in HEARS_MATES:
             once = SamplingParams(temperature=0.0, max_tokens=1, detokenize=False)
             for start in starts:  # one at a time: the group below finds each clip encoded
@@ -258,8 +271,20 @@ class VLLMEngine:
 
         Samples, beams and forced labels all start from it, so the clip is prepared once per draw.
         vLLM's own beam search goes the same way (`entrypoints/generate/beam_search`).
+
+        The features are always in it (`skip_mm_cache`; a cache of the renderer's own still keeps
+        those of the last clips). By default vLLM leaves out what it believes its engine to have,
+        which is right only if all that is rendered is run, in that order. One thread at a time, as
+        vLLM itself does it: its processors share caches and buffers.
         """
-        (rendered,) = self.llm._preprocess_cmpl([self._prompt(request)])
+        from vllm.renderers.inputs.preprocess import parse_model_prompt
+
+        renderer = self.llm.renderer
+        with self._rendering:
+            prompt = parse_model_prompt(self.llm.model_config, self._prompt(request))
+            (rendered,) = renderer.render_cmpl(
+                [prompt], renderer.default_cmpl_tok_params, skip_mm_cache=True
+            )
         return dict(rendered)
 
     def _is_encoded(self, start: dict[str, Any]) -> bool:

@@ -231,6 +231,13 @@ def own_id() -> str:
     return str(ray.get_runtime_context().get_actor_id())
 
 
+def started_again() -> bool:
+    """True in an actor that Ray started again after it had ended."""
+    import ray
+
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)
+
+
 def pool_size(
     entry: ModelEntry, engine: str, nodes: Sequence[Mapping[str, float]] | None = None
 ) -> int:

@@ -1,10 +1,15 @@
 """The draw stage: Ray Data streams groups of draws to actors that hold an ALM; what comes back goes
 to the answer store as it comes.
 
-A group is a fixed number of draws with one decoding, neighbours in the corpus' order, answered in
-one batch. Groups depend on the plan alone, so a resumed run and a cluster of another size draw the
-same batches. (A store that another plan has partly filled leaves smaller groups: their answers are
-as good, and the row names its group.)
+A group is some draws with one decoding, neighbours in the corpus' order, answered in one batch: a
+fixed number of them, or as many as make a fixed number of sequences. Groups depend on the plan
+alone, so a resumed run and a cluster of another size draw the same batches. (A store that another
+plan has partly filled leaves smaller groups: their answers are as good, and the row names its
+group.)
+
+An actor prepares its next group while the model answers this one: it opens the clips, and an engine
+that has a `prepare` step makes the features. What is prepared early is what would be prepared in
+turn, so no answer depends on it.
 """
 
 import json
@@ -13,9 +18,10 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -35,13 +41,17 @@ from ambiemo.pipeline.cluster import (
     own_id,
     placed,
     pool_size,
+    started_again,
 )
 from ambiemo.pipeline.restarts import Reporter, counters
 from ambiemo.pipeline.store import AnswerStore, as_line
 from ambiemo.plan.expand import without_place
-from ambiemo.plan.schema import ModelEntry
+from ambiemo.plan.schema import GroupSize, ModelEntry
 
 TASKS_IN_FLIGHT = 2
+"""Groups that an actor has at the same time: one that the model answers, and the next one, which is
+prepared.
+"""
 PAID = ON_THE_DRIVER_S_NODE
 """Engines that ask a server for money: they keep a journal next to the store."""
 NOTHING = np.zeros(0, dtype=np.float32)
@@ -52,6 +62,8 @@ decoded.
 
 
 T = TypeVar("T")
+Ready = tuple[list[Request], list[Answer]]
+"""A group that is prepared: its requests, and the answers of draws that need none."""
 Asked = tuple[Callable[[T], Draw], Sequence[T]]
 """What makes a draw of an item, and the items: clips, or what a verifier is asked."""
 
@@ -77,23 +89,49 @@ class Groups(Sequence[list[Draw]]):
         return [ask(near[place - there[0]]) for place in there]
 
 
-def groups(questions: Sequence[Asked], size: int, has: Callable[[str], bool]) -> Groups:
-    """The draws still to make, in groups of at most `size`.
+def groups(questions: Sequence[Asked], size: int | GroupSize, has: Callable[[str], bool]) -> Groups:
+    """The draws still to make, in groups of `size`: at most so many draws, or about so many
+    sequences.
 
     A question is what makes a draw of an item, and its items: clips, or candidates to judge. One
-    question has one model, prompt kind and decoding, and its draws have different keys. The first
-    items come under every question before the next ones: where the items are the same clips, an
-    engine that keeps what it encoded finds it.
+    question has one model, prompt kind and decoding, and its draws have different keys.
+
+    The items are walked through in blocks: the first block comes under every question before the
+    next one. Within a block the groups come in the order of their last items, so that the smaller
+    groups of several questions about the same clips follow each other: an engine that keeps what it
+    encoded finds it.
     """
     places: list[tuple[int, Sequence[int]]] = []
-    for start in range(0, max((len(items) for _, items in questions), default=0), size):
+    longest = max((len(items) for _, items in questions), default=0)
+    for start in range(0, longest, block(size)):
+        cuts = []
         for number, (ask, items) in enumerate(questions):
-            near = items[start : start + size]
-            there = [start + i for i, item in enumerate(near) if not has(ask(item).key)]
-            if there:
-                whole = len(there) == len(near)
-                places.append((number, range(start, start + len(near)) if whole else there))
+            near = items[start : start + block(size)]
+            sequences = ask(near[0]).decoding.count if near else 1
+            for part in parts(len(near), sequences, size):
+                there = [start + i for i in part if not has(ask(near[i]).key)]
+                if there:
+                    whole = range(start + part.start, start + part.stop)
+                    cuts.append((whole.stop, number, whole if len(whole) == len(there) else there))
+        places += [(number, there) for _, number, there in sorted(cuts, key=lambda cut: cut[:2])]
     return Groups(questions, places)
+
+
+def block(size: int | GroupSize) -> int:
+    """How many items come under every question before the next ones: a group of greedy draws."""
+    return size if isinstance(size, int) else size.sequences
+
+
+def parts(items: int, sequences: int, size: int | GroupSize) -> list[range]:
+    """How one question's items of a block are cut into groups: one group, or where the plan counts
+    sequences, equal parts (to within one item) with about so many of them.
+
+    sequences: what one draw of the question decodes at the same time.
+    """
+    if not items:
+        return []
+    number = 1 if isinstance(size, int) else min(items, -(-items * sequences // size.sequences))
+    return [range(*ends) for ends in pairwise(items * part // number for part in range(number + 1))]
 
 
 @dataclass(frozen=True)
@@ -150,7 +188,12 @@ def draw_groups(
             "reporter": reporter,
         },
         batch_size=1,
-        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
+        compute=ActorPoolStrategy(
+            size=size,
+            max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT,
+            max_concurrent_calls_per_actor=TASKS_IN_FLIGHT,
+            enable_true_multi_threading=True,  # the actor itself asks its model one group at a time
+        ),
         **placed(entry, engine),
     )
     pa.default_memory_pool().release_unused()  # packing leaves holes, and the driver has little to do from here on
@@ -205,9 +248,13 @@ def _rows(dataset: Any) -> Generator[dict[str, Any], None, None]:
 class DrawActor:
     """Holds one ALM. Decodes the audio itself: ids and paths travel, sound does not.
 
-    The ALM lives in one thread. Ray Data makes an actor in one thread and calls it in another, and
+    The ALM lives in one thread. Ray Data makes an actor in one thread and calls it in others, and
     OpenMP keeps a team of threads for each: two teams on the same cores are more threads than
     cores, and then each waits asleep where it would have waited awake.
+
+    Groups are prepared in a second thread, while the first one answers the group before. An actor
+    that Ray started again prepares its first groups in turn: the counter of ends then knows at
+    which group it ended, even if a clip ended it.
     """
 
     def __init__(
@@ -219,6 +266,9 @@ class DrawActor:
     ) -> None:
         self.spec = spec
         self.thread = ThreadPoolExecutor(max_workers=1)
+        self.ahead = ThreadPoolExecutor(max_workers=1)
+        in_turn = TASKS_IN_FLIGHT if reporter is not None and started_again() else 0
+        self.calls = count(-in_turn)
         self.engine: Engine | None = None
         self.restarts = reporter or Reporter()
         loading = f"load {own_id() if reporter is not None else ''}"
@@ -240,15 +290,32 @@ class DrawActor:
         return one_line(f"cannot be loaded: {without_place(why, self.spec)}")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        done = [
-            self.thread.submit(self._group, _unpack(payload)).result()
-            for payload in batch["payload"]
-        ]
+        """Answer groups. Ray calls it TASKS_IN_FLIGHT times at once: the groups wait here in line."""
+        done = [self._in_line(_unpack(payload)).result() for payload in batch["payload"]]
         return {name: [one[name] for one in done] for name in done[0]}
 
-    def _group(self, drawn: list[Draw]) -> dict[str, Any]:
+    def _in_line(self, drawn: list[Draw]) -> Future[dict[str, Any]]:
+        early = next(self.calls) >= 0
+        ready = self.ahead.submit(self._prepared, drawn) if early else None
+        return self.thread.submit(self._group, drawn, ready)
+
+    def _prepared(self, drawn: list[Draw]) -> Ready:
+        """The requests, and the answers of draws whose clip cannot be decoded. Changes nothing."""
+        if self.stopped:
+            return [], []
+        prepare = getattr(self.engine, "prepare", None) or (lambda request: request)
+        requests: list[Request] = []
+        answers: list[Answer] = []
+        for draw in drawn:
+            try:
+                requests.append(prepare(as_request(draw, self.spec.audio_seconds, self.deaf)))
+            except BadAudio as error:
+                answers.append(Answer(draw.key, (), draw.decoding, failure=f"{NOT_DECODED}{error}"))
+        return requests, answers
+
+    def _group(self, drawn: list[Draw], ready: Future[Ready] | None = None) -> dict[str, Any]:
         """A group's answers as a line for the store, what to count of it, and why the model stopped
-        ("" if it goes on).
+        ("" if it goes on). ready: where the group is being prepared already.
         """
         if not self.stopped:
             name = sha256("".join(draw.key for draw in drawn).encode("ascii"))
@@ -261,24 +328,18 @@ class DrawActor:
                     ]
                     return _row(as_line(name, answers), answers, "")
                 if not self.stopped:
-                    return self._answered(name, drawn)
+                    prepared = ready or self.ahead.submit(self._prepared, drawn)
+                    return self._answered(name, drawn[0].decoding, *prepared.result())
             except ModelStopped as error:
                 self.stopped = one_line(str(error).removeprefix(f"model {self.spec.id}: stopped: "))
             finally:
                 self.restarts.finished(name, is_progress=not give_up)
         return _row(b"", [], self.stopped)
 
-    def _answered(self, name: str, drawn: list[Draw]) -> dict[str, Any]:
-        decoding = drawn[0].decoding
-        ready: list[Request] = []
-        answers: list[Answer] = []
-        for draw in drawn:
-            try:
-                ready.append(as_request(draw, self.spec.audio_seconds, self.deaf))
-            except BadAudio as error:
-                answers.append(Answer(draw.key, (), decoding, failure=f"{NOT_DECODED}{error}"))
-        if ready:
-            answers += self._ask(ready, decoding)
+    def _answered(
+        self, name: str, decoding: Decoding, ready: list[Request], undecoded: list[Answer]
+    ) -> dict[str, Any]:
+        answers = undecoded + (self._ask(ready, decoding) if ready else [])
         for answer in answers:
             if not answer.failure and answer.decoding != decoding:
                 raise ModelStopped(

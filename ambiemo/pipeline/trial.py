@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,8 @@ from ambiemo.draws import Answer, Draw
 from ambiemo.engines import ENGINES, ModelStopped, Request, lost
 from ambiemo.engines.memory import free_gpu_gib, free_host_gib
 from ambiemo.models import ModelSpec
-from ambiemo.pipeline.cluster import enough, placed
-from ambiemo.pipeline.draw import NOT_DECODED, DrawActor, as_request, one_line
+from ambiemo.pipeline.cluster import enough, placed, started_again
+from ambiemo.pipeline.draw import NOT_DECODED, DrawActor, Ready, as_request, one_line
 from ambiemo.plan.schema import ModelEntry
 
 LOAD_S, ASK_S = 1800.0, 1800.0
@@ -138,14 +139,12 @@ def dying(mark: Path) -> type[DrawActor]:
     class DyingActor(DrawActor):
         asked = 0
 
-        def _group(self, drawn: list[Draw]) -> dict[str, Any]:
-            import ray
-
+        def _group(self, drawn: list[Draw], ready: Future[Ready] | None = None) -> dict[str, Any]:
             self.asked += 1
-            if self.asked == 2 and not ray.get_runtime_context().was_current_actor_reconstructed:
+            if self.asked == 2 and not started_again():
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super()._group(drawn)
+            return super()._group(drawn, ready)
 
     return DyingActor
 

@@ -14,7 +14,9 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -389,6 +391,14 @@ class Ambiguity(Part):
         return value
 
 
+class GroupSize(Part):
+    """The size of a group by what the engine decodes at the same time, whatever the decoding."""
+
+    sequences: int = Field(ge=1, le=4096)
+    """Sequences in a group. A greedy draw is one, a draw of 8 samples is 8, 5 beams are 5, a forced
+    label is one."""
+
+
 class Bootstrap(Part):
     """The level of every interval, and the resamples of the calibration errors' bootstrap over
     speakers. All other intervals are by jackknife and use no random number."""
@@ -445,8 +455,12 @@ class Plan(Part):
     """Components of the Dirichlet mixtures."""
     ambiguity: Ambiguity = Ambiguity.model_validate({})
     """How levels of ambiguity are made of the votes."""
-    group_size: int = Field(default=16, ge=1, le=4096)
-    """Draws that are made and written together. A different size means different batches."""
+    group_size: Annotated[
+        Annotated[int, Field(ge=1, le=4096), Tag("number")] | Annotated[GroupSize, Tag("mapping")],
+        Discriminator(lambda size: "mapping" if isinstance(size, dict | GroupSize) else "number"),
+    ] = 16
+    """Draws that are made and written together: a number of them, or `{sequences: 256}` for as many
+    as make about so many sequences. A different size means different batches."""
     bootstrap: Bootstrap = Bootstrap()
     """Level of the intervals, and resamples."""
     assume: Assumptions = Assumptions()

@@ -24,7 +24,7 @@ from ambiemo.models import prompt, render
 from ambiemo.models.fetching import fetch, repositories, unreadable
 from ambiemo.pipeline import probe
 from ambiemo.pipeline.cluster import pool_size, ray_started
-from ambiemo.pipeline.draw import Groups, draw_groups
+from ambiemo.pipeline.draw import Groups, block, draw_groups, parts
 from ambiemo.pipeline.run import carried_out, writable
 from ambiemo.pipeline.store import AnswerFile, AnswerStore, as_line
 from ambiemo.pipeline.trial import Asker, dying, in_this_process
@@ -336,7 +336,8 @@ def speed(journey: Journey, model: str, asker: Asker) -> Finding:
         return Finding("skipped", "the plan asks it nothing but verdicts")
     most = max(questions, key=lambda one: (one.decoding.kind == "sample", one.decoding.count))
     heard = journey.expanded.corpora.get(most.corpus) or journey.few.corpora[most.corpus]
-    size = journey.plan.group_size
+    count = most.decoding.count
+    size = len(parts(block(journey.plan.group_size), count, journey.plan.group_size)[0])
     clips = list(sharing.distinct(heard.utterances)[: 2 * size])
     ask = sharing.asking(replace(journey.few, corpora={most.corpus: heard}), most)
     tokens = draws = 0

@@ -5,6 +5,8 @@ Random weights are the hard case for parity: no answer is likely, so every near 
 """
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import checkpoints
@@ -197,12 +199,61 @@ def test_an_output_too_few_ends_the_actor(engine, monkeypatch):
     "decoding", [GREEDY, SAMPLES, BEAMS, Decoding("forced", 2, max_tokens=0)], ids=str
 )
 def test_a_clip_is_prepared_once_per_draw_whatever_the_decoding(engine, monkeypatch, decoding):
-    prepared, whole = [], engine.llm._preprocess_cmpl
+    rendered, whole = [], engine.llm.renderer.render_cmpl
     monkeypatch.setattr(
-        engine.llm, "_preprocess_cmpl", lambda *a, **k: prepared.extend(a[0]) or whole(*a, **k)
+        engine.llm.renderer, "render_cmpl", lambda *a, **k: rendered.extend(a[0]) or whole(*a, **k)
     )
     engine.draw([replace(one, labels=("anger", "sad")) for one in requests(3)], decoding)
-    assert len(prepared) == 3
+    assert len(rendered) == 3
+
+
+@pytest.mark.parametrize(
+    "decoding", [GREEDY, SAMPLES, BEAMS, Decoding("forced", 2, max_tokens=0)], ids=str
+)
+def test_requests_prepared_before_are_rendered_no_more_and_answered_to_the_same_bytes(
+    engine, monkeypatch, decoding
+):
+    asked = [replace(one, labels=("anger", "sad")) for one in requests(3)]
+    expected = engine.draw(asked, decoding)
+    ready = [engine.prepare(one) for one in asked]
+    engine.draw(requests(4), GREEDY)  # the group before it
+    monkeypatch.setattr(engine.llm.renderer, "render_cmpl", None)
+    assert engine.draw(ready, decoding) == expected
+
+
+def test_a_request_is_prepared_in_another_thread_while_the_engine_answers(engine, monkeypatch):
+    """Both at once give what each gives alone."""
+    first, second = requests(4), [replace(one, prompt="Who is it?") for one in requests(4)]
+    expected = [engine.draw(group, SAMPLES) for group in (first, second)]
+    whole, reached, go_on = engine.llm.llm_engine.step, threading.Event(), threading.Event()
+
+    def waiting():
+        reached.set()
+        assert go_on.wait(60)
+        return whole()
+
+    monkeypatch.setattr(engine.llm.llm_engine, "step", waiting)
+    with ThreadPoolExecutor(1) as thread:
+        answers = thread.submit(engine.draw, first, SAMPLES)
+        assert reached.wait(60)
+        ready = [engine.prepare(one) for one in second]
+        go_on.set()
+        assert answers.result(60) == expected[0]
+    assert all(one.prepared for one in ready)
+    assert engine.draw(ready, SAMPLES) == expected[1]
+
+
+def test_a_prepared_request_that_is_never_asked_takes_no_clip_from_the_next_question(engine):
+    """vLLM's own cache believes that what was rendered was run."""
+    asked = [replace(one, audio=one.audio / 5) for one in requests(2)]
+    engine.prepare(asked[0])
+    assert [answer.failure for answer in engine.draw(asked, GREEDY)] == ["", ""]
+
+
+def test_what_cannot_be_prepared_is_refused_when_it_is_asked(engine):
+    long = replace(requests(1)[0], prompt="word " * 5000)
+    assert engine.prepare(long).prepared is None or engine.draw([long], GREEDY)[0].failure
+    assert "refuses the request" in engine.draw([engine.prepare(long)], GREEDY)[0].failure
 
 
 def test_the_tiny_alm_answers_alike_in_both_engines(tmp_path):
