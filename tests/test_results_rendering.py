@@ -4,6 +4,7 @@ their own, levels stand under their warning, and nothing is lost."""
 import gzip
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import bundle_real
 import pytest
@@ -11,11 +12,14 @@ import pytest
 from ambiemo.plan.dry_run import show
 from ambiemo.plan.expand import expand
 from ambiemo.plan.schema import check
+from ambiemo.results.overview import overview
 from ambiemo.results.rendering import (
     LEVEL_TITLE,
     LEVEL_WARNING,
+    MORE,
     NO_OTHER,
     by_level,
+    from_csv,
     grouped,
     heading,
     scaling,
@@ -23,9 +27,10 @@ from ambiemo.results.rendering import (
 )
 from ambiemo.results.study import study_of
 from ambiemo.strategies.baselines import ONE_SPEAKER
-from ambiemo.terminal import lines_of, table
+from ambiemo.terminal import Table, lines_of, table
 
 METRICS = ("js_divergence_bits", "bhattacharyya", "r2_pearson", "accuracy", "macro_f1", "ece_10")
+REFERENCE = Path(__file__).parent.parent / "artifacts/reference/quick/data"
 LONGEST = "label_logprobs · shuffled audio"
 
 
@@ -213,3 +218,16 @@ def test_the_dry_run_s_grid_has_one_row_for_them(capsys: pytest.CaptureFixture[s
     assert "majority_vote, N = 2, 8" in shown
     assert "fewer" not in shown
     assert shown.count("✓") == 3  # greedy, majority_vote, and the legend
+
+
+def test_a_narrow_terminal_keeps_every_number_of_candidates() -> None:
+    tables = {
+        f"tables/{name}.csv": (REFERENCE / f"tables/{name}.csv").read_bytes()
+        for name in ("results", "cells")
+    }
+    (whole,) = (one for one in overview(tables) if isinstance(one, Table) and one.title == MORE)
+    wanted = scaling(*(from_csv(data) for data in tables.values()))
+    numbers = [cell for line in wanted[1:] for cell in line[2:] if cell]
+    assert len(numbers) > 10
+    printed = [line for line in lines_of([whole], 60) if "[" in line]
+    assert [line[line.index("0.") :].strip() for line in printed] == numbers

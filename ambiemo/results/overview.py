@@ -4,7 +4,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +57,7 @@ def _parts(files: Mapping[str, bytes]) -> Iterator[Part]:
         yield Table(f"{model} on {corpus}", heads, tuple(map(tuple, lines)), see)
         yield from unscored(results, corpus, model)
     if more := scaling(results, cells):
-        yield _scaling(table(MORE, more, words=2, see=see))
+        yield _scaling(more, see)
     yield replace(table(LEVEL_TITLE, by_level(results), words=2, see=see), caveat=LEVEL_WARNING)
     if heard:
         yield _heard(heard_table(heard))
@@ -74,17 +74,18 @@ def _parts(files: Mapping[str, bytes]) -> Iterator[Part]:
             yield f"{name}: {verdict}: {says}"
 
 
-def _scaling(whole: Table) -> Table:
-    """The most candidates stay longest, then the fewest: what lies between is left out first."""
-    last = len(whole.columns) - 1
-    ranks = {last: 0, 2: 1}
-    return replace(
-        whole,
-        columns=tuple(
-            Column(one.head, one.kind, ranks.get(place, place) if place > 1 else one.rank)
-            for place, one in enumerate(whole.columns)
-        ),
-    )
+def _scaling(lines: Sequence[Sequence[str]], see: str) -> Table:
+    """One row for each strategy and number of candidates: as columns, the numbers would not fit a
+    narrow terminal, and strategies would lose all of theirs.
+    """
+    heads, *strategies = lines
+    rows = [
+        (model, strategy, head.removeprefix("N = "), cell)
+        for model, strategy, *cells in strategies
+        for head, cell in zip(heads[2:], cells, strict=True)
+        if cell
+    ]
+    return table(MORE, [("model", "strategy", "N", "JS bits"), *rows], words=2, see=see)
 
 
 def _gain_column(column: Column) -> Column:
