@@ -22,7 +22,7 @@ import bundle_real as real
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_bundle_shipped_verify import (
     describe_again,
@@ -421,7 +421,6 @@ distributions = shares.filter(any).map(lambda row: [one / sum(row) for one in ro
 votes = st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(any)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 6), votes, distributions), min_size=2, max_size=12))
 def test_it_tempers_as_the_package_does(drawn: list) -> None:
     people = [f"speaker {one}" for one, _, _ in drawn]
@@ -436,7 +435,6 @@ def test_it_tempers_as_the_package_does(drawn: list) -> None:
     assert np.allclose(shipped.tempered(told, names), expected, rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     votes,
     st.lists(

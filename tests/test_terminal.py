@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pseudo_terminal import COLOUR, piped, printed
 from rich.cells import cell_len
@@ -158,7 +158,6 @@ ROW = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text("abc_ -", min_size=1, max_size=30), ROW), min_size=1, max_size=5),
     st.integers(40, 200),
@@ -187,7 +186,6 @@ def test_the_least_important_column_goes_first_and_one_that_never_changes_before
 RANKS = (("first", 0), ("last", 2), ("n", 1))
 
 
-@settings(deadline=None)
 @given(st.lists(ROW, min_size=2, max_size=5))
 def test_the_width_that_the_note_names_shows_everything_and_one_less_does_not(
     rows: list[list[str]],
