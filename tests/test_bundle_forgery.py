@@ -143,12 +143,19 @@ def test_a_forgery_with_all_checksums_made_again_is_found(
 
 CELLS, UTTERANCES = "config/cells.jsonl", "inputs/utterances.jsonl"
 COUNT = 6
+STRATEGIES = ["greedy", "bon", "alm_v", "majority_vote", "self_consistency", "linear_pool"]
+CONTROLS = [
+    {"name": "shuffled_audio", "strategies": ["greedy"]},
+    {"name": "silence", "strategies": ["greedy"]},
+]
 
 
 @cache
 def stated() -> Files:
-    """A bundle whose plan and loader say how many utterances there are."""
-    files = real.whole(count=COUNT)
+    """A bundle whose plan and loader say how many utterances there are. A strategy for each kind of
+    question is enough: each forgery is verified twice.
+    """
+    files = real.whole_of(real.plan(strategies=STRATEGIES, controls=CONTROLS), COUNT)
     return {
         **files,
         "config/plan.yaml": files["config/plan.yaml"].replace(
