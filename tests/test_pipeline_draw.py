@@ -20,7 +20,7 @@ from ambiemo.engines.null import NullEngine
 from ambiemo.errors import BadInput
 from ambiemo.models import MODELS, ModelSpec
 from ambiemo.pipeline import draw as draw_stage
-from ambiemo.pipeline.cluster import enough, pool_size, ray_started
+from ambiemo.pipeline.cluster import enough, pool_size
 from ambiemo.pipeline.draw import DrawActor, _pack, _unpack, groups, load_audio
 from ambiemo.plan.schema import ModelEntry
 
@@ -231,21 +231,3 @@ def test_an_alm_is_loaded_and_asked_in_one_thread_whichever_threads_ray_uses(
             assert caller.submit(actor, batch).result()["failed"] == [0]
     assert len(seen) == 3
     assert len(set(seen)) == 1
-
-
-def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ray = pytest.importorskip("ray", reason="the ray extra is not installed")
-    pytest.importorskip("torch", reason="the transformers extra is not installed")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-
-    class Asked(DrawActor):
-        def threads(self) -> int:
-            import torch
-
-            return self.thread.submit(torch.get_num_threads).result()
-
-    with ray_started(None):
-        actor = ray.remote(num_cpus=1)(Asked).remote(MODELS["tiny"], "transformers", {})
-        assert ray.get(actor.threads.remote()) == 1  # torch by itself takes every core
