@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ambiemo.bundle.shipped import verify as shipped
 from ambiemo.bundle.verify import verify
 from ambiemo.cli import main
 from ambiemo.jsonlines import document
+from ambiemo.models import parsing
 from ambiemo.models.parsing import parse_candidate
 from ambiemo.results.study import Study
 from ambiemo.results.units import Gathered
@@ -29,6 +30,14 @@ SAMPLES, PREDICTIONS = (
 )
 ANSWERS = "answers/"
 Files = dict[str, bytes]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def texts_are_read_once() -> Iterator[None]:
+    """Most answers are the same in every forgery, and reading is a function of a text alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parsing, "_any_form", cache(parsing._any_form))
+        yield
 
 
 def rows_of(files: Files, path: str) -> list[dict]:

@@ -24,6 +24,7 @@ from test_bundle_forgery import (
     remade,
     rows_of,
     text_change,
+    texts_are_read_once,  # noqa: F401
     with_rows,
 )
 
