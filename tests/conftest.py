@@ -23,19 +23,31 @@ STARTS_RAY_WHERE_SLOW = (
     *("test_leaks", "test_makefile", "test_models_own", "test_pipeline", "test_smoke"),
 )
 
+TOGETHER = {
+    **dict.fromkeys(("test_report", "test_report_browser"), "page"),
+    **dict.fromkeys(
+        (
+            *("test_engine_encoder", "test_engine_transformers", "test_engine_ultravox"),
+            *("test_models_families", "test_smoke", "test_tiny_checkpoint"),
+        ),
+        "alm",
+    ),
+}
+"""Files for one process: they share a page, or import transformers, which takes longer than most
+files of tests."""
+
 LONGEST_FIRST = (
-    *("test_report_browser", "test_bundle_shipped_conclusions", "test_engine_transformers"),
-    *("test_report", "test_tiny_checkpoint", "test_bundle_forgery_matrix"),
-    *("test_bundle_shipped_verify", "test_models_families"),
+    *("alm", "page", "test_bundle_shipped_conclusions", "test_bundle_forgery_matrix"),
+    *("test_bundle_shipped_verify", "test_bundle_forgery"),
 )
 """After those that start Ray: a long file at the end would leave the other process idle."""
 
 
 def scope(nodeid: str, with_slow: bool) -> str:
-    """What one process runs alone: a file, or all files that start Ray."""
+    """What one process runs alone: a file, or all files that start Ray, or that share much."""
     name = Path(nodeid.partition("::")[0]).stem
     starts_ray = STARTS_RAY + STARTS_RAY_WHERE_SLOW * with_slow
-    return "ray" if name.startswith(starts_ray) else name
+    return "ray" if name.startswith(starts_ray) else TOGETHER.get(name, name)
 
 
 def with_slow(config: pytest.Config) -> bool:
