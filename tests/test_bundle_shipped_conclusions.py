@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -22,7 +23,7 @@ import bundle_real as real
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_bundle_shipped_verify import (
     describe_again,
@@ -254,12 +255,17 @@ WORLDS: dict[str, tuple[World, Callable[[random.Random], tuple[int, ...]], int, 
 }
 
 
+@pytest.fixture(scope="module")
+def awkward(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The bundle of a world, written once; nobody changes it."""
+    return cache(lambda world: written(tmp_path_factory.mktemp("world") / "b", *WORLDS[world]))
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_both_verifiers_agree_in_an_awkward_world(
-    world: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    world: str, awkward: Callable[[str], Path], capsys: pytest.CaptureFixture
 ) -> None:
-    data = written(tmp_path / "bundle", *WORLDS[world])
-    code, printed = run(data, capsys)
+    code, printed = run(awkward(world), capsys)
     assert code == 0, printed
 
 
@@ -287,8 +293,10 @@ def test_both_verifiers_agree_on_a_plan_of_another_shape(
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_what_cannot_be_known_there_has_a_reason(world: str, tmp_path: Path) -> None:
-    data = written(tmp_path / "bundle", *WORLDS[world])
+def test_what_cannot_be_known_there_has_a_reason(
+    world: str, awkward: Callable[[str], Path]
+) -> None:
+    data = awkward(world)
     for table in ("ambiguity", "claims", "curves", "floors", "gains", "paired", "verifier"):
         path = data / "tables" / f"{table}.csv"
         for row in rows(data, f"tables/{table}.csv") if path.exists() else ():
@@ -335,28 +343,37 @@ FORGERIES = [
 ]
 
 
-@pytest.mark.parametrize(("path", "which", "forged"), FORGERIES, ids=range(len(FORGERIES)))
-def test_a_forged_conclusion_is_found_by_it_alone(
-    hearing: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
-    path: str,
-    which: Callable[[list[dict]], dict],
-    forged: dict[str, str],
+def rounds() -> dict[str, list[tuple[Callable[[list[dict]], dict], str, str]]]:
+    """The forgeries in as few bundles as can have them: one table each, no cell twice in one."""
+    made: dict[str, list[tuple[Callable[[list[dict]], dict], str, str]]] = {}
+    for path, which, forged in FORGERIES:
+        ((column, value),) = forged.items()
+        number = 1
+        while any(one[1] == column for one in made.get(f"{path} {number}", ())):
+            number += 1
+        made.setdefault(f"{path} {number}", []).append((which, column, value))
+    return made
+
+
+@pytest.mark.parametrize("name", rounds())
+def test_every_forged_conclusion_is_found_by_it_alone(
+    hearing: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
 ) -> None:
     data = Path(shutil.copytree(hearing, tmp_path / "data"))
+    path, expected = name.split()[0], []
 
     def change(told: list[dict]) -> None:
-        row = which(told)
-        assert all(row[key] != value for key, value in forged.items())
-        row.update(forged)
+        chosen = [(which(told), column, value) for which, column, value in rounds()[name]]
+        for row, column, value in chosen:
+            assert row[column] != value
+            row[column] = value
+            expected.append(f"{path}, line {told.index(row) + 2}, column {column}: found ")
 
     rewrite_csv(data / path, change)
     describe_again(data)
     code, printed = run(data, capsys)
     assert code == 1, printed
-    assert f"{path}, line " in printed
-    assert f"column {next(iter(forged))}: found " in printed
+    assert [one for one in expected if one not in printed] == [], printed
 
 
 @pytest.mark.parametrize("path", [AMBIGUITY, CURVES, CLAIMS])
@@ -421,7 +438,6 @@ distributions = shares.filter(any).map(lambda row: [one / sum(row) for one in ro
 votes = st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(any)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 6), votes, distributions), min_size=2, max_size=12))
 def test_it_tempers_as_the_package_does(drawn: list) -> None:
     people = [f"speaker {one}" for one, _, _ in drawn]
@@ -436,7 +452,6 @@ def test_it_tempers_as_the_package_does(drawn: list) -> None:
     assert np.allclose(shipped.tempered(told, names), expected, rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     votes,
     st.lists(

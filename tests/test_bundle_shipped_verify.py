@@ -817,9 +817,7 @@ def test_control_characters_are_shown_and_not_obeyed(
     assert not [c for c in printed if not c.isprintable() and c != "\n"]
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(max_size=200),
     where=st.integers(0, 2**31),
@@ -948,7 +946,6 @@ numbers = st.tuples(st.floats(0.1, 50), st.floats(0.1, 100), st.floats(0.001, 1)
 
 @pytest.mark.parametrize("scorer", ["none", *SCORERS])
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
-@settings(max_examples=40, deadline=None)
 @given(told=candidates, chosen=numbers)
 def test_every_scorer_and_aggregator_predicts_what_the_package_does(
     scorer: str, aggregator: str, told: list, chosen: tuple
@@ -1047,7 +1044,6 @@ def test_its_ambiguity_levels_are_the_package_s(
         st.sampled_from([0.0, 0.5, -0.5, 1.0, -1 / 3, 0.127, -0.8, 0.33]), min_size=2, max_size=40
     )
 )
-@settings(max_examples=60, deadline=None)
 def test_its_sign_flips_are_the_package_s(sums: list[float]) -> None:
     assert shipped.sign_flip(sums) == pytest.approx(signflip.sign_flip(sums), abs=1e-12)
 
@@ -1065,7 +1061,6 @@ def test_its_sign_flips_of_many_speakers_are_the_package_s(speakers: int) -> Non
         st.lists(st.integers(0, 3), min_size=3, max_size=3).filter(any), min_size=1, max_size=4
     )
 )
-@settings(max_examples=30, deadline=None)
 def test_its_splits_are_all_of_them(votes: list[list[int]]) -> None:
     corpus = SimpleNamespace(
         name="x", labels="abc", truths=[shipped.Truth(one, 1) for one in votes]
@@ -1087,7 +1082,6 @@ raters = st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(lambda votes
 
 
 @given(raters, shares)
-@settings(deadline=None)
 def test_what_it_knows_of_raters_is_what_the_package_knows(
     votes: list[int], drawn: list[float]
 ) -> None:
@@ -1114,7 +1108,6 @@ def test_what_it_knows_of_raters_is_what_the_package_knows(
 
 
 @given(st.floats(0.01, 80), st.floats(0.5, 300))
-@settings(deadline=None)
 def test_its_student_is_scipy_s(t: float, freedom: float) -> None:
     assert shipped.student(t, freedom) == pytest.approx(2 * student_t.sf(t, freedom), rel=1e-9)
     assert shipped.student_edge(0.05, freedom) == pytest.approx(
@@ -1133,7 +1126,7 @@ texts = st.text(
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]*", fullmatch=True)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(
     title=texts.filter(lambda text: text.isprintable() and text == " ".join(text.split())),
     name=names,

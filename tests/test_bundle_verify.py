@@ -200,7 +200,7 @@ def test_percent_codes_are_read_as_bagit_writes_them() -> None:
     assert listing.faults == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300), name=st.sampled_from(sorted(sample.FILE_CLASSES.values())))
 def test_no_bytes_in_any_file_make_verify_fall_over(bundle: Path, data: bytes, name: str) -> None:
     before = (bundle / name).read_bytes()

@@ -11,7 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,10 +28,14 @@ from ambiemo.bundle.folder import payload
 from ambiemo.bundle.page_check import check_page
 from ambiemo.bundle.recomputing import recompute, tables_again
 from ambiemo.bundle.verify import examine, verify
+from ambiemo.draws import Decoding, Draw
 from ambiemo.errors import BadInput, Broken
-from ambiemo.models import model
+from ambiemo.models import MODELS, model
 from ambiemo.pipeline.cluster import ray_started
+from ambiemo.pipeline.draw import DrawActor, draw_groups, groups
 from ambiemo.pipeline.run import run
+from ambiemo.pipeline.store import AnswerStore
+from ambiemo.plan.schema import ModelEntry
 from ambiemo.strategies import STRATEGIES as ROWS
 from ambiemo.strategies.baselines import BASELINES
 
@@ -52,6 +59,7 @@ def ray_once():
         patch.setenv(
             "OPENAI_API_KEY", "nobody's key"
         )  # actors have the environment that Ray was started with
+        patch.delenv("OMP_NUM_THREADS", raising=False)  # Ray would leave it as it is
         with ray_started(None):
             yield
 
@@ -164,10 +172,9 @@ def test_a_disk_that_refuses_the_tables_is_one_line_and_loses_no_answer(
     assert derived(again) == derived(bundle)
 
 
-@pytest.fixture
-def mixed_corpus(tmp_path: Path) -> Path:
+def mixed_corpus(folder: Path) -> Path:
     """A CREMA-D folder of nine clips, some of which nobody can hear."""
-    root = tmp_path / "crema_d"
+    root = folder / "crema_d"
     (root / "AudioWAV").mkdir(parents=True)
     (root / "processedResults").mkdir()
     tone = 0.2 * np.sin(np.arange(16_000) * 0.1)
@@ -198,11 +205,18 @@ def mixed_corpus(tmp_path: Path) -> Path:
     return root
 
 
-def test_bad_clips_are_counted_rows_and_the_rest_is_run(
-    mixed_corpus: Path, tmp_path: Path, ray_once
-) -> None:
-    plan = write_plan(tmp_path, corpora=[{"id": "crema-d", "root": str(mixed_corpus)}], controls=[])
-    bundle = run(plan, out=tmp_path / "out")
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, ray_once) -> Path:
+    """A run of the nine clips, next to its plan. Another corpus of the plan is not there."""
+    folder = tmp_path_factory.mktemp("mixed")
+    there = {"id": "crema-d", "root": str(mixed_corpus(folder))}
+    absent = {"id": "emodb", "root": str(folder / "absent")}
+    plan = write_plan(folder, corpora=[there, absent], controls=[])
+    return run(plan, out=folder / "out", allow_missing=True)
+
+
+def test_bad_clips_are_counted_rows_and_the_rest_is_run(mixed: Path) -> None:
+    bundle = mixed
     greedy = next(
         row
         for row in table(bundle, "results.csv")
@@ -225,18 +239,19 @@ def test_bad_clips_are_counted_rows_and_the_rest_is_run(
     )
     assert (draws["draws"], draws["failed"], draws["clips_truncated"]) == ("9", "3", "1")
     assert verify(bundle) == []
-    again = run(plan, out=tmp_path / "out")
+    again = run(mixed.parent / "plan.yaml", out=mixed, allow_missing=True)
     assert account(again)["calls"] == 0, (
         "a clip that nobody can hear costs no model call, however often"
     )
 
 
 def test_a_model_that_never_answers_has_rows_without_numbers_and_the_bundle_holds(
-    mixed_corpus: Path, tmp_path: Path, ray_once
+    tmp_path: Path, ray_once
 ) -> None:
-    for clip in mixed_corpus.glob("AudioWAV/*.wav"):
+    root = mixed_corpus(tmp_path)
+    for clip in root.glob("AudioWAV/*.wav"):
         clip.write_bytes(b"no sound")
-    corpora = [{"id": "crema-d", "root": str(mixed_corpus)}]
+    corpora = [{"id": "crema-d", "root": str(root)}]
     bundle = run(
         write_plan(tmp_path, corpora=corpora, strategies=["greedy", "alm_v", "w_bon"]),
         out=tmp_path / "deaf",
@@ -289,19 +304,18 @@ def test_a_place_that_cannot_be_written_is_found_out_before_the_first_draw(tmp_p
 
 
 def test_what_is_missing_stops_the_run_unless_it_may_be_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture, ray_once
+    tmp_path: Path, mixed: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    both = [{"id": "tiny", "limit": 4}, {"id": "crema-d", "root": str(tmp_path / "absent")}]
-    plan = write_plan(tmp_path, corpora=both, strategies=["greedy"], controls=[])
     with pytest.raises(BadInput, match="missing"):
-        run(plan, out=tmp_path / "out")
-    assert "corpus crema-d" in capsys.readouterr().out
-    bundle = run(plan, out=tmp_path / "out", allow_missing=True)
-    left_out = [row for row in table(bundle, "cells.csv") if row["skipped"]]
-    assert [(row["corpus"], row["skipped"]) for row in left_out] == [
-        ("crema-d", "corpus crema-d missing here")
-    ]
-    assert json.loads((bundle / "data/config/run.json").read_text("utf-8"))["partial"] is True
+        run(mixed.parent / "plan.yaml", out=tmp_path / "out")
+    assert "corpus emodb" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    left_out = [row for row in table(mixed, "cells.csv") if row["skipped"]]
+    assert {(row["corpus"], row["skipped"]) for row in left_out} == {
+        ("emodb", "corpus emodb missing here")
+    }
+    assert len(left_out) == len(STRATEGIES)
+    assert json.loads((mixed / "data/config/run.json").read_text("utf-8"))["partial"] is True
 
 
 @pytest.mark.slow
@@ -348,26 +362,86 @@ def test_a_run_killed_half_way_ends_with_the_same_tables(bundle: Path, tmp_path:
     shutil.rmtree(tmp_path / "small")
 
 
-def test_the_tiny_alm_runs_the_same_job(tmp_path: Path, ray_once) -> None:
+@pytest.mark.parametrize(
+    ("strategies", "decodings"),
+    [
+        (["greedy", "majority_vote"], {"greedy", "sample(8)"}),
+        pytest.param(
+            STRATEGIES,
+            {"greedy", "beam(3)", "beam(5)", "sample(8)", "forced(6)"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["two strategies", "every strategy"],
+)
+def test_the_tiny_alm_runs_the_same_job(
+    strategies: list[str], decodings: set[str], tmp_path: Path, ray_once
+) -> None:
     pytest.importorskip("torch", reason="the transformers extra is not installed")
     plan = write_plan(
         tmp_path,
         models=["tiny"],
-        corpora=[{"id": "tiny", "limit": 4}],
+        corpora=[{"id": "tiny", "limit": 2}],
+        strategies=strategies,
         max_tokens={"direct": 96, "cot": 160, "verifier": 16},
     )
     bundle = run(plan, out=tmp_path / "out")
-    assert account(bundle)["calls"] == 4 * 11
+    assert account(bundle)["calls"] == 2 * (11 if strategies is STRATEGIES else 3)
     assert verify(bundle) == []
     drawn = table(bundle, "draws.csv")
-    assert {row["decoding"] for row in drawn} == {
-        "greedy",
-        "beam(3)",
-        "beam(5)",
-        "sample(8)",
-        "forced(6)",
-    }
+    assert {row["decoding"] for row in drawn} == decodings
     assert all(row["failed"] == "0" for row in drawn)
+
+
+def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(ray_once) -> None:
+    pytest.importorskip("torch", reason="the transformers extra is not installed")
+    import ray
+
+    class Asked(DrawActor):
+        def threads(self) -> int:
+            import torch
+
+            return self.thread.submit(torch.get_num_threads).result()
+
+    # every engine is asked in that thread, and transformers' asks for no other number
+    actor = ray.remote(num_cpus=1)(Asked).remote(MODELS["tiny"], "null", {})
+    assert ray.get(actor.threads.remote()) == 1  # torch by itself takes every core
+
+
+def test_ray_hands_an_actor_its_next_group_while_the_model_answers(
+    tmp_path: Path, ray_once
+) -> None:
+    log = tmp_path / "log"
+    log.touch()
+
+    class Logging(DrawActor):
+        def note(self, what: str) -> None:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(f"{what}\n")
+
+        def _prepared(self, drawn: list[Draw]) -> Any:
+            self.note(f"prepare {drawn[0].audio_sha256}")
+            return super()._prepared(drawn)
+
+        def _ask(self, requests: Any, decoding: Decoding) -> Any:
+            self.note(f"ask {requests[0].audio_sha256}")
+            answers = super()._ask(requests, decoding)
+            self.note(f"answered {requests[0].audio_sha256}")
+            return answers
+
+    entry = ModelEntry(id="tiny", engine="null", options={"delay_s": 0.5, "deaf": True})
+    one = Draw("tiny", "r", "null", "c", "u", "a", "x", "direct", "Listen.", Decoding("greedy"), 1)
+    draws = [replace(one, audio_sha256=str(number)) for number in range(4)]
+    work = groups([(lambda draw: draw, draws)], 1, lambda key: False)
+    with AnswerStore(tmp_path / "store") as store:
+        done = list(draw_groups(MODELS["tiny"], "null", entry, work, store, Logging))
+    assert [one.failed for one in done] == [0] * 4
+    pairs = [tuple(line.split()) for line in log.read_text("utf-8").splitlines()]
+    asked_for = [number for what, number in pairs if what == "ask"]
+    assert sorted(asked_for) == ["0", "1", "2", "3"]
+    at = {pair: place for place, pair in enumerate(pairs)}
+    for now, after in pairwise(asked_for):
+        assert at["prepare", after] < at["answered", now] < at["ask", after]
 
 
 @pytest.mark.slow

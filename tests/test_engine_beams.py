@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambiemo.engines.beams import Beam, BeamSearch
@@ -46,7 +46,6 @@ def every_sequence(table, vocabulary, longest):
     return sorted(found, key=lambda beam: (-beam.total, beam.tokens))
 
 
-@settings(max_examples=30)
 @given(tables(3, 3))
 def test_with_room_for_every_sequence_the_search_is_exhaustive(table):
     best = every_sequence(table, 3, 3)
@@ -56,7 +55,6 @@ def test_with_room_for_every_sequence_the_search_is_exhaustive(table):
     assert [beam.total for beam in search.complete] == pytest.approx([beam.total for beam in best])
 
 
-@settings(max_examples=30)
 @given(tables(3, 3), st.integers(1, 4))
 def test_beams_come_best_first_and_no_two_are_alike(table, count):
     search = BeamSearch(count, [END], 3)

@@ -9,7 +9,6 @@ from ambiemo import models  # noqa: E402
 from ambiemo.draws import Decoding  # noqa: E402
 from ambiemo.engines import Request, encoder  # noqa: E402
 from ambiemo.engines.encoder import FeaturesOnce, Kept  # noqa: E402
-from ambiemo.engines.transformers import TransformersEngine  # noqa: E402
 
 GREEDY = Decoding("greedy", max_tokens=8)
 
@@ -28,7 +27,7 @@ def likelihoods(answers) -> list[float]:
     return [candidate.log_likelihood for answer in answers for candidate in answer.candidates]
 
 
-def hidden(engine: TransformersEngine, numbers: tuple[int, ...], row: int) -> torch.Tensor:
+def hidden(engine, numbers: tuple[int, ...], row: int) -> torch.Tensor:
     inputs = engine.inputs([engine.render("Listen.")] * len(numbers), [clip(n) for n in numbers])
     tower = next(
         part for name, part in engine.model.named_modules() if name.endswith("audio_tower")
@@ -41,9 +40,16 @@ def hidden(engine: TransformersEngine, numbers: tuple[int, ...], row: int) -> to
     return heard[0][row]
 
 
-@pytest.fixture
-def engine() -> TransformersEngine:
+def loaded():
+    # imported when it is needed: it takes longer than all tests of this file
+    from ambiemo.engines.transformers import TransformersEngine
+
     return TransformersEngine(models.model("tiny"))
+
+
+@pytest.fixture
+def engine():
+    return loaded()
 
 
 def test_two_questions_about_three_clips_run_the_encoder_three_times(engine) -> None:
@@ -58,12 +64,12 @@ def test_what_was_heard_before_changes_no_bit_of_an_answer(engine) -> None:
     fresh = engine.draw(requests(1, 2), GREEDY)
     engine.draw(requests(5, 6), GREEDY)
     assert engine.draw(requests(1, 2), GREEDY) == fresh
-    assert TransformersEngine(models.model("tiny")).draw(requests(1, 2), GREEDY) == fresh
+    assert loaded().draw(requests(1, 2), GREEDY) == fresh
 
 
 def test_batch_mates_change_no_bit_of_what_is_heard(engine) -> None:
     among_others = hidden(engine, (4, 5, 6), 1)
-    other = TransformersEngine(models.model("tiny"))
+    other = loaded()
     assert torch.equal(hidden(other, (5,), 0), among_others)
 
 

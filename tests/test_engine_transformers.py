@@ -49,6 +49,18 @@ def texts(answer: Answer) -> list[str]:
     return [candidate.text for candidate in answer.candidates]
 
 
+def test_no_thread_is_asked_for_where_the_plan_says_none(monkeypatch) -> None:
+    """Ray says how many cores an actor has, and torch obeys (test_end_to_end)."""
+    from ambiemo.engines.transformers import TransformersEngine
+
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    TransformersEngine(models.model("tiny"))
+    assert asked == []
+    TransformersEngine(models.model("tiny"), threads=3)
+    assert asked == [3]
+
+
 def test_two_clips_give_two_features(engine, clips) -> None:
     rendered = engine.render("Listen.")
     one, other = (engine.inputs([rendered], [clip])["input_features"] for clip in clips[:2])

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambiemo import jsonlines
@@ -189,7 +189,6 @@ VALUES = st.recursive(
 ROWS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), max_size=4)
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_rows_that_were_written_are_read_back(told: list[dict]) -> None:
     found = read(lines(told))
@@ -199,7 +198,6 @@ def test_rows_that_were_written_are_read_back(told: list[dict]) -> None:
         assert list(rows(file, "a.gz")) == told  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(ROWS.filter(bool), st.data())
 def test_no_other_bytes_give_the_same_rows(told: list[dict], data: st.DataObject) -> None:
     written = bytearray(lines(told))
@@ -212,7 +210,6 @@ def test_no_other_bytes_give_the_same_rows(told: list[dict], data: st.DataObject
     assert repr(found) != repr(told)
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_a_document_is_read_back_and_its_keys_are_sorted(value: object) -> None:
     written = document(value)

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -18,7 +18,6 @@ VOTES = hnp.arrays(
 RULES = list(of.AMBIGUITY_RULES)
 
 
-@settings(max_examples=50, deadline=None)
 @given(VOTES)
 def test_truth_is_the_share_of_votes_and_unknown_without_any(votes: np.ndarray) -> None:
     truth = of.truth(votes)
@@ -28,7 +27,6 @@ def test_truth_is_the_share_of_votes_and_unknown_without_any(votes: np.ndarray) 
     assert np.isnan(truth[~has]).all()
 
 
-@settings(max_examples=50, deadline=None)
 @given(VOTES)
 def test_entropy_agrees_with_scipy(votes: np.ndarray) -> None:
     has = votes.sum(axis=1) > 0
@@ -37,7 +35,6 @@ def test_entropy_agrees_with_scipy(votes: np.ndarray) -> None:
     assert np.isnan(of.entropy_bits(of.truth(votes))[~has]).all()
 
 
-@settings(max_examples=50, deadline=None)
 @given(VOTES, st.randoms())
 def test_the_order_of_labels_changes_no_bit(votes: np.ndarray, random: object) -> None:
     order = list(range(votes.shape[1]))
@@ -54,7 +51,6 @@ def test_the_order_of_labels_changes_no_bit(votes: np.ndarray, random: object) -
         ).all()
 
 
-@settings(max_examples=50, deadline=None)
 @given(VOTES, st.randoms(), st.sampled_from(RULES))
 def test_the_order_of_utterances_changes_no_level(
     votes: np.ndarray, random: object, rule: str
@@ -66,7 +62,6 @@ def test_the_order_of_utterances_changes_no_level(
     ).all()
 
 
-@settings(max_examples=50, deadline=None)
 @given(VOTES, st.sampled_from(RULES))
 def test_twice_the_votes_are_the_same_truth_and_the_same_level(
     votes: np.ndarray, rule: str
@@ -74,7 +69,6 @@ def test_twice_the_votes_are_the_same_truth_and_the_same_level(
     assert (of.ambiguity_levels(votes, rule) == of.ambiguity_levels(2 * votes, rule)).all()
 
 
-@settings(max_examples=50, deadline=None)
 @given(VOTES, st.sampled_from(RULES))
 def test_levels_rise_with_the_entropy_they_are_made_from(votes: np.ndarray, rule: str) -> None:
     levels = of.ambiguity_levels(votes, rule)
@@ -92,7 +86,6 @@ def test_levels_rise_with_the_entropy_they_are_made_from(votes: np.ndarray, rule
     assert (np.diff(rank[order])[np.diff(entropy[order]) < 1e-12] == 0).all()
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=200, unique=True))
 def test_tertiles_without_ties_are_thirds(ones: list[int]) -> None:
     votes = np.array([[1000, one] for one in ones])

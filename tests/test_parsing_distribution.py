@@ -446,7 +446,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(
     LABELS.flatmap(
         lambda labels: st.tuples(

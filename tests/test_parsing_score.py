@@ -120,7 +120,7 @@ NEAR = st.tuples(
 ).map("".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 @given(st.one_of(NEAR, st.text()), st.sampled_from([(), (1, 5), (0, 100)]))
 def test_a_plain_answer_is_read_as_the_slow_way_reads_it(text, scale):
     assert repr(parse_score(text, *scale)) == repr(slowly(text, *scale))

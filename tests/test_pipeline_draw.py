@@ -22,18 +22,9 @@ from ambiemo.engines.null import NullEngine
 from ambiemo.errors import BadInput
 from ambiemo.models import MODELS, ModelSpec
 from ambiemo.pipeline import draw as draw_stage
-from ambiemo.pipeline.cluster import enough, pool_size, ray_started
-from ambiemo.pipeline.draw import (
-    DrawActor,
-    _pack,
-    _unpack,
-    draw_groups,
-    groups,
-    load_audio,
-    parts,
-)
+from ambiemo.pipeline.cluster import enough, pool_size
+from ambiemo.pipeline.draw import DrawActor, _pack, _unpack, groups, load_audio, parts
 from ambiemo.pipeline.restarts import Reporter
-from ambiemo.pipeline.store import AnswerStore
 from ambiemo.plan.schema import GroupSize, ModelEntry
 
 ONE = Draw("tiny", "r", "null", "c", "u", "a", "x", "direct", "Listen.", Decoding("greedy"), 1)
@@ -383,54 +374,3 @@ def test_what_was_prepared_early_gives_the_same_line_as_what_was_prepared_in_tur
     line = asked(early, draws)
     assert line == asked(in_turn, draws)
     assert (line["failed"], line["unasked"]) == ([1], [1])
-
-
-def test_ray_hands_an_actor_its_next_group_while_the_model_answers(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="the ray extra is not installed")
-    log = tmp_path / "log"
-    log.touch()
-
-    class Logging(DrawActor):
-        def note(self, what: str) -> None:
-            with open(log, "a", encoding="utf-8") as file:
-                file.write(f"{what}\n")
-
-        def _prepared(self, drawn: list[Draw]) -> Any:
-            self.note(f"prepare {drawn[0].audio_sha256}")
-            return super()._prepared(drawn)
-
-        def _ask(self, requests: Any, decoding: Decoding) -> Any:
-            self.note(f"ask {requests[0].audio_sha256}")
-            answers = super()._ask(requests, decoding)
-            self.note(f"answered {requests[0].audio_sha256}")
-            return answers
-
-    entry = ModelEntry(id="tiny", engine="null", options={"delay_s": 0.5, "deaf": True})
-    work = groups([(greedy, MANY[:4])], 1, nothing)
-    with ray_started(None), AnswerStore(tmp_path / "store") as store:
-        done = list(draw_groups(MODELS["tiny"], "null", entry, work, store, Logging))
-    assert [one.failed for one in done] == [0] * 4
-    pairs = [tuple(line.split()) for line in log.read_text("utf-8").splitlines()]
-    asked_for = [number for what, number in pairs if what == "ask"]
-    assert sorted(asked_for) == ["0", "1", "2", "3"]
-    at = {pair: place for place, pair in enumerate(pairs)}
-    for one, after in itertools.pairwise(asked_for):
-        assert at["prepare", after] < at["answered", one] < at["ask", after]
-
-
-def test_an_alm_on_cpu_computes_with_as_many_threads_as_its_actor_has_cores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ray = pytest.importorskip("ray", reason="the ray extra is not installed")
-    pytest.importorskip("torch", reason="the transformers extra is not installed")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-
-    class Asked(DrawActor):
-        def threads(self) -> int:
-            import torch
-
-            return self.thread.submit(torch.get_num_threads).result()
-
-    with ray_started(None):
-        actor = ray.remote(num_cpus=1)(Asked).remote(MODELS["tiny"], "transformers", {})
-        assert ray.get(actor.threads.remote()) == 1  # torch by itself takes every core

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambiemo.draws import Answer, Candidate, Decoding, Draw
@@ -80,7 +80,6 @@ TEXTS = st.text(st.characters(exclude_categories=[]), max_size=9).filter(
 )
 
 
-@settings(deadline=None)
 @given(groups=st.lists(st.lists(TEXTS, max_size=4), min_size=1, max_size=4))
 def test_any_texts_are_read_back_from_their_places(
     groups: list[list[str]], tmp_path_factory: pytest.TempPathFactory

@@ -414,7 +414,7 @@ PARTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(PARTS)
 def test_any_variant_is_refused_in_one_line_or_is_the_same_when_read_again(parts: dict) -> None:
     plan, refused = None, ""

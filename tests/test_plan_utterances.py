@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambiemo.corpora.columns import build
@@ -113,7 +113,6 @@ def test_it_is_asked_like_a_list() -> None:
     assert (utterances[0].id, utterances[-1].id) == ("u0", "u8")
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=12))
 def test_clips_with_the_same_bytes_are_asked_about_once(numbers: list[int]) -> None:
     utterances = kept([digest(number) for number in numbers])

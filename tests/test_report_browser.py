@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import report_bundles as bundles
 import soundfile
-from conftest import ROOT
+from report_bundles import HELD, REFERENCE
 
 from ambiemo.bundle import page as pages
-from ambiemo.bundle.verify import CHECKS, Outcome
 from ambiemo.durable import sha256
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -20,8 +19,6 @@ CHROMIUM = Path("/usr/bin/chromium")
 if not CHROMIUM.exists():
     pytest.skip("no /usr/bin/chromium: install Debian's package chromium", allow_module_level=True)
 
-REFERENCE = ROOT / "artifacts" / "reference" / "quick"
-HELD = [Outcome(name, title, ()) for name, title, _ in CHECKS]
 READY = "html[data-ready=yes]"
 
 
@@ -39,7 +36,7 @@ def browser() -> Iterator[Any]:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the reference bundle."""
     place = tmp_path_factory.mktemp("quick") / "quick.html"
-    place.write_bytes(pages.page_of(REFERENCE, HELD, pages.ALL, place))
+    place.write_bytes(bundles.reference_page())
     return place
 
 
@@ -68,7 +65,7 @@ def opened(browser: Any, place: Path, silent: bool = True, **options: Any) -> It
 
 @pytest.fixture(scope="module")
 def small() -> dict[str, bytes]:
-    return bundles.files()
+    return bundles.small()
 
 
 @pytest.fixture
@@ -357,10 +354,11 @@ def test_hostile_names_never_run(browser: Any, small: dict[str, bytes], tmp_path
 
 
 def test_a_broken_bundle_is_red_on_top(
-    browser: Any, small: dict[str, bytes], tmp_path: Path
+    browser: Any, small: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = bundles.write(tmp_path / "real", small)
     (bundle / "data/tables/results.csv").write_bytes(small["tables/results.csv"] + b"\n")
+    bundles.figures_drawn_once(monkeypatch)
     place, findings = pages.write_page(bundle, fast=True)
     assert findings
     with opened(browser, place) as page:
@@ -408,6 +406,7 @@ def test_the_user_s_own_clip_plays_from_its_own_place(
     place = tmp_path / "page.html"
     digest = sha256((folder / "any name.wav").read_bytes())
     with pytest.MonkeyPatch.context() as patch:
+        bundles.figures_drawn_once(patch)
         # the invented utterances have no clips: this one is given the hash of a clip that is there
         own = pages.page_audio.links
         patch.setattr(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambiemo.corpora.utterances import Utterance, Utterances
@@ -126,7 +126,6 @@ def test_a_prediction_is_made_once_per_clip_and_shared_by_utterances_with_equal_
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=10))
-@settings(deadline=None, max_examples=40)
 def test_clips_are_numbered_in_the_order_in_which_they_are_drawn(clips: list[str]) -> None:
     made = study(clips)
     numbered = clip_rows(truths_of(made, "tiny")).tolist()
@@ -135,7 +134,6 @@ def test_clips_are_numbered_in_the_order_in_which_they_are_drawn(clips: list[str
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=10), st.integers(0, 99))
-@settings(deadline=None, max_examples=40)
 def test_shuffled_audio_reads_the_clip_of_another_speaker(clips: list[str], seed: int) -> None:
     made = study(clips, seed=seed, controls=["shuffled_audio"])
     found = columns_of(made)
@@ -207,7 +205,6 @@ def test_the_plan_s_weights_reach_the_strategies() -> None:
 
 
 @given(st.permutations(range(6)))
-@settings(deadline=None, max_examples=20)
 def test_the_order_in_which_a_corpus_names_its_utterances_changes_nothing(order: list[int]) -> None:
     changes: dict[str, Any] = {"controls": ["shuffled_audio"]}
     asked = asked_of(study("abcabd", **changes))
@@ -295,7 +292,6 @@ def test_rounding_twice_is_rounding_once_and_only_0_becomes_0(shares: list[float
 
 
 @given(st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_a_rounded_share_has_at_most_nine_digits(random: Random) -> None:
     share = random.random() ** random.choice([1, 5, 50])
     written = repr(float(rounded(np.array([share]))[0])).partition("e")[0]

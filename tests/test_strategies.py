@@ -313,7 +313,7 @@ TERMS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(st.lists(st.lists(TERMS, min_size=4, max_size=4), min_size=1, max_size=6))
 def test_exact_sum_is_fsum_to_the_bit(terms: list[list[float]]) -> None:
     expected = [math.fsum(row) for row in terms]
@@ -417,7 +417,7 @@ MANY = st.builds(
     many, st.integers(1, 6), st.integers(1, 8), st.integers(2, 7), st.integers(0, 2**32)
 )
 EVERY = {**STRATEGIES, **{"-".join(pair): row_of(*pair) for pair in HAND}}
-patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def as_asked(row: Strategy, asked: Candidates) -> Candidates:

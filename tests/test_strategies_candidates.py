@@ -1,7 +1,7 @@
 """Candidates as columns: collected draw by draw, cut to the first few, taken by place."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambiemo.strategies.candidates import Candidates
@@ -81,7 +81,6 @@ NUMBER = st.one_of(st.none(), st.floats(-1e6, 1e6))
 CANDIDATE = st.tuples(SHARES, NUMBER, st.integers(0, 999), NUMBER)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(CANDIDATE, max_size=4), max_size=6))
 def test_every_number_comes_back_as_it_went_in(draws: list) -> None:
     made = Collected(4, 2)

@@ -5,9 +5,9 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from pseudo_terminal import COLOUR, piped, printed
+from pseudo_terminal import COLOUR, KEPT, piped, printed
 from rich.cells import cell_len
 
 from ambiemo.terminal import (
@@ -75,19 +75,25 @@ def filled(words: list[str], files: dict[str, str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def seen(files: dict[str, str]) -> Seen:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables for the processes below: where they keep the tables that they share."""
+    return {KEPT: str(tmp_path_factory.mktemp("kept") / "tables")}
+
+
+@pytest.fixture(scope="module")
+def seen(files: dict[str, str], kept: dict[str, str]) -> Seen:
     """Every command at every width in one terminal, and with --json at 60 columns (width 0)."""
     names = [(name, width) for name in COMMANDS for width in WIDTHS]
     asked = [(width, filled(COMMANDS[name], files)) for name, width in names]
     asked += [(60, [*filled(words, files), "--json"]) for words in JSON.values()]
-    told = [text for _, text in printed(asked)]
+    told = [text for _, text in printed(asked, **kept)]
     return dict(zip([*names, *((name, 0) for name in JSON)], told, strict=True))
 
 
 @pytest.fixture(scope="module")
-def whole(files: dict[str, str]) -> dict[str, str]:
+def whole(files: dict[str, str], kept: dict[str, str]) -> dict[str, str]:
     """Every command's output where stdout is a file."""
-    told = piped([(0, filled(words, files)) for words in COMMANDS.values()])
+    told = piped([(0, filled(words, files)) for words in COMMANDS.values()], **kept)
     return {name: text for name, (_, text) in zip(COMMANDS, told, strict=True)}
 
 
@@ -158,7 +164,6 @@ ROW = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text("abc_ -", min_size=1, max_size=30), ROW), min_size=1, max_size=5),
     st.integers(40, 200),
@@ -187,7 +192,6 @@ def test_the_least_important_column_goes_first_and_one_that_never_changes_before
 RANKS = (("first", 0), ("last", 2), ("n", 1))
 
 
-@settings(deadline=None)
 @given(st.lists(ROW, min_size=2, max_size=5))
 def test_the_width_that_the_note_names_shows_everything_and_one_less_does_not(
     rows: list[list[str]],
