@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ambiemo.metrics.arithmetic import Array, totals
+from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.distribution import mean
-from ambiemo.metrics.inference import cluster_sums, grouping
+from ambiemo.metrics.inference import cluster_sums_and_total, grouping
 from ambiemo.metrics.student import critical, two_sided_p
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def jackknife(
         raise ValueError(
             f"statistics: row {row} is not finite; leave the utterance out and count it"
         )
-    return from_sums(cluster_sums(parts, clusters), sizes(clusters), totals(parts), value, level)
+    sums, whole = cluster_sums_and_total(parts, clusters)
+    return from_sums(sums, sizes(clusters), whole, value, level)
 
 
 def from_sums(
