@@ -6176,7 +6176,12 @@ class Check:
     def _summary(self):
         run, study = self.study.run, self.study
         corpora = getattr(study, "corpora", {}).values()
-        limit = "no limit" if run.get("limit") is None else f"limit {shown(run['limit'], 20)}"
+        limits = [
+            run.get("limit"),
+            *[one["limit"] for one in getattr(study, "plan", {}).get("corpora", ())],
+        ]
+        limits = [one for one in limits if one is not None]
+        limit = f"limit {min(limits)}" if limits else "no limit"
         missing = ", ".join(
             f"{kind} {name}" for kind, name in sorted(getattr(study, "missing", ()))
         )
