@@ -2900,7 +2900,10 @@ def numbers_of(count):
 
 
 def limit_of(values, sizes):
-    """The a of a + b / k, by least squares."""
+    """The a of a + b / k, by least squares over the larger half of the sizes, at least two."""
+    ordered = sorted(zip(sizes, values))
+    above = [one for one in ordered if 2 * one[0] > ordered[-1][0]]
+    sizes, values = zip(*(above if len(above) > 1 else ordered[-2:]))
     inverse = [1 / k for k in sizes]
     middle = sum(inverse) / len(sizes)
     spread = sum([(one - middle) ** 2 for one in inverse])
