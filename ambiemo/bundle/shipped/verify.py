@@ -1501,8 +1501,8 @@ class Interval:
         return student(abs(self.value) / self.error, self.freedom) if self.error else NAN
 
     def detectable(self, comparisons):
-        """The smallest difference that is detected with 80 % power."""
-        if self.error != self.error:
+        """The smallest difference that is detected with 80 % power; NaN if p cannot be so small."""
+        if self.error != self.error or too_few(self.people, comparisons):
             return NAN
         edge = student_edge(0.05 / comparisons, self.freedom) + student_edge(0.4, self.freedom)
         return edge * self.error
@@ -1518,6 +1518,11 @@ def quotient(above, below):
 
 
 FLIPS, MOST_EXACT, MOST_FLIPPED = 20_000, 16, 1000  # patterns, and speakers
+
+
+def too_few(people, comparisons):
+    """Whether a sign flip over so few speakers can call none of so many comparisons."""
+    return 1 < people <= MOST_FLIPPED and comparisons * 2.0 ** (1 - people) >= 0.05
 
 
 def sign_flip(sums):
@@ -4027,7 +4032,9 @@ class Tables:
         self.number(where, row, "detectable", NAN if reason else interval.detectable(1))
         pair.interval = interval
         if "detectable_family" in row:
-            self.why(where, row, reason)
+            comparisons = len(IN_FAMILY) if row["family"] == FAMILY else 1
+            few = "no p of" if too_few(len(sums), comparisons) else ""
+            self.why(where, row, reason or few)
             if row["family"] == FAMILY:
                 detectable = NAN if reason else interval.detectable(len(IN_FAMILY))
                 self.number(where, row, "detectable_family", detectable)
@@ -4079,8 +4086,7 @@ class Tables:
             self.text(where, row, "heard", word)
             if pair.a.column.strategy.name == "greedy":
                 words[pair.b.column.control] = word
-            people = len(pair.people["all"])
-            few = 1 < people <= MOST_FLIPPED and len(pairs) * 2.0 ** (1 - people) >= 0.05
+            few = too_few(len(pair.people["all"]), len(pairs))
             self.why(where, row, reason or ("no p of" if few else ""))
         return words
 
