@@ -370,7 +370,7 @@ PAIR = {
             "bad",
         ),
         ({"p_holm": "0.060000"}, "None of the 1 strategies", "open"),
-        ({"p_holm": "0.060000"}, "a difference of 0.015 bits in four of five", "open"),
+        ({"p_holm": "0.060000"}, "a difference of 0.015000 bits in four of five", "open"),
         (
             {"p_holm": "0.060000", "detectable_family": ""},
             "With so few speakers this run could call no difference.",
