@@ -51,6 +51,7 @@ from ambiemo.results.tables.subset_losses import pool_and_best, vote
 
 BENCH = Path(__file__).resolve().parent.parent / "reproduce" / "bench"
 AMBIGUITY, CURVES, CLAIMS = (f"tables/{name}.csv" for name in ("ambiguity", "curves", "claims"))
+VERIFIER = "tables/verifier.csv"
 TABLE = 0.5e-6 + 1e-9
 """Two numbers that agree to this have the same six decimals, or the neighbouring ones."""
 
@@ -196,10 +197,14 @@ def test_rubric_and_listwise_verifiers_have_their_own_scores_of_the_same_answers
         )
         assert (hearing / "scores" / "tiny" / "tiny" / f"{name}.jsonl.gz").exists()
         assert {"concordance", "order_slope"} <= {
-            row["quantity"]
-            for row in rows(hearing, "tables/verifier.csv")
-            if row["question"] == name
+            row["quantity"] for row in rows(hearing, VERIFIER) if row["question"] == name
         }
+    places = {
+        row["question"]
+        for row in rows(hearing, VERIFIER)
+        if row["quantity"] in ("place_slope", "place_slope_js", "mean_score_at_place")
+    }
+    assert places == {"direct.beam-3.listwise"}
     assert {"verifier", "rubric", "listwise"} <= {
         row["prompt"] for row in rows(hearing, "tables/draws.csv")
     }
@@ -340,6 +345,10 @@ FORGERIES = [
     (AMBIGUITY, claim(verdict="NOT SHOWN"), {"share_removed_against_tempered": "0.900000"}),
     (AMBIGUITY, claim(verdict="NOT SHOWN"), {"gain_against_tempered_low": "0.900000"}),
     (AMBIGUITY, claim(verdict="NOT SHOWN"), {"overall_gain_against_tempered_p": "0.000010"}),
+    (VERIFIER, claim(quantity="place_slope"), {"value": "-1.000000"}),
+    (VERIFIER, claim(quantity="place_slope"), {"low": "-1.000000"}),
+    (VERIFIER, claim(quantity="place_slope_js"), {"high": "1.000000"}),
+    (VERIFIER, claim(quantity="mean_score_at_place", candidate="2"), {"value": "9.000000"}),
 ]
 
 

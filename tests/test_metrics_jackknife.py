@@ -11,6 +11,7 @@ from scipy import stats
 
 from ambiemo.metrics import METRICS, evaluate, metric
 from ambiemo.metrics.jackknife import Estimate, detectable, effective_clusters, estimate, paired
+from ambiemo.metrics.signflip import floor, sign_flip, sign_flips
 from ambiemo.metrics.student import critical, two_sided_p
 
 BRIER = metric("brier")
@@ -180,6 +181,19 @@ def test_the_detectable_difference_is_found_as_often_as_it_says():
     assert math.isnan(detectable(found._replace(se=math.nan)))
     with pytest.raises(ValueError, match="family"):
         detectable(found, family=0)
+
+
+@pytest.mark.parametrize("family", [1, 7])
+@pytest.mark.parametrize("clusters", [4, 5, 6, 8, 9, 12])
+def test_what_is_called_detectable_is_called_by_the_sign_flip(clusters: int, family: int):
+    one = Estimate(0, 1.0, 0, 0, 1, clusters, float(clusters), 8 * clusters)
+    shift = detectable(one, family, least_p=floor(clusters))
+    if math.isnan(shift):  # then the largest difference there is would not be called either
+        assert sign_flip(np.full(clusters, 1e6)) * family >= 0.05
+        return
+    noise = np.random.default_rng(3).standard_normal((clusters, 1000)) * np.sqrt(clusters)
+    called = np.mean(sign_flips(noise + shift) * family < 0.05)
+    assert called > 0.5
 
 
 @pytest.mark.parametrize("df", [0.6, 1, 2.7, 11, 90.3, 2000])

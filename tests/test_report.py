@@ -379,6 +379,12 @@ PAIR = {
             "bad",
         ),
         ({"p_holm": "0.060000"}, "None of the 1 strategies", "open"),
+        ({"p_holm": "0.060000"}, "a difference of 0.015000 bits in four of five", "open"),
+        (
+            {"p_holm": "0.060000", "detectable_family": ""},
+            "With so few speakers this run could call no difference.",
+            "open",
+        ),
     ],
 )
 def test_only_what_holm_calls_is_called_better(

@@ -106,6 +106,21 @@ def test_what_a_family_can_detect_is_more_than_one_comparison_can() -> None:
     assert all(row["detectable_family"] > row["detectable"] > 0 for row in rows)
 
 
+@pytest.mark.parametrize(("people", "alone", "family"), [(5, 0, 0), (8, 1, 0), (9, 1, 1)])
+def test_nothing_is_detectable_where_no_p_can_be_small_enough(
+    people: int, alone: bool, family: bool
+) -> None:
+    truths = replace(TRUTHS, speakers=tuple(f"s{i % people}" for i in range(40)))
+    rows = [row for row in pairs(STRATEGIES, truths) if row["family"] == FAMILY.name]
+    assert len(rows) == 2
+    for row in rows:
+        assert math.isfinite(row["low"])
+        assert math.isfinite(row["detectable"]) == alone
+        assert math.isfinite(row["detectable_family"]) == family
+        few = f"{people} speakers: no p of 7 comparisons is below {7 * 2.0 ** (1 - people):.3g}"
+        assert row["reason"] == ("" if family else f"{few} after Holm")
+
+
 # --- numbers ---
 
 

@@ -2,17 +2,27 @@
 said.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from results_evidence import UNIT, asked_of, candidates, evidence, permuted, renamed, seeded, study
+from scipy.stats import t as student
 
 from ambiemo.bundle.recomputing import assembled
 from ambiemo.metrics.decomposition import candidate_losses
 from ambiemo.metrics.distribution import js_divergence_bits
+from ambiemo.plan.sharing import shown_place
 from ambiemo.results.evidence import Evidence
 from ambiemo.results.sections import SECTIONS
 from ambiemo.results.tables.csv_form import as_csv
-from ambiemo.results.tables.verifier import Judged, self_preference_rows, verifier_rows
+from ambiemo.results.tables.verifier import (
+    Judged,
+    estimates_by_place,
+    self_preference_rows,
+    verifier_rows,
+)
 from ambiemo.results.units import UnitResult, UnitRows, all_units
 
 ALM_V = ["greedy", "alm_v"]
@@ -155,3 +165,84 @@ def test_a_unit_without_judged_questions_has_no_rows() -> None:
         "direct.greedy",
         "direct.beam-5",
     }
+
+
+LISTED = "direct.beam-3.listwise"
+
+
+def in_lists(likes: Callable[[np.ndarray, np.ndarray], np.ndarray], n: int = 300) -> Evidence:
+    """A listwise judge that scores by (places (n, 3), 1 is the first; -JS (n, 3))."""
+    listwise = {"name": "alm_v_listwise", "base": "alm_v", "scorer": "listwise"}
+    one = seeded(n=n, strategies=["greedy", listwise])
+    keys = [f"{number:064x}" for number in range(n)]
+    places = np.array([[shown_place(key, at, 3) + 1 for at in range(3)] for key in keys])
+    asked = one.candidates[LISTED]
+    quality = -candidate_losses(one.truths.truth, asked.distributions, js_divergence_bits)
+    scored = replace(asked, scores=likes(places, quality))
+    again = evidence(one.study, {**one.candidates, LISTED: scored})
+    return replace(again, shown={LISTED: places})
+
+
+def test_a_listwise_judge_that_likes_the_first_place_is_found_out() -> None:
+    one = in_lists(lambda places, quality: 4 + 3 * (places == 1) + quality)
+    found = by_quantity(verifier_rows(one)[0])
+    # Three points of the first place over the others: -1.5 per place, less what lies in between.
+    assert found["place_slope"]["high"] < -1
+    assert found["place_slope_js"]["low"] < 0 < found["place_slope_js"]["high"]
+    first, second, third = (found[f"mean_score_at_place{place}"]["value"] for place in (1, 2, 3))
+    assert first - second == pytest.approx(3, abs=0.1)
+    assert second == pytest.approx(third, abs=0.1)
+
+
+def test_a_listwise_judge_without_a_taste_for_places_has_no_slope_over_them() -> None:
+    # Beams are in order of likelihood: a score that falls with the number is no bias of place.
+    one = in_lists(lambda places, quality: 5 + 2 * quality - np.arange(3))
+    found = by_quantity(verifier_rows(one)[0])
+    assert found["order_slope"]["high"] < -0.5
+    assert found["place_slope"]["low"] < 0 < found["place_slope"]["high"]
+
+
+def test_the_slope_over_places_is_that_of_a_regression_with_an_intercept_per_clip() -> None:
+    one = in_lists(lambda places, quality: 4 + 3 * (places == 1) + quality, n=70)
+    shown, speakers = one.shown[LISTED], np.array(one.truths.speakers)
+    scores = np.array(one.candidates[LISTED].scores)
+    quality = -candidate_losses(
+        one.truths.truth, one.candidates[LISTED].distributions, js_divergence_bits
+    )
+    assert np.isnan(scores).any()
+    made = estimates_by_place(one.clusters, shown, scores, quality)[0][2]
+
+    def slope(clips: np.ndarray) -> float:
+        clip, number = np.nonzero(~np.isnan(scores) & clips[:, None])
+        dummies = (clip[:, None] == np.unique(clip)[None, :]).astype(float)
+        design = np.column_stack([shown[clip, number], dummies])
+        return float(np.linalg.lstsq(design, scores[clip, number], rcond=None)[0][0])
+
+    varies = np.array(
+        [len(set(row[~np.isnan(own)])) > 1 for row, own in zip(shown, scores, strict=True)]
+    )
+    sizes = np.array([np.sum(varies & (speakers == who)) for who in sorted(set(speakers))])
+    without = np.array([slope(speakers != who) for who in sorted(set(speakers))])
+    se = np.sqrt((len(sizes) - 1) / len(sizes) * np.sum((without - without.mean()) ** 2))
+    margin = student.ppf(0.975, sizes.sum() ** 2 / np.sum(sizes**2) - 1) * se
+    value = slope(np.ones(len(scores), dtype=bool))
+    assert made.n == varies.sum()
+    assert (made.value, made.low, made.high) == pytest.approx(
+        (value, value - margin, value + margin), abs=1e-9
+    )
+
+
+def test_of_two_candidates_a_list_has_no_slope_and_says_why() -> None:
+    one = in_lists(lambda places, quality: 4 + 3 * (places == 1) + quality)
+    places = np.array([[shown_place(f"{n:064x}", at, 2) + 1 for at in range(2)] for n in range(60)])
+    pair = seeded(n=60, strategies=["greedy", "alm_v"])
+    scores = pair.candidates["direct.beam-3"].scores[:, :2]
+    made = estimates_by_place(pair.clusters, places, scores, scores)
+    assert made[0][2].n == 0
+    assert made[0][2].reason == "in no clip were two scored candidates shown in different places"
+    assert "mean_score_at_place2" in by_quantity(verifier_rows(one)[0])
+
+
+def test_a_judge_of_one_candidate_at_a_time_has_no_rows_about_places() -> None:
+    rows, _ = verifier_rows(seeded(strategies=ALM_V))
+    assert not [row for row in rows if "place" in row["quantity"]]

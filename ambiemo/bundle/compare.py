@@ -196,7 +196,7 @@ def _cell(
 ) -> Cell:
     from ambiemo.metrics import metric
     from ambiemo.metrics.arithmetic import totals
-    from ambiemo.metrics.inference import cluster_sums
+    from ambiemo.metrics.inference import cluster_sums_and_total
     from ambiemo.metrics.intervals import mean_differences
     from ambiemo.metrics.jackknife import sizes
 
@@ -217,8 +217,8 @@ def _cell(
     )
     speakers = [first.speakers[i] for i in mine]
     apart = other[:, :1] - ours[:, :1]
-    sums = cluster_sums(apart, speakers)
-    ((interval, _),) = mean_differences(apart, sums, totals(apart), sizes(speakers), TOST_LEVEL)
+    sums, whole = cluster_sums_and_total(apart, speakers)
+    ((interval, _),) = mean_differences(apart, sums, whole, sizes(speakers), TOST_LEVEL)
     identical = counts["same"] == len(both) and not counts["unpaired"]
     verdict: Verdict = "undecided"
     if not counts["failed"]:

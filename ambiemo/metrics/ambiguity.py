@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from ambiemo.labels import DECIMALS, LEVELS, entropy_bits
 from ambiemo.metrics.arithmetic import Array, grouped_totals, pair, ratio, row_sum, totals
-from ambiemo.metrics.inference import cluster_sums
+from ambiemo.metrics.inference import cluster_sums_and_total
 from ambiemo.metrics.jackknife import LEVEL, NO_SPREAD, Estimate, from_sums, sizes
 from ambiemo.metrics.panels import subpanels, whole_votes
 
@@ -267,7 +267,7 @@ def ambiguity_test(
     for name, answers in against.items():
         theirs = split.error(answers[split.kept])
         parts = np.concatenate([theirs - ours, theirs, split.weight], axis=1)
-        sums, whole = cluster_sums(parts, names), totals(parts)
+        sums, whole = cluster_sums_and_total(parts, names)
         low = from_sums(sums, number, whole, lambda s: s[..., 3], level)
         if low.value <= 0 or low.reason or low.value < LEAST_SE * low.se:
             of = "the reference" if name == "first" else "the tempered reference"

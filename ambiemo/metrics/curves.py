@@ -13,7 +13,7 @@ For the linear pool and the Brier score the mean is known without listing subset
 
 a is the limit of infinitely many samples, unbiased, so it can be estimated from 8. Both add up over
 utterances, so the jackknife gives their intervals. The Jensen-Shannon divergence follows a + b / k
-closely but not exactly; `limit` fits it.
+closely for large k but not exactly: `limit` fits it to the larger half of the k.
 
 Candidates that did not parse are left out: k of the M that parsed. A clip with M < k is NaN at that
 k. `truth` is (n, K), `pool` (n, N, K) with NaN rows for candidates that did not parse.
@@ -139,7 +139,7 @@ def limit(values: Sequence[npt.ArrayLike], sizes: Sequence[int]) -> Array:
     sizes   at least two different k
     a is a fixed weighted sum of the values, so it adds up over utterances and the jackknife holds
     for it. For Brier any sizes give the exact limit. For the Jensen-Shannon divergence take the
-    upper half of the sizes: the curve bends at small k.
+    `upper_half` of the sizes: the curve bends at small k.
     """
     inverse = np.array([1 / k for k in sizes])
     if len(set(sizes)) < 2 or len(values) != len(sizes):
@@ -152,6 +152,13 @@ def limit(values: Sequence[npt.ArrayLike], sizes: Sequence[int]) -> Array:
     for weight, value in zip(weights.tolist(), values, strict=True):
         total = total + weight * np.asarray(value, dtype=np.float64)
     return total
+
+
+def upper_half(sizes: Sequence[int]) -> list[int]:
+    """The sizes above half of the largest, in order, and at least the two largest."""
+    ordered = sorted(sizes)
+    above = [k for k in ordered if 2 * k > ordered[-1]]
+    return above if len(above) > 1 else ordered[-2:]
 
 
 def subsets(many: int, k: int) -> list[tuple[int, ...]]:

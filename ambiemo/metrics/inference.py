@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ambiemo.metrics.arithmetic import Array, grouped_totals, totals
+from ambiemo.metrics.arithmetic import Array, sums_and_total
 
 if TYPE_CHECKING:
     from ambiemo.metrics import Metric
@@ -163,12 +163,17 @@ def cluster_sums(statistics: Array, clusters: Sequence[str]) -> Array:
     """Statistics (n, S) summed within each cluster, (C, S), clusters in the order of their
     names.
     """
+    return cluster_sums_and_total(statistics, clusters)[0]
+
+
+def cluster_sums_and_total(statistics: Array, clusters: Sequence[str]) -> tuple[Array, Array]:
+    """`cluster_sums`, and the sum of all (S,), in one go."""
     if len(statistics) != len(clusters):
         raise ValueError(f"{len(statistics)} utterances but {len(clusters)} cluster names")
     if not len(clusters):
-        return np.zeros((0, statistics.shape[1]))
+        return np.zeros((0, statistics.shape[1])), np.zeros(statistics.shape[1])
     order, edges = grouping(tuple(clusters))
-    return grouped_totals(statistics[order], edges)
+    return sums_and_total(statistics[order], edges)
 
 
 @lru_cache(maxsize=64)
@@ -208,13 +213,13 @@ class Resamples:
         """
         if len(parts) != len(self.clusters):
             raise ValueError(f"{len(parts)} utterances but {len(self.clusters)} cluster names")
-        whole = totals(parts)
+        sums, whole = cluster_sums_and_total(parts, self.clusters)
         points = {
             metric.name: float(metric.value(whole[columns[metric.name]])) for metric in metrics
         }
         if not self.resamples:
             return points, {metric.name: np.empty(0) for metric in metrics}
-        drawn = self.sums(cluster_sums(parts, self.clusters))
+        drawn = self.sums(sums)
         return points, {
             metric.name: metric.value(drawn[:, columns[metric.name]]) for metric in metrics
         }

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ambiemo.metrics import inference, jackknife
 from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.distribution import mean
-from ambiemo.metrics.signflip import exchange, sign_flip, sign_flips
+from ambiemo.metrics.signflip import exchange, floor, sign_flip, sign_flips
 
 if TYPE_CHECKING:
     from ambiemo.metrics import Metric
@@ -38,8 +38,8 @@ class Sure(NamedTuple):
 
     method and p_method name how the bounds and p were made; p_method is empty for a value that is
     no difference. detectable is the smallest difference that would be called with 80 % power,
-    alone; NaN for a value and where the bounds are by bootstrap. reason says why there are no
-    bounds.
+    alone; NaN for a value, where the bounds are by bootstrap, and where no p with so few clusters
+    is below .05. reason says why there are no bounds.
     """
 
     value: float
@@ -135,7 +135,9 @@ def difference_with_interval(
 ) -> Sure:
     """Value of a minus value of b, with interval and p. truth, a and b (n, K); clusters (n,)."""
     estimate = jackknife.paired(metric, truth, a, b, clusters)
-    smallest = jackknife.detectable(estimate)
+    by_t = estimate.clusters > MANY or not (is_calibration(metric) or metric.value is mean)
+    least = 0.0 if by_t else floor(estimate.clusters)
+    smallest = jackknife.detectable(estimate, least_p=least)
     if estimate.clusters < 2 or not np.isfinite(estimate.value):
         return _sure(estimate, np.nan, "", smallest)
     left, right = metric.statistics(truth, a), metric.statistics(truth, b)

@@ -251,8 +251,8 @@ def parse_score(text: str, low: float = 0, high: float = 10) -> ParsedScore:
     exact: the last thing is a strict JSON object whose only key is "score", with a number.
     repaired: near-JSON, other keys next to it, text after it, "score: 7", "7/10", "7 (out of 10)" or
     a bare number as the whole answer. unparsed: no score, two that differ (in one object, or in
-    prose), a range ("7 to 8"), a percentage, another scale, or one out of range. Of several JSON
-    objects with a score the last one counts.
+    prose), a range ("7 to 8"), a percentage, another scale, a run of zeros, or one out of range. Of
+    several JSON objects with a score the last one counts.
     """
     if len(text) > LONGEST:
         return ParsedScore("unparsed", None, f"the answer is longer than {LONGEST} characters")
@@ -314,6 +314,7 @@ _SCORE = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_SCORE = re.compile(r'\{"score": (0|[1-9][0-9]{0,8})\}')
+_ZEROS = re.compile(r"[-+]?00")  # what a model that has lost its thread writes to the end
 _BARE = re.compile(rf"\s*{_QUOTE}(?P<number>{_NUMBER}){_SCALE}{_QUOTE}\.?\s*", re.IGNORECASE)
 
 
@@ -322,6 +323,8 @@ def _score_in_prose(text: str, low: float, high: float) -> ParsedScore:
     matches = [bare] if bare else list(_SCORE.finditer(text))
     if any(match.groupdict().get("bad") for match in matches):
         return ParsedScore("unparsed", None, "a score that is no plain number")
+    if any(_ZEROS.match(match["number"]) for match in matches):
+        return ParsedScore("unparsed", None, "a run of zeros, which is no score")
     if any(match["scale"] and float(match["top"]) != high for match in matches):
         return ParsedScore("unparsed", None, f"a score on another scale than {high:g}")
     values = {_float(match["number"]) for match in matches}

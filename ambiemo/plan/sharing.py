@@ -279,12 +279,18 @@ def shown_order(key: str, index: int, count: int) -> list[int]:
     return order[index:] + order[:index]
 
 
+def shown_place(key: str, index: int, count: int) -> int:
+    """At which place a listwise verifier is shown the candidate that it is asked about; 0 is the
+    first. Drawn by chance: every place has the same probability, whatever the candidate."""
+    return shown_order(key, index, count).index(index)
+
+
 def score_read(judgement: Draw, index: int, count: int, text: str) -> ParsedScore:
     """The score of candidate `index` of `count` in a verifier's answer."""
     if judgement.prompt_id != LISTWISE:
         return parse_score(text)
-    order = shown_order(judgement.about.rpartition("#")[0], index, count)
-    return parse_scores(text, count, order.index(index))
+    place = shown_place(judgement.about.rpartition("#")[0], index, count)
+    return parse_scores(text, count, place)
 
 
 def distinct(utterances: Sequence[Utterance]) -> Sequence[Utterance]:

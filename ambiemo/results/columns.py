@@ -406,7 +406,10 @@ VERIFIER = Table(
         text("judge", "the model that gave the scores"),
         text("question", "name of the question"),
         text("quantity", 'name of the quantity; docs/metrics.md, "The verifier\'s quality"'),
-        text("candidate", "number of the candidate, for `mean_score`; 1 is the first"),
+        text(
+            "candidate",
+            "number of the candidate, for `mean_score`, or of the place, for `mean_score_at_place`; 1 is the first",
+        ),
         *VALUE,
         count("n", "utterances that have the quantity"),
         SPEAKERS,

@@ -2,7 +2,7 @@
 them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,7 +28,9 @@ NOT_WHOLE = "the votes are not whole numbers of raters"
 class Evidence:
     """One unit, or the baselines of a corpus (then without candidates).
 
-    candidates: by the name of the question, one row per distinct clip.
+    candidates  by the name of the question, one row per distinct clip
+    shown       by the name of a question with a listwise judge: at which place, 1 is the first, the
+                judge was shown each candidate when it was asked about it, (clips, judged)
     """
 
     study: Study
@@ -36,6 +38,7 @@ class Evidence:
     truths: Truths
     columns: Sequence[Column]
     candidates: Mapping[str, Candidates]
+    shown: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def name(self) -> dict[str, str]:

@@ -229,8 +229,8 @@ def _floor_of_corpus(row: Row) -> Line | None:
 
 
 def _verifier(row: Row) -> Line | None:
-    if row["quantity"] == "mean_score":
-        return None  # by candidate: in the CSV file; here the slope stands for it
+    if row["quantity"].startswith("mean_score"):
+        return None  # by candidate or place: in the CSV file; here the slope stands for it
     bounds = {"value": row["value"], "value_low": row["low"], "value_high": row["high"]}
     words = [_where(row), row["question"], row["judge"], row["quantity"]]
     return [*words, with_interval(bounds, "value"), f"{row['n']:.0f}"]
@@ -325,7 +325,8 @@ SECTIONS: dict[str, Section] = {
         "Does the verifier know which candidate is better?",
         "Within one clip, against JS to the raters. Concordance .5 and tau-b 0 are a coin; tied scores "
         "count half. A slope over the order of samples is chance or a fault; beams are in order of "
-        "likelihood, so read it next to that of −JS. Self-preference needs a judge of several models.",
+        "likelihood, so read it next to that of −JS. The places of a list are drawn by chance: a slope "
+        "over them is what the place does to the score. Self-preference needs a judge of several models.",
         ["model", "question", "judge", "quantity", "value", "n"],
         4,
         _verifier,

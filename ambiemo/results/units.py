@@ -5,12 +5,16 @@ The run reads the rows from the answer store, `verify` and `tables` from a bundl
 there on it is the same code.
 """
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from ambiemo.jsonlines import Row
 from ambiemo.metrics.arithmetic import Array
-from ambiemo.plan.sharing import Question
+from ambiemo.plan.sharing import LISTWISE, Question, shown_place
 from ambiemo.results.claims.columns import claimed
 from ambiemo.results.claims.evidence import Key
 from ambiemo.results.evidence import Evidence
@@ -55,6 +59,7 @@ class Gathered:
         self.asked: list[tuple[int, float]] = []
         self.judging: list[tuple[int, float]] = []
         self._collected = Collected(question.decoding.count, labels)
+        self._shown = array("q")
 
     def add(
         self,
@@ -66,6 +71,9 @@ class Gathered:
         first of them.
         """
         self.answers.add(rows)
+        if self.question.judge == LISTWISE:
+            key, count = rows[0]["draw"], self.question.judged
+            self._shown.extend([shown_place(key, index, count) + 1 for index in range(count)])
         if "failure" not in rows[0]:
             self.asked.append((rows[0]["prompt_tokens"], rows[0]["audio_s"]))
         for row in scores:
@@ -92,6 +100,11 @@ class Gathered:
     def columns(self) -> Candidates:
         """The candidates as columns, one row per draw in the order they were added."""
         return self._collected.columns()
+
+    def shown(self) -> npt.NDArray[np.int64]:
+        """At which place a listwise judge was shown each judged candidate, (draws, judged); 1 is
+        the first. No rows for another judge."""
+        return np.array(self._shown, dtype=np.int64).reshape(-1, max(self.question.judged, 1))
 
 
 @dataclass(frozen=True)
@@ -146,7 +159,8 @@ def _of_model(
     corpus = unit[1]
     candidates = {name: one.columns() for name, one in gathered.items()}
     columns = unit_columns(study, unit, truths, candidates)
-    evidence = Evidence(study, unit, truths, columns, candidates)
+    shown = {name: one.shown() for name, one in gathered.items() if one.question.judge == LISTWISE}
+    evidence = Evidence(study, unit, truths, columns, candidates, shown)
     measures = Measures(study.plan, truths, corpus)
     everyone = [*baseline_columns(study, corpus, truths), *columns]
     results = list(result_rows(measures, columns))

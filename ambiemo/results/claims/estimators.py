@@ -19,8 +19,8 @@ import numpy as np
 
 from ambiemo.metrics import jackknife
 from ambiemo.metrics.ambiguity import LEAST_SE, gain_contrast, overall_gain, share_contrast
-from ambiemo.metrics.arithmetic import Array, ratio, totals
-from ambiemo.metrics.inference import cluster_sums, holm
+from ambiemo.metrics.arithmetic import Array, ratio
+from ambiemo.metrics.inference import cluster_sums, cluster_sums_and_total, holm
 from ambiemo.metrics.intervals import MANY
 from ambiemo.metrics.jackknife import Estimate
 from ambiemo.metrics.signflip import sign_flips
@@ -370,8 +370,7 @@ def _log_ratio(
         for place in here:
             names = evidence.panels[place.corpus].clusters
             d = _gain(place, claim, evidence, claim.metric)
-            sums = cluster_sums(np.stack([d, np.ones(len(d))], axis=1), names)
-            total = totals(np.stack([d, np.ones(len(d))], axis=1))
+            sums, total = cluster_sums_and_total(np.stack([d, np.ones(len(d))], axis=1), names)
             values.append(total[0] / total[1])
             if len(sums) < 2:
                 raise Untestable("one cluster: nothing varies between clusters")

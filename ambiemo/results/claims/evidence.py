@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from ambiemo.metrics import jackknife
 from ambiemo.metrics.ambiguity import LEAST_RATERS, LEAST_SHARE, Levels, levels, tempered
-from ambiemo.metrics.arithmetic import Array, totals
+from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.classification import accuracy
 from ambiemo.metrics.distribution import bhattacharyya, brier, js_divergence_bits
 from ambiemo.metrics.floors import brier_unbiased, prior_leave_cluster_out
-from ambiemo.metrics.inference import cluster_sums, holm
+from ambiemo.metrics.inference import cluster_sums_and_total, holm
 from ambiemo.results.claims.reading import POOL, REFERENCE
 
 CONTROL = "shuffled_audio"
@@ -193,8 +193,8 @@ def mean_of(values: Array, clusters: Sequence[str]) -> jackknife.Estimate:
 
 def means_of(values: Array, clusters: Sequence[str]) -> list[jackknife.Estimate]:
     """`mean_of` of every column of values (n, M)."""
-    sums, sizes = cluster_sums(values, clusters), jackknife.sizes(clusters)
-    counts, whole = np.array(sizes, dtype=np.float64), totals(values)
+    (sums, whole), sizes = cluster_sums_and_total(values, clusters), jackknife.sizes(clusters)
+    counts = np.array(sizes, dtype=np.float64)
     estimates = []
     for own, total, column in zip(sums.T, whole.tolist(), values.T, strict=True):
         parts = np.stack([own, counts], axis=1)

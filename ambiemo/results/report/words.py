@@ -97,6 +97,14 @@ def heard_sentence(rows: Table) -> Sentence | None:
     return Sentence("Was it heard?", tuple(parts), tone)
 
 
+def _reach(row: Line) -> tuple[Part, ...]:
+    """What a run can show at all."""
+    if math.isnan(row.number("detectable_family")):
+        return (". With so few speakers this run could call no difference.",)
+    cell = row.cell("detectable_family")
+    return (". This run would have called a difference of ", cell, " bits in four of five cases.")
+
+
 def against_greedy_sentence(paired: Table) -> Sentence | None:
     """Which strategies of the named family differ from the single answer, after Holm."""
     rows = paired.where(
@@ -119,9 +127,7 @@ def against_greedy_sentence(paired: Table) -> Sentence | None:
                 *_with_bounds(best, "difference", "low", "high"),
                 " bits, p after Holm ",
                 best.cell("p_holm"),
-                ". This run would have called a difference of ",
-                best.cell("detectable_family"),
-                " bits in four of five cases.",
+                *_reach(best),
             ),
             OPEN,
         )

@@ -11,9 +11,10 @@ Methods, over the samples of one question, with the clip:
                         samples only
 
 k is "inf" for the limit of infinitely many samples, of the linear pool only: the a of a + b / k,
-exact and unbiased for Brier, fitted for JS. A clip with fewer than k parsed samples keeps the value
-of all that it has, so n does not depend on k (a limit needs two). With more than 8 samples k are
-powers of two, and subsets are 64 seeded ones where there are more than 100.
+exact and unbiased for Brier, fitted to the larger half of the k for JS. A clip with fewer than k
+parsed samples keeps the value of all that it has, so n does not depend on k (a limit needs two).
+With more than 8 samples k are powers of two, and subsets are 64 seeded ones where there are more
+than 100.
 
 What a row costs, per clip:
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ambiemo.metrics.inference import holm
+from ambiemo.metrics.signflip import floor
 from ambiemo.results.truths import ALL
 
 CALLED = 0.05
@@ -68,6 +69,14 @@ FAMILIES = (
     ),
 )
 """The families of paired.csv, each once per model and corpus. All other rows are exploratory."""
+
+
+def too_few(speakers: int, many: int, what: str) -> str:
+    """Why a sign flip over so few speakers can call none of `many` comparisons; "" if it can."""
+    least = min(1.0, floor(speakers) * many)
+    if least < CALLED:
+        return ""
+    return f"{speakers} speakers: no p of {many} {what} is below {least:.3g} after Holm"
 
 
 def holm_of(p: Sequence[float], size: int) -> list[float]:

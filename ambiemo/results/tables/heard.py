@@ -2,17 +2,17 @@
 table only where the plan has controls.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from ambiemo.jsonlines import Row
 from ambiemo.metrics.distribution import js_divergence_bits
-from ambiemo.metrics.signflip import floor
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.predictions import Column
 from ambiemo.results.tables.csv_form import mean_of
-from ambiemo.results.tables.families import CALLED, holm_of
+from ambiemo.results.tables.families import CALLED, holm_of, too_few
 from ambiemo.results.truths import ALL, Truths
 
 SAME = 1e-9
@@ -81,15 +81,8 @@ def heard_rows(truths: Truths, columns: Sequence[Column], differences: Sequence[
                 "detectable": cell["detectable"],
                 "unchanged": unchanged,
                 "heard": heard,
-                "reason": cell["reason"] or _too_few(cell["speakers"], len(cells)),
+                "reason": (cell["reason"] if math.isnan(cell["low"]) else "")
+                or too_few(cell["speakers"], len(cells), "controls"),
             }
         )
     return rows
-
-
-def _too_few(speakers: int, family: int) -> str:
-    """Why nothing can be called with so few speakers; empty if something can."""
-    least = min(1.0, floor(speakers) * family)
-    if least < CALLED:
-        return ""
-    return f"{speakers} speakers: no p of {family} controls is below {least:.3g} after Holm"

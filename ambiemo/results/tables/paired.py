@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 
 from ambiemo.jsonlines import Row
 from ambiemo.metrics import metric
-from ambiemo.metrics.intervals import JACKKNIFE
+from ambiemo.metrics.intervals import JACKKNIFE, SIGN_FLIP
 from ambiemo.metrics.jackknife import detectable
+from ambiemo.metrics.signflip import floor
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.results.measures import Measures
 from ambiemo.results.predictions import BASELINE, Column
-from ambiemo.results.tables.families import EXPLORATORY, FAMILIES, holm_of
+from ambiemo.results.tables.families import EXPLORATORY, FAMILIES, holm_of, too_few
 
 
 def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
@@ -23,7 +24,7 @@ def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
 
     columns: those of one model and of the baselines. p_holm and detectable_family only in a named
     family (FAMILIES); all other rows are exploratory. detectable: the smallest difference that
-    would be called with 80 % power.
+    would be called with 80 % power; NaN, with the reason, where so few speakers can call none.
     """
     rows: list[Row] = []
     truths = measures.truths
@@ -46,6 +47,10 @@ def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
                     ),
                     None,
                 )
+                flipped = p_method == SIGN_FLIP
+                least = floor(estimate.clusters) if flipped else 0.0
+                many = family.size if family else 1
+                few = too_few(estimate.clusters, many, "comparisons") if flipped else ""
                 rows.append(
                     {
                         "corpus": a.corpus,
@@ -70,11 +75,11 @@ def paired_rows(measures: Measures, columns: Sequence[Column]) -> list[Row]:
                         "p": estimate.p,
                         "p_method": p_method,
                         "p_holm": math.nan,
-                        "detectable": detectable(estimate),
+                        "detectable": detectable(estimate, least_p=least),
                         "detectable_family": (
-                            detectable(estimate, family.size) if family else math.nan
+                            detectable(estimate, many, least_p=least) if family else math.nan
                         ),
-                        "reason": estimate.reason,
+                        "reason": estimate.reason or few,
                     }
                 )
     for family in FAMILIES:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ambiemo.metrics.arithmetic import Array, row_sum
-from ambiemo.metrics.curves import limit, subsets
+from ambiemo.metrics.curves import limit, subsets, upper_half
 
 MOST = 8
 """Up to this many parsed candidates, all subsets are taken; above, 64 seeded ones of each size."""
@@ -37,7 +37,8 @@ class Curve(NamedTuple):
     """Losses by number of candidates, each (n,), NaN for a clip without any candidate that counts.
 
     js, brier  by k
-    js_limit   the a of a + b / k fitted to js over k = 1 to all that parsed; NaN for fewer than two
+    js_limit   the a of a + b / k fitted to js over the larger half of k = 1 to all that parsed; NaN
+               for fewer than two
     """
 
     js: dict[int, Array]
@@ -109,7 +110,8 @@ def _curves(truth: Array, pool: Array, able: Bools, scores: Sequence[Array | Non
                 for k in sizes:
                     curve.js[k][rows], curve.brier[k][rows] = losses[min(k, m)]
                 if len(ks) > 1:
-                    curve.js_limit[rows] = limit([losses[k][0] for k in ks], ks)
+                    large = upper_half(ks)
+                    curve.js_limit[rows] = limit([losses[k][0] for k in large], large)
     return curves
 
 

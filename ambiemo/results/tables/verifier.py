@@ -16,6 +16,18 @@ candidates says nothing about the verifier. "Better" is a smaller JS to the rate
                     score may fall as the quality does
     mean_score      by number of the candidate
 
+A listwise verifier sees all candidates at once, in an order drawn by chance
+(`plan.sharing.shown_order`). So a slope over the places is what the place does to the score: no
+quality of the candidates explains it.
+
+    place_slope          change of the score from one place to the next, within clips
+    place_slope_js       change of -JS in the same steps: other than 0 by chance alone. It checks the
+                         shuffle
+    mean_score_at_place  by place, in the column of the candidate's number; 1 is the first
+
+The place is where the verifier was shown the candidate whose score was read. Two candidates stand
+in the same place in both draws about a clip, so with two there is no slope.
+
     self_preference_score  mean score of the judge's own candidates minus that of other models', on
                            the same clips and question
     self_preference_js     the same difference in -JS. A judge that prefers itself has a score
@@ -28,18 +40,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ambiemo.jsonlines import Row
 from ambiemo.metrics.arithmetic import TOLERANCE, Array, ratio, row_sum
 from ambiemo.metrics.decomposition import candidate_losses
 from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.metrics.jackknife import Estimate
+from ambiemo.plan.sharing import LISTWISE
 from ambiemo.results.evidence import Evidence
 from ambiemo.results.tables.estimates import Clusters, long, unknown
 
 NO_PAIRS = "no clip has two scored candidates that differ in JS"
 NO_TAU = "in no clip do both scores and JS differ"
 ONE_CANDIDATE = "no clip has two scored candidates"
+ONE_PLACE = "in no clip were two scored candidates shown in different places"
 ONE_JUDGE = (
     "one judge: {judge} judges no other model on this question, so a liking of its own answers "
     "cannot be told from a liking of answers of this kind"
@@ -76,7 +91,11 @@ def verifier_rows(evidence: Evidence) -> tuple[list[Row], dict[str, Judged]]:
         known = ~np.isnan(scores) & ~np.isnan(quality)
         scores, quality = (np.where(known, one, np.nan) for one in (scores, quality))
         head = {**evidence.name, "judge": judge, "question": question.name}
-        for name, candidate, estimate in _estimates(evidence.clusters, scores, quality):
+        estimates = _estimates(evidence.clusters, scores, quality)
+        if question.judge == LISTWISE:
+            places = evidence.shown[question.name][evidence.rows]
+            estimates += estimates_by_place(evidence.clusters, places, scores, quality)
+        for name, candidate, estimate in estimates:
             rows.append({**head, "quantity": name, "candidate": candidate, **long(estimate)})
         judged[question.name] = Judged(judge, _mean(scores), _mean(quality))
     return rows, judged
@@ -99,12 +118,32 @@ def _estimates(
         ("tied_pairs", "", _or(ties, ONE_CANDIDATE)),
     ]
     several = np.asarray((~np.isnan(scores)).sum(axis=1) > 1)
+    number = np.broadcast_to(np.arange(1, scores.shape[1] + 1), scores.shape)
     for name, values in (("order_slope", scores), ("order_slope_js", quality)):
-        slope = clusters.of(_slope_statistics(values), several, _ratio)
+        slope = clusters.of(_slope_statistics(number, values), several, _ratio)
         estimates.append((name, "", _or(slope, ONE_CANDIDATE)))
     for place in range(scores.shape[1]):
         one = clusters.mean(scores[:, place])
         estimates.append(("mean_score", place + 1, _or(one, "no such candidate has a score")))
+    return estimates
+
+
+def estimates_by_place(
+    clusters: Clusters, places: npt.NDArray[np.int64], scores: Array, quality: Array
+) -> list[tuple[str, int | str, Estimate]]:
+    """What the place does to a listwise score. places (n, B): 1 is the first."""
+    estimates: list[tuple[str, int | str, Estimate]] = []
+    for name, values in (("place_slope", scores), ("place_slope_js", quality)):
+        statistics = _slope_statistics(places, values)
+        slope = clusters.of(statistics, statistics[:, 1] > 0, _ratio)
+        estimates.append((name, "", _or(slope, ONE_PLACE)))
+    known = ~np.isnan(scores)
+    for place in range(1, scores.shape[1] + 1):
+        here = known & (places == place)
+        parts = np.stack([row_sum(np.where(here, scores, 0.0)), here.sum(axis=1)], axis=1)
+        one = clusters.of(parts, parts[:, 1] > 0, _ratio)
+        reason = "no candidate that was shown at this place has a score"
+        estimates.append(("mean_score_at_place", place, _or(one, reason)))
     return estimates
 
 
@@ -151,16 +190,16 @@ def _tau_b(pairs: Mapping[str, Array]) -> Array:
     return ratio(pairs["right"] - pairs["wrong"], below)
 
 
-def _slope_statistics(values: Array) -> Array:
-    """Sums of x y and x x within each clip, (n, 2), x the candidate's number less the clip's mean.
+def _slope_statistics(steps: npt.NDArray[np.int64], values: Array) -> Array:
+    """Sums of x y and x x within each clip, (n, 2); x: the step of a known value less the clip's
+    mean. steps and values (n, B).
 
-    Their ratio is the slope with one intercept per clip.
+    The ratio of the two sums is the slope with one intercept per clip.
     """
     known = ~np.isnan(values)
     many = known.sum(axis=1)
-    number = np.arange(values.shape[1], dtype=np.float64)
-    centre = ratio(row_sum(known * number), many)[:, None]
-    x = np.where(known, number - centre, 0.0)
+    centre = ratio(row_sum(np.where(known, steps, 0.0)), many)[:, None]
+    x = np.where(known, steps - centre, 0.0)
     y = np.where(known, values, 0.0)
     return np.where((many > 1)[:, None], np.stack([row_sum(x * y), row_sum(x * x)], axis=1), 0.0)
 
