@@ -113,6 +113,7 @@ bench: $(VENV)/.dev $(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/.bench) ## measu
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/sharing.py --out $(BENCH_OUT)/sharing.json)
 	$(if $(filter transformers,$(ENGINES)),$(BIN)/python reproduce/bench/overhead.py --engine transformers --out $(BENCH_OUT)/overhead-transformers.json)
 	$(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/bin/python reproduce/bench/overhead.py --engine vllm --out $(BENCH_OUT)/overhead-vllm.json)
+	$(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/bin/python reproduce/bench/engine_busy.py --out $(BENCH_OUT)/engine_busy.json)
 	$(if $(filter vllm,$(ENGINES)),$(VLLM_VENV)/bin/python reproduce/bench/parity.py --out $(BENCH_OUT)/parity.json)
 
 tiny: $(VENV)/.run ## remake the embedded clips and model from seeds (needs espeak-ng)
