@@ -133,9 +133,6 @@ def teacher_forced(engine, one: Request, text: str, stopped: bool) -> float:
     return float(logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None]).sum())
 
 
-@pytest.mark.parametrize(
-    "decoding", [GREEDY, SAMPLE_8, Decoding("beam", 5, max_tokens=96)], ids=str
-)
 def test_a_group_beyond_one_batch_is_answered_as_its_batches_are(
     engine, clips, monkeypatch
 ) -> None:
@@ -150,6 +147,9 @@ def test_a_group_beyond_one_batch_is_answered_as_its_batches_are(
     assert sizes == [2, 1]
 
 
+@pytest.mark.parametrize(
+    "decoding", [GREEDY, SAMPLE_8, Decoding("beam", 5, max_tokens=96)], ids=str
+)
 def test_the_log_likelihood_is_the_plain_sum_over_the_answer_s_tokens(
     engine, clips, decoding
 ) -> None:

@@ -1501,8 +1501,8 @@ class Interval:
         return student(abs(self.value) / self.error, self.freedom) if self.error else NAN
 
     def detectable(self, comparisons):
-        """The smallest difference that is detected with 80 % power."""
-        if self.error != self.error:
+        """The smallest difference that is detected with 80 % power; NaN if p cannot be so small."""
+        if self.error != self.error or too_few(self.people, comparisons):
             return NAN
         edge = student_edge(0.05 / comparisons, self.freedom) + student_edge(0.4, self.freedom)
         return edge * self.error
@@ -1518,6 +1518,11 @@ def quotient(above, below):
 
 
 FLIPS, MOST_EXACT, MOST_FLIPPED = 20_000, 16, 1000  # patterns, and speakers
+
+
+def too_few(people, comparisons):
+    """Whether a sign flip over so few speakers can call none of so many comparisons."""
+    return 1 < people <= MOST_FLIPPED and comparisons * 2.0 ** (1 - people) >= 0.05
 
 
 def sign_flip(sums):
@@ -2580,6 +2585,10 @@ class Asking:
         order = sorted(range(self.judged), key=lambda one: seed_of(compact(["listwise", key, one])))
         return order[index:] + order[:index]
 
+    def place(self, key, index):
+        """At which place, 0 is the first, it sees the candidate that it is asked about."""
+        return self.order(key, index).index(index)
+
     def judge_head(self, utterance, clip, key, index, texts):
         """(key, beginning of the row) of the draw in which the verifier judges one candidate."""
         text = texts[index]
@@ -2612,7 +2621,8 @@ class Stream:
         models, judge = study.models, study.judges[question.model]
         self.answers = Rows(study.folder, f"answers/{question.path}", models[question.model])
         self.scores: Any = None
-        self.quality = Quality(question.judged)
+        self.quality = Quality(question.judged, question.judge == "listwise")
+        self.places: tuple = ()  # of the judged candidates of the last clip, by a listwise verifier
         self.curves = None
         if question.audio == "clip" and (
             question.kind == "greedy" or (question.kind == "sample" and question.count > 1)
@@ -2634,6 +2644,8 @@ class Stream:
         rows, tail = [first], first[5]
         for index in range(1, self.question.count):
             rows.append(self.answers.take(head, index, utterance, tail))
+        if self.quality.listwise:
+            self.places = tuple(self.asking.place(key, at) for at in range(self.question.judged))
         candidates, row = [], self.answers.number - len(rows) + 1
         texts = [one[0] for one in rows[: self.question.judged]]
         for index, (text, tokens, likelihood, verdict, _, _) in enumerate(rows):
@@ -2654,8 +2666,7 @@ class Stream:
         text, _, _, verdict, row_score, _ = row
         where = self.scores.where(utterance)
         if self.asking.listwise:
-            place = self.asking.order(key, index).index(index)
-            score = score_in_list(text, verdict, len(texts), place, where)
+            score = score_in_list(text, verdict, len(texts), self.places[index], where)
         else:
             score = score_of(text, verdict, where)
         if score is CANNOT_TELL:
@@ -2681,12 +2692,12 @@ class Stream:
 class Quality:
     """How well the verifier tells the candidates of one question apart, summed by speaker."""
 
-    def __init__(self, judged):
-        self.judged, self.people = judged, {}
+    def __init__(self, judged, listwise):
+        self.judged, self.listwise, self.people = judged, listwise, {}
         self.unread = 0  # clips with a candidate that needs repair
 
-    def add(self, person, truth, candidates):
-        """Add one clip: its judged candidates."""
+    def add(self, person, truth, candidates, places):
+        """Add one clip: its judged candidates, and where a listwise verifier saw each."""
         triples = []
         for number, (shares, _, _, score, _) in enumerate(candidates, 1):
             if shares is CANNOT_TELL:
@@ -2695,8 +2706,12 @@ class Quality:
             if shares is not None and score is not None:
                 triples.append((number, score, js_bits(truth, shares)))
         # clips, right and half of even, pairs of unlike J; clips, tau-b; clips, even, pairs;
-        # clips, slopes above, below; then clips and scores by number
-        own = self.people.setdefault(person, [0.0] * (12 + 2 * self.judged))
+        # clips, slopes above, below; then clips and scores by number; of a listwise verifier then
+        # clips, slopes above, below; and clips, scores, their number by place
+        width = 12 + 2 * self.judged + (4 + 3 * self.judged if self.listwise else 0)
+        own = self.people.setdefault(person, [0.0] * width)
+        if self.listwise:
+            self._add_places(own, [(places[at - 1], score, js) for at, score, js in triples])
         for number, score, _ in triples:
             own[10 + 2 * number] += 1
             own[11 + 2 * number] += score
@@ -2730,8 +2745,25 @@ class Quality:
         own[10] += sum([(number - middle) * -js for number, _, js in triples])
         own[11] += sum([(number - middle) ** 2 for number, _, _ in triples])
 
+    def _add_places(self, own, triples):
+        """Add the judged candidates of a clip, by the place at which each was shown."""
+        base = 12 + 2 * self.judged
+        middle = sum([place for place, _, _ in triples]) / (len(triples) or 1)
+        below = sum([(place - middle) ** 2 for place, _, _ in triples])
+        if below:
+            own[base] += 1
+            own[base + 1] += sum([(place - middle) * score for place, score, _ in triples])
+            own[base + 2] += sum([(place - middle) * -js for place, _, js in triples])
+            own[base + 3] += below
+        for place in {place for place, _, _ in triples}:
+            scores = [score for at, score, _ in triples if at == place]
+            at = base + 4 + 3 * place
+            own[at] += 1
+            own[at + 1] += sum(scores)
+            own[at + 2] += len(scores)
+
     def quantities(self, level):
-        """(name, number of the candidate) -> (interval, clips)."""
+        """(name, number of the candidate or place) -> (interval, clips)."""
         intervals = {}
         parts = {
             "concordance": (0, 1, 2),
@@ -2744,6 +2776,13 @@ class Quality:
         for number in range(1, self.judged + 1):
             at = 10 + 2 * number
             columns[("mean_score", str(number))] = (at, at + 1, at)
+        if self.listwise:
+            base = 12 + 2 * self.judged
+            columns[("place_slope", "")] = (base, base + 1, base + 3)
+            columns[("place_slope_js", "")] = (base, base + 2, base + 3)
+            for place in range(self.judged):
+                at = base + 4 + 3 * place
+                columns[("mean_score_at_place", str(place + 1))] = (at, at + 1, at + 2)
         for name, (n, above, below) in columns.items():
             rows = [(row[above], row[below], round(row[n])) for row in self.people.values()]
             rows = [row for row in rows if row[2]]
@@ -2866,7 +2905,10 @@ def numbers_of(count):
 
 
 def limit_of(values, sizes):
-    """The a of a + b / k, by least squares."""
+    """The a of a + b / k, by least squares over the larger half of the sizes, at least two."""
+    ordered = sorted(zip(sizes, values))
+    above = [one for one in ordered if 2 * one[0] > ordered[-1][0]]
+    sizes, values = zip(*(above if len(above) > 1 else ordered[-2:]))
     inverse = [1 / k for k in sizes]
     middle = sum(inverse) / len(sizes)
     spread = sum([(one - middle) ** 2 for one in inverse])
@@ -3242,8 +3284,9 @@ class Unit:
             elif last[clip] == place:
                 del waiting[clip]
             predictions, judged, several = kept
-            for stream, candidates in judged:
-                stream.quality.add(corpus.speakers[place], corpus.truths[place], candidates)
+            for stream, candidates, places in judged:
+                person, truth = corpus.speakers[place], corpus.truths[place]
+                stream.quality.add(person, truth, candidates, places)
             for stream, candidates in several:
                 stream.curves.add(corpus.speakers[place], corpus.truths[place], candidates)
             self._compare(utterance, corpus.levels[place], predictions, place)
@@ -3271,7 +3314,7 @@ class Unit:
                 Prediction(column.strategy, candidates[:count] if count else candidates, failure)
             )
         judged = [
-            (stream, answers[name][0][: stream.question.judged])
+            (stream, answers[name][0][: stream.question.judged], stream.places)
             for name, stream in self.streams.items()
             if stream.question.judged
         ]
@@ -3989,7 +4032,9 @@ class Tables:
         self.number(where, row, "detectable", NAN if reason else interval.detectable(1))
         pair.interval = interval
         if "detectable_family" in row:
-            self.why(where, row, reason)
+            comparisons = len(IN_FAMILY) if row["family"] == FAMILY else 1
+            few = "no p of" if too_few(len(sums), comparisons) else ""
+            self.why(where, row, reason or few)
             if row["family"] == FAMILY:
                 detectable = NAN if reason else interval.detectable(len(IN_FAMILY))
                 self.number(where, row, "detectable_family", detectable)
@@ -4041,8 +4086,7 @@ class Tables:
             self.text(where, row, "heard", word)
             if pair.a.column.strategy.name == "greedy":
                 words[pair.b.column.control] = word
-            people = len(pair.people["all"])
-            few = 1 < people <= MOST_FLIPPED and len(pairs) * 2.0 ** (1 - people) >= 0.05
+            few = too_few(len(pair.people["all"]), len(pairs))
             self.why(where, row, reason or ("no p of" if few else ""))
         return words
 
@@ -6141,7 +6185,12 @@ class Check:
     def _summary(self):
         run, study = self.study.run, self.study
         corpora = getattr(study, "corpora", {}).values()
-        limit = "no limit" if run.get("limit") is None else f"limit {shown(run['limit'], 20)}"
+        limits = [
+            run.get("limit"),
+            *[one["limit"] for one in getattr(study, "plan", {}).get("corpora", ())],
+        ]
+        limits = [one for one in limits if one is not None]
+        limit = f"limit {min(limits)}" if limits else "no limit"
         missing = ", ".join(
             f"{kind} {name}" for kind, name in sorted(getattr(study, "missing", ()))
         )
