@@ -155,6 +155,7 @@ def speeds() -> list[str]:
         f"{sharing['quick_grid']['own_draws_over_shared']:.2f}",
         f"{utterances['sizes'][-1]['utterances_per_second']:,}",
         f"{utterances['resident_largest_over_smallest']:.2f}",
+        f"{measured('side_by_side')['side by side']['over_lower_bound']:.2f}",
         ", ".join(f"{parity[name]['same_texts_in_order']:.0%}" for name in ("greedy", "beam(5)")),
     ]
 
