@@ -156,6 +156,7 @@ def speeds() -> list[str]:
         f"{utterances['sizes'][-1]['utterances_per_second']:,}",
         f"{utterances['resident_largest_over_smallest']:.2f}",
         f"{measured('side_by_side')['side by side']['over_lower_bound']:.2f}",
+        f"{measured('conclusions')['with_over_without']:.2f}",
         ", ".join(f"{parity[name]['same_texts_in_order']:.0%}" for name in ("greedy", "beam(5)")),
     ]
 
