@@ -84,10 +84,11 @@ def piped(way: str, warm: list[Draw], asked: Sequence[list[Draw]], into: Path) -
         for drawn in draw_groups(MODELS["tiny"], "vllm", entry, work, store, actor):
             assert not drawn.failed, drawn.reasons
             yield drawn.draws
-        index, texts = store.index("tiny"), {}
+        draws, texts = [one for question in asked for one in question], {}
+        places = store.index("tiny").answered.of([draw.key for draw in draws])
         with AnswerFile(store.path("tiny")) as file:
-            for draw in (one for question in asked for one in question):
-                answer = file.answer(draw.key, index.answered[bytes.fromhex(draw.key)])
+            for draw, place in zip(draws, places.tolist(), strict=True):
+                answer = file.answer(draw.key, place)
                 texts[draw.key] = [(c.text, c.log_likelihood) for c in answer.candidates]
     into.write_text(json.dumps(texts), "utf-8")
 
