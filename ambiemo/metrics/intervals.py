@@ -74,7 +74,7 @@ def value_with_interval(
     if is_calibration(metric) and _bootstraps(estimate):
         bounds = inference.interval(metric, truth, predicted, clusters, seed)
         return _bootstrapped(estimate, bounds.low, bounds.high, np.nan, "")
-    return _sure(estimate, np.nan, "", np.nan)
+    return _sure(estimate, np.nan, "")
 
 
 def value_of_sums(
@@ -94,7 +94,7 @@ def value_of_sums(
     if is_calibration(metric) and _bootstraps(estimate):
         low, high = inference.bounds(estimate.value, metric.value(repeats(sums)), level)
         return _bootstrapped(estimate, low, high, np.nan, "")
-    return _sure(estimate, np.nan, "", np.nan)
+    return _sure(estimate, np.nan, "")
 
 
 def mean_differences(
@@ -135,27 +135,24 @@ def difference_with_interval(
 ) -> Sure:
     """Value of a minus value of b, with interval and p. truth, a and b (n, K); clusters (n,)."""
     estimate = jackknife.paired(metric, truth, a, b, clusters)
-    by_t = estimate.clusters > MANY or not (is_calibration(metric) or metric.value is mean)
-    least = 0.0 if by_t else floor(estimate.clusters)
-    smallest = jackknife.detectable(estimate, least_p=least)
     if estimate.clusters < 2 or not np.isfinite(estimate.value):
-        return _sure(estimate, np.nan, "", smallest)
+        return _sure(estimate, np.nan, "")
     left, right = metric.statistics(truth, a), metric.statistics(truth, b)
     if is_calibration(metric):
         if estimate.clusters > MANY:
-            return _sure(estimate, estimate.p, JACKKNIFE, smallest)
+            return _sure(estimate, estimate.p, JACKKNIFE)
         ours = inference.cluster_sums(left, clusters)
         p = exchange(ours, inference.cluster_sums(right, clusters), metric.value)
         if not _bootstraps(estimate):
-            return _sure(estimate, p, EXCHANGE, smallest)
+            return _sure(estimate, p, EXCHANGE)
         bounds = inference.paired(metric, truth, a, b, clusters, seed)
         return _bootstrapped(estimate, bounds.low, bounds.high, p, EXCHANGE)
     if metric.value is mean and estimate.clusters <= MANY:
         both = (left[:, 1] > 0) & (right[:, 1] > 0)
         names = [name for name, kept in zip(clusters, both.tolist(), strict=True) if kept]
         apart = inference.cluster_sums((left - right)[both][:, :1], names)
-        return _sure(estimate, sign_flip(apart[:, 0]), SIGN_FLIP, smallest)
-    return _sure(estimate, estimate.p, JACKKNIFE, smallest)
+        return _sure(estimate, sign_flip(apart[:, 0]), SIGN_FLIP)
+    return _sure(estimate, estimate.p, JACKKNIFE)
 
 
 def _bootstraps(estimate: jackknife.Estimate) -> bool:
@@ -175,7 +172,10 @@ def _bootstrapped(
     )  # fmt: skip
 
 
-def _sure(estimate: jackknife.Estimate, p: float, p_method: str, smallest: float) -> Sure:
+def _sure(estimate: jackknife.Estimate, p: float, p_method: str) -> Sure:
+    """p_method: "" for what was not tested; then nothing is detectable either."""
+    least = floor(estimate.clusters) if p_method in (EXCHANGE, SIGN_FLIP) else 0.0
+    smallest = jackknife.detectable(estimate, least_p=least) if p_method else np.nan
     return Sure(
         estimate.value, estimate.low, estimate.high, float(p), JACKKNIFE, p_method,
         estimate.clusters, estimate.effective, estimate.n, smallest, estimate.reason,

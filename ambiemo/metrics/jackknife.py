@@ -206,8 +206,8 @@ def detectable(
     (t(1 - alpha / 2m) + t(power)) · SE with G_eff - 1 degrees, where alpha = 1 - level and m =
     `family` comparisons: the first step of Holm, so a bound for a family. NaN where there is no SE,
     and where the test calls nothing: `least_p`, the smallest p that it can give
-    (`signflip.floor`), is not below alpha / m. Only a little above that its power is less than
-    said: .62 by sign flip with 6 clusters and m = 1, .53 with 9 and m = 7.
+    (`signflip.floor`), is not below alpha / m. With a few clusters more the power is still below
+    `power`: .62 by sign flip with 6 clusters and m = 1, .53 with 9 and m = 7.
     Source: the minimum detectable effect of Bloom 1995, with t in both places; m in place of 1 is
     ours (grade I).
     """
