@@ -101,6 +101,14 @@ def read_regular(path: Path | str, most: int, follow: bool = True) -> bytes:
     return data
 
 
+def check_unpacked(unpacked: int, packed: int) -> None:
+    """Raise OSError, as a damaged file does, where `packed` bytes gave more than is allowed."""
+    if unpacked > min(UNPACKED, FREE + RATIO * packed):
+        raise OSError(
+            f"unpacks to more than {RATIO} times its size + {FREE:,} bytes, or to more than {UNPACKED:,} bytes"
+        )
+
+
 class Unpacking(io.RawIOBase):
     """A gzip stream that stops when it is RATIO times larger than the file it is read from."""
 
@@ -116,10 +124,7 @@ class Unpacking(io.RawIOBase):
         """Fill the buffer. Raises OSError, as a damaged file does, beyond the limits."""
         data = self._unpacked.read1(len(buffer))
         self._total += len(data)
-        if self._total > min(UNPACKED, FREE + RATIO * self._raw.tell()):
-            raise OSError(
-                f"unpacks to more than {RATIO} times its size + {FREE:,} bytes, or to more than {UNPACKED:,} bytes"
-            )
+        check_unpacked(self._total, self._raw.tell())
         buffer[: len(data)] = data
         return len(data)
 

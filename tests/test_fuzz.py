@@ -36,7 +36,7 @@ from ambiemo.bundle.evidence import check_evidence
 from ambiemo.bundle.folder import opened, read_listing
 from ambiemo.bundle.provenance import provenance
 from ambiemo.bundle.shipped import verify as shipped
-from ambiemo.bundle.verify import PROVENANCE, from_results, hidden
+from ambiemo.bundle.verify import PROVENANCE, from_results, unpacked_and_extra
 from ambiemo.corpora import audio, crema_d, iemocap, msp_podcast
 from ambiemo.corpora.acted import ActedOptions, truth_of
 from ambiemo.corpora.label_files import Source
@@ -325,7 +325,7 @@ def packed(chance: random.Random, disk: Disk) -> None:
         try:
             with opened({path: data}, path) as file:
                 unpacked = file.read()
-            if extra := hidden(place):
+            if extra := unpacked_and_extra(place):
                 raise Broken(f"{path}: {extra}")
             return unpacked
         except jsonlines.GZIP_ERRORS as error:

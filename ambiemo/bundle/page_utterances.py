@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,10 @@ from ambiemo.bundle.contents import (
 from ambiemo.bundle.folder import opened
 from ambiemo.jsonlines import LONGEST_LINE, Row
 from ambiemo.labels import entropy_bits
+from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.models.parsing import parse_candidate
+from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.sharing import Question
 from ambiemo.results.predictions import BASELINE
 from ambiemo.results.report.calibration import Reliability, reliability
@@ -72,7 +74,7 @@ def browsed(files: Mapping[str, bytes], study: Study) -> Browsed:
     units = [(BASELINE, corpus) for corpus in truths] + study.units
     for model, corpus in units:
         shown, calibrated = _predictions(
-            files, (model, corpus), truths[corpus], set(chosen[corpus])
+            files, study, (model, corpus), truths[corpus], set(chosen[corpus])
         )
         reliabilities += calibrated
         for (name, strategy, control), prediction in shown:
@@ -197,73 +199,122 @@ NamedPrediction = tuple[tuple[str, str, str], Row]
 
 
 def _predictions(
-    files: Mapping[str, bytes], unit: Unit, truths: Truths, wanted: set[str]
+    files: Mapping[str, bytes], study: Study, unit: Unit, truths: Truths, wanted: set[str]
 ) -> tuple[list[NamedPrediction], list[Reliability]]:
-    """A unit's predictions of the wanted utterances, and the reliability of its strategies in
-    CALIBRATED.
+    """A unit's predictions of the wanted utterances, and the reliability of its strategies that
+    are drawn.
     """
     model, corpus = unit
     path = predictions_path(model, corpus)
     place = {name: number for number, name in enumerate(truths.ids)}
-    predictions: list[NamedPrediction] = []
+    named: list[tuple[tuple[str, str, str], str, list[float] | None]] = []
     columns: dict[str, tuple[list[int], list[list[float]]]] = {}
+    calibrated = [] if model == BASELINE else _calibrated(study, unit)
     with naming(path):
-        for row in _rows(files, path):
+        for row in _rows(files, path, _of_predictions(wanted, calibrated)):
             name, strategy, control = row["utterance_id"], row["strategy"], row["control"]
             shares = row["distribution"]
             if name in wanted:
-                one: Row = {"shares": None, "failure": visible(row["failure"])}
-                if shares is not None:
-                    sure = np.array(shares) / math.fsum(shares)
-                    js = js_divergence_bits(truths.truth[place[name]][None], sure[None])[0]
-                    one = {"shares": _round(sure), "js": round(float(js), 4)}
-                predictions.append(((name, strategy, control), one))
-            if model != BASELINE and control == "none" and shares is not None:
+                named.append(((name, strategy, control), row["failure"], shares))
+            if control == NO_CONTROL and strategy in calibrated and shares is not None:
                 at, all_of = columns.setdefault(strategy, ([], []))
                 at.append(place[name])
                 all_of.append(shares)
-    names = [one for one in CALIBRATED if one in columns] or list(columns)
     reliabilities = []
-    for strategy in names[:MOST_CALIBRATED]:
+    for strategy in calibrated:
+        if strategy not in columns:
+            continue
         at, all_of = columns[strategy]
-        predicted = np.array(all_of)
-        predicted = predicted / np.array([math.fsum(one) for one in all_of])[:, None]
-        reliabilities.append(reliability((corpus, model, strategy), truths.truth[at], predicted))
+        reliabilities.append(
+            reliability((corpus, model, strategy), truths.truth[at], _of_sum_1(all_of))
+        )
+    at = [place[name] for (name, *_), _, shares in named if shares is not None]
+    known = _of_sum_1([shares for *_, shares in named if shares is not None])
+    js = js_divergence_bits(truths.truth[at], known) if at else ()
+    scored = iter(zip(known, js, strict=True))
+    predictions: list[NamedPrediction] = []
+    for key, failure, shares in named:
+        if shares is None:
+            predictions.append((key, {"shares": None, "failure": visible(failure)}))
+        else:
+            sure, loss = next(scored)
+            predictions.append((key, {"shares": _round(sure), "js": round(float(loss), 4)}))
     return predictions, reliabilities
 
 
+def _of_sum_1(rows: Sequence[Sequence[float]]) -> Array:
+    """Rounded shares (n, K) need not add up to 1."""
+    return np.array(rows) / np.array([math.fsum(one) for one in rows])[:, None]
+
+
+def _calibrated(study: Study, unit: Unit) -> list[str]:
+    """The strategies of a unit whose reliability is drawn."""
+    ready = [one.strategy.name for one in study.cells_of(unit) if one.control == NO_CONTROL]
+    return ([one for one in CALIBRATED if one in ready] or ready)[:MOST_CALIBRATED]
+
+
+Keep = Callable[[bytes], bool]
+"""Whether a line of a file is to be parsed."""
 CLIP = re.compile(rb'"audio_sha256": "([0-9a-f]{64})"')
+HEAD = re.compile(
+    rb'\{"utterance_id": "([^"\\]*)", "strategy": "([^"\\]*)", "control": "([^"\\]*)"'
+)
 
 
-def _rows(files: Mapping[str, bytes], path: str, clips: set[str] | None = None) -> Iterator[Row]:
-    """Rows of a JSON-lines file, only those of `clips` if given. Only `verify` checks that they are
-    in canonical form.
+def _of_clips(clips: Iterable[str]) -> Keep:
+    """Lines of answers or scores about these clips."""
+    wanted = {one.encode("ascii") for one in clips}
+
+    def keep(raw: bytes) -> bool:
+        match = CLIP.search(raw)
+        return match is not None and match[1] in wanted
+
+    return keep
+
+
+def _of_predictions(names: Iterable[str], strategies: Iterable[str]) -> Keep:
+    """Lines of predictions about these utterances, or of these strategies without a control. A line
+    that begins otherwise, as where a name has an escape, is parsed to be sure.
     """
+    wanted = {one.encode("utf-8", "surrogatepass") for one in names}
+    whole = {one.encode("utf-8") for one in strategies}
+    none = NO_CONTROL.encode("ascii")
+
+    def keep(raw: bytes) -> bool:
+        match = HEAD.match(raw)
+        if match is None:
+            return True
+        name, strategy, control = match.groups()
+        return name in wanted or (control == none and strategy in whole)
+
+    return keep
+
+
+def _rows(files: Mapping[str, bytes], path: str, keep: Keep) -> Iterator[Row]:
+    """Some rows of a JSON-lines file. Only `verify` checks that they are in canonical form."""
     if path not in files:
         return
     with opened(files, path) as file:
         while raw := file.readline(LONGEST_LINE + 1):
-            if clips is not None:
-                match = CLIP.search(raw)
-                if not match or match[1].decode() not in clips:
-                    continue
-            yield json.loads(raw)
+            if keep(raw):
+                yield json.loads(raw.decode("utf-8"))  # of bytes, it first guesses their encoding
 
 
 def _candidates(
     files: Mapping[str, bytes], question: Question, labels: Sequence[str], clips: set[str]
 ) -> dict[str, list[list[Any]]]:
     """By clip, one line per candidate: text, verdict, log-likelihood, score, tokens, shares."""
+    keep = _of_clips(clips)
     scores: dict[tuple[str, int], float | None] = {}
     if question.judged:
         path = scores_path(question)
         with naming(path):
-            for row in _rows(files, path, clips):
+            for row in _rows(files, path, keep):
                 scores[row["audio_sha256"], row["index"]] = row.get("score")
     by_clip: dict[str, list[list[Any]]] = {}
     path = answers_path(question)
     with naming(path):
-        for row in _rows(files, path, clips):
+        for row in _rows(files, path, keep):
             clip = row["audio_sha256"]
             own = by_clip.setdefault(clip, [])
             if row["index"] is None:

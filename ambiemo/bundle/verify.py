@@ -21,7 +21,6 @@ from ambiemo.bundle.folder import (
     Listing,
     OtherFormat,
     look,
-    opened,
     payload_of,
     read_listing,
     unreadable,
@@ -31,7 +30,7 @@ from ambiemo.bundle.signing import SIGNER, signature
 from ambiemo.durable import CHUNK, sha256_file
 from ambiemo.errors import AmbiemoError, BadInput, shown
 from ambiemo.jsonlines import GZIP_ERRORS
-from ambiemo.limits import ROWS_FILE, open_regular, parse_yaml
+from ambiemo.limits import ROWS_FILE, TooMuch, check_unpacked, open_regular, parse_yaml
 
 Recompute = Callable[[Mapping[str, bytes]], Mapping[str, bytes | Difference | None]]
 """Files below `data/` -> what follows from them: a file's bytes, or how the bundle's own differs
@@ -248,33 +247,34 @@ def readable(bundle: Bundle) -> Findings:
     or time, and no byte behind it.
     """
     for path in sorted(path for path in bundle.disk.files if path.endswith(".gz")):
-        place = bundle.disk.root / path
         try:
-            with opened(Files({path: place}), path) as file:
-                while file.read(CHUNK):
-                    pass
-            extra = hidden(place)
-        except GZIP_ERRORS as error:
+            extra = unpacked_and_extra(bundle.disk.root / path)
+        except (*GZIP_ERRORS, TooMuch) as error:
             yield shown(path), str(error), "a whole gzip file"
         else:
             if extra:
                 yield shown(path), extra, "one gzip member and no more, as a run packs it"
 
 
-def hidden(path: Path) -> str:
-    """What a gzip file that unpacks contains in addition to one member's data; "" for nothing."""
+def unpacked_and_extra(path: Path) -> str:
+    """Unpack a gzip file to its end; what it contains in addition to one member's data, "" for
+    nothing. Raises one of GZIP_ERRORS where it does not unpack, or to too much.
+    """
     with open_regular(path, ROWS_FILE, follow=False) as file:
-        if file.read(len(GZIP_HEAD)) != GZIP_HEAD:
-            return "a header with a name, a comment, a time or more"
+        head, total, behind = file.read(len(GZIP_HEAD)), 0, b""
         file.seek(0)
         inflate = zlib.decompressobj(wbits=31)
-        for block in iter(lambda: file.read(CHUNK), b""):
-            if inflate.eof or inflate.unused_data:
-                return "bytes behind the end of the compressed data"
-            while block:
-                inflate.decompress(block, CHUNK)
+        while not behind and (block := file.read(CHUNK)):
+            while block and not inflate.eof:
+                total += len(inflate.decompress(block, CHUNK))
+                check_unpacked(total, file.tell())
                 block = inflate.unconsumed_tail
-    return "bytes behind the end of the compressed data" if inflate.unused_data else ""
+            behind = inflate.unused_data or block
+    if not inflate.eof:
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+    if head != GZIP_HEAD:
+        return "a header with a name, a comment, a time or more"
+    return "bytes behind the end of the compressed data" if behind else ""
 
 
 def recomputed(bundle: Bundle) -> Findings:
