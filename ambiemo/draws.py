@@ -77,9 +77,10 @@ class Draw:
         """Content address of the draw (64 hex digits): not the path, the corpus' name or the
         utterance's id, which change no answer.
         """
+        before, after = self._around_the_count
+        same = f"{before}{self.decoding.count}{after}"
         labels = [canonical(self.labels)] if self.labels else []
-        same = self._same_parts(self.decoding.count)
-        parts = (text(self.model), text(self.revision), text(self.engine), *same, *labels)
+        parts = (text(self.model), text(self.revision), text(self.engine), same, *labels)
         return sha256(list_of(parts))
 
     @cached_property
@@ -87,22 +88,24 @@ class Draw:
         """Seed of the draw's own random stream; equal for every `count`, so the first k of N
         samples are the k samples.
         """
-        return seed_of(list_of(('"draw"', text(self.model), *self._same_parts(count=0))))
+        before, after = self._around_the_count
+        return seed_of(list_of(('"draw"', text(self.model), f"{before}0{after}")))
 
-    def _same_parts(self, count: int) -> tuple[str, ...]:
-        """What key and seed have in common, each part as `seeds.canonical` writes it. A run has
-        millions of draws, and `canonical` of the whole takes several times as long.
+    @cached_property
+    def _around_the_count(self) -> tuple[str, str]:
+        """What key and seed have in common, as `seeds.canonical` writes it: before the number of
+        candidates and after it. A run has millions of draws, and `canonical` of the whole takes
+        several times as long.
         """
         how = self.decoding
-        return (
-            text(self.audio_sha256),
-            text(self.audio),
-            text(self.prompt_sha256),
-            f'{{"count":{count},"kind":"{how.kind}","max_tokens":{how.max_tokens},'
-            f'"temperature":{how.temperature!r},"top_p":{how.top_p!r}}}',
-            str(self.plan_seed),
-            text(self.about),
+        before = (
+            f'{text(self.audio_sha256)},{text(self.audio)},{text(self.prompt_sha256)},{{"count":'
         )
+        after = (
+            f',"kind":"{how.kind}","max_tokens":{how.max_tokens},"temperature":{how.temperature!r},'
+            f'"top_p":{how.top_p!r}}},{self.plan_seed},{text(self.about)}'
+        )
+        return before, after
 
 
 @lru_cache(maxsize=64)
@@ -153,7 +156,8 @@ class Answer:
     def from_row(cls, row: dict) -> "Answer":
         """The answer that `dataclasses.asdict` wrote as `row`."""
         rest = dict(row)
-        for former in FORMERLY.keys() & row.keys():
-            rest[FORMERLY[former]] = rest.pop(former)
+        for former, now in FORMERLY.items():
+            if former in rest:
+                rest[now] = rest.pop(former)
         candidates = tuple([Candidate(**one) for one in rest.pop("candidates")])
         return cls(candidates=candidates, decoding=Decoding(**rest.pop("decoding")), **rest)

@@ -46,12 +46,13 @@ def _one_encoder() -> Callable[[Any], str]:
     return _ENCODER.encode
 
 
-_encode = _one_encoder()
+encoded = _one_encoder()
+"""The JSON text of a value. Raises ValueError for NaN and infinite numbers."""
 
 
 def line(row: Row) -> bytes:
     """One row as a JSON line with its line feed. Raises ValueError for NaN and infinite numbers."""
-    return _utf8(f"{_encode(row)}\n")
+    return utf8(f"{encoded(row)}\n")
 
 
 def lines_of_one(rows: Sequence[Row], first: int, until: int) -> bytes:
@@ -61,9 +62,9 @@ def lines_of_one(rows: Sequence[Row], first: int, until: int) -> bytes:
     if len(rows) < 2:
         return lines(rows)
     same = list(rows[0].items())
-    head, tail = _encode(dict(same[:first]))[:-1], _encode(dict(same[until:]))[1:]
-    own = [_encode(dict(list(row.items())[first:until]))[1:-1] for row in rows]
-    return _utf8("".join([f"{head}, {one}, {tail}\n" for one in own]))
+    head, tail = encoded(dict(same[:first]))[:-1], encoded(dict(same[until:]))[1:]
+    own = [encoded(dict(list(row.items())[first:until]))[1:-1] for row in rows]
+    return utf8("".join([f"{head}, {one}, {tail}\n" for one in own]))
 
 
 def lines(rows: Iterable[Row]) -> bytes:
@@ -74,10 +75,10 @@ def lines(rows: Iterable[Row]) -> bytes:
 def document(value: Any) -> bytes:
     """One JSON document, indented, keys sorted."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return _utf8(f"{text}\n")
+    return utf8(f"{text}\n")
 
 
-def _utf8(text: str) -> bytes:
+def utf8(text: str) -> bytes:
     """JSON text as UTF-8. A lone surrogate is written `\\ud83d`; two that make a character are that
     character, as JSON reads them.
     """

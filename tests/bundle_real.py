@@ -219,7 +219,7 @@ def derived(study: Study, gathered: dict[Unit, dict[str, Gathered]]) -> dict[str
     made: dict[str, bytes] = {}
     for unit in all_units(study):
         predicted, results[unit] = unit_result(study, unit, lambda _, unit: gathered[unit])
-        made[predictions_path(*unit)] = packed(lines(predicted))
+        made[predictions_path(*unit)] = packed(b"".join(predicted))
     return made | assembled(study, results)
 
 

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from ambiemo.corpora.utterances import Utterance, Utterances
 from ambiemo.durable import sha256
-from ambiemo.jsonlines import lines, rows
+from ambiemo.jsonlines import Row, rows
 from ambiemo.labels import FOUR
 from ambiemo.plan.expand import NO_CONTROL, Cell
 from ambiemo.plan.schema import check
@@ -24,7 +25,7 @@ from ambiemo.results.predictions import (
     Column,
     baseline_columns,
     clip_rows,
-    prediction_rows,
+    prediction_lines,
     rounded,
     unit_columns,
 )
@@ -210,13 +211,19 @@ def test_the_order_in_which_a_corpus_names_its_utterances_changes_nothing(order:
     asked = asked_of(study("abcabd", **changes))
     here, there = (study("abcabd", one, **changes) for one in (None, order))
     rows_of = [
-        lines(prediction_rows(truths_of(one, "tiny"), list(columns_of(one, asked).values())))
+        list(prediction_lines(truths_of(one, "tiny"), list(columns_of(one, asked).values())))
         for one in (here, there)
     ]
     assert rows_of[0] == rows_of[1]
 
 
 # --- the rows of the file ---
+
+
+def rows_of(made: Study, columns: list[Column]) -> list[Row]:
+    """The lines of the file, read back: each must be spelled as `json.dumps` spells it."""
+    data = b"".join(prediction_lines(truths_of(made, "tiny"), columns))
+    return list(rows(io.BytesIO(data), "predictions"))
 
 
 def failing() -> tuple[Study, dict[str, Candidates]]:
@@ -232,7 +239,7 @@ def failing() -> tuple[Study, dict[str, Candidates]]:
 
 def test_rows_go_utterance_by_utterance_and_within_each_column_by_column() -> None:
     made = study("abc", controls=["shuffled_audio"])
-    told = list(prediction_rows(truths_of(made, "tiny"), list(columns_of(made).values())))
+    told = rows_of(made, list(columns_of(made).values()))
     cells = [("greedy", "none"), ("w_bon", "none"), ("greedy", "shuffled_audio")]
     expected = [(one, *cell) for one in ("u0", "u1", "u2") for cell in cells]
     assert [(row["utterance_id"], row["strategy"], row["control"]) for row in told] == expected
@@ -241,7 +248,7 @@ def test_rows_go_utterance_by_utterance_and_within_each_column_by_column() -> No
 def test_a_row_says_what_its_column_says_and_can_be_written() -> None:
     made, asked = failing()
     columns = columns_of(made, asked)
-    told = list(prediction_rows(truths_of(made, "tiny"), list(columns.values())))
+    told = rows_of(made, list(columns.values()))
     greedy = [row for row in told if (row["strategy"], row["control"]) == ("greedy", "none")]
     column = columns["greedy", "none"]
     assert [row["distribution"] for row in greedy] == [column.shares[0].tolist(), None, None]
@@ -251,12 +258,24 @@ def test_a_row_says_what_its_column_says_and_can_be_written() -> None:
     mixture = next(row for row in told if row["strategy"] == "w_bon")
     assert [mixture[name] for name in BITS] == columns["w_bon", "none"].bits[0].tolist()
     assert column.has_prediction.tolist() == [True, False, False]
-    written = lines(told)
-    assert list(rows_again(written)) == told
 
 
-def rows_again(data: bytes) -> list[dict]:
-    return list(rows(io.BytesIO(data), "predictions.jsonl"))
+@given(st.text(), st.text(), st.text(), st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_a_line_is_what_json_dumps_writes(
+    name: str, clip: str, failure: str, shares: list[float]
+) -> None:
+    made = study("a")
+    (whole,) = [one for key, one in columns_of(made).items() if key == ("w_bon", NO_CONTROL)]
+    column = replace(
+        whole,
+        strategy=name,
+        clip_of=(clip,),
+        failures=np.array([failure], dtype=object),
+        shares=np.array([shares]),
+    )
+    (row,) = rows_of(made, [column])
+    assert (row["strategy"], row["clip_of"], row["failure"]) == (name, clip, failure)
+    assert row["distribution"] == shares
 
 
 def test_a_rounded_prediction_adds_up_to_1_again_and_a_missing_one_stays_missing() -> None:

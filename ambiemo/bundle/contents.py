@@ -109,7 +109,12 @@ def score_row(draw: Draw, index: int, answer: Answer, count: int = 1) -> Row:
 
 def _candidate_fields(candidate: Candidate) -> Row:
     """A candidate as it came: its fields in the order of the row."""
-    return {name: getattr(candidate, name) for name in ANSWER_KEYS[5:9]}
+    return {
+        "text": candidate.text,
+        "tokens": candidate.tokens,
+        "log_likelihood": candidate.log_likelihood,
+        "finish_reason": candidate.finish_reason,
+    }
 
 
 def _ends(draw: Draw, answer: Answer) -> tuple[Row, Row]:

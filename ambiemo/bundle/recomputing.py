@@ -21,7 +21,7 @@ from ambiemo.bundle.evidence import check_evidence
 from ambiemo.bundle.folder import Files, opened
 from ambiemo.durable import sha256
 from ambiemo.errors import Broken
-from ambiemo.jsonlines import GZIP_ERRORS, line, strict
+from ambiemo.jsonlines import GZIP_ERRORS, strict
 from ambiemo.results.claims.columns import evidence_of, run_of
 from ambiemo.results.claims.deciding import Run, claim_rows
 from ambiemo.results.claims.reading import claims, packaged
@@ -124,7 +124,7 @@ def work_on(
     """
     expected, result = unit_result(study, unit, partial(read_unit, files=files))
     path = predictions_path(*unit)
-    return unit, result, _difference(files, path, map(line, expected)) if compare else None
+    return unit, result, _difference(files, path, expected) if compare else None
 
 
 def _difference(

@@ -118,7 +118,7 @@ def unit_from_store(work: Work, unit: Unit) -> UnitResult:
     """
     predicted, result = unit_result(study_of(work.expanded), unit, partial(_gathered, work))
     with written(work.staging / predictions_path(*unit)) as file:
-        file.writelines(map(line, predicted))
+        file.writelines(predicted)
     return result
 
 

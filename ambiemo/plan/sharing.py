@@ -263,7 +263,17 @@ def judge_of(
                 f"Answer {place}: {candidates[one]}" for place, one in enumerate(order, 1)
             )
         text = models.render(prompt, labels, candidate=shown)
-        return replace(judged, **same, prompt=text, about=f"{judged.key}#{index}")
+        return Draw(  # `replace` takes as long again
+            corpus=judged.corpus,
+            utterance_id=judged.utterance_id,
+            audio_sha256=judged.audio_sha256,
+            audio_path=judged.audio_path,
+            audio=judged.audio,
+            plan_seed=judged.plan_seed,
+            prompt=text,
+            about=f"{judged.key}#{index}",
+            **same,
+        )
 
     return judge_one
 

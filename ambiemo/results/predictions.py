@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ambiemo.jsonlines import Row
+from ambiemo.jsonlines import encoded, utf8
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.sharing import clip_owners
 from ambiemo.results.study import Study, Unit
@@ -159,45 +159,48 @@ def baseline_columns(study: Study, corpus: str, truths: Truths) -> list[Column]:
     return columns
 
 
-def prediction_rows(truths: Truths, columns: Sequence[Column]) -> Iterator[Row]:
-    """The rows of a predictions file: utterance by utterance, within each the columns in their
-    order.
+def prediction_lines(truths: Truths, columns: Sequence[Column]) -> Iterator[bytes]:
+    """The JSON lines of a predictions file: utterance by utterance, within each the columns in
+    their order.
     """
-    parts = [
-        (
-            column,
-            column.shares.tolist(),
-            column.has_prediction.tolist(),
-            column.candidates.tolist(),
-            column.unparsed.tolist(),
-            column.unscored.tolist(),
-            column.failures.tolist(),
-            column.bits.tolist(),
+    texts = [_texts(column) for column in columns]
+    for utterance in truths.ids:
+        head = f'{{"utterance_id": {encoded(utterance)}, '
+        for one in texts:
+            yield utf8(head + next(one))
+
+
+def _texts(column: Column) -> Iterator[str]:
+    """What a line says after its utterance, by utterance. A paper's run has millions: written as
+    text, because `json` takes three times as long.
+    """
+    head = f'"strategy": {encoded(column.strategy)}, "control": {encoded(column.control)}'
+    known, of_mixture = (
+        column.has_prediction.tolist(),
+        np.asarray(~np.isnan(column.bits).all(axis=1)),
+    )
+    counts = [one.tolist() for one in (column.candidates, column.unparsed, column.unscored)]
+    no_bits = _bits([math.nan] * len(BITS))
+    for place, (candidates, unparsed, unscored) in enumerate(zip(*counts, strict=True)):
+        shares = encoded(column.shares[place].tolist()) if known[place] else "null"
+        bits = _bits(column.bits[place].tolist()) if of_mixture[place] else no_bits
+        yield (
+            f'{head}, "clip_of": {encoded(column.clip_of[place])}, "distribution": {shares}, '
+            f'"candidates": {candidates}, "unparsed": {unparsed}, "unscored": {unscored}, '
+            f'"failure": {encoded(column.failures[place])}, {bits}}}\n'
         )
-        for column in columns
-    ]
-    for place, utterance in enumerate(truths.ids):
-        for column, shares, known, candidates, unparsed, unscored, failures, bits in parts:
-            yield {
-                "utterance_id": utterance,
-                "strategy": column.strategy,
-                "control": column.control,
-                "clip_of": column.clip_of[place],
-                "distribution": shares[place] if known[place] else None,
-                "candidates": candidates[place],
-                "unparsed": unparsed[place],
-                "unscored": unscored[place],
-                "failure": failures[place],
-                **{
-                    name: None if one != one else one
-                    for name, one in zip(BITS, bits[place], strict=True)
-                },
-            }
+
+
+def _bits(values: Sequence[float]) -> str:
+    named = zip(BITS, values, strict=True)
+    return encoded({name: None if one != one else one for name, one in named})[1:-1]
 
 
 def rounded(shares: Floats) -> Floats:
     """Shares to DIGITS significant digits: 0 only if they are 0, and rounding twice is rounding
     once.
     """
-    flat = [float(f"{share:.{DIGITS}g}") for share in shares.ravel().tolist()]
-    return np.array(flat, dtype=np.float64).reshape(shares.shape)
+    # by their bits: NaN is one value, and few shares of a corpus are others
+    some, places = np.unique(np.ascontiguousarray(shares).view(np.int64), return_inverse=True)
+    each = [float(f"{share:.{DIGITS}g}") for share in some.view(np.float64).tolist()]
+    return np.array(each, dtype=np.float64)[places].reshape(shares.shape)

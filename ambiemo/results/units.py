@@ -23,7 +23,7 @@ from ambiemo.results.predictions import (
     BASELINE,
     Column,
     baseline_columns,
-    prediction_rows,
+    prediction_lines,
     unit_columns,
 )
 from ambiemo.results.study import Study, Unit
@@ -139,8 +139,8 @@ class UnitResult:
 
 def unit_result(
     study: Study, unit: Unit, gather: Callable[[Study, Unit], Mapping[str, Gathered]]
-) -> tuple[Iterator[Row], UnitResult]:
-    """The rows of a unit's predictions file, and of every table.
+) -> tuple[Iterator[bytes], UnitResult]:
+    """The lines of a unit's predictions file, and its rows of every table.
 
     gather  what came back to the unit's questions, by their names; not called for the baselines of
             a corpus, which ask nothing
@@ -150,7 +150,7 @@ def unit_result(
         columns, result = _of_baselines(study, unit[1], truths)
     else:
         columns, result = _of_model(study, unit, truths, gather(study, unit))
-    return prediction_rows(truths, columns), result
+    return prediction_lines(truths, columns), result
 
 
 def _of_model(
