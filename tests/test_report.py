@@ -505,11 +505,17 @@ def test_only_an_older_page_is_replaced_next_to_a_bundle(
 
 
 def test_a_run_whose_page_cannot_be_drawn_ends_with_its_bundle_and_one_line(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
+    small: dict[str, bytes], tmp_path: Path
 ) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("no\nfont")
-
-    monkeypatch.setattr(pages, "write_page", broken)
-    said = running.paged(bundle)
-    assert said == f"no page: RuntimeError: no\\nfont; `ambiemo report {bundle}` tries again"
+    bundle = bundles.write(tmp_path / "real", small)
+    notes = tmp_path / "real.html"
+    notes.write_text("my notes")
+    said = running.paged(bundle, fast=True)
+    assert said == (
+        f"no page: {notes}: found a file that is not a page of ambiemo, expected none; "
+        f"name the page with --out; `ambiemo report {bundle}` tries again"
+    )
+    assert notes.read_text() == "my notes"
+    notes.unlink()
+    assert running.paged(bundle, fast=True) == f"open {notes}"
+    assert b"ambiemo-bundle" in notes.read_bytes()

@@ -5,13 +5,15 @@ command goes on where it was.
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ambiemo.durable import write
-from ambiemo.errors import AmbiemoError, BadInput, Broken, shown
+from ambiemo.errors import BadInput, Broken, shown
 from ambiemo.limits import DOCUMENT, TAG_FILE, read_regular
 from ambiemo.pipeline.account import Account
 from ambiemo.pipeline.drawing import asked_models, drawn
@@ -135,16 +137,18 @@ def paged(bundle: Path, fast: bool = False) -> str:
     fast: without making the tables again, which this run has just made; the page says so.
 
     A run never fails because its page cannot be drawn: the bundle is there, and `ambiemo report`
-    makes the page again.
+    makes the page again. Drawn by a process of its own, because a page needs more memory the more
+    models there are, and the run's own does not grow so.
     """
-    from ambiemo.bundle.page import open_words, write_page
-
-    try:
-        place, _ = write_page(bundle, fast=fast)
-    except Exception as error:
-        why = str(error) if isinstance(error, AmbiemoError) else f"{type(error).__name__}: {error}"
-        return f"no page: {shown(why, 400)}; `ambiemo report {bundle}` tries again"
-    return open_words(place)
+    command = [sys.executable, "-P", "-m", "ambiemo", "report", str(bundle)]
+    done = subprocess.run(
+        [*command, "--fast"] if fast else command, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return done.stdout.strip()
+    lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+    why = lines[-1].removeprefix("ambiemo: ")
+    return f"no page: {shown(why, 400)}; `ambiemo report {bundle}` tries again"
 
 
 def agreed_to_pay(expanded: Expanded) -> None:
