@@ -519,3 +519,38 @@ def test_a_run_whose_page_cannot_be_drawn_ends_with_its_bundle_and_one_line(
     notes.unlink()
     assert running.paged(bundle, fast=True) == f"open {notes}"
     assert b"ambiemo-bundle" in notes.read_bytes()
+
+
+def test_a_sentence_names_the_strategies_that_lose_most_and_counts_the_others() -> None:
+    header = "corpus,model,strategy,choice,choice_low,choice_high"
+    rows = [f"c,m,s{place},0.{place},0.0{place},0.9" for place in range(1, 9)]
+    table = cells.read("gains", "\n".join([header, *rows, ""]).encode())
+    sentence = words.choice_sentence(table)
+    assert sentence is not None
+    text = "".join(one if isinstance(one, str) else one.text for one in sentence.parts)
+    assert text == (
+        "Choosing among the candidates adds to their plain mean for no strategy; it costs for "
+        "s8 0.8, s7 0.7, s6 0.6, s5 0.5, s4 0.4 and less for 3 others (bits; intervals, not "
+        "corrected for the number of strategies)."
+    )
+
+
+def test_a_sentence_says_why_nothing_of_the_ambiguity_test_was_tested() -> None:
+    rows = b"corpus,model,strategy,verdict,reason\nc,m,bon,NOT TESTED,one speaker\n"
+    sentence = words.ambiguity_sentence(cells.read("ambiguity", rows))
+    assert sentence is not None
+    assert sentence.parts == ("By split votes, of 1 strategies: 1 NOT TESTED: one speaker.",)
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        (0.25, "p 0.25"),
+        (0.01, "p 0.01"),
+        (0.0052, "p 0.005"),
+        (0.00035, "p < 0.001"),
+        (1, "p 1.00"),
+    ],
+)
+def test_a_small_p_is_not_drawn_as_0(value: float, label: str) -> None:
+    assert figures._p(value) == label

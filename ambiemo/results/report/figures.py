@@ -325,6 +325,10 @@ def _few_ticks(axes: "Axes", most: int = 5) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
 
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p {value:.{3 if value < 0.01 else 2}f}"
+
+
 def differences(paired: Table, unit: tuple[str, str]) -> Drawing | None:
     """Each strategy against the single answer, paired on the same clips."""
     corpus, model = unit
@@ -341,9 +345,7 @@ def differences(paired: Table, unit: tuple[str, str]) -> Drawing | None:
     marks = {row["a"]: [_difference(row)] for row in rows}
     first_other = sum(row["family"] != EXPLORATORY for row in rows)
     notes = {
-        row["a"]: f"p {row.number('p_holm'):.2f}"
-        for row in rows
-        if not math.isnan(row.number("p_holm"))
+        row["a"]: _p(row.number("p_holm")) for row in rows if not math.isnan(row.number("p_holm"))
     }
     size, draw = _forest(
         list(marks),

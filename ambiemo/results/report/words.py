@@ -14,6 +14,8 @@ from ambiemo.results.claims.deciding import HOLDS, NOT_TESTED, VERDICTS
 from ambiemo.results.report.cells import Cell, Line, Table
 from ambiemo.results.tables.families import CALLED, EXPLORATORY
 
+MOST_NAMED = 6
+"""Strategies that a sentence names with their values."""
 Part = str | Cell
 GOOD, BAD, OPEN, PLAIN = "good", "bad", "open", "plain"
 
@@ -163,10 +165,14 @@ def choice_sentence(gains: Table) -> Sentence | None:
 
 
 def _listed(rows: Sequence[Line], column: str) -> list[Part]:
+    """Strategies with their values; of more than MOST_NAMED only those with the largest."""
+    largest = sorted(rows, key=lambda row: -abs(row.number(column)))
+    named = rows if len(rows) <= MOST_NAMED else largest[: MOST_NAMED - 1]
     parts: list[Part] = []
-    for row in rows:
+    for row in named:
         parts += [", " if parts else "", f"{row['strategy']} ", row.cell(column)]
-    return parts
+    others = len(rows) - len(named)
+    return [*parts, f" and less for {others} others"] if others else parts
 
 
 def ambiguity_sentence(rows: Table) -> Sentence | None:
@@ -175,6 +181,8 @@ def ambiguity_sentence(rows: Table) -> Sentence | None:
         return None
     counts = Counter(row["verdict"] for row in rows)
     counted = ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
+    reasons = {row["reason"] for row in rows if row["verdict"] == NOT_TESTED}
+    counted += f": {reasons.pop()}" if len(reasons) == 1 else ""
     which = [row["strategy"] for row in rows if row["verdict"] == HOLDS]
     more = f" It holds for {', '.join(which)}." if which else ""
     return Sentence(
