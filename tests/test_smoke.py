@@ -19,6 +19,7 @@ from servers.listener import Listener
 from ambiemo.corpora.tiny import PACKAGED
 from ambiemo.models import model
 from ambiemo.models.fetching import broken, cut_short, unreadable
+from ambiemo.pipeline import cluster
 from ambiemo.plan.schema import check
 from ambiemo.smoke import journey as journeys
 from ambiemo.smoke import steps as all_steps
@@ -321,6 +322,18 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ambiemo", *arguments], capture_output=True, text=True, check=False
     )
+
+
+def test_what_ray_says_of_itself_is_not_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    """It comes from a thread of its own, at any time: in the middle of a command's `--json`."""
+    worker = pytest.importorskip("ray._private.worker", reason="the ray extra is not installed")
+    for _ in range(2):
+        cluster._speaks_on_stderr()
+    message = {"lines": ["an actor died"], "pid": "raylet", "is_err": False}
+    worker.print_to_stdstream(message, ignore_prefix=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("an actor died") == 1
 
 
 @pytest.mark.slow

@@ -56,6 +56,7 @@ def ray_started(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _speaks_on_stderr()
     _start(ray, address)
     try:
         context = DataContext.get_current()
@@ -68,6 +69,23 @@ def ray_started(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _speaks_on_stderr() -> None:
+    """Ray prints errors of the cluster whenever they come, from a thread of its own, on stdout, and
+    has no option for it. There it would be in the middle of a command's `--json`.
+    """
+    from ray._private import worker
+
+    printing = getattr(worker, "print_to_stdstream", None)
+    if printing is None or hasattr(printing, "of_ambiemo"):
+        return
+
+    def on_stderr(data: dict[str, Any], *given: Any, **named: Any) -> None:
+        printing({**data, "is_err": True}, *given, **named)
+
+    on_stderr.of_ambiemo = True  # type: ignore[attr-defined]
+    worker.print_to_stdstream = on_stderr
 
 
 def _start(ray: Any, address: str | None) -> None:
