@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -519,6 +520,18 @@ def test_a_run_whose_page_cannot_be_drawn_ends_with_its_bundle_and_one_line(
     notes.unlink()
     assert running.paged(bundle, fast=True) == f"open {notes}"
     assert b"ambiemo-bundle" in notes.read_bytes()
+
+
+def test_a_fault_in_drawing_the_page_is_one_line_too(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib" / "__init__.py").write_text('raise RuntimeError("no\\nfont")\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    said = running.paged(bundle, fast=True)
+    assert said.startswith("no page: ")
+    assert "RuntimeError: no\\nfont" in said
+    assert said.endswith(f"; `ambiemo report {bundle}` tries again")
 
 
 def test_a_sentence_names_the_strategies_that_lose_most_and_counts_the_others() -> None:

@@ -24,12 +24,11 @@ from ambiemo.bundle.contents import (
 from ambiemo.bundle.folder import opened
 from ambiemo.jsonlines import LONGEST_LINE, Row
 from ambiemo.labels import entropy_bits
-from ambiemo.metrics.arithmetic import Array
 from ambiemo.metrics.distribution import js_divergence_bits
 from ambiemo.models.parsing import parse_candidate
 from ambiemo.plan.expand import NO_CONTROL
 from ambiemo.plan.sharing import Question
-from ambiemo.results.predictions import BASELINE
+from ambiemo.results.predictions import BASELINE, of_sum_1
 from ambiemo.results.report.calibration import Reliability, reliability
 from ambiemo.results.report.cells import visible
 from ambiemo.results.study import Study, Unit
@@ -207,7 +206,8 @@ def _predictions(
     model, corpus = unit
     path = predictions_path(model, corpus)
     place = {name: number for number, name in enumerate(truths.ids)}
-    named: list[tuple[tuple[str, str, str], str, list[float] | None]] = []
+    predictions: list[NamedPrediction] = []
+    known: list[tuple[Row, int, list[float]]] = []
     columns: dict[str, tuple[list[int], list[list[float]]]] = {}
     calibrated = [] if model == BASELINE else _calibrated(study, unit)
     with naming(path):
@@ -215,36 +215,29 @@ def _predictions(
             name, strategy, control = row["utterance_id"], row["strategy"], row["control"]
             shares = row["distribution"]
             if name in wanted:
-                named.append(((name, strategy, control), row["failure"], shares))
+                one: Row = {"shares": None}
+                predictions.append(((name, strategy, control), one))
+                if shares is None:
+                    one["failure"] = visible(row["failure"])
+                else:
+                    known.append((one, place[name], shares))
             if control == NO_CONTROL and strategy in calibrated and shares is not None:
                 at, all_of = columns.setdefault(strategy, ([], []))
                 at.append(place[name])
                 all_of.append(shares)
-    reliabilities = []
-    for strategy in calibrated:
-        if strategy not in columns:
-            continue
-        at, all_of = columns[strategy]
-        reliabilities.append(
-            reliability((corpus, model, strategy), truths.truth[at], _of_sum_1(all_of))
-        )
-    at = [place[name] for (name, *_), _, shares in named if shares is not None]
-    known = _of_sum_1([shares for *_, shares in named if shares is not None])
-    js = js_divergence_bits(truths.truth[at], known) if at else ()
-    scored = iter(zip(known, js, strict=True))
-    predictions: list[NamedPrediction] = []
-    for key, failure, shares in named:
-        if shares is None:
-            predictions.append((key, {"shares": None, "failure": visible(failure)}))
-        else:
-            sure, loss = next(scored)
-            predictions.append((key, {"shares": _round(sure), "js": round(float(loss), 4)}))
+        if known:
+            ones, at, all_of = map(list, zip(*known, strict=True))
+            sure = of_sum_1(np.array(all_of))
+            losses = js_divergence_bits(truths.truth[at], sure).tolist()
+            for one, answer, loss in zip(ones, sure, losses, strict=True):
+                one |= {"shares": _round(answer), "js": round(loss, 4)}
+        reliabilities = [
+            reliability((corpus, model, name), truths.truth[at], of_sum_1(np.array(all_of)))
+            for name in calibrated
+            if name in columns
+            for at, all_of in [columns[name]]
+        ]
     return predictions, reliabilities
-
-
-def _of_sum_1(rows: Sequence[Sequence[float]]) -> Array:
-    """Rounded shares (n, K) need not add up to 1."""
-    return np.array(rows) / np.array([math.fsum(one) for one in rows])[:, None]
 
 
 def _calibrated(study: Study, unit: Unit) -> list[str]:

@@ -258,7 +258,8 @@ def readable(bundle: Bundle) -> Findings:
 
 def unpacked_and_extra(path: Path) -> str:
     """Unpack a gzip file to its end; what it contains in addition to one member's data, "" for
-    nothing. Raises one of GZIP_ERRORS where it does not unpack, or to too much.
+    nothing. Raises one of GZIP_ERRORS where it does not unpack, or to too much, and TooMuch for
+    what is no regular file.
     """
     with open_regular(path, ROWS_FILE, follow=False) as file:
         head, total, behind = file.read(len(GZIP_HEAD)), 0, b""

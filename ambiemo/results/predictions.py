@@ -63,8 +63,7 @@ class Column:
     @cached_property
     def predicted(self) -> Floats:
         """The predictions, (n, K), rows sum to 1: rounded shares need not add up to 1."""
-        totals = [math.fsum(row) for row in self.shares.tolist()]
-        return self.shares / np.array(totals).reshape(-1, 1)
+        return of_sum_1(self.shares)
 
     @cached_property
     def has_prediction(self) -> NDArray[np.bool_]:
@@ -171,14 +170,12 @@ def prediction_lines(truths: Truths, columns: Sequence[Column]) -> Iterator[byte
 
 
 def _texts(column: Column) -> Iterator[str]:
-    """What a line says after its utterance, by utterance. A paper's run has millions: written as
-    text, because `json` takes three times as long.
+    """What a line says after its utterance, by utterance. A paper's run has millions, so what is
+    the same in all of them is encoded once.
     """
     head = f'"strategy": {encoded(column.strategy)}, "control": {encoded(column.control)}'
-    known, of_mixture = (
-        column.has_prediction.tolist(),
-        np.asarray(~np.isnan(column.bits).all(axis=1)),
-    )
+    known = column.has_prediction.tolist()
+    of_mixture = np.asarray(~np.isnan(column.bits).all(axis=1))
     counts = [one.tolist() for one in (column.candidates, column.unparsed, column.unscored)]
     no_bits = _bits([math.nan] * len(BITS))
     for place, (candidates, unparsed, unscored) in enumerate(zip(*counts, strict=True)):
@@ -196,11 +193,17 @@ def _bits(values: Sequence[float]) -> str:
     return encoded({name: None if one != one else one for name, one in named})[1:-1]
 
 
+def of_sum_1(shares: Floats) -> Floats:
+    """Shares (n, K), each row over its sum: rounded ones need not add up to 1."""
+    totals = [math.fsum(row) for row in shares.tolist()]
+    return shares / np.array(totals).reshape(-1, 1)
+
+
 def rounded(shares: Floats) -> Floats:
     """Shares to DIGITS significant digits: 0 only if they are 0, and rounding twice is rounding
     once.
     """
-    # by their bits: NaN is one value, and few shares of a corpus are others
+    # by their bits, each once: a corpus has few different shares
     some, places = np.unique(np.ascontiguousarray(shares).view(np.int64), return_inverse=True)
     each = [float(f"{share:.{DIGITS}g}") for share in some.view(np.float64).tolist()]
     return np.array(each, dtype=np.float64)[places].reshape(shares.shape)

@@ -7,7 +7,7 @@ alone is read, the sentence says so.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ambiemo.results.claims.deciding import HOLDS, NOT_TESTED, VERDICTS
@@ -67,8 +67,7 @@ def claims_summary(claims: Table) -> list[Sentence]:
             continue
         counts = Counter(row["verdict"] for row in rows)
         counted = ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
-        untested = {row["reason"] for row in rows if row["verdict"] == NOT_TESTED}
-        because = f": {untested.pop()}" if len(untested) == 1 else ""
+        because = _why_untested(rows)
         only = len(rows) == counts[NOT_TESTED]
         parts: list[Part] = [
             f"Of {len(rows)} claims {words}, {'none is tested' if only else counted}{because}."
@@ -79,6 +78,12 @@ def claims_summary(claims: Table) -> list[Sentence]:
         head = "The paper" if about == "paper" else "The same rules here"
         sentences.append(Sentence(head, tuple(parts), OPEN if only else PLAIN))
     return sentences or [Sentence("Claims", ("This bundle has no claims.",), OPEN)]
+
+
+def _why_untested(rows: Iterable[Line]) -> str:
+    """ ": REASON" where all that was not tested has one reason."""
+    reasons = {row["reason"] for row in rows if row["verdict"] == NOT_TESTED}
+    return f": {reasons.pop()}" if len(reasons) == 1 else ""
 
 
 def heard_sentence(rows: Table) -> Sentence | None:
@@ -166,8 +171,9 @@ def choice_sentence(gains: Table) -> Sentence | None:
 
 def _listed(rows: Sequence[Line], column: str) -> list[Part]:
     """Strategies with their values; of more than MOST_NAMED only those with the largest."""
-    largest = sorted(rows, key=lambda row: -abs(row.number(column)))
-    named = rows if len(rows) <= MOST_NAMED else largest[: MOST_NAMED - 1]
+    named = rows
+    if len(rows) > MOST_NAMED:
+        named = sorted(rows, key=lambda row: -abs(row.number(column)))[: MOST_NAMED - 1]
     parts: list[Part] = []
     for row in named:
         parts += [", " if parts else "", f"{row['strategy']} ", row.cell(column)]
@@ -181,8 +187,7 @@ def ambiguity_sentence(rows: Table) -> Sentence | None:
         return None
     counts = Counter(row["verdict"] for row in rows)
     counted = ", ".join(f"{counts[one]} {one}" for one in VERDICTS if counts[one])
-    reasons = {row["reason"] for row in rows if row["verdict"] == NOT_TESTED}
-    counted += f": {reasons.pop()}" if len(reasons) == 1 else ""
+    counted += _why_untested(rows)
     which = [row["strategy"] for row in rows if row["verdict"] == HOLDS]
     more = f" It holds for {', '.join(which)}." if which else ""
     return Sentence(
