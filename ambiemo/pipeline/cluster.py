@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,20 +72,19 @@ def ray_started(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
+@cache
 def _speaks_on_stderr() -> None:
     """Ray prints errors of the cluster whenever they come, from a thread of its own, on stdout, and
     has no option for it. There it would be in the middle of a command's `--json`.
     """
     from ray._private import worker
 
-    printing = getattr(worker, "print_to_stdstream", None)
-    if printing is None or hasattr(printing, "of_ambiemo"):
+    if (printing := getattr(worker, "print_to_stdstream", None)) is None:
         return
 
     def on_stderr(data: dict[str, Any], *given: Any, **named: Any) -> None:
         printing({**data, "is_err": True}, *given, **named)
 
-    on_stderr.of_ambiemo = True  # type: ignore[attr-defined]
     worker.print_to_stdstream = on_stderr
 
 

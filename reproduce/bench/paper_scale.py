@@ -62,7 +62,7 @@ import tempfile
 import threading
 import time
 import wave
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -381,14 +381,13 @@ def floor_apart(bundle: Path, at_once: int = 1) -> dict[str, Any]:
 
 # --- one number of models ---
 
+CHECKS = ("verify", "verify_py")
+
 
 def one_size(
-    folder: Path, corpus: Path, count: int, left_out: Collection[str] = ()
+    folder: Path, corpus: Path, count: int, checked_by: Sequence[str] = CHECKS
 ) -> dict[str, Any]:
-    """Run, verify and verify.py for `count` models; everything they write is in `folder`.
-
-    left_out: checks that are not run.
-    """
+    """Run and check a bundle of `count` models; everything that is written is in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     names = list(MODELS)[:count]
     bundle, plan = folder / "bundle", folder / f"paper-scale-{count}.yaml"
@@ -407,9 +406,8 @@ def one_size(
         "verify": [*ambiemo, "verify", str(bundle)],
         "verify_py": [sys.executable, "-I", str(bundle / "data" / "verify.py")],
     }
-    for name in [one for one in commands if one not in left_out]:
-        command = commands[name]
-        checks[name] = measured(command, folder / f"{name}.txt")
+    for name in checked_by:
+        checks[name] = measured(commands[name], folder / f"{name}.txt")
         floors.append(floor_apart(bundle))
     base, base_cpu = (median(one[name] for one in floors) for name in ("seconds", "cpu_s"))
     by_stage = stages(run, seconds)
@@ -493,7 +491,7 @@ def main() -> None:
         help="leave the bundle's own verifier out: with 5 models it takes a quarter of an hour",
     )
     given = parser.parse_args()
-    left_out = ("verify_py",) if given.without_verify_py else ()
+    checked_by = CHECKS[:1] if given.without_verify_py else CHECKS
     if given.floor:
         print(json.dumps(floor(given.floor)))
         return
@@ -514,7 +512,7 @@ def main() -> None:
         try:
             for count in given.models:
                 sizes.append(
-                    one_size(folder / f"models-{count}", folder / "corpus", count, left_out)
+                    one_size(folder / f"models-{count}", folder / "corpus", count, checked_by)
                 )
                 if not kept:
                     shutil.rmtree(folder / f"models-{count}")
@@ -523,8 +521,7 @@ def main() -> None:
                 drawn = not given.again
                 result = numbers(sizes, given.clips, votes) | {"drawn": drawn}
                 record("paper_scale", result, given.out)
-    checks = [name for name in ("verify", "verify_py") if name not in left_out]
-    if any(size[name]["exit"] for size in sizes for name in checks):
+    if any(size[name]["exit"] for size in sizes for name in checked_by):
         raise SystemExit("a bundle does not hold: see `exit` in the JSON; --keep DIR keeps it")
 
 
