@@ -128,6 +128,9 @@ class Candidate:
     finish_reason: FinishReason
 
 
+_decoding = lru_cache(maxsize=256, typed=True)(Decoding)
+"""The same few decodings stand in millions of stored answers."""
+
 FORMERLY = {"heard_s": "audio_s"}
 """Names that stored answers may still have for a field."""
 
@@ -160,4 +163,4 @@ class Answer:
             if former in rest:
                 rest[now] = rest.pop(former)
         candidates = tuple([Candidate(**one) for one in rest.pop("candidates")])
-        return cls(candidates=candidates, decoding=Decoding(**rest.pop("decoding")), **rest)
+        return cls(candidates=candidates, decoding=_decoding(**rest.pop("decoding")), **rest)

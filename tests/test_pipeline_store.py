@@ -3,6 +3,8 @@
 import errno
 import json
 import multiprocessing
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -510,3 +512,35 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".format").write_text("2\n")
     with AnswerStore(tmp_path):
         pass
+
+
+def test_the_indices_of_several_models_are_read_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, most = 0, 0
+    read = AnswerFile.index
+
+    def watched(file: AnswerFile) -> Any:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.05)
+        found = read(file)
+        at_once -= 1
+        return found
+
+    with AnswerStore(tmp_path) as store:
+        for model in ("one", "two", "three"):
+            store.append(model, as_line("g", [answer(1)]))
+        monkeypatch.setattr(AnswerFile, "index", watched)
+        with ThreadPoolExecutor(6) as pool:
+            asked = [pool.submit(store.has, model, key(1)) for model in ("one", "two", "three") * 2]
+            assert all(one.result() for one in asked)
+    assert most == 1
+
+
+def test_an_answer_s_decoding_keeps_its_types() -> None:
+    whole = asdict(replace(answer(1), decoding=Decoding("sample", 2, 1.0, 1.0)))
+    other = asdict(replace(answer(1), decoding=Decoding("sample", 2, 1, 1)))
+    kinds = [type(Answer.from_row(row).decoding.temperature) for row in (whole, other, whole)]
+    assert kinds == [float, int, float]

@@ -2,8 +2,10 @@
 answers to the bundle's files.
 
 A task reads the answer store and writes next to it, so it runs on the node of the driver, whose disk
-that is. What travels is a unit's rows of the tables. The mapped functions are pure and live in
-`results`; answers are read one draw at a time.
+that is. What travels is a unit's rows of the tables, and the few predictions that claims look at;
+one more task joins those of all units. So the driver is given the tables alone, and holds no more
+for many models than for one. The mapped functions are pure and live in `results`; answers are read
+some draws at a time.
 """
 
 import gzip
@@ -25,6 +27,7 @@ from ambiemo.bundle.contents import (
     score_row,
     scores_path,
 )
+from ambiemo.bundle.recomputing import assembled
 from ambiemo.draws import Answer, Draw
 from ambiemo.durable import refused
 from ambiemo.errors import AmbiemoError, BadInput, Broken
@@ -33,6 +36,7 @@ from ambiemo.pipeline.index import Index
 from ambiemo.pipeline.store import AnswerFile
 from ambiemo.plan.expand import Expanded
 from ambiemo.plan.sharing import Judge, Question, asking, distinct, judging
+from ambiemo.results.claims.deciding import Run
 from ambiemo.results.study import Study, Unit, study_of
 from ambiemo.results.units import Gathered, UnitResult, all_units, unit_result
 
@@ -51,9 +55,13 @@ class Work:
     staging: Path
 
 
-def aggregate(work: Work) -> dict[Unit, UnitResult]:
-    """Write every unit's answers, scores and predictions below `work.staging`, and return its rows
-    of the tables.
+CLIPS = 256
+"""Clips whose draws are looked up in the store together."""
+
+
+def aggregate(work: Work, run: Run) -> dict[str, bytes]:
+    """Write every unit's answers, scores and predictions below `work.staging`, and return the
+    tables of all units, by path below `data/`. run: what of it decides what claims may say.
 
     Raises Broken where the store or the disk refuses; nothing is lost by it, the same command goes
     on.
@@ -62,27 +70,43 @@ def aggregate(work: Work) -> dict[Unit, UnitResult]:
 
     units = all_units(study_of(work.expanded))
     rows = [{"unit": pickle.dumps(unit)} for unit in units]
+    here: dict[str, Any] = {
+        "num_cpus": 1 if _driver_has_cpus(ray) else 0,
+        "label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()},
+    }
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _Task(work),
         batch_size=1,
-        num_cpus=1 if _driver_has_cpus(ray) else 0,
-        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
+        **here,
     )
-    results: dict[Unit, UnitResult] = {}
     try:
-        batch: Any
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for packed in batch.column("result").to_pylist():
-                unit, result, error, exit_code = pickle.loads(packed)
-                if error:
-                    raise (BadInput if exit_code == BadInput.exit_code else Broken)(error)
-                results[unit] = result
+        joined = ray.remote(_joined).options(**here)
+        tables, why, exit_code = ray.get(joined.remote(work, run, *dataset.to_arrow_refs()))
     except ray.exceptions.RayError as error:
         raise Broken(
             f"strategies: a task ended without its result ({str(error).strip().splitlines()[-1]}); "
             "the answers are kept, run the same command again"
         ) from error
-    return results
+    if why:
+        raise (BadInput if exit_code == BadInput.exit_code else Broken)(why)
+    return tables
+
+
+def _joined(work: Work, run: Run, *blocks: Any) -> tuple[dict[str, bytes], str, int]:
+    """The task that makes the tables of what `_Task` gave; an error of ours, and its exit code, in
+    their place.
+    """
+    results: dict[Unit, UnitResult] = {}
+    for block in blocks:
+        for packed in block.column("result"):
+            unit, result, error, exit_code = pickle.loads(packed.as_py())
+            if error:
+                return {}, error, exit_code
+            results[unit] = result
+    try:
+        return assembled(study_of(work.expanded), results, run), "", 0
+    except AmbiemoError as error:
+        return {}, str(error), error.exit_code
 
 
 def _driver_has_cpus(ray: Any) -> bool:
@@ -147,49 +171,69 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
                     if question.judged
                     else None
                 )
-                for utterance in clips:
-                    draw = ask(utterance)
-                    rows, read = answer_rows(draw, answers(draw), labels)
-                    answers_out.write(candidate_lines(rows))
-                    about = _judged(draw, rows, question, judge_one, scores)
-                    if judged:
-                        judged.writelines(map(line, about))
-                    gathered[question.name].add(rows, [one.distribution for one in read], about)
+                for start in range(0, len(clips), CLIPS):
+                    draws = [ask(one) for one in clips[start : start + CLIPS]]
+                    read = [
+                        answer_rows(draw, answer, labels)
+                        for draw, answer in zip(draws, answers(draws), strict=True)
+                    ]
+                    about = _judged(draws, [rows for rows, _ in read], question, judge_one, scores)
+                    for (rows, parsed), scored in zip(read, about, strict=True):
+                        answers_out.write(candidate_lines(rows))
+                        if judged:
+                            judged.writelines(map(line, scored))
+                        gathered[question.name].add(
+                            rows, [one.distribution for one in parsed], scored
+                        )
     return gathered
 
 
-def stored(stack: ExitStack, folder: Path, model: str, index: Index) -> Callable[[Draw], Answer]:
-    """What looks up the stored answer to a draw of one model. Raises Broken for a draw that was
+Look = Callable[[Sequence[Draw]], Iterator[Answer]]
+"""The stored answers to some draws, in their order."""
+
+
+def stored(stack: ExitStack, folder: Path, model: str, index: Index) -> Look:
+    """What looks up the stored answers to draws of one model. Raises Broken for a draw that was
     never made.
     """
     file = stack.enter_context(AnswerFile(folder / f"{model}.jsonl"))
 
-    def answer(draw: Draw) -> Answer:
-        place = index.find(draw.key)
-        if place is None:
-            raise Broken(
-                f"{file.path}: no answer of {model} about {draw.utterance_id} (draw {draw.key[:12]}…); "
-                "run the same command again, the draw is made then"
-            )
-        return file.answer(draw.key, place)
+    def answers(draws: Sequence[Draw]) -> Iterator[Answer]:
+        keys = [draw.key for draw in draws]
+        for draw, place in zip(draws, index.of(keys).tolist(), strict=True):
+            if place < 0:
+                raise Broken(
+                    f"{file.path}: no answer of {model} about {draw.utterance_id} (draw {draw.key[:12]}…); "
+                    "run the same command again, the draw is made then"
+                )
+            yield file.answer(draw.key, place)
 
-    return answer
+    return answers
 
 
 def _judged(
-    draw: Draw,
-    rows: Sequence[Row],
+    draws: Sequence[Draw],
+    answered: Sequence[Sequence[Row]],
     question: Question,
     judge: Judge | None,
-    scores: Callable[[Draw], Answer],
-) -> list[Row]:
-    if judge is None or "failure" in rows[0]:
-        return []
-    score_rows, texts = [], [row["text"] for row in rows[: question.judged]]
-    for index in range(question.judged):
-        asked = judge(draw, index, texts)
-        score_rows.append(score_row(asked, index, scores(asked), question.judged))
-    return score_rows
+    scores: Look,
+) -> list[list[Row]]:
+    """The rows of the scores of each draw's candidates; none for a draw that failed.
+
+    answered: the rows of the draws' answers.
+    """
+    if judge is None:
+        return [[] for _ in draws]
+    asked: list[list[Draw]] = []
+    for draw, rows in zip(draws, answered, strict=True):
+        count = 0 if "failure" in rows[0] else question.judged
+        texts = [row["text"] for row in rows[:count]]
+        asked.append([judge(draw, index, texts) for index in range(count)])
+    scored = scores([one for some in asked for one in some])
+    return [
+        [score_row(one, index, next(scored), question.judged) for index, one in enumerate(some)]
+        for some in asked
+    ]
 
 
 @contextmanager

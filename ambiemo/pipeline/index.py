@@ -1,7 +1,7 @@
-"""Where the answers of a store's file are: 40 bytes a draw, as two sorted columns.
+"""Where the answers of a store's file are: 24 bytes a draw, as two sorted columns.
 
 A run holds an index for every model that it draws, all at once. At the paper's size a dict of them
-took four times as much memory, and was most of what a run needed more for every further model.
+took six times as much memory, and was most of what a run needed more for every further model.
 """
 
 from array import array
@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BYTES = 32
-"""Of a draw's key, a SHA-256."""
+DIGITS = 64
+"""Of a draw's key, a SHA-256 in hexadecimal."""
+BYTES = 16
+"""Of a key that are kept: 128 bits, so that no two of any number of draws are taken for each other.
+Whoever reads an answer compares the whole key.
+"""
 KEYS = f"S{BYTES}"
 
 
@@ -20,7 +24,7 @@ KEYS = f"S{BYTES}"
 class Places:
     """A place in a file for each of some keys.
 
-    keys    (n,) the 32 bytes of each key, ascending, no two the same
+    keys    (n,) the last BYTES of each key, ascending, no two the same
     places  (n,) int64
     """
 
@@ -32,7 +36,7 @@ class Places:
 
     def find(self, key: str) -> int | None:
         """The place of one key (64 hexadecimal digits), None if it is not here."""
-        digest = bytes.fromhex(key)
+        digest = bytes.fromhex(key)[-BYTES:]
         at = int(self.keys.searchsorted(digest))
         # numpy gives a text back without the zeros at its end
         if at < len(self) and self.keys[at] == digest.rstrip(b"\0"):
@@ -41,7 +45,8 @@ class Places:
 
     def of(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """The place of each key (64 hexadecimal digits), (m,) int64; -1 for one that is not here."""
-        wanted = np.frombuffer(b"".join(map(bytes.fromhex, keys)), dtype=KEYS)
+        ends = [key[-2 * BYTES :] for key in keys]
+        wanted = np.frombuffer(bytes.fromhex("".join(ends)), dtype=KEYS)
         if not len(self) or not len(wanted):
             return np.full(len(wanted), -1, dtype=np.int64)
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self) - 1)
@@ -57,9 +62,9 @@ class PlacesRead:
     def add(self, key: str, place: int) -> None:
         """Note one place. Raises ValueError for what is no key."""
         digest = bytes.fromhex(key)
-        if len(digest) != BYTES:
-            raise ValueError(f"found key {key[:80]!a}, expected {2 * BYTES} hexadecimal digits")
-        self._keys += digest
+        if 2 * len(digest) != DIGITS:
+            raise ValueError(f"found key {key[:80]!a}, expected {DIGITS} hexadecimal digits")
+        self._keys += digest[-BYTES:]
         self._places.append(place)
 
     def first(self) -> Places:
@@ -77,6 +82,8 @@ class PlacesRead:
         keys = keys[order]
         new = np.ones(len(keys), dtype=bool)
         new[1:] = keys[1:] != keys[:-1]
+        if new.all():  # without another copy
+            return Places(keys, places[order])
         return Places(keys[new], places[order[new]])
 
 
@@ -95,6 +102,14 @@ class Index:
         """Place of the answer under a key, else of its last failure, else None."""
         place = self.answered.find(key)
         return self.failed.find(key) if place is None else place
+
+    def of(self, keys: Sequence[str]) -> NDArray[np.int64]:
+        """`find` of many keys at once, (m,) int64; -1 for one that is not here."""
+        places = self.answered.of(keys)
+        lost = np.flatnonzero(places < 0)
+        if len(lost):
+            places[lost] = self.failed.of([keys[at] for at in lost.tolist()])
+        return places
 
     def has(self, key: str) -> bool:
         """True if there is an answer (not a failure) under this key."""

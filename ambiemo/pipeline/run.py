@@ -254,7 +254,6 @@ def aggregated(
 ) -> "Files":
     """Answers, predictions and tables as files; the large ones lie in the staging folder."""
     from ambiemo.bundle.folder import Files
-    from ambiemo.bundle.recomputing import assembled
     from ambiemo.pipeline.aggregate import Work, aggregate
     from ambiemo.results.claims.columns import run_of
     from ambiemo.results.study import study_of
@@ -262,10 +261,12 @@ def aggregated(
     began = time.monotonic()
     folder = staging(store).resolve()
     shutil.rmtree(folder, ignore_errors=True)
-    results = aggregate(Work(expanded, store.folder.resolve(), folder))
+    missing = [item.id for item in expanded.missing]
+    tables = aggregate(
+        Work(expanded, store.folder.resolve(), folder),
+        run_of(study_of(expanded), limit, missing),
+    )
     by_name = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.gz"))}
-    study = study_of(expanded)
-    tables = assembled(study, results, run_of(study, limit, [item.id for item in expanded.missing]))
     account.seconds["strategies and tables"] = time.monotonic() - began
     return Files({**by_name, **tables})
 

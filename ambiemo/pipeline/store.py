@@ -171,6 +171,7 @@ class AnswerStore:
         self._files: dict[str, FileIO] = {}
         self._indices: dict[str, Index] = {}
         self._turn = threading.RLock()
+        self._indexing = threading.Lock()
 
     def __enter__(self) -> Self:
         self._closed = False
@@ -223,17 +224,24 @@ class AnswerStore:
 
     def index(self, model: str) -> Index:
         """Where the model's answers are; read from the file once, and again after an append."""
-        with self._turn:
-            index = self._indices.get(model)
-        if index is None:
+        if (index := self._known(model)) is not None:
+            return index
+        with (
+            self._indexing
+        ):  # one at a time: until it is sorted an index takes several times its size
+            if (index := self._known(model)) is not None:
+                return index
             with self._turn:
                 self._settle(model)
-            index = AnswerFile(
-                self.path(model)
-            ).index()  # outside: other models' threads go on appending
+            # without the turn: other models' threads go on appending
+            index = AnswerFile(self.path(model)).index()
             with self._turn:
                 self._indices[model] = index
-        return index
+            return index
+
+    def _known(self, model: str) -> Index | None:
+        with self._turn:
+            return self._indices.get(model)
 
     def forget(self, model: str) -> None:
         """Drop the model's index from memory; it is read again when it is needed."""

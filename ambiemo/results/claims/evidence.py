@@ -210,8 +210,12 @@ def _mean(sums: Array) -> Array:
 
 
 def uniform_where_failed(predicted: Array) -> tuple[Array, int]:
-    """Predictions (n, K) with rows of NaN made uniform, and how many there were."""
+    """Predictions (n, K) with rows of NaN made uniform, and how many there were. The same array
+    where there are none.
+    """
     failed: NDArray[np.bool_] = np.any(np.isnan(predicted), axis=1)
+    if not failed.any():
+        return predicted, 0
     return np.where(failed[:, None], 1 / predicted.shape[1], predicted), int(failed.sum())
 
 

@@ -31,12 +31,12 @@ class Tally:
         if rows[0].get("failure"):
             self.failed += 1
             return
-        for row in rows:
-            self.candidates += 1
-            self.tokens += row["tokens"]
-            self.cut_at_max_tokens += row["finish_reason"] == "length"
-            verdict = row["verdict"]
-            setattr(self, verdict, getattr(self, verdict) + 1)
+        self.candidates += len(rows)
+        self.tokens += sum([row["tokens"] for row in rows])
+        self.cut_at_max_tokens += [row["finish_reason"] for row in rows].count("length")
+        verdicts = [row["verdict"] for row in rows]
+        for verdict in set(verdicts):
+            setattr(self, verdict, getattr(self, verdict) + verdicts.count(verdict))
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
