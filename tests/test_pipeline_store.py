@@ -544,3 +544,27 @@ def test_an_answer_s_decoding_keeps_its_types() -> None:
     other = asdict(replace(answer(1), decoding=Decoding("sample", 2, 1, 1)))
     kinds = [type(Answer.from_row(row).decoding.temperature) for row in (whole, other, whole)]
     assert kinds == [float, int, float]
+
+
+def test_a_key_with_the_same_end_is_not_taken_for_the_answer_s(tmp_path: Path) -> None:
+    """The index keeps the ends of keys only; two that end alike come from a changed line."""
+    with AnswerStore(tmp_path) as store:
+        put(store, "g", [answer(1)])
+    other = "f" * 32 + key(1)[32:]
+    with AnswerFile(tmp_path / "tiny.jsonl") as file:
+        place = file.index().find(other)
+        assert place is not None, "the test means a key that the index takes for the other"
+        with pytest.raises(
+            Broken, match=r"tiny.jsonl: line 1: found key 000000000000…, expected f{12}…"
+        ):
+            file.answer(other, place)
+
+
+def test_a_closed_store_reads_no_index(tmp_path: Path) -> None:
+    with AnswerStore(tmp_path) as store:
+        put(store, "g", [answer(1)])
+    torn = (tmp_path / "tiny.jsonl").read_bytes() + b"another run is writing"
+    (tmp_path / "tiny.jsonl").write_bytes(torn)
+    with pytest.raises(Broken, match="the answer store is closed"):
+        store.has("tiny", key(1))
+    assert (tmp_path / "tiny.jsonl").read_bytes() == torn

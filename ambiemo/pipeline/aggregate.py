@@ -2,10 +2,9 @@
 answers to the bundle's files.
 
 A task reads the answer store and writes next to it, so it runs on the node of the driver, whose disk
-that is. What travels is a unit's rows of the tables, and the few predictions that claims look at;
-one more task joins those of all units. So the driver is given the tables alone, and holds no more
-for many models than for one. The mapped functions are pure and live in `results`; answers are read
-some draws at a time.
+that is. A unit's rows of the tables, and the few predictions that claims look at, wait in a file
+there; one more task joins those of all units. So the driver is given the tables and no predictions.
+The mapped functions are pure and live in `results`; answers are read some draws at a time.
 """
 
 import gzip
@@ -29,7 +28,7 @@ from ambiemo.bundle.contents import (
 )
 from ambiemo.bundle.recomputing import assembled
 from ambiemo.draws import Answer, Draw
-from ambiemo.durable import refused
+from ambiemo.durable import refused, write
 from ambiemo.errors import AmbiemoError, BadInput, Broken
 from ambiemo.jsonlines import LEVEL, Row, line
 from ambiemo.pipeline.index import Index
@@ -80,33 +79,55 @@ def aggregate(work: Work, run: Run) -> dict[str, bytes]:
         **here,
     )
     try:
-        joined = ray.remote(_joined).options(**here)
-        tables, why, exit_code = ray.get(joined.remote(work, run, *dataset.to_arrow_refs()))
+        batch: Any
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for said in batch.to_pylist():
+                _raise(said["why"], said["exit_code"])
     except ray.exceptions.RayError as error:
-        raise Broken(
-            f"strategies: a task ended without its result ({str(error).strip().splitlines()[-1]}); "
-            "the answers are kept, run the same command again"
-        ) from error
-    if why:
-        raise (BadInput if exit_code == BadInput.exit_code else Broken)(why)
+        raise _lost(error) from error
+    try:
+        joined: Any = ray.get(ray.remote(_joined).options(**here).remote(work, run))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error  # a fault of ours, as if it were made here
+    except ray.exceptions.RayError as error:
+        raise _lost(error) from error
+    tables, why, exit_code = joined
+    _raise(why, exit_code)
     return tables
 
 
-def _joined(work: Work, run: Run, *blocks: Any) -> tuple[dict[str, bytes], str, int]:
-    """The task that makes the tables of what `_Task` gave; an error of ours, and its exit code, in
+def _raise(why: str, exit_code: int) -> None:
+    """Raise what a task said; exit code 0 is no error."""
+    if exit_code:
+        raise (BadInput if exit_code == BadInput.exit_code else Broken)(why)
+
+
+def _lost(error: Exception) -> Broken:
+    return Broken(
+        f"strategies: a task ended without its result ({str(error).strip().splitlines()[-1]}); "
+        "the answers are kept, run the same command again"
+    )
+
+
+def _joined(work: Work, run: Run) -> tuple[dict[str, bytes], str, int]:
+    """The task that makes the tables of what `_Task` left; an error of ours, and its exit code, in
     their place.
     """
-    results: dict[Unit, UnitResult] = {}
-    for block in blocks:
-        for packed in block.column("result"):
-            unit, result, error, exit_code = pickle.loads(packed.as_py())
-            if error:
-                return {}, error, exit_code
-            results[unit] = result
+    study = study_of(work.expanded)
     try:
-        return assembled(study_of(work.expanded), results, run), "", 0
+        results = {unit: pickle.loads(_place(work, unit).read_bytes()) for unit in all_units(study)}
+        return assembled(study, results, run), "", 0
+    except OSError as error:
+        refusal: AmbiemoError = refused(work.staging, error)
     except AmbiemoError as error:
-        return {}, str(error), error.exit_code
+        refusal = error
+    return {}, str(refusal), refusal.exit_code
+
+
+def _place(work: Work, unit: Unit) -> Path:
+    """Where a unit's result waits for the others', on this machine and for this run only."""
+    model, corpus = unit
+    return work.staging / "results" / model / f"{corpus}.pickle"
 
 
 def _driver_has_cpus(ray: Any) -> bool:
@@ -118,22 +139,25 @@ def _driver_has_cpus(ray: Any) -> bool:
 
 
 class _Task:
-    """The mapped function: a batch with one unit in, its result out; an error of ours is a result
-    too, so that it stays one line.
+    """The mapped function: a batch with one unit in; its result goes to a file. What comes out is an
+    error of ours, so that it stays one line, and its exit code; 0 if there was none.
     """
 
     def __init__(self, work: Work) -> None:
         self.work = work
 
     def __call__(self, batch: Any) -> Any:
-        results = []
+        said: dict[str, list[Any]] = {"why": [], "exit_code": []}
         for packed in batch["unit"]:
-            unit = pickle.loads(packed)
+            unit, why, code = pickle.loads(packed), "", 0
             try:
-                results.append(pickle.dumps((unit, unit_from_store(self.work, unit), "", 0)))
+                result = unit_from_store(self.work, unit)
+                write(_place(self.work, unit), pickle.dumps(result))
             except AmbiemoError as error:
-                results.append(pickle.dumps((unit, None, str(error), error.exit_code)))
-        return {"result": results}
+                why, code = str(error), error.exit_code
+            said["why"].append(why)
+            said["exit_code"].append(code)
+        return said
 
 
 def unit_from_store(work: Work, unit: Unit) -> UnitResult:

@@ -232,6 +232,7 @@ class AnswerStore:
             if (index := self._known(model)) is not None:
                 return index
             with self._turn:
+                self._check_open()  # a thread that waited here may find another run's file
                 self._settle(model)
             # without the turn: other models' threads go on appending
             index = AnswerFile(self.path(model)).index()
@@ -271,9 +272,12 @@ class AnswerStore:
         """The file of a model's answers."""
         return self.folder / f"{model}.jsonl"
 
-    def _file(self, model: str) -> FileIO:
+    def _check_open(self) -> None:
         if self._closed:
             raise Broken(f"{self.folder}: the answer store is closed; run the same command again")
+
+    def _file(self, model: str) -> FileIO:
+        self._check_open()
         if model not in self._files:
             self._settle(model)
             try:

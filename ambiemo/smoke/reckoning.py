@@ -11,7 +11,7 @@ KEPT_TWICE = 2.0
 """The store keeps an answer as text, the bundle packed next to it."""
 BYTES_OF_A_NUMBER = 8
 COPIES = 4
-"""Arrays of predictions that the driver holds at once while it makes tables (estimate, grade I)."""
+"""Arrays of predictions that are held at once while the tables are joined (estimate, grade I)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def room(what: str, needed_gib: float, free_gib: float | None) -> Finding:
 
 
 def memory_gib(now: int, utterances: int, columns: int, labels: int) -> float:
-    """What the driver holds at most while it makes tables: what it holds now, and its predictions."""
+    """What driver and joining of the tables hold at most: as much as the driver now, and predictions."""
     return (now + COPIES * utterances * columns * labels * BYTES_OF_A_NUMBER) / GIB
 
 

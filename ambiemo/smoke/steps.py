@@ -614,7 +614,7 @@ def reckoned(journey: Journey) -> Lines:
     needed = reckoning.memory_gib(
         _resident(), len(largest.utterances), columns * len(journey.models), len(largest.labels)
     )
-    memory = reckoning.room("memory of the driver", needed, free_host_gib())
+    memory = reckoning.room("memory of driver and tables", needed, free_host_gib())
     if any(one.verdict == "failed" for one in (disk, memory)):
         yield (
             "the whole",

@@ -1,7 +1,7 @@
 """What claims need of a run: a few columns of predictions per unit, and what the run itself was.
 
-A unit (a model and a corpus) gives the columns while its candidates are at hand; the driver holds
-the columns of all units, (n, K) each, and never an answer.
+A unit (a model and a corpus) gives the columns while its candidates are at hand; whoever joins the
+tables holds the columns of all units, (n, K) each, and never an answer.
 """
 
 from collections.abc import Mapping, Sequence
