@@ -44,16 +44,16 @@ def _distributions(name: str, values: npt.ArrayLike) -> Array:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim == 0 or array.shape[-1] < 2:
         raise ValueError(f"{name}: shape {array.shape}; the last axis must hold at least 2 labels")
-    with np.errstate(invalid="ignore"):  # a sum of two infinite numbers is not near 1
-        if (array >= 0).all() and (np.abs(row_sum(array) - 1) <= SUM_TOLERANCE).all():
-            return array
-    good = np.isfinite(array).all(axis=-1) & (array >= 0).all(axis=-1)
-    good &= np.abs(row_sum(np.where(np.isfinite(array), array, 0.0)) - 1) <= SUM_TOLERANCE
-    row = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])
-    wrong_row = array[row] if array.ndim > 1 else array
-    raise ValueError(
-        f"{name}: row {', '.join(map(str, row))}: {wrong_row.tolist()} is no distribution (numbers >= 0 that sum to 1)"
-    )
+    with np.errstate(invalid="ignore"):  # what is not finite is not near 1, nor is its sum
+        near_1 = np.abs(row_sum(array) - 1) <= SUM_TOLERANCE
+    good = near_1 & (array >= 0).all(axis=-1)
+    if not np.all(good):
+        row = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])
+        wrong_row = array[row] if array.ndim > 1 else array
+        raise ValueError(
+            f"{name}: row {', '.join(map(str, row))}: {wrong_row.tolist()} is no distribution (numbers >= 0 that sum to 1)"
+        )
+    return array
 
 
 def row_sum(values: Array) -> Array:

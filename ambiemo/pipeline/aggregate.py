@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedWriter
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +32,7 @@ from ambiemo.draws import Answer, Draw
 from ambiemo.durable import refused, write
 from ambiemo.errors import AmbiemoError, BadInput, Broken
 from ambiemo.jsonlines import LEVEL, Row, line
+from ambiemo.models.parsing import Parsed
 from ambiemo.pipeline.index import Index
 from ambiemo.pipeline.store import AnswerFile
 from ambiemo.plan.expand import Expanded
@@ -41,6 +43,12 @@ from ambiemo.results.units import Gathered, UnitResult, all_units, unit_result
 
 BUFFER = 1 << 18
 """Bytes that wait to be packed."""
+CLIPS = 256
+"""Clips whose draws are looked up in the store together."""
+
+
+Look = Callable[[Sequence[Draw]], Iterator[Answer]]
+"""The stored answers to some draws, in their order."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,6 @@ class Work:
     expanded: Expanded
     store: Path
     staging: Path
-
-
-CLIPS = 256
-"""Clips whose draws are looked up in the store together."""
 
 
 def aggregate(work: Work, run: Run) -> dict[str, bytes]:
@@ -81,17 +85,16 @@ def aggregate(work: Work, run: Run) -> dict[str, bytes]:
     try:
         batch: Any
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for said in batch.to_pylist():
-                _raise(said["why"], said["exit_code"])
+            for row in batch.to_pylist():
+                _raise(**row)
     except ray.exceptions.RayError as error:
         raise _lost(error) from error
     try:
-        joined: Any = ray.get(ray.remote(_joined).options(**here).remote(work, run))
+        tables, why, exit_code = ray.get(ray.remote(_tables).options(**here).remote(work, run))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error  # a fault of ours, as if it were made here
     except ray.exceptions.RayError as error:
         raise _lost(error) from error
-    tables, why, exit_code = joined
     _raise(why, exit_code)
     return tables
 
@@ -109,7 +112,7 @@ def _lost(error: Exception) -> Broken:
     )
 
 
-def _joined(work: Work, run: Run) -> tuple[dict[str, bytes], str, int]:
+def _tables(work: Work, run: Run) -> tuple[dict[str, bytes], str, int]:
     """The task that makes the tables of what `_Task` left; an error of ours, and its exit code, in
     their place.
     """
@@ -118,10 +121,10 @@ def _joined(work: Work, run: Run) -> tuple[dict[str, bytes], str, int]:
         results = {unit: pickle.loads(_place(work, unit).read_bytes()) for unit in all_units(study)}
         return assembled(study, results, run), "", 0
     except OSError as error:
-        refusal: AmbiemoError = refused(work.staging, error)
+        why = f"{work.staging}: cannot read: {error.strerror}; run the same command again"
+        return {}, why, Broken.exit_code
     except AmbiemoError as error:
-        refusal = error
-    return {}, str(refusal), refusal.exit_code
+        return {}, str(error), error.exit_code
 
 
 def _place(work: Work, unit: Unit) -> Path:
@@ -147,7 +150,7 @@ class _Task:
         self.work = work
 
     def __call__(self, batch: Any) -> Any:
-        said: dict[str, list[Any]] = {"why": [], "exit_code": []}
+        outcome: dict[str, list[Any]] = {"why": [], "exit_code": []}
         for packed in batch["unit"]:
             unit, why, code = pickle.loads(packed), "", 0
             try:
@@ -155,9 +158,9 @@ class _Task:
                 write(_place(self.work, unit), pickle.dumps(result))
             except AmbiemoError as error:
                 why, code = str(error), error.exit_code
-            said["why"].append(why)
-            said["exit_code"].append(code)
-        return said
+            outcome["why"].append(why)
+            outcome["exit_code"].append(code)
+        return outcome
 
 
 def unit_from_store(work: Work, unit: Unit) -> UnitResult:
@@ -186,7 +189,7 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
             stored(stack, work.store, model, index[model]) for model in (unit[0], judge)
         )
         for question in asked:
-            ask = asking(expanded, question)
+            draws = map(asking(expanded, question), clips)
             judge_one = judging(expanded, question) if question.judged else None
             with ExitStack() as files:
                 answers_out = files.enter_context(written(work.staging / answers_path(question)))
@@ -195,25 +198,31 @@ def _gathered(work: Work, study: Study, unit: Unit) -> dict[str, Gathered]:
                     if question.judged
                     else None
                 )
-                for start in range(0, len(clips), CLIPS):
-                    draws = [ask(one) for one in clips[start : start + CLIPS]]
-                    read = [
-                        answer_rows(draw, answer, labels)
-                        for draw, answer in zip(draws, answers(draws), strict=True)
-                    ]
-                    about = _judged(draws, [rows for rows, _ in read], question, judge_one, scores)
-                    for (rows, parsed), scored in zip(read, about, strict=True):
-                        answers_out.write(candidate_lines(rows))
-                        if judged:
-                            judged.writelines(map(line, scored))
-                        gathered[question.name].add(
-                            rows, [one.distribution for one in parsed], scored
-                        )
+                for rows, read, about in _read(draws, labels, question, judge_one, answers, scores):
+                    answers_out.write(candidate_lines(rows))
+                    if judged:
+                        judged.writelines(map(line, about))
+                    gathered[question.name].add(rows, [one.distribution for one in read], about)
     return gathered
 
 
-Look = Callable[[Sequence[Draw]], Iterator[Answer]]
-"""The stored answers to some draws, in their order."""
+def _read(
+    draws: Iterator[Draw],
+    labels: Sequence[str],
+    question: Question,
+    judge: Judge | None,
+    answers: Look,
+    scores: Look,
+) -> Iterator[tuple[list[Row], list[Parsed], list[Row]]]:
+    """Draw by draw: the rows of its answer, how each candidate was read, the rows of its scores."""
+    while some := list(islice(draws, CLIPS)):
+        read = [
+            answer_rows(draw, answer, labels)
+            for draw, answer in zip(some, answers(some), strict=True)
+        ]
+        judged = _judged(some, [rows for rows, _ in read], question, judge, scores)
+        for (rows, parsed), about in zip(read, judged, strict=True):
+            yield rows, parsed, about
 
 
 def stored(stack: ExitStack, folder: Path, model: str, index: Index) -> Look:
@@ -244,7 +253,7 @@ def _judged(
 ) -> list[list[Row]]:
     """The rows of the scores of each draw's candidates; none for a draw that failed.
 
-    answered: the rows of the draws' answers.
+    answered: the rows of the draws' answers. All scores are looked up together.
     """
     if judge is None:
         return [[] for _ in draws]
@@ -253,9 +262,12 @@ def _judged(
         count = 0 if "failure" in rows[0] else question.judged
         texts = [row["text"] for row in rows[:count]]
         asked.append([judge(draw, index, texts) for index in range(count)])
-    scored = scores([one for some in asked for one in some])
+    stored_scores = scores([one for some in asked for one in some])
     return [
-        [score_row(one, index, next(scored), question.judged) for index, one in enumerate(some)]
+        [
+            score_row(one, index, next(stored_scores), question.judged)
+            for index, one in enumerate(some)
+        ]
         for some in asked
     ]
 

@@ -226,9 +226,8 @@ class AnswerStore:
         """Where the model's answers are; read from the file once, and again after an append."""
         if (index := self._known(model)) is not None:
             return index
-        with (
-            self._indexing
-        ):  # one at a time: until it is sorted an index takes several times its size
+        # one at a time: until it is sorted an index takes several times its size
+        with self._indexing:
             if (index := self._known(model)) is not None:
                 return index
             with self._turn:
